@@ -1,0 +1,1 @@
+"""Latent-space optimization with weighted retraining."""

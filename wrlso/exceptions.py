@@ -1,0 +1,70 @@
+"""Every error and warning that wrlso raises on purpose.
+
+Each class also inherits from the built-in or scikit-learn exception that a caller would expect, so that
+``except ValueError`` keeps working, and from :class:`WrlsoError`, so that one clause catches them all.
+"""
+
+from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
+
+__all__ = [
+    "DataError",
+    "DataTypeError",
+    "LowEffectiveSampleSizeWarning",
+    "ModelError",
+    "NoCandidateError",
+    "NonFiniteLossError",
+    "NotFittedError",
+    "ParameterError",
+    "ParameterTypeError",
+    "UnknownPointError",
+    "WrlsoError",
+    "WrlsoWarning",
+]
+
+
+class WrlsoError(Exception):
+    """Base class of all errors raised by wrlso."""
+
+
+class ParameterError(WrlsoError, ValueError):
+    """A parameter has the right type and an impossible value."""
+
+
+class ParameterTypeError(WrlsoError, TypeError):
+    """A parameter has the wrong type."""
+
+
+class DataError(WrlsoError, ValueError):
+    """Objects or values (x, y, w) do not fit: length, shape, infinity, not encodable."""
+
+
+class DataTypeError(DataError, TypeError):
+    """Objects or values (x, y, w) have the wrong type."""
+
+
+class ModelError(WrlsoError, ValueError):
+    """A generative model, encoder or decoder breaks its contract."""
+
+
+class NotFittedError(WrlsoError, _SklearnNotFittedError):
+    """The call needs data or a fit that have not happened yet."""
+
+
+class NoCandidateError(WrlsoError, RuntimeError):
+    """The search gave up after a bounded number of attempts without a new, valid, feasible point."""
+
+
+class NonFiniteLossError(WrlsoError, ArithmeticError):
+    """Training met an infinite or undefined loss; the last good weights are in place."""
+
+
+class UnknownPointError(WrlsoError, LookupError):
+    """The point is not known to the optimizer, or not in the state that the call needs."""
+
+
+class WrlsoWarning(UserWarning):
+    """Base class of all warnings issued by wrlso."""
+
+
+class LowEffectiveSampleSizeWarning(WrlsoWarning):
+    """The weights concentrate on so few points that training sees hardly anything else."""

@@ -1,0 +1,1 @@
+"""Generative models: the protocol, a VAE from two torch modules, and ready networks."""
