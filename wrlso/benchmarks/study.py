@@ -1,0 +1,240 @@
+"""Seeded studies: the four settings of the paper on one task, a resumable record for every run."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Protocol
+
+import joblib
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from wrlso._validation import check_choice, check_count
+from wrlso.benchmarks.records import (
+    check_same_options,
+    data_hash,
+    machine,
+    read_record,
+    versions,
+    write_record,
+)
+from wrlso.exceptions import LowEffectiveSampleSizeWarning, NoCandidateError
+from wrlso.optimizer import WeightedRetrainingOptimizer
+
+__all__ = ["SETTINGS", "Study", "run_study"]
+
+SETTINGS = ("neither", "weighting", "retraining", "both")
+
+
+class Study(Protocol):
+    """What a task has to say about its study; everything else is the same for all tasks."""
+
+    @property
+    def name(self) -> str:
+        """Name of the task, and first part of the records' file names."""
+
+    @property
+    def budget(self) -> int:
+        """Number of queries of a run."""
+
+    @property
+    def batch(self) -> int:
+        """Number of points asked for at once."""
+
+    @property
+    def variant(self) -> str:
+        """Second part of the file names: what sets this study's runs apart, such as the search."""
+
+    def options(self) -> dict[str, Any]:
+        """Return every option that a result depends on, for the record."""
+
+    def objective(self, x: Any) -> float:
+        """Return the value of x, larger is better."""
+
+    def initial_data(self, seed: int) -> tuple[Any, Any]:
+        """Return X and y, the same for all settings of a seed."""
+
+    def prepare(self, seed: int, folder: Path) -> None:
+        """Make what all settings of a seed share, such as a pretrained model, unless it is in the folder."""
+
+    def optimizer(self, setting: str, seed: int, folder: Path) -> WeightedRetrainingOptimizer:
+        """Return the optimizer of one run, not yet fitted."""
+
+
+@dataclass
+class _Run:
+    """Values and seconds of one run as it goes on."""
+
+    values: list[float] = field(default_factory=list)
+    retrained_at: list[int] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    stopped: str = "budget"
+
+
+def run_study(
+    study: Study,
+    settings: Sequence[str],
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    n_jobs: int = 1,
+    progress: bool = True,
+) -> list[Path]:
+    """Run every setting with every seed and write one record each; finished runs are not run again.
+
+    Parameters
+    ----------
+    study : Study
+        The task with its options.
+    settings : sequence of {"neither", "weighting", "retraining", "both"}
+    seeds : sequence of int
+        Within a seed all settings share the starting data, and the pretrained model where there is one.
+    out : Path
+        Folder of the records.
+    n_jobs : int, default=1
+        Processes; every run uses one thread, so that results do not depend on this number.
+    progress : bool, default=True
+        Show a bar: over queries with one process, over runs with several.
+
+    Returns
+    -------
+    list of Path
+        The records, also those that were there.
+
+    Raises
+    ------
+    ParameterError
+        For an unknown setting, or when the folder holds the run of another study; before any run starts.
+    """
+    for setting in settings:
+        check_choice("settings", setting, SETTINGS)
+    check_count("n_jobs", n_jobs)
+    paths = {
+        (setting, seed): out / f"{study.name}-{study.variant}-{setting}-seed{seed}.json"
+        for seed in seeds
+        for setting in settings
+    }
+    for path in paths.values():
+        if path.exists():
+            check_same_options(path, read_record(path), study.options())
+    due = [(setting, seed, path) for (setting, seed), path in paths.items() if not path.exists()]
+    _parallel(
+        [(study.prepare, (seed, out)) for seed in sorted({seed for _, seed, _ in due})],
+        n_jobs,
+        description="shared models" if progress and n_jobs > 1 else None,
+    )
+    queries = progress and n_jobs == 1
+    _parallel(
+        [(_run_and_record, (study, setting, seed, path, queries)) for setting, seed, path in due],
+        n_jobs,
+        description="runs" if progress and n_jobs > 1 else None,
+    )
+    return list(paths.values())
+
+
+def _parallel(
+    calls: Sequence[tuple[Callable[..., None], tuple[Any, ...]]], n_jobs: int, description: str | None
+) -> None:
+    jobs = (joblib.delayed(_on_one_thread)(function, *arguments) for function, arguments in calls)
+    if n_jobs == 1:
+        for function, arguments in calls:
+            _on_one_thread(function, *arguments)
+        return
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
+        for _ in tqdm(finished, total=len(calls), desc=description, disable=description is None):
+            pass
+
+
+def _on_one_thread(function: Callable[..., None], *arguments: Any) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        function(*arguments)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress: bool) -> None:
+    X, y = study.initial_data(seed)
+    optimizer = study.optimizer(setting, seed, path.parent)
+    start = perf_counter()
+    with (
+        _quiet_about_small_k(),
+        tqdm(total=study.budget, desc=f"{setting}, seed {seed}", disable=not progress) as bar,
+    ):
+        optimizer.fit(X, y)
+        run = _query(study, optimizer, bar)
+    write_record(
+        path,
+        {
+            "kind": "run",
+            "task": study.name,
+            "setting": setting,
+            "seed": seed,
+            "options": study.options(),
+            "versions": versions(),
+            "machine": machine(),
+            "threads": 1,
+            "starting_data": {"sha256": data_hash(X, y), "n": len(y), "best": float(np.max(y))},
+            "stopped": run.stopped,
+            "seconds": {"total": round(perf_counter() - start, 2)} | run.seconds,
+            "retrained_at": run.retrained_at,
+            "y": run.values,
+        },
+    )
+
+
+def _query(study: Study, optimizer: WeightedRetrainingOptimizer, bar: Any) -> _Run:
+    """Ask, evaluate and tell until the budget is spent or nothing new can be proposed."""
+    run = _Run()
+    objective_seconds = 0.0
+    while len(run.values) < study.budget:
+        try:
+            X = _ask_what_there_is(optimizer, min(study.batch, study.budget - len(run.values)))
+        except NoCandidateError as error:
+            run.stopped = f"no candidate: {error}"
+            break
+        start = perf_counter()
+        y = [study.objective(x) for x in X]
+        objective_seconds += perf_counter() - start
+        optimizer.tell(X, y)
+        run.values += y
+        bar.update(len(y))
+        bar.set_postfix(best=max(run.values))
+    run.seconds = _seconds_by_stage(optimizer) | {"objective": round(objective_seconds, 2)}
+    history = optimizer.history_
+    run.retrained_at = [training["n_observed"] - history.n_start for training in history.trainings[1:]]
+    return run
+
+
+def _seconds_by_stage(optimizer: WeightedRetrainingOptimizer) -> dict[str, float]:
+    first, *later = (training["seconds"] for training in optimizer.history_.trainings)
+    seconds = {"train": first, "retrain": sum(later), "fit": 0.0, "acquire": 0.0, "decode": 0.0}
+    for ask in optimizer.history_.asks:
+        for stage, spent in ask.seconds.items():
+            seconds[stage] = seconds.get(stage, 0.0) + spent
+    return {stage: round(spent, 2) for stage, spent in seconds.items()}
+
+
+def _ask_what_there_is(optimizer: WeightedRetrainingOptimizer, n: int) -> list[Any]:
+    """Ask for n points, for fewer when there are not so many new ones to be found."""
+    while True:
+        try:
+            return list(optimizer.ask(n))
+        except NoCandidateError:
+            if n == 1:
+                raise
+            n = (n + 1) // 2
+
+
+@contextmanager
+def _quiet_about_small_k() -> Iterator[None]:
+    """Studies choose k on purpose; the record holds it, so the warning about few points is no news."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LowEffectiveSampleSizeWarning)
+        yield

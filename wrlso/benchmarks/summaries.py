@@ -1,0 +1,203 @@
+"""Tables and pictures of studies, made from records and nothing else."""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wrlso import plots
+from wrlso.benchmarks.records import Record, mean_and_error, read_records, topk_curve
+from wrlso.benchmarks.study import SETTINGS
+from wrlso.exceptions import DataError
+
+__all__ = ["OPTIMA", "released_curves", "summarize", "table"]
+
+TOP = (1, 10, 50)
+OPTIMA = {"shapes": 4096.0}
+RELEASED_TASKS = {"shapes": "shapes", "expressions": "expr", "penalized-logp": "chem"}
+RELEASED_SETTINGS = {
+    "neither": "neither", "weighting": "weight", "retraining": "retrain", "both": "weight+retrain",
+}  # fmt: skip
+
+Curve = NDArray[np.float64]
+ReleasedCurves = dict[str, tuple[Sequence[int], Curve, Curve]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one setting (and search), over seeds."""
+
+    label: str
+    setting: str
+    records: tuple[Record, ...]
+
+    def curves(self, K: int) -> list[Curve]:
+        """Return one TopK curve for each seed."""
+        return [topk_curve(record["y"], K) for record in self.records]
+
+
+def summarize(folder: Path, *, released: Path | None = None) -> list[Path]:
+    """Draw the plots and write the tables of the records in a folder, beside them.
+
+    ``topk.png``, ``table.md`` and ``table.csv`` of the runs; ``scores-prior.png`` and
+    ``scores-enumeration.png`` of the score samples.
+
+    Parameters
+    ----------
+    folder : Path
+    released : Path, optional
+        JSON file of published curves to draw beside those of the runs.
+
+    Returns
+    -------
+    list of Path
+        The files that were written.
+
+    Raises
+    ------
+    DataError
+        If there is no record, or the runs belong to several tasks.
+    """
+    records = read_records(folder)
+    runs = [record for record in records if record["kind"] == "run"]
+    scores = [record for record in records if record["kind"] == "scores"]
+    written = _summarize_runs(folder, runs, released) if runs else []
+    return written + (_draw_scores(folder, scores) if scores else [])
+
+
+def table(records: Sequence[Record]) -> list[dict[str, str]]:
+    """Return one row for each setting: TopK after the whole budget, and how often the optimum was reached."""
+    optimum = OPTIMA.get(records[0]["task"])
+    rows = []
+    for group in _groups(records):
+        row = {"setting": group.label, "seeds": str(len(group.records))}
+        for K in TOP:
+            mean, error = (values[-1] for values in mean_and_error(group.curves(K)))
+            row[f"Top{K}"] = _number(mean) if np.isnan(error) else f"{_number(mean)} ± {_number(error)}"
+        last = [curve[-1] for curve in group.curves(1)]
+        row["Top1 range"] = f"{_number(min(last))} to {_number(max(last))}"
+        if optimum is not None:
+            reached = [_first_reaching(record["y"], optimum) for record in group.records]
+            queries = ", ".join("–" if query is None else str(query) for query in reached)
+            row["optimum reached"] = f"{sum(query is not None for query in reached)} of {len(reached)}"
+            row["queries needed"] = queries
+        minutes = np.mean([record["seconds"]["total"] for record in group.records]) / 60
+        row["minutes a run"] = f"{minutes:.1f}"
+        rows.append(row)
+    return rows
+
+
+def released_curves(path: Path, task: str, K: int) -> ReleasedCurves:
+    """Read the published TopK curves of a task: setting → (queries, mean, standard error).
+
+    Raises
+    ------
+    DataError
+        If the file does not have the expected form.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        settings = content["tasks"][RELEASED_TASKS[task]]
+        queries = list(content["queries"])
+        found = {
+            ours: [run[f"top{K}"] for run in settings[theirs]["runs"]]
+            for ours, theirs in RELEASED_SETTINGS.items()
+            if theirs in settings
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not a file of published curves for {task}: {error!r}") from error
+    curves: ReleasedCurves = {}
+    for setting, runs in found.items():
+        # seeds that stopped early are left out as a whole, so that the mean is over the same ones throughout
+        complete = [np.asarray(run, float) for run in runs if None not in run]
+        if complete:
+            curves[setting] = (queries, *mean_and_error(complete))
+    return curves
+
+
+def _groups(records: Sequence[Record]) -> list[Group]:
+    """Group runs by setting, and by search where there are several."""
+    searches = {record["options"].get("search", "") for record in records}
+    by_label: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        by_label[record["options"].get("search", ""), record["setting"]].append(record)
+    ordered = sorted(by_label, key=lambda key: (key[0], SETTINGS.index(key[1])))
+    return [
+        Group(
+            label=setting if len(searches) == 1 else f"{setting}, {search}",
+            setting=setting,
+            records=tuple(sorted(by_label[search, setting], key=lambda record: record["seed"])),
+        )
+        for search, setting in ordered
+    ]
+
+
+def _summarize_runs(folder: Path, records: Sequence[Record], released: Path | None) -> list[Path]:
+    tasks = {record["task"] for record in records}
+    if len(tasks) != 1:
+        raise DataError(f"the runs in {folder} belong to several tasks: {', '.join(sorted(tasks))}")
+    task = tasks.pop()
+    groups = _groups(records)
+    figure = plots.new_figure(5.0 * len(TOP), 4.2)
+    panels = np.ravel(figure.subfigures(1, len(TOP)))
+    for K, panel in zip(TOP, panels, strict=True):
+        plots.topk_curves(
+            {group.label: mean_and_error(group.curves(K)) for group in groups},
+            title=f"Top{K}",
+            released=None if released is None else released_curves(released, task, K),
+            optimum=OPTIMA.get(task),
+            figure=panel,
+        )
+    picture = folder / "topk.png"
+    figure.savefig(picture, dpi=120)
+    return [picture, *_write_table(folder, table(records))]
+
+
+def _write_table(folder: Path, rows: Sequence[Mapping[str, str]]) -> list[Path]:
+    header = list(rows[0])
+    lines = [header, ["---"] * len(header), *([row[name] for name in header] for row in rows)]
+    markdown = folder / "table.md"
+    markdown.write_text("".join("| " + " | ".join(line) + " |\n" for line in lines), encoding="utf-8")
+    comma = folder / "table.csv"
+    with comma.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, header)
+        writer.writeheader()
+        writer.writerows(rows)
+    return [markdown, comma]
+
+
+def _draw_scores(folder: Path, records: Sequence[Record]) -> list[Path]:
+    """Draw the score distributions, all seeds of a k together, the largest k first."""
+    ks = sorted({float(record["k"]) for record in records}, reverse=True)
+    titles = {"prior": "samples of the prior", "enumeration": "uniform enumeration of the latent space"}
+    written = []
+    for kind, title in titles.items():
+        samples = {"starting data": _expand(records[:1], "data")}
+        for k in ks:
+            samples[f"k = {k:g}"] = _expand([record for record in records if float(record["k"]) == k], kind)
+        path = folder / f"scores-{kind}.png"
+        figure = plots.new_figure(6.0, 1.5 + 0.6 * len(samples))
+        plots.score_distributions(samples, title=title, figure=figure)
+        figure.savefig(path, dpi=120)
+        written.append(path)
+    return written
+
+
+def _expand(records: Sequence[Record], kind: str) -> Curve:
+    parts = [np.repeat(record[kind]["value"], record[kind]["count"]) for record in records]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _first_reaching(y: Sequence[Any], target: float) -> int | None:
+    """Return the number of queries until a value of at least ``target``, None if there is none."""
+    return next((i for i, value in enumerate(y, start=1) if value is not None and value >= target), None)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -1,0 +1,280 @@
+"""Pictures of a campaign and of studies. Matplotlib is imported inside the functions.
+
+Every function returns the figure it drew on: a new one, or the ``figure`` (or sub-figure) it was given.
+Colours are those of Okabe and Ito, which colour-blind people can tell apart.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from wrlso.exceptions import DataError
+from wrlso.models.protocol import LatentModel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+__all__ = [
+    "image_timeline",
+    "latent_manifold",
+    "new_figure",
+    "progress_curve",
+    "score_distributions",
+    "topk_curves",
+    "weight_distribution",
+]
+
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
+SKY, VERMILION, YELLOW, BLACK = "#56B4E9", "#D55E00", "#F0E442", "#000000"
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
+LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+GREY = "#777777"
+
+Curve = NDArray[np.float64]
+
+
+def progress_curve(
+    y: ArrayLike,
+    *,
+    start: float | None = None,
+    retrained_at: Sequence[int] = (),
+    optimum: float | None = None,
+    maximize: bool = True,
+    figure: "Figure | SubFigure | None" = None,
+) -> "Figure | SubFigure":
+    """Draw all values in the order of the queries, the best so far, and when the model was retrained.
+
+    Parameters
+    ----------
+    y : array_like of shape (n,)
+        Values of the queries; NaN where the experiment failed.
+    start : float, optional
+        Best value of the starting data.
+    retrained_at : sequence of int
+        Numbers of queries that had been told when the model was retrained.
+    optimum : float, optional
+        Best possible value.
+    maximize : bool, default=True
+        Whether larger is better.
+    """
+    values = np.asarray(y, dtype=np.float64)
+    figure, axes = _axes(figure)
+    queries = np.arange(1, len(values) + 1)
+    for number, query in enumerate(retrained_at):
+        axes.axvline(query, color="#DDDDDD", lw=0.8, zorder=0, label=None if number else "model retrained")
+    axes.plot(queries, values, ".", color=SKY, ms=4, label="value of a query")
+    accumulate = np.fmax.accumulate if maximize else np.fmin.accumulate
+    axes.step(queries, accumulate(values), where="post", color=BLUE, lw=2, label="best so far")
+    if start is not None:
+        axes.axhline(start, color=VERMILION, ls="--", lw=1, label="best of the starting data")
+    if optimum is not None:
+        axes.axhline(optimum, color=GREEN, ls=":", lw=1.2, label="optimum")
+    axes.set(xlabel="queries", ylabel="objective")
+    axes.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def image_timeline(
+    images: Sequence[ArrayLike],
+    labels: Sequence[str],
+    *,
+    n_columns: int = 6,
+    figure: "Figure | SubFigure | None" = None,
+) -> "Figure | SubFigure":
+    """Draw images (height, width) in reading order, each with its label, such as the best one over time."""
+    if len(images) == 0 or len(images) != len(labels):
+        raise DataError(
+            f"as many labels as images, at least one, expected; got {len(labels)} and {len(images)}"
+        )
+    n_rows = -(-len(images) // n_columns)
+    figure = figure if figure is not None else new_figure(1.5 * n_columns, 1.8 * n_rows)
+    grid = figure.subplots(n_rows, n_columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, label in zip(grid.flat, images, labels, strict=False):
+        axes.set_axis_on()
+        axes.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(label, fontsize="small")
+    return figure
+
+
+def latent_manifold(
+    model: LatentModel,
+    Z: ArrayLike,
+    *,
+    values: ArrayLike | None = None,
+    n_per_axis: int = 15,
+    margin: float = 1.1,
+    figure: "Figure | SubFigure | None" = None,
+) -> "Figure | SubFigure":
+    """Draw what a plane through the latent space decodes to, as an image of images (paper, Fig. 1).
+
+    Parameters
+    ----------
+    model : LatentModel
+        Decodes to images (height, width).
+    Z : array_like of shape (n, d)
+        Encoded data. They span the plane: the latent space itself for d = 2, else their first two principal
+        axes through their mean.
+    values : array_like of shape (n,), optional
+        Objective values: the data points are drawn on top, coloured by them.
+    n_per_axis : int, default=15
+        Images along each side.
+    margin : float, default=1.1
+        The plane reaches this many times as far as 99.9 % of the data.
+    """
+    points = np.asarray(Z, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] < 2 or len(points) < 2:
+        raise DataError(f"Z must be (n, d) with n and d of at least 2, got shape {points.shape}")
+    centre, axes_ = _plane(points)
+    flat = (points - centre) @ axes_.T
+    reach = margin * np.quantile(np.abs(flat), 0.999, axis=0).clip(1e-6)
+    ticks = np.linspace(-1, 1, n_per_axis)
+    first, second = np.meshgrid(ticks * reach[0], ticks[::-1] * reach[1])
+    grid = centre + np.stack([first.ravel(), second.ravel()], axis=1) @ axes_
+    mosaic = _mosaic(model.decode(torch.from_numpy(grid)), n_per_axis)
+    figure, axes = _axes(figure, 5.0, 5.0)
+    half = reach * n_per_axis / (n_per_axis - 1)
+    axes.imshow(
+        mosaic, cmap="gray", extent=(-half[0], half[0], -half[1], half[1]), aspect="auto", vmin=0, vmax=1
+    )
+    if values is not None:
+        dots = axes.scatter(flat[:, 0], flat[:, 1], c=np.asarray(values), s=6, cmap="viridis", lw=0)
+        figure.colorbar(dots, ax=axes, label="objective")
+    axes.set(xlim=(-half[0], half[0]), ylim=(-half[1], half[1]))
+    names = ("$z_1$", "$z_2$") if points.shape[1] == 2 else ("first principal axis", "second principal axis")
+    axes.set(xlabel=names[0], ylabel=names[1])
+    return figure
+
+
+def weight_distribution(
+    y: ArrayLike,
+    weights: Mapping[str, ArrayLike],
+    *,
+    bins: int = 40,
+    figure: "Figure | SubFigure | None" = None,
+) -> "Figure | SubFigure":
+    """Draw the distribution of the values y (n,) under several weightings (paper, Fig. 2).
+
+    Parameters
+    ----------
+    y : array_like of shape (n,)
+    weights : mapping from a label to weights (n,)
+    bins : int, default=40
+    """
+    values = np.asarray(y, dtype=np.float64)
+    figure, axes = _axes(figure)
+    edges = np.histogram_bin_edges(values, bins)
+    for (label, w), colour, style in zip(weights.items(), COLOURS, LINE_STYLES, strict=False):
+        share, _ = np.histogram(values, edges, weights=np.asarray(w, dtype=np.float64), density=True)
+        axes.stairs(share, edges, color=colour, ls=style, lw=1.6, label=label)
+    axes.set(xlabel="objective", ylabel="weighted density")
+    axes.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def topk_curves(
+    curves: Mapping[str, tuple[Curve, Curve]],
+    *,
+    title: str = "",
+    released: Mapping[str, tuple[Sequence[int], Curve, Curve]] | None = None,
+    optimum: float | None = None,
+    figure: "Figure | SubFigure | None" = None,
+) -> "Figure | SubFigure":
+    """Draw TopK curves: the mean over seeds with a band of one standard error.
+
+    Parameters
+    ----------
+    curves : mapping from a label to (mean, error), each of shape (n,)
+        One value a query.
+    title : str
+    released : mapping from a label to (queries, mean, error), optional
+        Published curves, drawn with markers in the same colour where the label is the same.
+    optimum : float, optional
+        Best possible value.
+    """
+    figure, axes = _axes(figure)
+    colours = dict(
+        zip([*curves, *(name for name in released or {} if name not in curves)], COLOURS, strict=False)
+    )
+    for (label, (mean, error)), style in zip(curves.items(), LINE_STYLES, strict=False):
+        queries = np.arange(1, len(mean) + 1)
+        axes.plot(queries, mean, color=colours[label], ls=style, lw=1.8, label=label)
+        axes.fill_between(queries, mean - error, mean + error, color=colours[label], alpha=0.2, lw=0)
+    for label, (queries_, mean, error) in (released or {}).items():
+        axes.errorbar(
+            queries_, mean, error, color=colours[label], fmt="o", mfc="white", ms=4, lw=1, capsize=2,
+            label=f"{label} (released)",
+        )  # fmt: skip
+    if optimum is not None:
+        axes.axhline(optimum, color=GREY, ls=":", lw=1.2, label="optimum")
+    axes.set(xlabel="queries", ylabel="objective", title=title)
+    axes.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def score_distributions(
+    samples: Mapping[str, ArrayLike],
+    *,
+    title: str = "",
+    bins: int = 60,
+    figure: "Figure | SubFigure | None" = None,
+) -> "Figure | SubFigure":
+    """Draw one histogram of objective values per label, such as a k, with its median marked."""
+    figure, axes = _axes(figure)
+    values = {label: np.asarray(y, dtype=np.float64) for label, y in samples.items()}
+    edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins)
+    centres = (edges[:-1] + edges[1:]) / 2
+    for row, (y, colour) in enumerate(zip(values.values(), _cycle(COLOURS, len(values)), strict=True)):
+        share, _ = np.histogram(y, edges)
+        height = 0.85 * share / max(1, share.max())
+        axes.fill_between(centres, row, row + height, step="mid", color=colour, alpha=0.6, lw=0)
+        axes.plot([np.median(y)] * 2, [row, row + 0.9], color=BLACK, lw=1)
+    axes.set_yticks(range(len(values)), list(values))
+    axes.set(xlabel="objective", title=title)
+    return figure
+
+
+def _plane(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the origin (d,) and two orthonormal axes (2, d) of the plane to draw."""
+    if points.shape[1] == 2:
+        return np.zeros(2), np.eye(2)
+    centre = points.mean(axis=0)
+    _, _, axes = np.linalg.svd(points - centre, full_matrices=False)
+    # a sign convention, so that the picture does not flip between machines
+    signs = np.sign(axes[np.arange(2), np.abs(axes[:2]).argmax(axis=1)])
+    return centre, axes[:2] * signs[:, None]
+
+
+def _mosaic(images: Sequence[Any], n_per_axis: int) -> NDArray[np.float64]:
+    shapes = {np.shape(image) for image in images if image is not None}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        raise DataError(f"the model must decode to images (height, width) of one size, got shapes {shapes}")
+    height, width = next(iter(shapes))
+    tiles = [np.zeros((height, width)) if image is None else np.asarray(image, float) for image in images]
+    table = np.stack(tiles).reshape(n_per_axis, n_per_axis, height, width)
+    return np.ascontiguousarray(table.swapaxes(1, 2)).reshape(n_per_axis * height, n_per_axis * width)
+
+
+def _cycle(colours: Sequence[str], n: int) -> list[str]:
+    return [colours[i % len(colours)] for i in range(n)]
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of this size in inches, apart from pyplot and its state."""
+    # Not pyplot: it keeps every figure alive and chooses a backend for the whole process.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _axes(
+    figure: "Figure | SubFigure | None", width: float = 6.0, height: float = 4.0
+) -> tuple["Figure | SubFigure", "Axes"]:
+    figure = figure if figure is not None else new_figure(width, height)
+    return figure, figure.add_subplot()

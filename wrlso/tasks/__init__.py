@@ -1,0 +1,5 @@
+"""Ready tasks: an objective, starting data, a model and, where it is known, the optimum."""
+
+from wrlso.tasks.shapes import CopiedRankWeighting, OracleGrid, Shapes
+
+__all__ = ["CopiedRankWeighting", "OracleGrid", "Shapes"]
