@@ -55,11 +55,11 @@ class ShapesStudy:
     pretrain_epochs : float
         Uniform training, shared by all settings of a seed, before the setting's own; 0: none.
     pretrain_batch_size : int
-    initial_epochs, retrain_epochs, batch_size, lr, retrain_lr, variance_reduction
+    initial_epochs, retrain_epochs, batch_size, lr, retrain_lr, variance_reduction, grad_clip
         See :class:`wrlso.Trainer`; with pretraining, the setting "neither" is not trained any further.
     copies : int
         Weights are those of so many copies of each starting image (:class:`CopiedRankWeighting`).
-    bounds, n_per_axis, radius, n_points
+    bounds, margin, n_per_axis, radius, n_points
         See :class:`wrlso.tasks.OracleGrid`.
     """
 
@@ -85,8 +85,10 @@ class ShapesStudy:
     lr: float = 1e-3
     retrain_lr: float | None = None
     variance_reduction: str = "sample"
+    grad_clip: float | None = None
     copies: int = 1
     bounds: float | Literal["data"] = "data"
+    margin: float = 1.2
     n_per_axis: int = 50
     radius: float | None = None
     n_points: int | None = None
@@ -174,6 +176,7 @@ class ShapesStudy:
             lr=self.lr,
             retrain_lr=self.retrain_lr,
             variance_reduction=self.variance_reduction,
+            grad_clip=self.grad_clip,
             beta_schedule=None if self.pretrain_epochs else self._beta_schedule(),
         )
 
@@ -187,7 +190,12 @@ class ShapesStudy:
     def grid(self) -> OracleGrid:
         """Return the oracle grid of this study."""
         return OracleGrid(
-            Shapes().objective, self.bounds, self.n_per_axis, self.radius, n_points=self.n_points
+            Shapes().objective,
+            self.bounds,
+            self.n_per_axis,
+            self.radius,
+            n_points=self.n_points,
+            margin=self.margin,
         )
 
     def _acquisition(self) -> Acquisition:

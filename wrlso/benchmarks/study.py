@@ -1,5 +1,6 @@
 """Seeded studies: the four settings of the paper on one task, a resumable record for every run."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from wrlso.benchmarks.records import (
 from wrlso.exceptions import LowEffectiveSampleSizeWarning, NoCandidateError
 from wrlso.optimizer import WeightedRetrainingOptimizer
 
-__all__ = ["SETTINGS", "Study", "run_study"]
+__all__ = ["SETTINGS", "Run", "Study", "quiet_about_small_k", "run_queries", "run_study"]
 
 SETTINGS = ("neither", "weighting", "retraining", "both")
 
@@ -66,7 +67,7 @@ class Study(Protocol):
 
 
 @dataclass
-class _Run:
+class Run:
     """Values and seconds of one run as it goes on."""
 
     values: list[float] = field(default_factory=list)
@@ -164,11 +165,11 @@ def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress:
     optimizer = study.optimizer(setting, seed, path.parent)
     start = perf_counter()
     with (
-        _quiet_about_small_k(),
+        quiet_about_small_k(),
         tqdm(total=study.budget, desc=f"{setting}, seed {seed}", disable=not progress) as bar,
     ):
         optimizer.fit(X, y)
-        run = _query(study, optimizer, bar)
+        run = run_queries(study, optimizer, bar)
     write_record(
         path,
         {
@@ -189,11 +190,13 @@ def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress:
     )
 
 
-def _query(study: Study, optimizer: WeightedRetrainingOptimizer, bar: Any) -> _Run:
-    """Ask, evaluate and tell until the budget is spent or nothing new can be proposed."""
-    run = _Run()
+def run_queries(
+    study: Study, optimizer: WeightedRetrainingOptimizer, bar: Any, *, target: float = math.inf
+) -> Run:
+    """Ask, evaluate, tell until the budget is spent, ``target`` reached, or nothing new can be proposed."""
+    run = Run()
     objective_seconds = 0.0
-    while len(run.values) < study.budget:
+    while len(run.values) < study.budget and max(run.values, default=-math.inf) < target:
         try:
             X = _ask_what_there_is(optimizer, min(study.batch, study.budget - len(run.values)))
         except NoCandidateError as error:
@@ -233,7 +236,7 @@ def _ask_what_there_is(optimizer: WeightedRetrainingOptimizer, n: int) -> list[A
 
 
 @contextmanager
-def _quiet_about_small_k() -> Iterator[None]:
+def quiet_about_small_k() -> Iterator[None]:
     """Studies choose k on purpose; the record holds it, so the warning about few points is no news."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LowEffectiveSampleSizeWarning)

@@ -1,0 +1,22 @@
+"""Entry point of the command line, which works without its libraries far enough to say what is missing."""
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; missing optional packages are named in one line."""
+    try:
+        from wrlso.cli import run
+
+        run()
+    except ModuleNotFoundError as error:
+        extra = {"typer": "cli", "matplotlib": "plots"}.get(error.name or "")
+        if extra is None:
+            raise
+        sys.exit(f"wrlso: error: {error.name} is missing; install it with: pip install 'wrlso[{extra}]'")
+
+
+if __name__ == "__main__":
+    main()

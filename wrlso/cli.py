@@ -1,0 +1,238 @@
+"""The command line: argument parsing only; the work is done in :mod:`wrlso.benchmarks`."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from wrlso._version import __version__
+from wrlso.exceptions import WrlsoError
+
+__all__ = ["app", "parse_numbers", "parse_seeds", "run"]
+
+
+class Setting(StrEnum):
+    """The four settings of the paper."""
+
+    neither = "neither"
+    weighting = "weighting"
+    retraining = "retraining"
+    both = "both"
+
+
+class Search(StrEnum):
+    """How the next query is found."""
+
+    oracle = "oracle"
+    gp = "gp"
+
+
+class Data(StrEnum):
+    """Starting data of the shapes task."""
+
+    released = "released"
+    dsprites = "dsprites"
+
+
+class Config(StrEnum):
+    """Whose protocol a study follows."""
+
+    default = "default"
+    released = "released"
+    preprint = "preprint"
+
+
+app = typer.Typer(
+    name="wrlso",
+    help="Latent-space optimization with weighted retraining.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+bench = typer.Typer(
+    help="Seeded studies: run them (a record for every run), draw their curves and tables.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(bench, name="bench")
+
+
+def run() -> None:
+    """Run the command line; expected errors become one line and exit code 1."""
+    try:
+        app()
+    except (WrlsoError, OSError) as error:
+        sys.exit(f"wrlso: error: {' '.join(str(error).split())}")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read seeds such as "0-4" or "0,2,7-9"."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise typer.BadParameter(f"expected seeds such as 0-4 or 0,2,7, got {text!r}")
+        seeds += range(int(first), int(last if dash else first) + 1)
+    return seeds
+
+
+def parse_numbers(text: str) -> list[float]:
+    """Read positive numbers such as "1e-5,1e-3,inf"."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"expected numbers such as 1e-3,inf, got {text!r}") from None
+
+
+def parse_settings(text: str) -> list[str]:
+    """Read settings such as "neither,both"."""
+    names = [part.strip() for part in text.split(",")]
+    for name in names:
+        if name not in list(Setting):
+            raise typer.BadParameter(f"expected some of {', '.join(Setting)}, got {name!r}")
+    return names
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wrlso {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Latent-space optimization with weighted retraining."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the picture goes (PNG).")] = Path("wrlso-demo.png"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same run.")] = 0,
+    budget: Annotated[int, typer.Option(min=1, help="Most queries.")] = 500,
+    search: Annotated[Search, typer.Option(help="Oracle grid, or a GP.")] = Search.oracle,
+) -> None:
+    """Watch weighted retraining extrapolate, in about a minute.
+
+    From squares of at most 400 pixels it grows 64 × 64 images towards all 4,096 pixels, and draws the best
+    images over time, the progress curve and the latent manifold.
+    """
+    from wrlso.benchmarks.demo import run_demo
+
+    typer.echo(run_demo(out, seed=seed, budget=budget, search=search.value))
+
+
+Out = Annotated[Path, typer.Option(help="Folder of the records; finished runs in it are not run again.")]
+Seeds = Annotated[str, typer.Option(help="Seeds: 0-4, or 0,2,7.")]
+ConfigOption = Annotated[Config, typer.Option(help="Protocol: ours, the released code's, the preprint's.")]
+DataOption = Annotated[Data | None, typer.Option(help="Starting data.  [default: the config's]")]
+Subset = Annotated[int | None, typer.Option(min=1, help="Draw this many starting images for each seed.")]
+Network = Annotated[str | None, typer.Option(help="Network of the model, see wrlso.models.conv.")]
+LatentDim = Annotated[int | None, typer.Option(min=1, help="Latent dimension d.")]
+Epochs = Annotated[float | None, typer.Option(min=0, help="Epochs of a setting's initial training.")]
+Pretrain = Annotated[float | None, typer.Option(min=0, help="Epochs of the shared uniform pretraining.")]
+
+
+@bench.command()
+def shapes(
+    out: Out,
+    settings: Annotated[str, typer.Option(help="Any of neither,weighting,retraining,both.")] = ",".join(
+        Setting
+    ),
+    seeds: Seeds = "0-4",
+    config: ConfigOption = Config.default,
+    data: DataOption = None,
+    subset: Subset = None,
+    search: Annotated[
+        Search | None,
+        typer.Option(help="Oracle grid (looks at the true objective) or LogEI on a GP.  [default: oracle]"),
+    ] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="Queries M.  [default: 500]")] = None,
+    k: Annotated[float | None, typer.Option(help="Rank-weighting parameter, up to inf.")] = None,
+    r: Annotated[int | None, typer.Option(min=1, help="Retrain every r new values.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Points asked for at once.  [default: r (oracle), 1 (gp)]")
+    ] = None,
+    network: Network = None,
+    latent_dim: LatentDim = None,
+    pretrain_epochs: Pretrain = None,
+    initial_epochs: Epochs = None,
+    retrain_epochs: Annotated[float | None, typer.Option(min=0, help="Epochs of a retraining.")] = None,
+    n_jobs: Annotated[int, typer.Option(min=1, help="Processes; each run uses one thread.")] = 1,
+) -> None:
+    """Maximise the area of a 64 × 64 image, in the four settings of the paper.
+
+    Options that are not given are those of the configuration, and all of them are in the records.
+
+    \b
+    Example:
+      wrlso bench shapes --config released --seeds 0-4 --out runs
+      wrlso bench plot runs
+    """
+    from wrlso.benchmarks.study import run_study
+
+    study = _shapes_study(
+        config, data=data, subset=subset, search=search, budget=budget, k=k, r=r, batch=batch,
+        network=network, latent_dim=latent_dim, pretrain_epochs=pretrain_epochs,
+        initial_epochs=initial_epochs, retrain_epochs=retrain_epochs,
+    )  # fmt: skip
+    paths = run_study(study, parse_settings(settings), parse_seeds(seeds), out, n_jobs=n_jobs)
+    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+
+
+@bench.command()
+def scores(
+    out: Out,
+    ks: Annotated[str, typer.Option("--k", help="Rank-weighting parameters.")] = "1e-5,1e-3,1e-1,inf",
+    seeds: Seeds = "0",
+    config: ConfigOption = Config.default,
+    data: DataOption = None,
+    subset: Subset = None,
+    network: Network = None,
+    latent_dim: LatentDim = None,
+    pretrain_epochs: Pretrain = None,
+    initial_epochs: Epochs = None,
+    n_samples: Annotated[int, typer.Option(min=1, help="Draws from the prior.")] = 5000,
+) -> None:
+    """Train a shapes model with each k and record the areas of what it generates.
+
+    Draws from the prior and a uniform enumeration of the latent space (paper, Figs. 3 and 8).
+    """
+    from wrlso.benchmarks.shapes_study import sample_scores
+
+    study = _shapes_study(
+        config, data=data, subset=subset, network=network, latent_dim=latent_dim,
+        pretrain_epochs=pretrain_epochs, initial_epochs=initial_epochs,
+    )  # fmt: skip
+    paths = sample_scores(study, parse_numbers(ks), parse_seeds(seeds), out, n_samples=n_samples)
+    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+
+
+@bench.command()
+def plot(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of records.")],
+    released: Annotated[
+        Path | None, typer.Option(help="JSON file of published curves to draw beside the runs.")
+    ] = None,
+) -> None:
+    """Draw TopK curves and score distributions and write a table, from the records in DIR only."""
+    from wrlso.benchmarks.summaries import summarize
+
+    for path in summarize(folder, released=released):
+        typer.echo(path)
+        if path.suffix == ".md":
+            typer.echo(path.read_text(encoding="utf-8"))
+
+
+def _shapes_study(config: Config, **options: Any) -> Any:
+    from wrlso.benchmarks.shapes_study import shapes_study
+
+    plain = {name: getattr(value, "value", value) for name, value in options.items()}
+    return shapes_study(config.value, **plain)
