@@ -1,1 +1,93 @@
-"""Latent-space optimization with weighted retraining."""
+"""Latent-space optimization with weighted retraining.
+
+A generative model gives a continuous latent space, a Gaussian process searches it, and every r
+evaluations the model is trained further on all data, weighted by rank (Tripp, Daxberger,
+Hernández-Lobato, NeurIPS 2020).
+"""
+
+from wrlso._version import __version__
+from wrlso.acquisition import (
+    CandidatePool,
+    LatentSearch,
+    LogExpectedImprovement,
+    PriorSampling,
+    ThompsonSampling,
+    UpperConfidenceBound,
+)
+from wrlso.exceptions import (
+    DataError,
+    DataTypeError,
+    LowEffectiveSampleSizeWarning,
+    ModelError,
+    NoCandidateError,
+    NonFiniteLossError,
+    NotFittedError,
+    ParameterError,
+    ParameterTypeError,
+    UnknownPointError,
+    WrlsoError,
+    WrlsoWarning,
+)
+from wrlso.models import VAE, LatentModel, conv_vae, coordinate_vae
+from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.run import maximize, minimize
+from wrlso.surrogate import SparseGP
+from wrlso.training import GeometricBeta, Trainer
+from wrlso.weighting import (
+    CEMPIWeighting,
+    DbASWeighting,
+    RankWeighting,
+    RWRWeighting,
+    UniformWeighting,
+    cem_pi_weights,
+    dbas_weights,
+    effective_sample_size,
+    rank_weights,
+    replicate,
+    rwr_weights,
+    uniform_weights,
+)
+
+__all__ = [
+    "VAE",
+    "CEMPIWeighting",
+    "CandidatePool",
+    "DataError",
+    "DataTypeError",
+    "DbASWeighting",
+    "GeometricBeta",
+    "LatentModel",
+    "LatentSearch",
+    "LogExpectedImprovement",
+    "LowEffectiveSampleSizeWarning",
+    "ModelError",
+    "NoCandidateError",
+    "NonFiniteLossError",
+    "NotFittedError",
+    "ParameterError",
+    "ParameterTypeError",
+    "PriorSampling",
+    "RWRWeighting",
+    "RankWeighting",
+    "SparseGP",
+    "ThompsonSampling",
+    "Trainer",
+    "UniformWeighting",
+    "UnknownPointError",
+    "UpperConfidenceBound",
+    "WeightedRetrainingOptimizer",
+    "WrlsoError",
+    "WrlsoWarning",
+    "__version__",
+    "cem_pi_weights",
+    "conv_vae",
+    "coordinate_vae",
+    "dbas_weights",
+    "effective_sample_size",
+    "maximize",
+    "minimize",
+    "rank_weights",
+    "replicate",
+    "rwr_weights",
+    "uniform_weights",
+]

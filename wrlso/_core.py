@@ -1,0 +1,195 @@
+"""What the optimizer has learned, as one value that is drafted, and published when the work is done."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import Tensor, nn
+
+from wrlso._inputs import keep
+from wrlso._random import stream
+from wrlso.acquisition import Acquisition
+from wrlso.exceptions import ModelError, ParameterError
+from wrlso.history import History
+from wrlso.models.protocol import LatentModel
+from wrlso.models.vae import VAE, Codec
+from wrlso.surrogate import SparseGP, Surrogate
+from wrlso.surrogate import _choose_subset as select_subset
+
+__all__ = ["ASKING", "FITTING", "TRAINING", "Core", "add_objects", "add_start", "build_model"]
+
+TRAINING, ASKING, FITTING = 0, 1, 2  # purposes of the random streams
+
+_MODEL_METHODS = (
+    "tensorize", "encode", "decode", "loss", "key", "parameters", "state_dict", "load_state_dict", "train", "to",
+)  # fmt: skip
+
+
+@dataclass
+class Core:
+    """Model, surrogate and counters; every ask and retrain makes a changed copy.
+
+    Its tensors and arrays are replaced or extended by rows that no other copy reads, never overwritten.
+    """
+
+    model: Any
+    given_weights: dict[str, Tensor]
+    seed: int
+    acquisition: Acquisition
+    n_asks: int = 0
+    n_trainings: int = 0
+    n_at_training: int = 0  # distinct values when the model was last trained
+    Z: Tensor | None = None  # (rows, d) float64 encodings by this model; NaN where not needed so far
+    surrogate: Surrogate | None = None
+    rows: np.ndarray | None = None  # rows that the search sees: a subset at the last fit, and all since
+    y: np.ndarray | None = None  # their values, larger is better
+    n_seen: int = 0  # distinct values that the search has taken in
+    n_at_fit: int = 0  # distinct values at the last fit
+    revision: int = -1  # of the history, at the last fit
+
+    def set_model(self, model: LatentModel, n_observed: int) -> None:
+        """Put a newly trained model in place; encodings and the surrogate's data are void."""
+        self.model, self.Z, self.rows = model, None, None
+        self.n_trainings += 1
+        self.n_at_training = n_observed
+
+    def encode(self, history: History, rows: np.ndarray) -> Tensor:
+        """Return the (m, d) float64 encodings of some rows, each made once per model."""
+        known = 0 if self.Z is None else len(self.Z)
+        if self.Z is None or known < len(history):
+            grown = torch.full((len(history) + 64, self.model.latent_dim), torch.nan, dtype=torch.float64)
+            if self.Z is not None:
+                grown[:known] = self.Z
+            self.Z = grown
+        index = torch.from_numpy(rows)
+        missing = index[torch.isnan(self.Z[index, 0])]
+        if len(missing):
+            self.Z[missing] = self.model.encode(history.inputs[missing]).to("cpu", torch.float64)
+        return self.Z[index]
+
+    def refresh(
+        self,
+        history: History,
+        observed: np.ndarray,
+        y: np.ndarray,
+        revision: int,
+        *,
+        fit: bool,
+        surrogate: Surrogate | None,
+        refit_every: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Bring the surrogate up to date with the values y (n,), larger is better, of the rows ``observed``.
+
+        It is fitted to a subset after a training, a correction or ``refit_every`` new values, and
+        conditioned on new values otherwise. Returns the rows that the search sees and their values.
+        """
+        n = len(observed)
+        if (
+            self.rows is None
+            or self.y is None
+            or self.revision != revision
+            or n - self.n_at_fit >= refit_every
+            or (fit and self.surrogate is None)
+        ):
+            rng = stream(self.seed, FITTING, self.n_asks)
+            template = SparseGP() if surrogate is None else surrogate
+            # chosen here, so that only the members of the subset need encoding
+            n_best, n_random = getattr(template, "n_best", 2000), getattr(template, "n_random", 8000)
+            chosen = select_subset(y, n_best, n_random, rng)
+            self.rows, self.y = observed[chosen], y[chosen]
+            self.n_at_fit, self.revision = n, revision
+            if fit:
+                # a copy, as an interrupted ask must leave the last fit as it was
+                warm = copy.deepcopy(self.surrogate) or clone(template, safe=False)
+                self.surrogate = warm.fit(
+                    self._surrogate_inputs(history, warm, self.rows), torch.from_numpy(self.y), rng
+                )
+        elif n > self.n_seen:
+            new, values = observed[self.n_seen :], y[self.n_seen :]
+            self.rows, self.y = np.concatenate([self.rows, new]), np.concatenate([self.y, values])
+            if fit and self.surrogate is not None:
+                inputs = self._surrogate_inputs(history, self.surrogate, new)
+                self.surrogate = self.surrogate.condition_on(inputs, torch.from_numpy(values))
+        self.n_seen = n
+        return self.rows, self.y
+
+    def _surrogate_inputs(self, history: History, surrogate: Surrogate, rows: np.ndarray) -> Any:
+        if surrogate.space == "features":
+            return [history.records[row].x for row in rows]
+        return self.encode(history, rows)
+
+
+def build_model(
+    model: LatentModel | None,
+    encoder: nn.Module | None,
+    decoder: nn.Module | None,
+    likelihood: str,
+    beta: float,
+    codec: Codec | None,
+    device: str | torch.device,
+) -> Any:
+    """Return a copy of the user's model, or a VAE of copies of the two networks, on the device."""
+    built: Any
+    if model is not None and encoder is None and decoder is None:
+        missing = [name for name in _MODEL_METHODS if not callable(getattr(type(model), name, None))]
+        if missing:
+            raise ModelError(
+                f"model must be a LatentModel; {type(model).__name__} lacks {', '.join(missing)}"
+            )
+        built = copy.deepcopy(model)
+    elif model is None and encoder is not None and decoder is not None:
+        built = VAE(copy.deepcopy(encoder), copy.deepcopy(decoder), likelihood, beta, codec)
+    else:
+        given = [
+            name
+            for name, part in (("encoder", encoder), ("decoder", decoder), ("model", model))
+            if part is not None
+        ]
+        raise ParameterError(
+            f"give either encoder and decoder, or model; got {' and '.join(given) or 'none'}"
+        )
+    return built.to(_resolve_device(device))
+
+
+def _resolve_device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ParameterError(f"device must be 'auto' or a torch device, got {device!r}") from error
+
+
+def add_objects(model: LatentModel, history: History, X: Sequence[Any]) -> list[int]:
+    """Return the rows of all X, adding those never seen; nothing is added when one cannot be read."""
+    keys = [model.key(x) for x in X]
+    first: dict[Any, int] = {}
+    for i, key in enumerate(keys):
+        if history.row(key) is None:
+            first.setdefault(key, i)
+    if first:
+        objects = [keep(X[i]) for i in first.values()]
+        history.add(objects, list(first), model.tensorize(objects).cpu())
+    return [row for key in keys if (row := history.row(key)) is not None]
+
+
+def add_start(model: LatentModel, history: History, X: Sequence[Any], values: list[float | None]) -> None:
+    """Add starting data; equal objects become one point, several values its replicates."""
+    inputs = model.tensorize(X).cpu()
+    keys = [model.key(x) for x in X]
+    first: dict[Any, int] = {}
+    for i, key in enumerate(keys):
+        first.setdefault(key, i)
+    shared = isinstance(X, np.ndarray) and inputs.data_ptr() == X.ctypes.data
+    inputs = inputs[torch.tensor(list(first.values()))]
+    # where the tensor is the array itself, its rows serve as the objects: one copy of the data, not two
+    objects = list(inputs.numpy()) if shared else [keep(X[i]) for i in first.values()]
+    history.add(objects, list(first), inputs)
+    for key, value in zip(keys, values, strict=True):
+        row = history.row(key)
+        if value is not None and row is not None:
+            history.observe(row, value)

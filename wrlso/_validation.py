@@ -1,0 +1,64 @@
+"""Checks of parameters: one sentence for every error, naming what was expected and what came."""
+
+import math
+from collections.abc import Collection
+from numbers import Integral, Real
+from typing import Any
+
+from wrlso.exceptions import ParameterError, ParameterTypeError
+
+__all__ = ["check_choice", "check_count", "check_real"]
+
+
+def _fail(name: str, expected: str, value: Any, *, wrong_type: bool = False) -> None:
+    error = ParameterTypeError if wrong_type else ParameterError
+    raise error(f"{name} must be {expected}, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
+    """Raise unless ``value`` is one of ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        expected = "one of " + ", ".join(repr(choice) for choice in choices)
+        _fail(name, expected, value, wrong_type=not isinstance(value, str))
+
+
+def check_count(name: str, value: Any, *, minimum: int = 1, none: str | None = None) -> None:
+    """Raise unless ``value`` is an integer of at least ``minimum`` (or None, which then means ``none``)."""
+    expected = f"an integer of at least {minimum}" + (f", or None ({none})" if none else "")
+    if value is None and none:
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        _fail(name, expected, value, wrong_type=True)
+    if value < minimum:
+        _fail(name, expected, value)
+
+
+def check_real(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    finite: bool = True,
+    none: str | None = None,
+) -> None:
+    """Raise unless ``value`` is a real number within the bounds (or None, which then means ``none``)."""
+    bounds = [f"> {above:g}"] if above is not None else []
+    bounds += [f">= {minimum:g}"] if minimum is not None else []
+    bounds += [f"<= {maximum:g}"] if maximum is not None else []
+    expected = f"a {'finite ' if finite else ''}number" + (" " + " and ".join(bounds) if bounds else "")
+    expected += f", or None ({none})" if none else ""
+    if value is None and none:
+        return
+    if isinstance(value, bool) or not isinstance(value, Real):
+        _fail(name, expected, value, wrong_type=True)
+    number = float(value)
+    if (
+        math.isnan(number)
+        or (finite and math.isinf(number))
+        or (above is not None and not number > above)
+        or (minimum is not None and not number >= minimum)
+        or (maximum is not None and not number <= maximum)
+    ):
+        _fail(name, expected, value)

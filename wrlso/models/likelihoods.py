@@ -1,0 +1,171 @@
+"""The three likelihoods of a decoder: how its output is compared with x and turned into an x.
+
+Each keeps x in a compact form (``compact``), hands the networks what they expect (``expand``), gives the
+negative log-likelihood per example (``nll``) and draws an x from the decoder's output (``draw``).
+"""
+
+import math
+from typing import ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from wrlso.exceptions import DataError, DataTypeError
+
+__all__ = ["LIKELIHOODS", "Bernoulli", "Categorical", "Gaussian", "Likelihood"]
+
+
+class Likelihood(Protocol):
+    """What the VAE needs of a likelihood."""
+
+    name: ClassVar[str]
+
+    def compact(self, array: np.ndarray) -> Tensor:
+        """Check n objects (n, ...) and return them in the smallest form that loses nothing."""
+
+    def expand(self, inputs: Tensor) -> Tensor:
+        """Turn the compact form into what the encoder takes."""
+
+    def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
+        """Say what is wrong with the shape of a decoder's output, or None."""
+
+    def nll(self, output: Tensor, inputs: Tensor) -> Tensor:
+        """Return the (n,) negative log-likelihoods of compact ``inputs`` under the decoder's output."""
+
+    def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+        """Return n objects (n, ...) in compact form: the mode at temperature 0, else a sample."""
+
+
+def _numeric(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "buif":
+        raise DataTypeError(
+            f"x must be an array of numbers, got dtype {array.dtype}; give a codec for other objects"
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise DataError(f"x must be finite, got NaN or infinity in row {row}")
+    return array
+
+
+def _as_tensor(array: np.ndarray, dtype: type) -> Tensor:
+    # from_numpy shares memory with arrays that already have the right type: no second copy of large data
+    return torch.from_numpy(np.require(array, dtype=dtype, requirements=["C", "W"]))
+
+
+def _same_shape_error(output: Tensor, inputs: Tensor) -> str | None:
+    if output.shape == inputs.shape:
+        return None
+    return f"expected {tuple(inputs.shape)} like x, got {tuple(output.shape)}"
+
+
+class Bernoulli:
+    """Binary x (or probabilities in [0, 1]); the decoder gives logits of the same shape."""
+
+    name: ClassVar[str] = "bernoulli"
+
+    def compact(self, array: np.ndarray) -> Tensor:
+        """Return uint8 for binary x, float32 for x in between."""
+        array = _numeric(array)
+        if array.size and (array.min() < 0 or array.max() > 1):
+            row = int(np.argwhere((array < 0) | (array > 1))[0][0])
+            raise DataError(
+                f"x must lie in [0, 1] for the Bernoulli likelihood, got a value outside in row {row}"
+            )
+        binary = array.dtype.kind in "bui" or bool(((array == 0) | (array == 1)).all())
+        return _as_tensor(array, np.uint8 if binary else np.float32)
+
+    def expand(self, inputs: Tensor) -> Tensor:
+        """Return float32."""
+        return inputs.to(torch.float32)
+
+    def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
+        """Logits have the shape of x."""
+        return _same_shape_error(output, inputs)
+
+    def nll(self, output: Tensor, inputs: Tensor) -> Tensor:
+        """Binary cross-entropy, summed over the parts of x."""
+        losses = F.binary_cross_entropy_with_logits(output, self.expand(inputs), reduction="none")
+        return losses.reshape(len(inputs), -1).sum(dim=1)
+
+    def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+        """Threshold the logits, or draw with the logits divided by the temperature."""
+        if temperature == 0:
+            return (output > 0).to(torch.uint8)
+        uniform = torch.rand(output.shape, generator=generator, dtype=output.dtype)
+        return (uniform < torch.sigmoid(output / temperature)).to(torch.uint8)
+
+
+class Categorical:
+    """Class indices; the decoder gives logits with the shape of x and the classes last."""
+
+    name: ClassVar[str] = "categorical"
+
+    def compact(self, array: np.ndarray) -> Tensor:
+        """Return uint8 or int64 indices."""
+        array = _numeric(array)
+        if array.dtype.kind == "f" and (array != np.floor(array)).any():
+            raise DataError("x must hold whole class indices for the categorical likelihood, got fractions")
+        if array.size and array.min() < 0:
+            raise DataError(f"x must hold class indices of at least 0, got {array.min()}")
+        return _as_tensor(array, np.uint8 if not array.size or array.max() < 256 else np.int64)
+
+    def expand(self, inputs: Tensor) -> Tensor:
+        """Return int64 class indices, ready for an embedding."""
+        return inputs.to(torch.int64)
+
+    def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
+        """Logits have the shape of x and a last axis of classes that holds every index."""
+        if output.shape[:-1] != inputs.shape:
+            return f"expected {tuple(inputs.shape)} and a last axis of classes, got {tuple(output.shape)}"
+        if inputs.numel() and int(inputs.max()) >= output.shape[-1]:
+            return f"it knows {output.shape[-1]} classes, but x holds class {int(inputs.max())}"
+        return None
+
+    def nll(self, output: Tensor, inputs: Tensor) -> Tensor:
+        """Cross-entropy, summed over the parts of x."""
+        losses = F.cross_entropy(output.movedim(-1, 1), self.expand(inputs), reduction="none")
+        return losses.reshape(len(inputs), -1).sum(dim=1)
+
+    def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+        """Take the likeliest class, or draw one with the logits divided by the temperature."""
+        if temperature == 0:
+            return output.argmax(dim=-1)
+        probabilities = torch.softmax(output.reshape(-1, output.shape[-1]) / temperature, dim=-1)
+        drawn = torch.multinomial(probabilities, 1, generator=generator)
+        return drawn.reshape(output.shape[:-1])
+
+
+class Gaussian:
+    """Real x; the decoder gives the mean of a Gaussian with variance 1."""
+
+    name: ClassVar[str] = "gaussian"
+
+    def compact(self, array: np.ndarray) -> Tensor:
+        """Return float32."""
+        # adding 0 turns -0.0 into 0.0, which are one value and must be one identity
+        return _as_tensor(_numeric(array) + np.float32(0), np.float32)
+
+    def expand(self, inputs: Tensor) -> Tensor:
+        """Return float32."""
+        return inputs.to(torch.float32)
+
+    def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
+        """The mean has the shape of x."""
+        return _same_shape_error(output, inputs)
+
+    def nll(self, output: Tensor, inputs: Tensor) -> Tensor:
+        """Half the squared error plus the constant of the normal density, summed over the parts of x."""
+        losses = 0.5 * (output - self.expand(inputs)).square() + 0.5 * math.log(2 * math.pi)
+        return losses.reshape(len(inputs), -1).sum(dim=1)
+
+    def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+        """Take the mean, or add normal noise with variance ``temperature``."""
+        if temperature == 0:
+            return output + 0.0
+        noise = torch.randn(output.shape, generator=generator, dtype=output.dtype)
+        return output + math.sqrt(temperature) * noise
+
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {kind.name: kind for kind in (Bernoulli, Categorical, Gaussian)}

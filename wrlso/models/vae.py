@@ -1,0 +1,254 @@
+"""A variational autoencoder made of any encoder and decoder."""
+
+import hashlib
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wrlso._validation import check_choice, check_real
+from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterTypeError
+from wrlso.models.likelihoods import LIKELIHOODS
+
+__all__ = ["VAE", "Codec"]
+
+_CHUNK = 1024  # examples encoded or decoded at once: bounds memory, large enough to be fast
+
+
+class Codec(Protocol):
+    """A scikit-learn style transformer between user objects and arrays."""
+
+    def transform(self, X: Sequence[Any]) -> np.ndarray:
+        """Return the (n, ...) array of n objects."""
+
+    def inverse_transform(self, array: np.ndarray) -> Sequence[Any]:
+        """Return n objects, None for what is no valid object."""
+
+
+class VAE(nn.Module):
+    """Variational autoencoder (Kingma & Welling, 2014) from an encoder and a decoder.
+
+    It implements :class:`wrlso.models.LatentModel`. The latent dimension is read off the encoder's
+    output when the first x arrives; then the shapes of both networks are checked against each other.
+
+    Parameters
+    ----------
+    encoder : torch.nn.Module
+        Takes a batch (n, ...) of x, float32 (int64 class indices for the categorical likelihood); returns
+        mean and log-variance, each (n, d), or one tensor (n, 2d) with the means first.
+    decoder : torch.nn.Module
+        Takes (n, d); returns Bernoulli logits (n, ...), categorical logits (n, ..., classes), or the mean
+        (n, ...) of a Gaussian with variance 1.
+    likelihood : {"bernoulli", "categorical", "gaussian"}, default="bernoulli"
+        How the decoder's output is compared with x.
+    beta : float, default=1.0
+        Weight of the Kullback-Leibler term of the loss.
+    codec : object with ``transform`` and ``inverse_transform``, default=None
+        Translates objects that are not arrays, in scikit-learn's manner.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from wrlso.models import VAE
+    >>> vae = VAE(nn.Linear(6, 4), nn.Linear(2, 6))
+    >>> inputs = vae.tensorize(np.eye(6))
+    >>> vae.latent_dim, tuple(vae.encode(inputs).shape), tuple(vae.loss(inputs).shape)
+    (2, (6, 2), (6,))
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: str = "bernoulli",
+        beta: float = 1.0,
+        codec: Codec | None = None,
+    ) -> None:
+        super().__init__()
+        for name, module in (("encoder", encoder), ("decoder", decoder)):
+            if not isinstance(module, nn.Module):
+                raise ParameterTypeError(f"{name} must be a torch.nn.Module, got {module!r}")
+        check_choice("likelihood", likelihood, LIKELIHOODS)
+        check_real("beta", beta, minimum=0)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.beta = beta
+        self.codec = codec
+        self._likelihood = LIKELIHOODS[likelihood]()
+        self._latent_dim: int | None = None
+        self._x_shape: tuple[int, ...] | None = None
+        self._n_classes: int | None = None
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimension d of the latent space, known once the first x has been seen."""
+        if self._latent_dim is None:
+            raise ModelError("the latent dimension is known once the model has seen an x")
+        return self._latent_dim
+
+    def tensorize(self, X: Sequence[Any]) -> Tensor:
+        """Return n objects as one compact tensor (n, ...): uint8, int64 or float32.
+
+        Raises
+        ------
+        DataError
+            When objects differ in shape among themselves or from earlier ones, are not finite numbers, or
+            lie outside the likelihood's range.
+        ModelError
+            When the first x shows that encoder and decoder do not fit each other or x.
+        """
+        inputs = self._likelihood.compact(self._to_array(X))
+        if self._x_shape is None:
+            self._learn_shapes(inputs)
+        elif tuple(inputs.shape[1:]) != self._x_shape:
+            raise DataError(f"x must have shape {self._x_shape}, got {tuple(inputs.shape[1:])}")
+        if self._n_classes is not None and inputs.numel() and int(inputs.max()) >= self._n_classes:
+            raise DataError(f"x must hold classes below {self._n_classes}, got class {int(inputs.max())}")
+        return inputs
+
+    @torch.no_grad()
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Return the (n, d) posterior means, in evaluation mode whatever the current mode."""
+        with _evaluating(self):
+            chunks = [self._posterior(chunk)[0] for chunk in inputs.split(_CHUNK)]
+        Z = torch.cat(chunks) if chunks else torch.empty(0, self.latent_dim)
+        if not torch.isfinite(Z).all():
+            row = int((~torch.isfinite(Z)).any(dim=1).nonzero()[0])
+            raise ModelError(f"the encoder must return finite means, got NaN or infinity in row {row}")
+        return Z
+
+    @torch.no_grad()
+    def decode(
+        self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
+    ) -> list[Any]:
+        """Decode (n, d) points: the mode at temperature 0, else samples from the softened likelihood.
+
+        Returns a list of n arrays (or of the codec's objects), None for what is not finite or what the
+        codec cannot turn into an object.
+        """
+        check_real("temperature", temperature, minimum=0)
+        device = next(self.decoder.parameters(), torch.empty(0)).device
+        objects: list[Any] = []
+        with _evaluating(self):
+            for chunk in torch.as_tensor(Z, dtype=torch.float32).split(_CHUNK):
+                output = self.decoder(chunk.to(device)).cpu()
+                finite = torch.isfinite(output).reshape(len(output), -1).all(dim=1)
+                # replaced before drawing, as multinomial refuses a whole batch for one NaN
+                output = torch.where(finite.reshape(-1, *[1] * (output.ndim - 1)), output, 0.0)
+                drawn = self._likelihood.draw(output, temperature, generator).numpy()
+                objects += self._to_objects(drawn, finite.numpy())
+        return objects
+
+    def loss(self, inputs: Tensor) -> Tensor:
+        """Return the (n,) negative ELBOs: one-sample reconstruction plus beta times the divergence."""
+        mean, log_variance = self._posterior(inputs)
+        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        divergence = 0.5 * (log_variance.exp() + mean.square() - 1.0 - log_variance).sum(dim=1)
+        return self._likelihood.nll(self.decoder(z), inputs) + self.beta * divergence
+
+    def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
+        """Return the (n,) values log p(x_i | z_i), differentiable with respect to Z (n, d)."""
+        return -self._likelihood.nll(self.decoder(Z), inputs)
+
+    def key(self, x: Any) -> Hashable:
+        """Return the identity of x: its values, or x itself where a codec reads it and it is hashable.
+
+        Arrays of equal values are one point whatever their dtype.
+        """
+        if self.codec is not None and isinstance(x, Hashable):
+            return x
+        array = self._likelihood.compact(self._to_array([x])).numpy()[0]
+        if array.dtype == np.uint8 and self.likelihood == "bernoulli":
+            array = np.packbits(array)
+        digest = hashlib.blake2b(array.tobytes(), digest_size=16)
+        digest.update(f"{array.dtype.kind}{array.shape}".encode())
+        return digest.digest()
+
+    def extra_repr(self) -> str:
+        """Show the parameters that are not modules."""
+        return f"likelihood={self.likelihood!r}, beta={self.beta}"
+
+    def _posterior(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        device = next(self.parameters(), torch.empty(0)).device
+        return _split_posterior(self.encoder(self._likelihood.expand(inputs.to(device))), len(inputs))
+
+    def _to_array(self, X: Sequence[Any]) -> np.ndarray:
+        if self.codec is not None:
+            return np.asarray(self.codec.transform(X))
+        if isinstance(X, np.ndarray) and X.dtype != object:  # type: ignore[unreachable]
+            return X  # type: ignore[unreachable]
+        arrays = [x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x) for x in X]
+        for row, array in enumerate(arrays):
+            if array.dtype.kind not in "buif":
+                raise DataTypeError(
+                    f"x must be an array of numbers, got {type(X[row]).__name__} in row {row}; "
+                    "give a codec for other objects"
+                )
+            expected = self._x_shape if self._x_shape is not None else arrays[0].shape
+            if array.shape != expected:
+                raise DataError(f"x must have shape {expected}, got {array.shape} in row {row}")
+        return np.stack(arrays) if arrays else np.empty((0, *(self._x_shape or ())))
+
+    def _to_objects(self, arrays: np.ndarray, valid: np.ndarray) -> list[Any]:
+        if self.codec is None:
+            # copies: a kept row must not keep its whole batch in memory
+            return [array.copy() if ok else None for array, ok in zip(arrays, valid, strict=True)]
+        objects: list[Any] = [None] * len(arrays)
+        rows = np.flatnonzero(valid)
+        for row, x in zip(rows, self.codec.inverse_transform(arrays[rows]), strict=True):
+            objects[row] = x
+        return objects
+
+    @torch.no_grad()
+    def _learn_shapes(self, inputs: Tensor) -> None:
+        """Run both networks once and check that they fit each other and x."""
+        sample = inputs[:2]
+        with _evaluating(self):
+            mean, log_variance = self._posterior(sample)
+            if not (torch.isfinite(mean).all() and torch.isfinite(log_variance).all()):
+                raise ModelError("the encoder must return finite numbers, got NaN or infinity")
+            try:
+                output = self.decoder(mean)
+            except RuntimeError as error:
+                raise ModelError(
+                    f"the decoder must take latent points of the encoder's dimension {mean.shape[1]}, "
+                    f"but failed on an input of shape {tuple(mean.shape)}: {error}"
+                ) from error
+        problem = self._likelihood.output_shape_error(output, sample)
+        if problem:
+            raise ModelError(f"the decoder's output does not fit x: {problem}")
+        self._latent_dim = mean.shape[1]
+        self._x_shape = tuple(inputs.shape[1:])
+        self._n_classes = output.shape[-1] if self.likelihood == "categorical" else None
+
+
+def _split_posterior(output: Any, n: int) -> tuple[Tensor, Tensor]:
+    """Accept (mean, log-variance) or one tensor with both halves; raise ModelError for anything else."""
+    if isinstance(output, Tensor) and output.ndim == 2 and output.shape[1] % 2 == 0 and len(output) == n:
+        mean, log_variance = output.chunk(2, dim=1)
+        return mean, log_variance
+    if isinstance(output, tuple | list) and len(output) == 2:
+        mean, log_variance = output
+        if mean.ndim == 2 and mean.shape == log_variance.shape and len(mean) == n:
+            return mean, log_variance
+    shapes = [tuple(part.shape) for part in ([output] if isinstance(output, Tensor) else output)]
+    raise ModelError(
+        f"the encoder must return mean and log-variance, each ({n}, d), or one tensor ({n}, 2d), got {shapes}"
+    )
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Switch to evaluation mode for the block and back to each sub-module's own mode."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode

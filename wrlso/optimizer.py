@@ -1,0 +1,562 @@
+"""Latent-space optimization with weighted retraining as one object (Algorithm 1).
+
+The state machine has two parts. The *history* holds what users told and what is pending; only it changes
+in ``tell``, ``update`` and ``release``. The *core* holds what was learned (model, surrogate, counters); ask
+and retrain work on a draft of it, which replaces the core when the work is done. So an interrupted ask
+changes nothing, and a tell from another thread never waits for training.
+"""
+
+import copy
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone
+
+from wrlso._core import ASKING, TRAINING, Core, add_objects, add_start, build_model
+from wrlso._inputs import keep, read_start, read_told
+from wrlso._random import draw_seed, stream
+from wrlso._validation import check_choice, check_count, check_real
+from wrlso.acquisition import (
+    Acquisition,
+    AskRecord,
+    LogExpectedImprovement,
+    PriorSampling,
+    Proposal,
+    SearchState,
+)
+from wrlso.exceptions import (
+    DataError,
+    NoCandidateError,
+    NotFittedError,
+    ParameterTypeError,
+    UnknownPointError,
+)
+from wrlso.history import History, RowSubset
+from wrlso.models.protocol import LatentModel
+from wrlso.models.vae import Codec
+from wrlso.surrogate import Surrogate
+from wrlso.training import Trainer
+from wrlso.weighting import RankWeighting, normalize_weights
+
+__all__ = ["WeightedRetrainingOptimizer"]
+
+_MIN_VALUES = 5  # below this a surrogate knows too little to search with
+_MAX_CANDIDATES = 10_000  # x without a value that one ask considers
+
+
+class WeightedRetrainingOptimizer(BaseEstimator):
+    """Search for the best x by latent-space optimization with weighted retraining.
+
+    Call :meth:`fit` with starting data, then :meth:`ask`, run the experiment, and :meth:`tell`, in any order
+    and at any pace (Tripp, Daxberger, Hernández-Lobato, 2020, Algorithm 1).
+
+    Parameters
+    ----------
+    encoder, decoder : torch.nn.Module, default=None
+        Two networks that make a :class:`wrlso.VAE`; the alternative is ``model``.
+    model : LatentModel, default=None
+        A generative model. It is copied; the given one stays as it was.
+    likelihood, beta, codec
+        Passed to :class:`wrlso.VAE` with encoder and decoder.
+    feasible : callable x → bool, default=None
+        A cheap test that every candidate must pass.
+    direction : {"maximize", "minimize"}, default="maximize"
+        Whether large or small values are better.
+    weighting : callable y → w, default=None
+        Weights of the data in training, given larger-is-better values; None: rank weighting with
+        k = max(1e-3, 1/N).
+    surrogate : Surrogate, default=None
+        Model of the objective over Z; None: :class:`wrlso.SparseGP`.
+    acquisition : Acquisition, default=None
+        What to query next; None: :class:`wrlso.LogExpectedImprovement`.
+    trainer : Trainer, default=None
+        How the model is trained; None: :class:`wrlso.Trainer`.
+    retrain_every : int or None, default=50
+        Number r of new distinct values after which the next ask retrains first; None: never.
+    refit_every : int, default=20
+        Number of new values after which the surrogate's hyperparameters are fitted again (they always are
+        after a retraining); in between it is conditioned on new values exactly.
+    unlabelled_share : float in [0, 1], default=0.9
+        Largest share of the training weight that all x without a value have together; they never weigh
+        more than the average point.
+    device : str or torch.device, default="auto"
+        Where the model lives; "auto": a GPU if there is one.
+    random_state : int, RandomState or None, default=None
+        Determines all randomness; nothing touches global random state.
+    verbose : int, default=0
+        A progress bar for each training from 1 on.
+    callbacks : sequence of objects, default=()
+        Their methods ``on_ask(opt, X)``, ``on_tell(opt, X, values)`` and ``on_retrain(opt, log)`` are called
+        where they exist.
+
+    Attributes
+    ----------
+    best_x_, best_y_ : object, float
+        The best point so far and its value.
+    X_, y_ : list (n,), ndarray (n,) float64
+        Successful observations, starting data first; values are means over replicates.
+    weights_ : ndarray (n,) float64
+        The weights of X_ in training, mean 1.
+    pending_ : list
+        Points that were asked for and not yet told.
+    model_ : LatentModel
+        The current model.
+    history_ : History
+        Everything that was given, asked, told and trained.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from wrlso import Trainer, WeightedRetrainingOptimizer
+    >>> X = np.tril(np.ones((12, 12)))[:6]
+    >>> opt = WeightedRetrainingOptimizer(nn.Linear(12, 4), nn.Linear(2, 12), random_state=0)
+    >>> x = opt.fit(X, X.sum(axis=1)).ask()
+    >>> opt.tell(x, x.sum()).best_y_ >= 6
+    True
+    """
+
+    def __init__(
+        self,
+        encoder: torch.nn.Module | None = None,
+        decoder: torch.nn.Module | None = None,
+        *,
+        model: LatentModel | None = None,
+        likelihood: str = "bernoulli",
+        beta: float = 1.0,
+        codec: Codec | None = None,
+        feasible: Callable[[Any], bool] | None = None,
+        direction: str = "maximize",
+        weighting: Callable[[np.ndarray], np.ndarray] | None = None,
+        surrogate: Surrogate | None = None,
+        acquisition: Acquisition | None = None,
+        trainer: Trainer | None = None,
+        retrain_every: int | None = 50,
+        refit_every: int = 20,
+        unlabelled_share: float = 0.9,
+        device: str | torch.device = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+        callbacks: Sequence[Any] = (),
+    ) -> None:
+        self.encoder = encoder
+        self.decoder = decoder
+        self.model = model
+        self.likelihood = likelihood
+        self.beta = beta
+        self.codec = codec
+        self.feasible = feasible
+        self.direction = direction
+        self.weighting = weighting
+        self.surrogate = surrogate
+        self.acquisition = acquisition
+        self.trainer = trainer
+        self.retrain_every = retrain_every
+        self.refit_every = refit_every
+        self.unlabelled_share = unlabelled_share
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+        self._make_locks()
+
+    # ---------------------------------------------------------------- the five calls
+
+    def fit(self, X: Sequence[Any], y: Sequence[float | None] | None = None) -> Self:
+        """Start over with data D: train a copy of the model on it, weighted by value.
+
+        Parameters
+        ----------
+        X : sequence of objects or ndarray (n, ...)
+            Starting points; equal ones become one point with replicates.
+        y : sequence (n,) of float, default=None
+            Their values; None or NaN marks an x without a value, which trains the model and may be proposed.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError, DataTypeError
+            When X or y is empty, of the wrong length, infinite or of the wrong type.
+        ModelError, ParameterError, ParameterTypeError
+            When the model breaks its contract or a parameter cannot be. The earlier state stays in place.
+        """
+        with self._work:
+            self._check_parameters()
+            X, values = read_start(X, y)
+            core, history = self._fresh_core(), History()
+            add_start(core.model, history, X, values)
+            history.n_start = history.n_observed
+            log = self._train(core, history)
+            self._publish(core, history, log)
+        self._call_back("on_retrain", log)
+        return self
+
+    def ask(self, n: int | None = None) -> Any:
+        """Return one new point to evaluate, or a list of ``n`` distinct ones; retrain first when due.
+
+        A point is never returned twice, nor one that has a value, failed, is infeasible or invalid. It is
+        pending until it is told or released.
+
+        Raises
+        ------
+        NotFittedError
+            When nothing has been given by fit or tell.
+        NoCandidateError
+            When a bounded search finds no new point.
+        """
+        check_count("n", n, none="one point")
+        with self._work:
+            self._check_parameters()
+            core, history = self._require_data()
+            draft = replace(core, n_asks=core.n_asks + 1, acquisition=copy.copy(core.acquisition))
+            log = self._train(draft, history) if self._training_due(core, history) else None
+            try:
+                X = self._propose(draft, history, 1 if n is None else n, log)
+            except NoCandidateError:
+                self._publish(draft, history, log)  # a training is not lost, and the next ask draws anew
+                raise
+        if log is not None:
+            self._call_back("on_retrain", log)
+        self._call_back("on_ask", X)
+        return X[0] if n is None else X
+
+    def tell(self, x: Any, y: Any) -> Self:
+        """Report results: one point when y is a number or None, a batch when y is a sequence.
+
+        Parameters
+        ----------
+        x : object or sequence of objects
+            Any points, asked for or not.
+        y : float, None or sequence of them
+            Values in the user's sign; None or NaN means that the experiment failed. A point that already
+            has a value gets a replicate.
+
+        Raises
+        ------
+        DataError, DataTypeError
+            For infinite or non-numeric values, lengths that differ, or an x that the model cannot read.
+            Nothing is recorded then.
+        """
+        X, values = read_told(x, y)
+        with self._lock:
+            self._check_parameters()
+            core, history = self._core, self._history
+            if core is None:
+                core, history = self._fresh_core(), History()
+            rows = add_objects(core.model, history, X)
+            self._core, self._history = core, history
+            for row, value in zip(rows, values, strict=True):
+                if value is None:
+                    history.fail(row)
+                else:
+                    history.observe(row, value)
+            if core.n_trainings == 0:
+                history.n_start = history.n_observed
+        self._call_back("on_tell", X, values)
+        return self
+
+    def update(self, x: Any, y: float | None) -> Self:
+        """Correct the value of a point that was told: all its replicates are replaced by y.
+
+        Raises UnknownPointError when x has neither a value nor failed, and as :meth:`tell` for a bad y.
+        """
+        _, (value,) = read_told(x, y)
+        with self._lock:
+            history, row = self._known_row(x, "observed", "failed")
+            history.correct(row, value)
+        return self
+
+    def release(self, x: Any) -> Self:
+        """Forget a pending point: it may be asked again. Raises UnknownPointError when x is not pending."""
+        with self._lock:
+            history, row = self._known_row(x, "pending")
+            history.mark_released(row)
+        return self
+
+    def retrain(self) -> Self:
+        """Train the model on all data now; until :attr:`retrain_every` new values the next ask does not."""
+        with self._work:
+            self._check_parameters()
+            core, history = self._require_data()
+            draft = replace(core)
+            log = self._train(draft, history)
+            self._publish(draft, history, log)
+        self._call_back("on_retrain", log)
+        return self
+
+    # ---------------------------------------------------------------- what is known
+
+    @property
+    def model_(self) -> Any:
+        """The current model."""
+        return self._require_core()[0].model
+
+    @property
+    def history_(self) -> History:
+        """Everything that was given, asked, told and trained."""
+        return self._require_core()[1]
+
+    @property
+    def X_(self) -> list[Any]:
+        """Points with a value, starting data first."""
+        history = self.history_
+        return [keep(history.records[row].x) for row in history.observed_rows]
+
+    @property
+    def y_(self) -> np.ndarray:
+        """Their values (n,) in the user's sign."""
+        return self.history_.y
+
+    @property
+    def weights_(self) -> np.ndarray:
+        """Their weights (n,) in training, mean 1."""
+        return self._weigh(self._sign * self.history_.y)
+
+    @property
+    def pending_(self) -> list[Any]:
+        """Points that were asked for and not yet told."""
+        history = self.history_
+        return [keep(history.records[row].x) for row in history.rows_with("pending")]
+
+    @property
+    def best_x_(self) -> Any:
+        """The point with the best value."""
+        return keep(self.history_.records[self.history_.observed_rows[self._best()]].x)
+
+    @property
+    def best_y_(self) -> float:
+        """The best value in the user's sign."""
+        return float(self.history_.y[self._best()])
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there is any data."""
+        return self._core is not None
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        """Show the progress of the search, or the parameters before there is any."""
+        if self._core is None:
+            return str(super().__repr__(N_CHAR_MAX))
+        from wrlso.report import text_summary
+
+        return text_summary(self)
+
+    def _repr_html_(self) -> str:
+        from wrlso.report import html_summary
+
+        return html_summary(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+    # ---------------------------------------------------------------- training
+
+    def _train(self, core: Core, history: History) -> dict[str, Any]:
+        """Train a copy of the core's model on all data and put it into the (unpublished) core."""
+        trainer = self._trainer()
+        first = core.n_trainings == 0
+        with self._lock:
+            observed, y = history.observed_rows, history.y
+            unlabelled = history.rows_with("unlabelled")
+        rows = torch.from_numpy(np.concatenate([observed, unlabelled]))
+        start = time.perf_counter()
+        model = copy.deepcopy(core.model)
+        log: list[dict[str, float]] = []
+        if len(rows):
+            from_scratch = not first and trainer.retrain == "scratch"
+            if from_scratch:
+                model.load_state_dict(core.given_weights)
+            train = trainer.fit if first or from_scratch else trainer.fine_tune
+            weights = self._training_weights(y, len(unlabelled))
+            rng = stream(core.seed, TRAINING, core.n_trainings)
+            log = train(model, RowSubset(history.inputs, rows), weights, rng, self.verbose)
+        core.set_model(model, len(y))
+        return {"n_observed": len(y), "epochs": log, "seconds": time.perf_counter() - start}
+
+    def _training_due(self, core: Core, history: History) -> bool:
+        if core.n_trainings == 0:
+            return True
+        new = history.n_observed - core.n_at_training
+        return self.retrain_every is not None and new >= self.retrain_every
+
+    def _training_weights(self, y: np.ndarray, n_unlabelled: int) -> np.ndarray:
+        """Weights of mean 1 over the points with a value, then those without."""
+        n = len(y) + n_unlabelled
+        share = min(self.unlabelled_share, n_unlabelled / n) if len(y) else 1.0
+        with_value = self._weigh(self._sign * y) * ((1 - share) * n / max(len(y), 1))
+        return np.concatenate([with_value, np.full(n_unlabelled, share * n / max(n_unlabelled, 1))])
+
+    def _weigh(self, y: np.ndarray) -> np.ndarray:
+        """Return the weights (n,) of larger-is-better values."""
+        if len(y) == 0:
+            return np.empty(0)
+        weighting = self.weighting if self.weighting is not None else RankWeighting(k=max(1e-3, 1 / len(y)))
+        return normalize_weights(weighting(y), len(y))
+
+    # ---------------------------------------------------------------- searching
+
+    def _propose(self, core: Core, history: History, n: int, log: dict[str, Any] | None) -> list[Any]:
+        """Search, and publish the draft core and the pending points together."""
+        for _ in range(10):
+            proposals, record = self._search(core, history, n)
+            with self._lock:
+                screen = self._screen(core.model, history)
+                # a tell from another thread may have made a proposal known meanwhile
+                if all(screen(proposal.x) is None for proposal in proposals):
+                    rows = add_objects(core.model, history, [proposal.x for proposal in proposals])
+                    for row, proposal in zip(rows, proposals, strict=True):
+                        history.mark_pending(row, proposal.z.numpy())
+                    history.asks.append(record)
+                    self._publish(core, history, log)
+                    return [keep(proposal.x) for proposal in proposals]
+        raise NoCandidateError(
+            "other threads told every proposed point before it could be returned, 10 times"
+        )
+
+    def _search(self, core: Core, history: History, n: int) -> tuple[list[Proposal], AskRecord]:
+        start = time.perf_counter()
+        rng = stream(core.seed, ASKING, core.n_asks)
+        with self._lock:
+            pending, unlabelled = history.rows_with("pending"), history.rows_with("unlabelled")
+            n_values = history.n_observed
+        acquisition = core.acquisition
+        if acquisition.uses_surrogate and n_values < _MIN_VALUES:
+            acquisition = PriorSampling()
+        with self._lock:
+            known = (history.observed_rows, self._sign * history.y, history.revision)
+        fit = acquisition.uses_surrogate
+        rows, y = core.refresh(
+            history, *known, fit=fit, surrogate=self.surrogate, refit_every=self.refit_every
+        )
+        if len(unlabelled) > _MAX_CANDIDATES:
+            unlabelled = rng.choice(unlabelled, _MAX_CANDIDATES, replace=False)
+        state = SearchState(
+            model=core.model,
+            surrogate=core.surrogate if acquisition.uses_surrogate else None,
+            Z=core.encode(history, rows),
+            y=torch.from_numpy(y),
+            weights=torch.from_numpy(self._weigh(y)),
+            pending=core.encode(history, pending),
+            screen=self._screen(core.model, history),
+            candidates=[history.records[row].x for row in unlabelled],
+            candidates_Z=core.encode(history, unlabelled) if len(unlabelled) else None,
+        )
+        seconds = {"fit": time.perf_counter() - start}
+        proposals, record = acquisition.propose(state, n, rng)
+        record.seconds = seconds | record.seconds
+        return proposals, record
+
+    def _screen(self, model: LatentModel, history: History) -> Callable[[Any], str | None]:
+        """Return the test that says why x may not be proposed."""
+
+        def screen(x: Any) -> str | None:
+            if x is None:
+                return "undecodable"
+            try:
+                status = history.status(model.key(x))
+            except DataError:
+                return "undecodable"
+            if status in ("observed", "failed", "pending"):
+                return "known" if status == "observed" else status
+            return None if self.feasible is None or self.feasible(x) else "infeasible"
+
+        return screen
+
+    # ---------------------------------------------------------------- data
+
+    def _known_row(self, x: Any, *statuses: str) -> tuple[History, int]:
+        core, history = self._require_core()
+        row = history.row(core.model.key(x))
+        status = None if row is None else history.records[row].status
+        if row is None or status not in statuses:
+            raise UnknownPointError(
+                f"x must be a point that is {' or '.join(statuses)}, but it is {status or 'unknown'}: {x!r:.80}"
+            )
+        return history, row
+
+    def _best(self) -> int:
+        y = self.history_.y
+        if len(y) == 0:
+            raise NotFittedError("there is no best point yet: no value has been given by fit or tell")
+        return int(np.argmax(self._sign * y))
+
+    # ---------------------------------------------------------------- parameters and parts
+
+    @property
+    def _sign(self) -> float:
+        return -1.0 if self.direction == "minimize" else 1.0
+
+    def _trainer(self) -> Trainer:
+        return self.trainer if self.trainer is not None else Trainer()
+
+    def _check_parameters(self) -> None:
+        check_choice("direction", self.direction, ("maximize", "minimize"))
+        check_count("retrain_every", self.retrain_every, none="never")
+        check_count("refit_every", self.refit_every)
+        check_real("unlabelled_share", self.unlabelled_share, minimum=0, maximum=1)
+        for name in ("feasible", "weighting"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise ParameterTypeError(f"{name} must be callable or None, got {getattr(self, name)!r}")
+        for name, method in (
+            ("surrogate", "condition_on"),
+            ("acquisition", "propose"),
+            ("trainer", "fine_tune"),
+        ):
+            part = getattr(self, name)
+            if part is not None and not callable(getattr(part, method, None)):
+                raise ParameterTypeError(f"{name} must have a method {method}, got {part!r}")
+        self._trainer().check_parameters()
+
+    def _fresh_core(self) -> Core:
+        model = build_model(
+            self.model, self.encoder, self.decoder, self.likelihood, self.beta, self.codec, self.device
+        )
+        given = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        acquisition = LogExpectedImprovement() if self.acquisition is None else self.acquisition
+        return Core(model, given, draw_seed(self.random_state), clone(acquisition, safe=False))
+
+    # ---------------------------------------------------------------- state
+
+    def _require_core(self) -> tuple[Core, History]:
+        if self._core is None:
+            raise NotFittedError("no x is known yet: call fit(X, y) with starting data, or tell(x, y), first")
+        return self._core, self._history
+
+    def _require_data(self) -> tuple[Core, History]:
+        core, history = self._require_core()
+        if len(history) == 0:
+            raise NotFittedError("no x is known yet: call fit(X, y) with starting data, or tell(x, y), first")
+        return core, history
+
+    def _call_back(self, event: str, *args: Any) -> None:
+        for callback in self.callbacks:
+            method = getattr(callback, event, None)
+            if method is not None:
+                method(self, *args)
+
+    def _publish(self, core: Core, history: History, log: dict[str, Any] | None) -> None:
+        """Let a finished draft take effect."""
+        with self._lock:
+            self._core, self._history = core, history
+            if log is not None:
+                history.trainings.append(log)
+
+    def _make_locks(self) -> None:
+        self._core: Core | None = None
+        self._history = History()
+        self._lock = threading.RLock()  # state; held briefly
+        self._work = threading.RLock()  # one fit, ask or retrain at a time
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in super().__getstate__().items() if k not in ("_lock", "_work")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._make_locks()
+        super().__setstate__(state)
