@@ -134,7 +134,7 @@ Seeds = Annotated[str, typer.Option(help="Seeds: 0-4, or 0,2,7.")]
 ConfigOption = Annotated[Config, typer.Option(help="Protocol: ours, the released code's, the preprint's.")]
 DataOption = Annotated[Data | None, typer.Option(help="Starting data.  [default: the config's]")]
 Subset = Annotated[int | None, typer.Option(min=1, help="Draw this many starting images for each seed.")]
-Network = Annotated[str | None, typer.Option(help="Network of the model, see wrlso.models.conv.")]
+Network = Annotated[str | None, typer.Option(help="coordinate, small, preprint or released.")]
 LatentDim = Annotated[int | None, typer.Option(min=1, help="Latent dimension d.")]
 Epochs = Annotated[float | None, typer.Option(min=0, help="Epochs of a setting's initial training.")]
 Pretrain = Annotated[float | None, typer.Option(min=0, help="Epochs of the shared uniform pretraining.")]
@@ -171,10 +171,7 @@ def shapes(
 
     Options that are not given are those of the configuration, and all of them are in the records.
 
-    \b
-    Example:
-      wrlso bench shapes --config released --seeds 0-4 --out runs
-      wrlso bench plot runs
+    Example: wrlso bench shapes --config released --seeds 0-4 --out runs
     """
     from wrlso.benchmarks.study import run_study
 

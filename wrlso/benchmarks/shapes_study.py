@@ -47,7 +47,7 @@ class ShapesStudy:
     batch : int
         Points asked for at once.
     network, latent_dim, beta
-        See :func:`wrlso.models.conv.conv_vae`.
+        See :class:`wrlso.tasks.Shapes` and :class:`wrlso.VAE`.
     beta_start : float or None
         β grows from here to ``beta`` while a model is trained for the first time; None: it is constant.
     beta_warmup, beta_factor, beta_every
@@ -68,24 +68,24 @@ class ShapesStudy:
     search: Literal["oracle", "gp"] = "oracle"
     budget: int = 500
     k: float = 1e-3
-    r: int = 50
-    batch: int = 50
-    network: str = "small"
+    r: int = 5
+    batch: int = 5
+    network: str = "coordinate"
     latent_dim: int = 2
     beta: float = 1.0
-    beta_start: float | None = None
+    beta_start: float | None = 1e-3
     beta_warmup: int = 0
-    beta_factor: float = 1.1
-    beta_every: int = 10
+    beta_factor: float = 1.0066
+    beta_every: int = 1
     pretrain_epochs: float = 0.0
     pretrain_batch_size: int = 16
-    initial_epochs: float = 40.0
-    retrain_epochs: float = 1.0
+    initial_epochs: float = 43.0
+    retrain_epochs: float = 1.15
     batch_size: int = 32
     lr: float = 1e-3
-    retrain_lr: float | None = None
+    retrain_lr: float | None = 3e-4
     variance_reduction: str = "sample"
-    grad_clip: float | None = None
+    grad_clip: float | None = 300.0
     copies: int = 1
     bounds: float | Literal["data"] = "data"
     margin: float = 1.2
@@ -221,10 +221,15 @@ CONFIGURATIONS: dict[str, ShapesStudy] = {
     # The released code's protocol. Its 10,900 images are 1,090 with ten copies, one point each here: an
     # epoch is a tenth of theirs, so 20, 1 and 0.1 of their epochs are 200, 10 and 1 here.
     "released": ShapesStudy(
+        r=50,
         network="released",
         beta=10.0,
         beta_start=1e-6,
         beta_warmup=1000,
+        beta_factor=1.1,
+        beta_every=10,
+        retrain_lr=None,
+        grad_clip=None,
         pretrain_epochs=200,
         initial_epochs=10,
         retrain_epochs=1,
@@ -235,8 +240,12 @@ CONFIGURATIONS: dict[str, ShapesStudy] = {
     "preprint": ShapesStudy(
         data="dsprites",
         k=1e-5,
+        r=50,
         network="preprint",
         latent_dim=5,
+        beta_start=None,
+        retrain_lr=None,
+        grad_clip=None,
         initial_epochs=1,
         retrain_epochs=0.1,
         bounds=5.0,

@@ -26,6 +26,7 @@ from wrlso._validation import check_choice, check_count, check_real
 from wrlso.acquisition import AskRecord, Proposal, SearchState
 from wrlso.exceptions import DataError, DataTypeError, NoCandidateError, ParameterError, ParameterTypeError
 from wrlso.models.conv import conv_vae
+from wrlso.models.coordinate import coordinate_vae
 from wrlso.models.protocol import LatentModel
 
 __all__ = ["CopiedRankWeighting", "OracleGrid", "Shapes", "draw_squares"]
@@ -134,8 +135,9 @@ class Shapes(BaseEstimator):
         How often each image is repeated; the released experiments used 10 copies (10,900 images).
     subset : int, optional
         Start from this many images, drawn without replacement, instead of all.
-    network : {"small", "preprint", "released"}, default="small"
-        The model that :meth:`model` builds, see :func:`wrlso.models.conv.conv_vae`.
+    network : {"coordinate", "small", "preprint", "released"}, default="coordinate"
+        The model that :meth:`model` builds: :func:`wrlso.models.coordinate.coordinate_vae`, whose decoder can
+        light pixels that no starting image lights, or :func:`wrlso.models.conv.conv_vae` of this name.
     latent_dim : int, optional
         Dimension d of its latent space; the network's own default when None.
 
@@ -160,7 +162,7 @@ class Shapes(BaseEstimator):
         *,
         copies: int = 1,
         subset: int | None = None,
-        network: str = "small",
+        network: str = "coordinate",
         latent_dim: int | None = None,
     ) -> None:
         self.data = data
@@ -208,7 +210,10 @@ class Shapes(BaseEstimator):
 
     def model(self, random_state: Any = None) -> LatentModel:
         """Build the untrained model; ``random_state`` (int, RandomState or None) determines its weights."""
+        check_choice("network", self.network, ("coordinate", "small", "preprint", "released"))
         sizes = {} if self.latent_dim is None else {"latent_dim": self.latent_dim}
+        if self.network == "coordinate":
+            return coordinate_vae(random_state=random_state, **sizes)
         return conv_vae(self.network, random_state=random_state, **sizes)
 
     def is_novel_and_valid(self, x: Any) -> bool:
@@ -301,8 +306,8 @@ class OracleGrid(BaseEstimator):
     objective : callable
         x → float, larger is better.
     bounds : float or "data", default=3.0
-        Half-width of the box. ``"data"``: on each axis ``margin`` × the 99.9th percentile of the encoded
-        data's absolute values.
+        Half-width of the box. ``"data"``: ``margin`` × the 99.9th percentile of the encoded data's absolute
+        coordinates.
     n_per_axis : int, default=50
         Grid points on each axis. The preprint's grid is ``bounds=5, n_per_axis=21, radius=5`` at d = 5.
     radius : float, optional
@@ -381,8 +386,7 @@ class OracleGrid(BaseEstimator):
 
     def _half_width(self, Z: Tensor) -> Values:
         if self.bounds == "data":
-            spread = np.quantile(np.abs(Z.numpy(force=True)), 0.999, axis=0)
-            return np.asarray(self.margin * spread, dtype=np.float64)
+            return np.full(Z.shape[1], self.margin * np.quantile(np.abs(Z.numpy(force=True)), 0.999))
         return np.full(Z.shape[1], float(self.bounds))
 
     def _points(self, half_width: Values, *, first: bool, rng: np.random.Generator) -> Iterator[Values]:

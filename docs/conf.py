@@ -1,0 +1,38 @@
+"""Sphinx configuration. Build: python -m sphinx -W --keep-going docs docs/_build/html"""
+
+from pathlib import Path
+
+from wrlso import __version__
+
+project = "wrlso"
+author = "the wrlso contributors"
+version = release = __version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "benchmarks/**/*.md"]
+html_theme = "furo"
+html_title = f"wrlso {release}"
+
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autodoc_typehints = "none"  # numpydoc's Parameters sections say it in words
+numpydoc_show_class_members = False
+
+root = Path(__file__).parent.parent
+sphinx_gallery_conf = {
+    "examples_dirs": str(root / "examples"),
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "ignore_pattern": r"__init__\.py",
+    "download_all_examples": False,
+    "show_memory": False,
+    "min_reported_time": 1e9,
+    "abort_on_example_error": True,
+}
