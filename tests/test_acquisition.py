@@ -1,0 +1,459 @@
+"""Acquisition functions against closed forms, search strategies on small models, and their refusals."""
+
+import time
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+from wrlso._search import Belief, Landscape
+from wrlso.acquisition import (
+    Acquisition,
+    CandidatePool,
+    LatentSearch,
+    LogExpectedImprovement,
+    PriorSampling,
+    SearchState,
+    ThompsonSampling,
+    UpperConfidenceBound,
+    log_h,
+)
+from wrlso.exceptions import DataError, NoCandidateError, NotFittedError, ParameterError, ParameterTypeError
+from wrlso.surrogate import SparseGP
+
+
+class GridModel(torch.nn.Module):
+    """x is a tuple of integers, its encoding x / 5: an exact inverse up to rounding."""
+
+    def __init__(self, d=2, only=None):
+        super().__init__()
+        self.latent_dim = d
+        self.only = only
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.modes = []
+
+    def tensorize(self, X):
+        if any(x == "alien" for x in X):
+            raise DataError("alien")
+        return torch.tensor(np.array(X, dtype=np.int64))
+
+    def encode(self, inputs):
+        self.modes.append((self.training, torch.is_grad_enabled()))
+        return inputs.to(torch.float32) / 5.0
+
+    def decode(self, Z, temperature=0.0, generator=None):
+        self.modes.append((self.training, torch.is_grad_enabled()))
+        assert Z.dtype == torch.float32
+        noise = torch.randn(Z.shape, generator=generator)
+        cells = torch.round(5.0 * (Z + 0.1 * temperature * noise)).to(torch.int64)
+        if self.only is not None:
+            return [self.only[i % len(self.only)] for i in range(len(Z))]
+        return [tuple(cell) if cell[0] < 40 else None for cell in cells.tolist()]
+
+    def loss(self, inputs):
+        return torch.zeros(len(inputs))
+
+    def key(self, x):
+        return x
+
+
+class PriorModel(GridModel):
+    def sample_prior(self, n, generator=None):
+        return 4.0 + 0.2 * torch.randn(n, self.latent_dim, generator=generator)
+
+
+class FeatureSurrogate:
+    """Predicts minus the distance of x to the origin; only takes lists of x."""
+
+    space = "features"
+
+    def __init__(self, seen=0):
+        self.seen = seen
+
+    def predict(self, X):
+        assert isinstance(X, list)
+        mean = torch.tensor([-float(np.hypot(*x)) for x in X], dtype=torch.float64)
+        return mean, torch.full_like(mean, 0.01)
+
+    def condition_on(self, X, y):
+        assert len(X) == len(y)
+        return FeatureSurrogate(self.seen + len(X))
+
+    def sample(self, X, n, generator):
+        return self.predict(X)[0].expand(n, -1)
+
+
+def objective(x):
+    return -float((x[0] - 12) ** 2 + (x[1] - 9) ** 2) / 25.0
+
+
+def campaign(n=40, d=2, seed=0, model=None, screen=None, fit=True, **more):
+    """A search state over n random grid points and a screen that knows them."""
+    rng = np.random.default_rng(seed)
+    cells = {tuple(cell) for cell in rng.integers(-8, 9, size=(n, d)).tolist()}
+    X = sorted(cells)
+    Z = torch.tensor(X, dtype=torch.float64) / 5.0
+    y = torch.tensor([objective(x) for x in X], dtype=torch.float64)
+    surrogate = SparseGP(max_iter=15).fit(Z, y, np.random.default_rng(0)) if fit else None
+    state = SearchState(
+        model=model or GridModel(d),
+        surrogate=surrogate,
+        Z=Z,
+        y=y,
+        weights=torch.ones(len(y), dtype=torch.float64),
+        pending=more.pop("pending", torch.empty(0, d, dtype=torch.float64)),
+        screen=screen or (lambda x: "known" if x in cells else None),
+        **more,
+    )
+    return state, cells
+
+
+SEARCHES = [
+    CandidatePool(n_candidates=200),
+    LatentSearch(n_starts=4, n_raw=64, max_iter=20),
+    LatentSearch(n_starts=4, n_raw=64, max_iter=20, bounds="ball"),
+]
+FUNCTIONS = [LogExpectedImprovement, UpperConfidenceBound, ThompsonSampling]
+ALL = [function(search=search) for search in SEARCHES for function in FUNCTIONS] + [PriorSampling()]
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+# ------------------------------------------------------------------ log h
+
+
+def exact_log_h(u):
+    with mpmath.workdps(80):
+        u = mpmath.mpf(u)
+        # u Φ(u) + φ(u), with Φ from erfc so that the far tail keeps its digits
+        value = mpmath.npdf(u) + u * mpmath.erfc(-u / mpmath.sqrt(2)) / 2
+        return float(mpmath.log(value))
+
+
+@pytest.mark.parametrize(
+    "u", [-1e6, -1e4, -300.0, -60.0, -50.1, -49.9, -20.0, -5.0, -1.01, -1.0, -0.99, -0.3, 0.0, 0.7, 5.0, 1e3]
+)
+def test_log_h_is_exact_to_ten_digits(u):
+    if u < -1000:  # the closed form of the tail: h(u) = φ(u) / u² (1 - 3/u² + …)
+        expected = -0.5 * u * u - 0.5 * np.log(2 * np.pi) - 2 * np.log(-u) + np.log1p(-3 / u**2)
+    else:
+        with mpmath.workdps(80):
+            expected = exact_log_h(u)
+    assert float(log_h(torch.tensor(u, dtype=torch.float64))) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(-200, 50))
+def test_log_h_is_exact_everywhere(u):
+    assert float(log_h(torch.tensor(u, dtype=torch.float64))) == pytest.approx(
+        exact_log_h(u), rel=1e-10, abs=1e-11
+    )
+
+
+def test_log_h_increases_with_finite_gradients():
+    u = torch.cat([-torch.logspace(9, -3, 4000), torch.logspace(-3, 6, 4000)]).double().requires_grad_(True)
+    value = log_h(u)
+    assert (value.diff() > 0).all()
+    (gradient,) = torch.autograd.grad(value.sum(), u)
+    assert torch.isfinite(gradient).all()
+    assert (gradient > 0).all()
+    # d log h / du = Φ / h
+    moderate = u.detach()[(u.detach() > -30) & (u.detach() < 30)]
+    expected = torch.exp(torch.special.log_ndtr(moderate) - log_h(moderate))
+    torch.testing.assert_close(gradient[(u > -30) & (u < 30)], expected, rtol=1e-9, atol=0.0)
+
+
+class Normal:
+    """A surrogate that returns fixed moments."""
+
+    space = "latent"
+
+    def __init__(self, mean, variance):
+        self.moments = torch.from_numpy(np.array([[mean], [variance]], dtype=np.float64))
+
+    def predict(self, Z):
+        return self.moments
+
+
+def test_expected_improvement_agrees_with_a_monte_carlo_mean():
+    draws = torch.from_numpy(rng().normal(1.0, 2.0, size=1_000_000))
+    found = LogExpectedImprovement().score(Normal(1.0, 4.0), None, 2.5, torch.Generator())
+    assert float(found.exp()) == pytest.approx(float((draws - 2.5).clamp_min(0).mean()), rel=0.01)
+
+
+@pytest.mark.parametrize("mean", [-1e300, 0.0, 1e300])
+@pytest.mark.parametrize("variance", [0.0, 1e-300, 1e300])
+def test_acquisition_values_are_always_finite(mean, variance):
+    for function in (LogExpectedImprovement(), UpperConfidenceBound()):
+        assert torch.isfinite(function.score(Normal(mean, variance), None, 1.0, torch.Generator())).all()
+
+
+def test_upper_confidence_bound_adds_deviations():
+    assert float(UpperConfidenceBound(3.0).score(Normal(1.0, 4.0), None, 0.0, torch.Generator())) == 7.0
+
+
+# ------------------------------------------------------------------ where the data lies
+
+
+def test_box_contains_the_quantiles_of_the_data():
+    Z = rng().normal(size=(5000, 3)) * [1.0, 10.0, 0.1] + [0.0, 5.0, 0.0]
+    state = SearchState(GridModel(3), None, torch.from_numpy(Z), torch.zeros(5000), torch.ones(5000),
+                        torch.empty(0, 3), lambda x: None)  # fmt: skip
+    box = Landscape.of(state, rng(), 1.1, 0.999).half_width
+    np.testing.assert_allclose(box, 1.1 * np.quantile(np.abs(Z), 0.999, axis=0))
+
+
+def test_cost_of_the_landscape_does_not_follow_the_number_of_points():
+    Z = torch.zeros(1_000_000, 4, dtype=torch.float64)
+    state = SearchState(GridModel(4), None, Z, Z[:, 0], Z[:, 0], Z[:0], lambda x: None)
+    start = time.perf_counter()
+    landscape = Landscape.of(state, rng(), 1.1, 0.999)
+    assert time.perf_counter() - start < 0.5
+    assert len(landscape.rows) == 10_000
+    assert (landscape.spread > 0).all()
+
+
+def test_prior_draws_follow_the_model_that_knows_its_prior():
+    state, _ = campaign(model=PriorModel())
+    proposals, _ = PriorSampling().propose(state, 10, rng())
+    assert np.linalg.norm(np.mean([p.x for p in proposals], axis=0) / 5.0 - 4.0) < 0.5
+
+
+def test_prior_draws_lie_where_the_data_lies():
+    state, _ = campaign(fit=False)
+    proposals, _ = PriorSampling().propose(state, 20, rng())
+    assert np.abs([p.x for p in proposals]).max() < 25
+    assert all(np.isnan(p.value) for p in proposals)
+
+
+def test_prior_sampling_needs_no_data_at_all():
+    empty = torch.empty(0, 2, dtype=torch.float64)
+    state = SearchState(GridModel(), None, empty, empty[:, 0], empty[:, 0], empty, lambda x: None)
+    proposals, record = PriorSampling().propose(state, 30, rng())
+    assert len({p.x for p in proposals}) == 30
+    assert 0.3 < np.std([p.z.numpy() for p in proposals]) < 3.0
+    assert record.n_decoded >= 30
+
+
+# ------------------------------------------------------------------ proposals
+
+
+@pytest.mark.parametrize("acquisition", ALL, ids=repr)
+def test_proposals_are_distinct_screened_and_deterministic(acquisition):
+    state, cells = campaign(pending=torch.tensor([[1.0, 1.0]]).double())
+    assert isinstance(acquisition, Acquisition)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    first, record = acquisition.propose(state, 4, rng(1))
+    again, _ = acquisition.propose(state, 4, rng(1))
+    assert np.array_equal(before[0], np.random.get_state()[1])  # noqa: NPY002
+    assert torch.equal(before[1], torch.get_rng_state())
+    assert [p.x for p in first] == [p.x for p in again]
+    assert all(torch.equal(a.z, b.z) for a, b in zip(first, again, strict=True))
+    assert len({p.x for p in first}) == 4
+    assert not {p.x for p in first} & cells
+    for proposal in first:
+        assert proposal.z.shape == (2,)
+        assert proposal.z.dtype == torch.float64
+        assert np.isfinite(proposal.value) == acquisition.uses_surrogate
+    assert record.n_decoded >= 4
+    assert set(record.seconds) == {"acquire", "decode"}
+    assert all(value >= 0 for value in record.seconds.values())
+    assert record.strategy in {"CandidatePool", "LatentSearch", "PriorSampling"}
+
+
+@pytest.mark.parametrize("acquisition", ALL, ids=repr)
+def test_arguments_are_kept_and_the_model_is_only_evaluated(acquisition):
+    state, _ = campaign(n=10)
+    state.model.train()
+    clone(acquisition).propose(state, 1, rng())
+    assert state.model.training
+    assert set(state.model.modes) == {(False, False)}
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=repr)
+def test_search_finds_the_best_of_all_candidates(search):
+    state, cells = campaign(n=60)
+    (proposal,), _ = LogExpectedImprovement(search=search).propose(state, 1, rng())
+    grid = [(a, b) for a in range(-9, 10) for b in range(-9, 10) if (a, b) not in cells]
+    Z = torch.tensor(grid, dtype=torch.float64) / 5.0
+    values = LogExpectedImprovement().score(state.surrogate, Z, float(state.y.max()), torch.Generator())
+    found = torch.tensor(proposal.x, dtype=torch.float64)[None] / 5.0
+    value = LogExpectedImprovement().score(state.surrogate, found, float(state.y.max()), torch.Generator())
+    inside = (Z.abs() <= 1.76).all(1)
+    assert float(value) >= float(values[inside].quantile(0.97))
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=repr)
+def test_pending_points_and_batch_members_repel(search):
+    state, _ = campaign(n=60)
+    acquisition = LogExpectedImprovement(search=search)
+    (alone,), _ = acquisition.propose(state, 1, rng())
+    pending = torch.tensor([alone.x], dtype=torch.float64) / 5.0
+    state2, _ = campaign(n=60, pending=pending)
+    belief = Belief.of(state2)
+    value = acquisition.score(belief.surrogate, pending, belief.best, torch.Generator())
+    assert float(value) < alone.value - 0.1
+    batch, _ = acquisition.propose(state, 5, rng())
+    assert batch[0].x == alone.x
+    points = np.array([p.x for p in batch]) / 5.0
+    distance = np.linalg.norm(points[:, None] - points[None], axis=2) + 9 * np.eye(5)
+    assert distance.min() > 0.0
+
+
+def test_pool_value_is_that_of_the_encoding():
+    state, _ = campaign()
+    (proposal,), _ = LogExpectedImprovement().propose(state, 1, rng())
+    np.testing.assert_allclose(proposal.z, np.array(proposal.x) / 5.0, rtol=1e-6)
+    value = LogExpectedImprovement().score(
+        state.surrogate, proposal.z[None], float(state.y.max()), torch.Generator()
+    )
+    assert proposal.value == pytest.approx(float(value), rel=1e-9)
+
+
+def test_supplied_candidates_compete():
+    best = (12, 9)
+    state, _ = campaign(n=60, candidates=[best], candidates_Z=torch.tensor([best]).double() / 5.0)
+    acquisition = UpperConfidenceBound(
+        0.0, search=CandidatePool(n_candidates=12, generations=1, sigma=(0.01, 0.02))
+    )
+    (proposal,), _ = acquisition.propose(state, 1, rng())
+    assert proposal.x == best
+
+
+def test_features_of_x_work_with_the_pool_only():
+    state, cells = campaign(fit=False)
+    state = SearchState(**(vars(state) | {"surrogate": FeatureSurrogate(), "pending_X": [(1, 1)]}))
+    proposals, _ = UpperConfidenceBound(search=CandidatePool(n_candidates=300)).propose(state, 3, rng())
+    norms = [np.hypot(*p.x) for p in proposals]
+    free = sorted(np.hypot(a, b) for a in range(-9, 10) for b in range(-9, 10) if (a, b) not in cells)
+    assert norms[0] <= free[3]
+    with pytest.raises(ParameterError, match="use CandidatePool"):
+        LogExpectedImprovement(search=LatentSearch()).propose(state, 1, rng())
+
+
+# ------------------------------------------------------------------ when little is new
+
+
+@pytest.mark.parametrize("acquisition", ALL, ids=repr)
+def test_a_model_that_decodes_only_known_points_is_given_up(acquisition):
+    state, cells = campaign(n=10)
+    state.model.only = [*sorted(cells), None]
+    start = time.perf_counter()
+    with pytest.raises(NoCandidateError, match=r"0 of 2 .* among \d+ decoded.* known \d+, undecodable \d+"):
+        acquisition.propose(state, 2, rng())
+    assert time.perf_counter() - start < 5.0
+
+
+@pytest.mark.parametrize("acquisition", ALL, ids=repr)
+def test_the_only_new_point_is_found_and_a_second_is_not_invented(acquisition):
+    state, cells = campaign(n=10)
+    state.model.only = [*sorted(cells), None, (30, 30)]
+    (proposal,), record = acquisition.propose(state, 1, rng())
+    assert proposal.x == (30, 30)
+    assert record.rejected["known"] > 0
+    with pytest.raises(NoCandidateError, match="1 of 2"):
+        acquisition.propose(state, 2, rng())
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=repr)
+def test_what_is_blocked_is_replaced(search):
+    state, _ = campaign(n=60)
+    acquisition = LogExpectedImprovement(search=search)
+    (best,), _ = acquisition.propose(state, 1, rng())
+    blocked = {(best.x[0] + a, best.x[1] + b) for a in range(-3, 4) for b in range(-3, 4)}
+    state2, _ = campaign(n=60, screen=lambda x: "infeasible" if x in blocked else None)
+    (other,), record = acquisition.propose(state2, 1, rng())
+    assert other.x not in blocked
+    assert record.rejected["infeasible"] > 0
+
+
+def test_objects_the_model_cannot_encode_are_left_out():
+    state, _ = campaign(n=10)
+    state.model.only = ["alien", (30, 30)]
+    (proposal,), record = LogExpectedImprovement().propose(state, 1, rng())
+    assert proposal.x == (30, 30)
+    assert record.rejected["unencodable"] == 1
+
+
+@pytest.mark.parametrize("kind", ["one", "same"])
+def test_degenerate_data_are_searched(kind):
+    Z = torch.zeros(1 if kind == "one" else 6, 2, dtype=torch.float64)
+    y = torch.ones(len(Z), dtype=torch.float64)
+    surrogate = SparseGP().fit(Z, y, rng())
+    state = SearchState(GridModel(), surrogate, Z, y, y, Z[:0], lambda x: "known" if x == (0, 0) else None)
+    for acquisition in ALL:
+        proposals, _ = acquisition.propose(state, 2, rng())
+        assert len({p.x for p in proposals} - {(0, 0)}) == 2
+
+
+# ------------------------------------------------------------------ the point of it all
+
+
+@pytest.mark.parametrize("search", SEARCHES[:2], ids=repr)
+def test_search_beats_random_at_the_same_budget(search):
+    def run(guided):
+        generator = rng(3)
+        cells = {tuple(c) for c in generator.integers(-8, 9, size=(10, 2)).tolist()}
+        gp = SparseGP(max_iter=10, warm_iter=3)
+        for _ in range(15):
+            X = sorted(cells)
+            Z = torch.tensor(X, dtype=torch.float64) / 5.0
+            y = torch.tensor([objective(x) for x in X], dtype=torch.float64)
+            if guided:
+                gp.fit(Z, y, generator)
+            state = SearchState(
+                GridModel(),
+                gp if guided else None,
+                Z,
+                y,
+                torch.ones_like(y),
+                Z[:0],
+                lambda x, known=frozenset(cells): "known" if x in known else None,
+            )
+            acquisition = LogExpectedImprovement(search=search) if guided else PriorSampling()
+            cells.add(acquisition.propose(state, 1, generator)[0][0].x)
+        return max(objective(x) for x in cells)
+
+    best = run(True)
+    assert best > run(False) + 0.1
+    assert best > -0.1
+
+
+# ------------------------------------------------------------------ misuse
+
+
+@pytest.mark.parametrize(
+    ("acquisition", "error", "message"),
+    [
+        (LogExpectedImprovement(search=CandidatePool(0)), ParameterError, "n_candidates"),
+        (LogExpectedImprovement(search=CandidatePool(sigma=(0.0, 1.0))), ParameterError, r"sigma\[0\]"),
+        (LogExpectedImprovement(search=CandidatePool(sigma=(2.0, 1.0))), ParameterError, r"sigma\[1\]"),
+        (LogExpectedImprovement(search=CandidatePool(sigma=1.0)), ParameterError, "pair"),
+        (LogExpectedImprovement(search=CandidatePool(temperature=-1.0)), ParameterError, "temperature"),
+        (LogExpectedImprovement(search=LatentSearch(0)), ParameterError, "n_starts"),
+        (LogExpectedImprovement(search=LatentSearch(bounds="cube")), ParameterError, "bounds"),
+        (LogExpectedImprovement(search=LatentSearch(quantile=1.5)), ParameterError, "quantile"),
+        (LogExpectedImprovement(search="pool"), ParameterTypeError, "search must be a strategy"),
+        (UpperConfidenceBound(-1.0), ParameterError, "beta"),
+        (PriorSampling(max_attempts=0), ParameterError, "max_attempts"),
+        (PriorSampling(temperature=float("nan")), ParameterError, "temperature"),
+    ],
+)
+def test_bad_parameters_are_refused(acquisition, error, message):
+    state, _ = campaign(n=6)
+    with pytest.raises(error, match=message):
+        acquisition.propose(state, 1, rng())
+
+
+def test_a_surrogate_is_needed():
+    state, _ = campaign(n=6, fit=False)
+    with pytest.raises(NotFittedError, match="needs a fitted surrogate"):
+        LogExpectedImprovement().propose(state, 1, rng())
+    with pytest.raises(ParameterError, match="n must be"):
+        PriorSampling().propose(state, 0, rng())

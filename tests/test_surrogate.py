@@ -1,0 +1,562 @@
+"""SparseGP: the mathematics first, then equivalences, invariances, hard data and misuse."""
+
+import copy
+import logging
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import multivariate_normal, norm
+from sklearn.base import clone
+
+from wrlso._gp import KERNELS, Hyperparameters, correlation, evidence, safe_cholesky
+from wrlso._targets import TRANSFORMS, make_transform
+from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
+from wrlso.surrogate import SparseGP, Surrogate
+
+
+def tensor(values):
+    return torch.from_numpy(np.asarray(values, dtype=np.float64))
+
+
+def problem(n=60, d=3, seed=0, noise=0.1):
+    rng = np.random.default_rng(seed)
+    Z = rng.normal(size=(n, d))
+    y = np.sin(Z[:, 0]) + 0.5 * Z[:, -1] + noise * rng.normal(size=n)
+    return Z, y
+
+
+def fitted(Z, y, **parameters):
+    return SparseGP(**({"max_iter": 15} | parameters)).fit(tensor(Z), tensor(y), np.random.default_rng(1))
+
+
+def dense_kernel(hyper, X, U):
+    return hyper.outputscale * correlation(X / hyper.lengthscale, U / hyper.lengthscale, hyper.kernel)[0]
+
+
+def exact_gp(gp, Z, y, Zt):
+    """Textbook GP regression at the hyperparameters and mean of ``gp``: mean and covariance at Zt."""
+    hyper, posterior = gp.hyperparameters_, gp.posterior_
+    scale = posterior.lengthscale.numpy() / hyper.lengthscale
+    X, Xt = (Z - posterior.center.numpy()) / scale, (Zt - posterior.center.numpy()) / scale
+    t = gp.transform_.forward(y) - posterior.mean
+    K = dense_kernel(hyper, X, X) + hyper.noise * np.eye(len(X))
+    k = dense_kernel(hyper, X, Xt)
+    mean = posterior.mean + k.T @ np.linalg.solve(K, t)
+    covariance = dense_kernel(hyper, Xt, Xt) - k.T @ np.linalg.solve(K, k)
+    a, b = gp.transform_.center, gp.transform_.scale
+    return a + b * mean, b * b * covariance
+
+
+# ------------------------------------------------------------------ the bound
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_kernel_has_its_closed_form(kernel):
+    X, U = np.random.default_rng(0).normal(size=(2, 7, 3))
+    r = np.linalg.norm(X[:, None] - U[None], axis=2)
+    expected = {
+        "rbf": np.exp(-0.5 * r**2),
+        "matern52": (1 + 5**0.5 * r + 5 * r**2 / 3) * np.exp(-(5**0.5) * r),
+    }[kernel]
+    np.testing.assert_allclose(correlation(X, U, kernel)[0], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("d", [1, 4, 20])
+def test_bound_is_exact_when_inducing_points_are_the_data(kernel, d):
+    X, y = problem(40, d)
+    hyper = Hyperparameters(kernel, np.linspace(0.5, 2.0, d), 1.7, 0.2)
+    exact = multivariate_normal(np.full(40, 0.3), dense_kernel(hyper, X, X) + 0.2 * np.eye(40)).logpdf(y)
+    assert evidence(hyper, X, X, y, mean=0.3, jitter=1e-12).value == pytest.approx(exact, rel=1e-8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    m=st.integers(1, 30),
+    d=st.integers(1, 6),
+    log_noise=st.floats(-6.0, 1.0),
+    kernel=st.sampled_from(KERNELS),
+)
+def test_bound_never_exceeds_the_exact_log_marginal_likelihood(seed, m, d, log_noise, kernel):
+    rng = np.random.default_rng(seed)
+    X, U, y = rng.normal(size=(30, d)), 2 * rng.normal(size=(m, d)), rng.normal(size=30)
+    hyper = Hyperparameters(kernel, rng.uniform(0.3, 3.0, d), 1.3, float(np.exp(log_noise)))
+    exact = multivariate_normal(
+        np.zeros(30), dense_kernel(hyper, X, X) + hyper.noise * np.eye(30), allow_singular=True
+    ).logpdf(y)
+    assert evidence(hyper, X, U, y, mean=0.0).value <= exact + 1e-6 * abs(exact)
+
+
+def test_more_inducing_points_never_lower_the_bound():
+    X, y = problem(80, 2)
+    hyper = Hyperparameters("matern52", np.ones(2), 1.0, 0.1)
+    bounds = [evidence(hyper, X, X[:m], y, mean=0.0).value for m in (5, 10, 20, 40, 80)]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] > bounds[0] + 1.0
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("mean", [None, 0.3])
+def test_gradient_of_the_bound_agrees_with_finite_differences(kernel, mean):
+    X, y = problem(50, 3)
+    U = X[:12] + 0.1
+    theta = np.log([0.9, 1.3, 2.0, 1.5, 0.1])
+
+    def value(t):
+        return evidence(Hyperparameters.from_log(kernel, t), X, U, y, mean=mean).value
+
+    numeric = [(value(theta + step) - value(theta - step)) / 2e-5 for step in 1e-5 * np.eye(5)]
+    found = evidence(Hyperparameters.from_log(kernel, theta), X, U, y, mean=mean).gradient
+    np.testing.assert_allclose(found, numeric, rtol=1e-5)
+
+
+def test_mean_of_the_bound_is_its_maximiser():
+    X, y = problem(50, 3)
+    hyper = Hyperparameters("rbf", np.ones(3), 1.0, 0.1)
+    best = evidence(hyper, X, X[:10], y + 5.0)
+    for shift in (-0.01, 0.01):
+        assert evidence(hyper, X, X[:10], y + 5.0, mean=best.mean + shift).value < best.value
+
+
+def test_cholesky_takes_no_more_jitter_than_it_needs():
+    good = np.eye(3) + 0.1
+    factor, used = safe_cholesky(good, 1.0, 0.0)
+    assert used == 0.0
+    np.testing.assert_allclose(factor @ factor.T, good)
+    singular = np.ones((20, 20)) - 1e-9 * np.eye(20)
+    factor, used = safe_cholesky(singular, 1.0, 0.0)
+    assert 1e-9 < used <= 1e-7
+    with pytest.raises(DataError, match="positive definite"):
+        safe_cholesky(-np.eye(3), 1.0, 0.0)
+
+
+# ------------------------------------------------------------------ the posterior
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_posterior_is_exact_gp_when_data_are_few(kernel):
+    Z, y = problem(40)
+    Zt = np.random.default_rng(3).normal(size=(10, 3))
+    gp = fitted(Z, y, kernel=kernel, jitter=1e-12)
+    mean, variance = gp.predict(tensor(Zt))
+    exact_mean, exact_covariance = exact_gp(gp, Z, y, Zt)
+    np.testing.assert_allclose(mean, exact_mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(variance, np.diag(exact_covariance), rtol=1e-4, atol=1e-6)
+
+
+def test_posterior_of_a_gp_with_few_inducing_points_is_that_of_titsias():
+    Z, y = problem(200)
+    gp = fitted(Z, y, n_inducing=15)
+    posterior, hyper = gp.posterior_, gp.hyperparameters_
+    scale = posterior.lengthscale.numpy()
+    X, Xt = ((points - posterior.center.numpy()) / scale for points in (Z, Z[:7] + 0.3))
+    U = posterior.U.numpy()
+
+    def k(A, B):
+        return hyper.outputscale * correlation(A, B, hyper.kernel)[0]
+
+    Kuu = k(U, U) + gp.jitter * hyper.outputscale * np.eye(15)
+    Sigma = np.linalg.inv(Kuu + k(U, X) @ k(X, U) / hyper.noise)
+    t = gp.transform_.forward(y) - posterior.mean
+    mean = posterior.mean + k(Xt, U) @ Sigma @ k(U, X) @ t / hyper.noise
+    covariance = k(Xt, Xt) - k(Xt, U) @ (np.linalg.inv(Kuu) - Sigma) @ k(U, Xt)
+    got_mean, got_covariance = posterior.covariance(tensor(Z[:7] + 0.3))
+    np.testing.assert_allclose(got_mean, mean, rtol=1e-6)
+    np.testing.assert_allclose(got_covariance, covariance, rtol=1e-6, atol=1e-8)
+
+
+def test_conditioning_200_times_equals_conditioning_the_process_at_once():
+    Z, y = problem(300, 4)
+    new_Z, new_y = problem(200, 4, seed=5)
+    Zt = np.random.default_rng(3).normal(size=(20, 4))
+    gp = fitted(Z, y, n_inducing=30, n_hyper=None)
+    gp.set_params(n_inducing=300)  # no limit to the growth
+    before = [part.clone() for part in gp.predict(tensor(Zt))]
+    sequential = gp
+    for z, value in zip(new_Z, new_y, strict=True):
+        sequential = sequential.condition_on(tensor(z[None]), tensor([value]))
+    mean, covariance = (
+        part.numpy() for part in gp.posterior_.covariance(tensor(np.concatenate([Zt, new_Z])))
+    )
+    gain = covariance[:, 20:] @ np.linalg.inv(covariance[20:, 20:] + gp.hyperparameters_.noise * np.eye(200))
+    t = gp.transform_.forward(new_y)
+    expected = (mean + gain @ (t - mean[20:]))[:20]
+    variance = np.diag(covariance - gain @ covariance[20:])[:20]
+    got_mean, got_variance = sequential.posterior_.predict(tensor(Zt))
+    np.testing.assert_allclose(got_mean, expected, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(got_variance, variance, rtol=1e-5, atol=1e-7)
+    for part, old in zip(gp.predict(tensor(Zt)), before, strict=True):
+        assert torch.equal(part, old)
+
+
+def test_conditioning_with_fixed_inducing_points_equals_recomputation():
+    Z, y = problem(300, 4)
+    new_Z, new_y = problem(200, 4, seed=5)
+    Zt = tensor(np.random.default_rng(3).normal(size=(20, 4)))
+    gp = fitted(Z, y, n_inducing=30, n_hyper=None, grow_inducing=False)
+    sequential = gp
+    for z, value in zip(new_Z, new_y, strict=True):
+        sequential = sequential.condition_on(tensor(z[None]), tensor([value]))
+    posterior, hyper = gp.posterior_, gp.hyperparameters_
+    scale = posterior.lengthscale.numpy()
+    X = (np.concatenate([Z, new_Z]) - posterior.center.numpy()) / scale
+    t = gp.transform_.forward(np.concatenate([y, new_y])) - posterior.mean
+    A = np.linalg.solve(
+        posterior.L.numpy(), hyper.outputscale * correlation(posterior.U.numpy(), X, hyper.kernel)[0]
+    )
+    B = np.eye(30) + A @ A.T / hyper.noise
+    _, a, _ = posterior.features(Zt)
+    mean = posterior.mean + a.numpy().T @ np.linalg.solve(B, A @ t) / hyper.noise
+    variance = (
+        hyper.outputscale - (a.numpy() ** 2).sum(0) + (a.numpy() * np.linalg.solve(B, a.numpy())).sum(0)
+    )
+    got_mean, got_variance = sequential.posterior_.predict(Zt)
+    np.testing.assert_allclose(got_mean, mean, rtol=1e-8)
+    np.testing.assert_allclose(got_variance, variance, rtol=1e-8)
+
+
+def test_conditioning_an_exact_gp_gives_the_exact_gp_of_all_data():
+    Z, y = problem(40)
+    new_Z, new_y = problem(20, seed=7)
+    new_Z *= 3.0  # far from the old points as well
+    Zt = np.random.default_rng(3).normal(size=(10, 3))
+    gp = fitted(Z, y, jitter=1e-12)
+    mean, variance = gp.condition_on(tensor(new_Z), tensor(new_y)).predict(tensor(Zt))
+    exact_mean, exact_covariance = exact_gp(gp, np.concatenate([Z, new_Z]), np.concatenate([y, new_y]), Zt)
+    np.testing.assert_allclose(mean, exact_mean, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(variance, np.diag(exact_covariance), rtol=1e-4, atol=1e-6)
+
+
+def test_growth_of_the_inducing_points_is_bounded():
+    Z, y = problem(100, 10)
+    new_Z, new_y = problem(50, 10, seed=5)
+    gp = fitted(Z, y, n_inducing=20, max_iter=3).condition_on(tensor(new_Z), tensor(new_y))
+    assert len(gp.posterior_.U) == 40
+
+
+def test_conditioning_far_from_all_data_lowers_the_variance_there():
+    Z, y = problem(300)
+    gp = fitted(Z, y, n_inducing=20)
+    far = tensor([[8.0, -8.0, 8.0]])
+    before = float(gp.predict(far)[1])
+    mean, after = gp.condition_on(far, tensor([5.0])).predict(far)
+    noise = gp.hyperparameters_.noise * gp.transform_.scale**2
+    assert float(after) < min(0.5 * before, 1.01 * noise)
+    assert float(mean) == pytest.approx(5.0, abs=0.2)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("transform", list(TRANSFORMS))
+def test_predictions_have_correct_gradients(kernel, transform):
+    Z, y = problem(60)
+    gp = fitted(Z, y, kernel=kernel, transform=transform, n_inducing=20)
+    Zt = tensor(np.random.default_rng(3).normal(size=(4, 3))).requires_grad_(True)
+    assert torch.autograd.gradcheck(gp.predict, (Zt,), eps=1e-6, atol=1e-4)
+
+
+def test_gradient_at_a_data_point_is_finite():
+    Z, y = problem(20)
+    gp = fitted(Z, y, kernel="matern52")
+    Zt = tensor(Z).requires_grad_(True)
+    mean, variance = gp.predict(Zt)
+    (mean.sum() + variance.sum()).backward()
+    assert torch.isfinite(Zt.grad).all()
+
+
+@pytest.mark.parametrize("transform", ["standardize", "rank"])
+def test_samples_have_the_moments_of_predictions(transform):
+    Z, y = problem(60)
+    gp = fitted(Z, y, transform=transform)
+    Zt = tensor(np.random.default_rng(3).normal(size=(5, 3)))
+    draws = gp.sample(Zt, 20_000, torch.Generator().manual_seed(0))
+    mean, variance = gp.predict(Zt)
+    assert draws.shape == (20_000, 5)
+    error = (draws.mean(0) - mean) / variance.sqrt()
+    np.testing.assert_allclose(error, 0.0, atol=0.03)
+    np.testing.assert_allclose(draws.var(0), variance, rtol=0.06)
+    if transform == "standardize":
+        _, covariance = gp.posterior_.covariance(Zt)
+        expected = covariance * gp.transform_.scale**2
+        np.testing.assert_allclose(torch.cov(draws.T), expected, atol=0.05 * float(variance.max()))
+
+
+def test_samples_depend_on_the_generator_only():
+    gp = fitted(*problem(30))
+    Zt = torch.zeros(3, 3, dtype=torch.float64)
+    first, second = (gp.sample(Zt, 2, torch.Generator().manual_seed(4)) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+# ------------------------------------------------------------------ invariances
+
+
+@pytest.mark.parametrize("transform", list(TRANSFORMS))
+def test_units_of_y_do_not_matter(transform):
+    Z, y = problem(50)
+    Zt = tensor(np.random.default_rng(3).normal(size=(6, 3)))
+    mean, variance = fitted(Z, y, transform=transform).predict(Zt)
+    scaled_mean, scaled_variance = fitted(Z, 1e3 * y - 7e3, transform=transform).predict(Zt)
+    np.testing.assert_allclose(scaled_mean, 1e3 * mean - 7e3, rtol=1e-3, atol=1.0)
+    np.testing.assert_allclose(scaled_variance, 1e6 * variance, rtol=1e-2)
+
+
+def test_units_and_origin_of_z_do_not_matter():
+    Z, y = problem(50)
+    Zt = np.random.default_rng(3).normal(size=(6, 3))
+    mean, variance = fitted(Z, y).predict(tensor(Zt))
+    moved_mean, moved_variance = fitted(100 * Z + 3, y).predict(tensor(100 * Zt + 3))
+    np.testing.assert_allclose(moved_mean, mean, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(moved_variance, variance, rtol=1e-2)
+
+
+def test_order_of_the_data_does_not_matter_when_they_are_few():
+    Z, y = problem(50)
+    order = np.random.default_rng(4).permutation(50)
+    mean, variance = fitted(Z, y).predict(tensor(Z))
+    other_mean, other_variance = fitted(Z[order], y[order]).predict(tensor(Z))
+    np.testing.assert_allclose(other_mean, mean, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(other_variance, variance, rtol=1e-6)
+
+
+def test_rank_transform_sees_order_only():
+    Z, y = problem(50, noise=0.0)
+    gp, warped = fitted(Z, y, transform="rank"), fitted(Z, np.exp(3 * y), transform="rank")
+    np.testing.assert_allclose(
+        gp.hyperparameters_.lengthscale, warped.hyperparameters_.lengthscale, rtol=1e-9
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    y=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30),
+    new=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=10),
+    name=st.sampled_from(list(TRANSFORMS)),
+)
+def test_transforms_are_monotone_and_finite(y, new, name):
+    transform = make_transform(name, np.array(y))
+    t = transform.forward(np.sort(new))
+    assert np.isfinite(t).all()
+    assert (np.diff(t) >= -1e-9 * np.abs(t).max()).all()
+    assert torch.isfinite(transform.inverse(tensor(t))).all()
+
+
+@pytest.mark.parametrize("name", ["standardize", "rank"])
+def test_transforms_invert(name):
+    y = np.random.default_rng(0).normal(size=40) ** 3
+    transform = make_transform(name, y)
+    wide = np.concatenate([y, [y.min() - 2.0, y.max() + 3.0]])
+    np.testing.assert_allclose(
+        transform.inverse(tensor(transform.forward(wide))), wide, rtol=1e-9, atol=1e-12
+    )
+
+
+def test_winsorizing_clips_low_outliers_only():
+    y = np.concatenate([np.random.default_rng(0).normal(size=100), [-1e4, 50.0]])
+    transform = make_transform("winsorize", y)
+    q25, q75 = np.quantile(y, [0.25, 0.75])
+    assert transform.lower == pytest.approx(q25 - 1.5 * (q75 - q25))
+    assert transform.forward(np.array([-1e4])) == transform.forward(np.array([transform.lower]))
+    assert transform.forward(np.array([50.0])) > transform.forward(np.array([40.0]))
+
+
+# ------------------------------------------------------------------ quality
+
+
+def test_held_out_score_is_the_log_density_of_the_predictive_distribution():
+    Z, y = problem(80)
+    Zt, yt = problem(30, seed=9)
+    gp = fitted(Z, y)
+    mean, variance = gp.predict(tensor(Zt))
+    deviation = np.sqrt(variance.numpy() + gp.hyperparameters_.noise * gp.transform_.scale**2)
+    assert gp.score(tensor(Zt), tensor(yt)) == pytest.approx(norm(mean.numpy(), deviation).logpdf(yt).mean())
+
+
+@pytest.mark.parametrize("name", list(TRANSFORMS))
+def test_slope_of_a_transform_is_its_derivative(name):
+    y = np.random.default_rng(0).normal(size=40) ** 3
+    transform = make_transform(name, y)
+    between = np.sort(y)[1:] * 0.7 + np.sort(y)[:-1] * 0.3
+    points = np.concatenate([between, [y.max() + 1.0]])
+    points = points[points > getattr(transform, "lower", -np.inf)]
+    slope = (transform.forward(points + 1e-7) - transform.forward(points - 1e-7)) / 2e-7
+    np.testing.assert_allclose(np.exp(transform.log_slope(points)), slope, rtol=1e-4)
+
+
+def test_predictions_are_calibrated_on_data_from_the_model():
+    Z, y = problem(600, 2, noise=0.5)
+    Zt, yt = problem(1000, 2, seed=9, noise=0.5)
+    gp = fitted(Z, y, n_inducing=60)
+    np.testing.assert_allclose(gp.calibration(tensor(Zt), tensor(yt)), [0.5, 0.8, 0.9, 0.95], atol=0.05)
+
+
+def test_relevant_dimensions_get_the_shortest_lengthscales():
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(300, 10))
+    gp = fitted(Z, np.sin(2 * Z[:, 4]), max_iter=50, n_inducing=100)
+    assert gp.hyperparameters_.lengthscale.argmin() == 4
+
+
+def test_a_second_fit_starts_where_the_first_one_ended():
+    Z, y = problem(200)
+    gp = SparseGP(n_inducing=40).fit(tensor(Z), tensor(y), np.random.default_rng(1))
+    cold, bound = gp.n_iter_, gp.bound_
+    gp.fit(tensor(Z), tensor(y), np.random.default_rng(1))
+    assert gp.n_iter_ < cold / 2
+    assert gp.bound_ > bound - 1.0
+
+
+def test_subset_holds_the_best_and_random_others():
+    Z, y = problem(500)
+    y[::50] += 100.0
+    gp = fitted(Z, y, n_best=10, n_random=20, n_inducing=100)
+    assert len(gp.posterior_.U) == 30
+    inducing = (gp.posterior_.U * gp.posterior_.lengthscale + gp.posterior_.center).numpy()
+    for z in Z[::50]:
+        assert np.abs(inducing - z).max(axis=1).min() < 1e-9
+
+
+@pytest.mark.parametrize("inducing", ["kmeans", "greedy"])
+def test_inducing_points_cover_the_data(inducing):
+    rng = np.random.default_rng(0)
+    centers = 20.0 * rng.normal(size=(10, 4))
+    Z = np.repeat(centers, 30, axis=0) + 0.01 * rng.normal(size=(300, 4))
+    gp = fitted(Z, Z[:, 0], n_inducing=40, inducing=inducing)
+    U = (gp.posterior_.U * gp.posterior_.lengthscale + gp.posterior_.center).numpy()
+    if inducing == "greedy":
+        for center in centers:
+            assert np.linalg.norm(U - center, axis=1).min() < 1.0
+    assert gp.score(tensor(Z), tensor(Z[:, 0])) > -3.0
+
+
+# ------------------------------------------------------------------ hard data
+
+
+@pytest.mark.parametrize("transform", list(TRANSFORMS))
+@pytest.mark.parametrize("d", [1, 7, 256])
+@pytest.mark.parametrize("kind", ["one", "two", "constant", "duplicates", "same", "outlier", "huge", "tiny"])
+def test_nothing_is_ever_non_finite(kind, d, transform):
+    rng = np.random.default_rng(0)
+    Z, y = rng.normal(size=(30, d)), rng.normal(size=30)
+    if kind in ("one", "two"):
+        count = ("one", "two").index(kind) + 1
+        Z, y = Z[:count], y[:count]
+    elif kind == "constant":
+        y[:] = 3.0
+    elif kind == "duplicates":
+        Z[10:20] = Z[:10]
+        Z[20:] = Z[:10] + 1e-12
+    elif kind == "same":
+        Z[:] = Z[0]
+    elif kind == "outlier":
+        y[3] = 1e12
+    elif kind == "huge":
+        y *= 1e150
+    else:
+        y *= 1e-150
+    gp = fitted(Z, y, transform=transform, max_iter=4)
+    Zt = tensor(np.concatenate([Z, Z + 1.0, 1e6 * np.ones((1, d))])).requires_grad_(True)
+    mean, variance = gp.condition_on(tensor(Z[:1]), tensor(y[:1])).predict(Zt)
+    assert torch.isfinite(mean).all()
+    assert torch.isfinite(variance).all()
+    assert (variance >= 0).all()
+    (mean / (np.abs(y).max() + 1)).sum().backward()
+    assert torch.isfinite(Zt.grad).all()
+    assert torch.isfinite(gp.sample(Zt.detach(), 2, torch.Generator().manual_seed(0))).all()
+    assert np.isfinite(gp.score(tensor(Z), tensor(y)))
+
+
+def test_more_jitter_is_logged_once(caplog):
+    Z = np.linspace(-1.0, 1.0, 300)[:, None]
+    y = Z[:, 0]
+    with caplog.at_level(logging.WARNING, logger="wrlso.surrogate"):
+        gp = fitted(Z, y, jitter=0.0, kernel="rbf")
+    assert sum("jitter raised" in record.message for record in caplog.records) == 1
+    assert torch.isfinite(gp.predict(tensor(Z))[0]).all()
+
+
+def test_arguments_are_not_changed():
+    Z, y = (tensor(part) for part in problem(30))
+    Z0, y0 = Z.clone(), y.clone()
+    SparseGP(max_iter=3).fit(Z, y, np.random.default_rng(0)).condition_on(Z, y)
+    assert torch.equal(Z, Z0)
+    assert torch.equal(y, y0)
+
+
+def test_global_random_state_is_untouched_and_fit_is_deterministic():
+    Z, y = problem(300)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    first, second = (fitted(Z, y, n_inducing=20, n_best=50, n_random=100) for _ in range(2))
+    assert np.array_equal(before[0], np.random.get_state()[1])  # noqa: NPY002
+    assert torch.equal(before[1], torch.get_rng_state())
+    assert torch.equal(first.predict(tensor(Z))[0], second.predict(tensor(Z))[0])
+
+
+def test_parameters_are_kept_and_copies_predict_the_same():
+    gp = fitted(*problem(30), kernel="rbf")
+    assert clone(gp).get_params() == gp.get_params()
+    Zt = torch.zeros(2, 3, dtype=torch.float64)
+    assert torch.equal(copy.deepcopy(gp).predict(Zt)[0], gp.predict(Zt)[0])
+    assert isinstance(gp, Surrogate)
+    assert gp.space == "latent"
+
+
+# ------------------------------------------------------------------ misuse
+
+
+@pytest.mark.parametrize(
+    ("Z", "y", "error", "message"),
+    [
+        (tensor([[np.nan]]), tensor([0.0]), DataError, "Z: expected finite"),
+        (tensor([[0.0]]), tensor([np.inf]), DataError, "y: expected finite"),
+        (tensor([0.0]), tensor([0.0]), DataError, "Z: expected shape"),
+        (tensor([[0.0]]), tensor([0.0, 1.0]), DataError, r"y: expected shape \(1,\)"),
+        (tensor(np.empty((0, 2))), tensor([]), DataError, "at least one observation"),
+        (np.zeros((2, 2)), tensor([0.0, 1.0]), DataTypeError, "Z: expected a tensor"),
+        (tensor([[0.0]]), [0.0], DataTypeError, "y: expected a tensor"),
+    ],
+)
+def test_bad_data_are_refused_and_change_nothing(Z, y, error, message):
+    gp = fitted(*problem(20, 1))
+    before = copy.copy(vars(gp))
+    with pytest.raises(error, match=message):
+        gp.fit(Z, y, np.random.default_rng(0))
+    assert vars(gp) == before
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"n_inducing": 0}, ParameterError, "n_inducing"),
+        ({"n_inducing": 2.0}, ParameterTypeError, "n_inducing"),
+        ({"n_best": 0, "n_random": 0}, ParameterError, "n_best"),
+        ({"n_hyper": 0}, ParameterError, "n_hyper"),
+        ({"kernel": "cosine"}, ParameterError, "kernel"),
+        ({"transform": "log"}, ParameterError, "transform"),
+        ({"inducing": "grid"}, ParameterError, "inducing"),
+        ({"jitter": -1.0}, ParameterError, "jitter"),
+        ({"max_iter": -1}, ParameterError, "max_iter"),
+    ],
+)
+def test_bad_parameters_are_refused(parameters, error, message):
+    with pytest.raises(error, match=message):
+        fitted(*problem(5), **parameters)
+
+
+def test_misuse_of_the_call_order_and_shapes():
+    with pytest.raises(NotFittedError, match="call fit"):
+        SparseGP().predict(torch.zeros(1, 2))
+    with pytest.raises(ParameterTypeError, match="Generator"):
+        SparseGP().fit(torch.zeros(1, 2), torch.zeros(1), 0)
+    gp = fitted(*problem(10))
+    with pytest.raises(DataError, match="expected 3 columns"):
+        gp.predict(torch.zeros(1, 2))
+    with pytest.raises(DataError, match="expected 3 columns"):
+        gp.condition_on(torch.zeros(1, 2), torch.zeros(1))
+    with pytest.raises(DataError, match="finite"):
+        gp.predict(torch.full((1, 3), torch.nan))
+    with pytest.raises(ParameterError, match="levels"):
+        gp.calibration(torch.zeros(1, 3), torch.zeros(1), levels=[1.5])

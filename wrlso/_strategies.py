@@ -1,0 +1,393 @@
+"""Two ways to find the point that maximises an acquisition function: in Z, and among decoded candidates."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from wrlso._search import (
+    Array,
+    AskRecord,
+    Belief,
+    Criterion,
+    Landscape,
+    Proposal,
+    Screener,
+    SearchState,
+    safe_scores,
+)
+from wrlso._validation import check_choice, check_count, check_real
+from wrlso.exceptions import ParameterError
+
+__all__ = ["CandidatePool", "LatentSearch"]
+
+_TOP_SHARE = 0.2  # starts come from this share of the best points (method.md)
+_N_INCUMBENTS = 1000  # draws, with replacement, of the data points that are perturbed
+_STEPS = (0.1, 0.2, 0.4, 0.8, 1.6)  # of the last resort, in standard deviations of the data
+
+
+class LatentSearch(BaseEstimator):
+    """Maximise the acquisition function over Z from many starts at once, then decode.
+
+    Half of the starts come from where the data lies and half from near its best fifth, each the best of
+    ``n_raw`` / 2 draws. Where a maximum decodes to something that may not be proposed, the next-best z
+    follow, then stochastic decodings of them, then growing perturbations of the best data.
+
+    Parameters
+    ----------
+    n_starts : int, default 20
+        Starts of L-BFGS-B, which moves them all together.
+    n_raw : int, default 512
+        Points scored to choose the starts.
+    bounds : {"quantile", "ball"}
+        The box ± ``margin`` × the ``quantile`` of |Z| per dimension, or the ball with ``margin`` × that
+        quantile of the norms as its radius.
+    margin, quantile : float, default 1.1 and 0.999
+        See ``bounds``.
+    max_iter : int, default 50
+        Iterations of L-BFGS-B.
+    temperature : float, default 1.0
+        Of the stochastic decodings.
+    max_attempts : int, default 1000
+        Points decoded for one proposal before the search gives up.
+    """
+
+    def __init__(
+        self,
+        n_starts: int = 20,
+        n_raw: int = 512,
+        *,
+        bounds: str = "quantile",
+        margin: float = 1.1,
+        quantile: float = 0.999,
+        max_iter: int = 50,
+        temperature: float = 1.0,
+        max_attempts: int = 1000,
+    ) -> None:
+        self.n_starts = n_starts
+        self.n_raw = n_raw
+        self.bounds = bounds
+        self.margin = margin
+        self.quantile = quantile
+        self.max_iter = max_iter
+        self.temperature = temperature
+        self.max_attempts = max_attempts
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator, criterion: Criterion
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`wrlso.acquisition.Acquisition`."""
+        self._check_parameters()
+        check_count("n", n)
+        belief = Belief.of(state)
+        if belief.surrogate.space != "latent":
+            raise ParameterError(
+                f"LatentSearch needs a surrogate of Z, got {type(belief.surrogate).__name__}, which models "
+                f"features of x: use CandidatePool"
+            )
+        landscape = Landscape.of(state, rng, self.margin, self.quantile)
+        screener = Screener(state, type(self).__name__, rng)
+        proposals: list[Proposal] = []
+        while len(proposals) < n:
+            proposal = self._one(state, belief, landscape, screener, criterion, rng)
+            if proposal is None:
+                raise screener.give_up(len(proposals), n)
+            proposals.append(proposal)
+            if len(proposals) < n:
+                belief = belief.add(proposal.z[None])
+        return proposals, screener.finish()
+
+    def _one(
+        self,
+        state: SearchState,
+        belief: Belief,
+        landscape: Landscape,
+        screener: Screener,
+        criterion: Criterion,
+        rng: np.random.Generator,
+    ) -> Proposal | None:
+        generator = screener.generator
+        raw = self._raw_points(state, landscape, rng)
+        scores = safe_scores(criterion, belief, torch.from_numpy(raw), generator)
+        order = np.argsort(-scores, kind="stable")
+        ranked = raw[order]
+        if criterion.differentiable and self.max_iter > 0:
+            finals = self._ascend(self._pick_starts(raw, scores), belief, landscape, criterion, generator)
+            values = safe_scores(criterion, belief, torch.from_numpy(finals), generator)
+            ranked = np.concatenate([finals[np.argsort(-values, kind="stable")], ranked])
+        attempts = 0
+        for Z, temperature in self._stages(ranked, state, landscape, rng):
+            Z = Z[: self.max_attempts - attempts]
+            attempts += len(Z)
+            for x, z in zip(screener.decode(Z, temperature), Z, strict=True):
+                if screener.admit(x, "chosen"):
+                    point = torch.from_numpy(z.copy())
+                    value = float(safe_scores(criterion, belief, point[None], generator)[0])
+                    return Proposal(x, point, value)
+            if attempts >= self.max_attempts:
+                break
+        return None
+
+    def _stages(
+        self, ranked: Array, state: SearchState, landscape: Landscape, rng: np.random.Generator
+    ) -> Iterator[tuple[Array, float]]:
+        """Latent points to decode and temperatures, from the best to the last resort; never ends."""
+        size = self.n_starts
+        yield ranked[:size], 0.0
+        yield ranked[size : 5 * size], 0.0
+        for factor in (0.5, 1.0, 2.0):
+            yield ranked[: 2 * size], factor * self.temperature
+        best = _best_rows(state, 10, landscape)
+        while True:
+            for step in _STEPS:
+                rows = best[rng.integers(len(best), size=size)]
+                noise = step * landscape.spread * rng.standard_normal(rows.shape)
+                yield landscape.clip(rows + noise), self.temperature
+
+    def _raw_points(self, state: SearchState, landscape: Landscape, rng: np.random.Generator) -> Array:
+        half = max(self.n_raw // 2, self.n_starts)
+        prior = landscape.draw(state.model, half, rng)
+        top = _best_rows(state, int(np.ceil(_TOP_SHARE * len(state.Z))), landscape)
+        near = top[rng.integers(len(top), size=half)]
+        near = near + 0.1 * landscape.spread * rng.standard_normal(near.shape)
+        points = torch.from_numpy(np.concatenate([prior, near]))
+        return np.asarray(self._project(points, landscape).numpy())
+
+    def _pick_starts(self, raw: Array, scores: Array) -> Array:
+        """Best of each half: draws from the prior, and points near the best data."""
+        half, share = len(raw) // 2, (self.n_starts + 1) // 2
+        prior = np.argsort(-scores[:half], kind="stable")[:share]
+        near = half + np.argsort(-scores[half:], kind="stable")[: self.n_starts - share]
+        return np.asarray(raw[np.concatenate([prior, near])])
+
+    def _ascend(
+        self,
+        starts: Array,
+        belief: Belief,
+        landscape: Landscape,
+        criterion: Criterion,
+        generator: torch.Generator,
+    ) -> Array:
+        """Move all starts uphill together; the sum over starts has a gradient that is separate for each."""
+        shape = starts.shape
+
+        def loss(flat: Array) -> tuple[float, Array]:
+            Z = torch.from_numpy(flat.reshape(shape).copy()).requires_grad_(True)
+            projected = self._project(Z, landscape)
+            value = criterion.score(belief.surrogate, projected, belief.best, generator).sum()
+            value.backward()
+            gradient = np.zeros(shape) if Z.grad is None else Z.grad.numpy()
+            if not np.isfinite(gradient).all() or not bool(torch.isfinite(value)):
+                return float(np.finfo(np.float32).max), np.zeros(flat.size)
+            return -float(value.detach()), -gradient.ravel()
+
+        limit = np.tile(landscape.half_width, shape[0])
+        found = minimize(
+            loss,
+            starts.ravel(),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=np.stack([-limit, limit], axis=1),
+            options={"maxiter": self.max_iter, "maxfun": 2 * self.max_iter},
+        )
+        return np.asarray(self._project(torch.from_numpy(found.x.reshape(shape)), landscape).numpy())
+
+    def _project(self, Z: Tensor, landscape: Landscape) -> Tensor:
+        width = torch.from_numpy(landscape.half_width)
+        Z = torch.minimum(torch.maximum(Z, -width), width)
+        if self.bounds == "quantile":
+            return Z
+        norms = np.linalg.norm(landscape.rows, axis=1)
+        radius = max(self.margin * float(np.quantile(norms, self.quantile)), float(landscape.spread.max()))
+        norm = Z.norm(dim=1, keepdim=True)
+        return torch.where(norm > radius, Z * (radius / norm.clamp_min(1e-300)), Z)
+
+    def _check_parameters(self) -> None:
+        for name, least in (("n_starts", 1), ("n_raw", 1), ("max_iter", 0), ("max_attempts", 1)):
+            check_count(name, getattr(self, name), minimum=least)
+        check_choice("bounds", self.bounds, ("quantile", "ball"))
+        check_real("margin", self.margin, above=0.0)
+        check_real("quantile", self.quantile, above=0.0, maximum=1.0)
+        check_real("temperature", self.temperature, minimum=0.0)
+
+
+class CandidatePool(BaseEstimator):
+    r"""Decode many latent points, keep what is new, encode it again and take the best by its own encoding.
+
+    Latent points are perturbed, mixed and recombined incumbents (drawn by the weights of the weighting) and
+    draws from where the data lies; half are decoded at temperature 0 and half at ``temperature``. Later
+    generations start at the best candidates so far. No gradient is needed, and a candidate is judged where
+    the encoder puts it, so that a decoder that does not invert the encoder does no harm. Works with
+    surrogates of Z and of features of x. Candidates that the user supplied compete as well.
+
+    Parameters
+    ----------
+    n_candidates : int, default 1000
+        Latent points decoded in one ask.
+    generations : int, default 2
+        Rounds in which they are decoded.
+    temperature : float, default 1.0
+        Of the stochastic half.
+    sigma : tuple of two floats, default (0.1, 2.0)
+        Smallest and largest perturbation, in standard deviations of the data per dimension.
+    margin, quantile : float, default 1.1 and 0.999
+        Candidates stay in the box ± ``margin`` × this quantile of \|Z\| per dimension.
+    max_attempts : int, default 5000
+        Points decoded before the search gives up because too few are new; perturbations grow meanwhile.
+    """
+
+    def __init__(
+        self,
+        n_candidates: int = 1000,
+        *,
+        generations: int = 2,
+        temperature: float = 1.0,
+        sigma: tuple[float, float] = (0.1, 2.0),
+        margin: float = 1.1,
+        quantile: float = 0.999,
+        max_attempts: int = 5000,
+    ) -> None:
+        self.n_candidates = n_candidates
+        self.generations = generations
+        self.temperature = temperature
+        self.sigma = sigma
+        self.margin = margin
+        self.quantile = quantile
+        self.max_attempts = max_attempts
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator, criterion: Criterion
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`wrlso.acquisition.Acquisition`."""
+        self._check_parameters()
+        check_count("n", n)
+        belief = Belief.of(state)
+        screener = Screener(state, type(self).__name__, rng)
+        X, Z = self._gather(state, n, belief, screener, criterion, rng)
+        if len(X) < n:
+            raise screener.give_up(len(X), n)
+        points = _points(belief, X, Z)
+        free = np.ones(len(X), dtype=bool)
+        proposals: list[Proposal] = []
+        while len(proposals) < n:
+            scores = safe_scores(criterion, belief, points, screener.generator)
+            open_rows = np.flatnonzero(free)
+            i = int(open_rows[scores[open_rows].argmax()])
+            free[i] = False
+            proposals.append(Proposal(X[i], torch.from_numpy(Z[i].copy()), float(scores[i])))
+            if len(proposals) < n:
+                belief = belief.add(_points(belief, [X[i]], Z[i : i + 1]))
+        return proposals, screener.finish()
+
+    def _gather(
+        self,
+        state: SearchState,
+        n: int,
+        belief: Belief,
+        screener: Screener,
+        criterion: Criterion,
+        rng: np.random.Generator,
+    ) -> tuple[list[Any], Array]:
+        """Decode, screen and encode until the generations are over and there are at least n candidates."""
+        landscape = Landscape.of(state, rng, self.margin, self.quantile)
+        incumbents = _incumbents(state, landscape, rng)
+        X, Z = _supplied(state, screener)
+        best = Z[:0]
+        size = -(-self.n_candidates // self.generations)
+        generation, widen = 0, 1.0
+        while (left := self.max_attempts - screener.record.n_decoded) > 0:
+            trial = self._recombine(min(size, left), incumbents, best, widen, landscape, state, rng)
+            half = len(trial) // 2
+            decoded = screener.decode(trial[:half], 0.0) + screener.decode(trial[half:], self.temperature)
+            new_X, new_Z = screener.encode([x for x in decoded if screener.admit(x, "duplicate")])
+            X, Z = X + new_X, np.concatenate([Z, new_Z])
+            generation += 1
+            if generation >= self.generations:
+                if len(X) >= n:
+                    break
+                widen *= 1.5
+            elif len(X) > 0:
+                scores = safe_scores(criterion, belief, _points(belief, X, Z), screener.generator)
+                best = Z[np.argsort(-scores, kind="stable")[: -(-len(X) // 10)]]
+        return X, Z
+
+    def _recombine(
+        self,
+        size: int,
+        incumbents: Array,
+        best: Array,
+        widen: float,
+        landscape: Landscape,
+        state: SearchState,
+        rng: np.random.Generator,
+    ) -> Array:
+        """Return latent points (size, d), shuffled: half perturbed, a sixth each of three other kinds."""
+
+        def parents(count: int) -> Array:
+            rows = incumbents[rng.integers(len(incumbents), size=count)]
+            if len(best) > 0:  # the best candidates so far are every other parent
+                rows[::2] = best[rng.integers(len(best), size=len(rows[::2]))]
+            return rows
+
+        sixth, d = size // 6, incumbents.shape[1]
+        perturbed = size - 3 * sixth
+        step = widen * np.exp(rng.uniform(np.log(self.sigma[0]), np.log(self.sigma[1]), size=(perturbed, 1)))
+        noise = step * landscape.spread * rng.standard_normal((perturbed, d))
+        # Half of the steps move a few coordinates only, which in high dimensions stays close to good points.
+        few = rng.uniform(size=perturbed) < 0.5
+        noise[few] *= rng.uniform(size=(int(few.sum()), d)) < min(1.0, 20.0 / d)
+        share = rng.uniform(size=(sixth, 1))
+        rows = landscape.rows[rng.integers(len(landscape.rows), size=(2, sixth))]
+        trial = [
+            parents(perturbed) + noise,
+            share * parents(sixth) + (1.0 - share) * parents(sixth),
+            parents(sixth) + widen * rng.uniform(0.2, 0.8, size=(sixth, 1)) * (rows[0] - rows[1]),
+            landscape.draw(state.model, sixth, rng),
+        ]
+        return landscape.clip(rng.permutation(np.concatenate(trial)))
+
+    def _check_parameters(self) -> None:
+        for name in ("n_candidates", "generations", "max_attempts"):
+            check_count(name, getattr(self, name))
+        check_real("temperature", self.temperature, minimum=0.0)
+        check_real("margin", self.margin, above=0.0)
+        check_real("quantile", self.quantile, above=0.0, maximum=1.0)
+        if not isinstance(self.sigma, tuple | list) or len(self.sigma) != 2:
+            raise ParameterError(f"sigma must be a pair of numbers (smallest, largest), got {self.sigma!r}")
+        check_real("sigma[0]", self.sigma[0], above=0.0)
+        check_real("sigma[1]", self.sigma[1], minimum=self.sigma[0])
+
+
+def _points(belief: Belief, X: list[Any], Z: Array) -> Any:
+    """The points in the form that the surrogate takes."""
+    return torch.from_numpy(Z) if belief.surrogate.space == "latent" else X
+
+
+def _best_rows(state: SearchState, k: int, landscape: Landscape) -> Array:
+    """Encodings of the k best values, in O(n); rows of the landscape when there are no values."""
+    n = len(state.y)
+    if n == 0:
+        return landscape.rows
+    k = min(max(k, 1), n)
+    return np.asarray(state.Z[torch.topk(state.y, k).indices].numpy())
+
+
+def _incumbents(state: SearchState, landscape: Landscape, rng: np.random.Generator) -> Array:
+    """Draw data points by their weights, to be parents with equal chances."""
+    if len(state.y) == 0:
+        return landscape.rows
+    weights = np.asarray(state.weights.numpy(), dtype=np.float64)
+    chosen = rng.choice(len(weights), size=_N_INCUMBENTS, p=weights / weights.sum())
+    return np.asarray(state.Z[torch.from_numpy(chosen)].numpy())
+
+
+def _supplied(state: SearchState, screener: Screener) -> tuple[list[Any], Array]:
+    """The user's own candidates that may be proposed, and their encodings."""
+    if state.candidates_Z is None or len(state.candidates) == 0:
+        return [], np.empty((0, state.model.latent_dim))
+    rows = [i for i, x in enumerate(state.candidates) if screener.admit(x, "duplicate")]
+    return [state.candidates[i] for i in rows], np.asarray(state.candidates_Z[rows].numpy(), dtype=np.float64)

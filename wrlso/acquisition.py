@@ -1,0 +1,234 @@
+"""What to ask for next: acquisition functions, and how they are maximised.
+
+An acquisition function says what a point is worth; a search strategy finds the point worth most.
+:class:`LatentSearch` looks in Z and decodes, :class:`CandidatePool` decodes first and judges what came out.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from wrlso._search import AskRecord, Landscape, Proposal, Screener, SearchState
+from wrlso._strategies import CandidatePool, LatentSearch
+from wrlso._validation import check_count, check_real
+from wrlso.exceptions import ParameterTypeError
+from wrlso.surrogate import Surrogate
+
+__all__ = [
+    "Acquisition",
+    "AskRecord",
+    "CandidatePool",
+    "LatentSearch",
+    "LogExpectedImprovement",
+    "PriorSampling",
+    "Proposal",
+    "SearchState",
+    "ThompsonSampling",
+    "UpperConfidenceBound",
+    "log_h",
+]
+
+_DEFAULT_SEARCH = CandidatePool
+_LOG_2PI_HALF = 0.5 * float(np.log(2.0 * np.pi))
+_LOG_HALF_PI_HALF = 0.5 * float(np.log(0.5 * np.pi))
+_FAR = -50.0  # left of it eight terms of the asymptotic series are exact in float64
+_SMALLEST_DEVIATION = 1e-150
+
+
+@runtime_checkable
+class Acquisition(Protocol):
+    """Chooses the points of one ask."""
+
+    uses_surrogate: bool
+    """Whether :attr:`SearchState.surrogate` must be there."""
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals with distinct ``model.key(x)`` that pass ``state.screen``, and a record.
+
+        Raises :class:`wrlso.exceptions.NoCandidateError`, with counts by reason, after a bounded number of
+        attempts.
+        """
+
+
+class SearchStrategy(Protocol):
+    """Finds the points that maximise an acquisition function."""
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator, criterion: Any
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals as :meth:`Acquisition.propose` does, judged by ``criterion.score``."""
+
+
+def log_h(u: Tensor) -> Tensor:
+    """Return log(φ(u) + u Φ(u)), accurate to 1e-12 relative and with finite gradients for |u| < 1e150.
+
+    Expected improvement is σ h((μ - best) / σ). Three regimes: the definition for u > -1; an identity with
+    the scaled complementary error function down to -50; the asymptotic series of h beyond.
+
+    Source: Ament et al., "Unexpected Improvements to Expected Improvement", NeurIPS 2023, Eq. 9; the series
+    replaces their third branch.
+
+    Parameters
+    ----------
+    u : Tensor of float64, any shape
+
+    Returns
+    -------
+    Tensor of float64, same shape
+    """
+    near = u.clamp_min(-1.0)
+    direct = torch.log(torch.exp(-0.5 * near * near - _LOG_2PI_HALF) + near * torch.special.ndtr(near))
+    v = u.clamp(_FAR, -1.0).neg()
+    ratio = torch.log(v) + torch.log(torch.special.erfcx(v * 0.5**0.5)) + _LOG_HALF_PI_HALF
+    middle = -0.5 * v * v - _LOG_2PI_HALF + torch.log(-torch.expm1(ratio))
+    w = u.clamp_max(_FAR).neg()
+    q = 1.0 / (w * w)
+    series = q * (-3.0 + q * (15.0 + q * (-105.0 + q * 945.0)))
+    far = -0.5 * w * w - _LOG_2PI_HALF - 2.0 * torch.log(w) + torch.log1p(series)
+    return torch.where(u > -1.0, direct, torch.where(u > _FAR, middle, far))
+
+
+class LogExpectedImprovement(BaseEstimator):
+    """Logarithm of the expected improvement over the best value so far.
+
+    Parameters
+    ----------
+    search : CandidatePool, LatentSearch or None
+        How it is maximised; None takes the default strategy, a :class:`CandidatePool`.
+
+    References
+    ----------
+    Ament et al., "Unexpected Improvements to Expected Improvement for Bayesian Optimization", NeurIPS 2023.
+    """
+
+    uses_surrogate = True
+    differentiable = True
+
+    def __init__(self, search: SearchStrategy | None = None) -> None:
+        self.search = search
+
+    def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
+        """Return log EI (q,) at the points; always finite."""
+        mean, variance = surrogate.predict(points)
+        deviation = variance.sqrt().clamp_min(_SMALLEST_DEVIATION)
+        return torch.log(deviation) + log_h(((mean - best) / deviation).clamp(-1e140, 1e140))
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`Acquisition`."""
+        return _search(self.search).propose(state, n, rng, self)
+
+
+class UpperConfidenceBound(BaseEstimator):
+    """Mean + β standard deviations.
+
+    Parameters
+    ----------
+    beta : float, default 2.0
+        Weight of the standard deviation (not of the variance), at least 0.
+    search : CandidatePool, LatentSearch or None
+        How it is maximised; None takes the default strategy, a :class:`CandidatePool`.
+    """
+
+    uses_surrogate = True
+    differentiable = True
+
+    def __init__(self, beta: float = 2.0, *, search: SearchStrategy | None = None) -> None:
+        self.beta = beta
+        self.search = search
+
+    def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
+        """Return the upper confidence bound (q,) at the points."""
+        mean, variance = surrogate.predict(points)
+        return mean + self.beta * variance.clamp_min(_SMALLEST_DEVIATION**2).sqrt()
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`Acquisition`."""
+        check_real("beta", self.beta, minimum=0.0)
+        return _search(self.search).propose(state, n, rng, self)
+
+
+class ThompsonSampling(BaseEstimator):
+    """A joint draw from the posterior at all points that are compared; a new one for every proposal.
+
+    Parameters
+    ----------
+    search : CandidatePool, LatentSearch or None
+        Where the draw is compared; None takes the default strategy, a :class:`CandidatePool`. In
+        :class:`LatentSearch` the best of its ``n_raw`` points is taken, without ascent.
+    """
+
+    uses_surrogate = True
+    differentiable = False
+
+    def __init__(self, search: SearchStrategy | None = None) -> None:
+        self.search = search
+
+    def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
+        """Return one joint draw (q,) at the points."""
+        return surrogate.sample(points, 1, generator)[0]
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`Acquisition`."""
+        return _search(self.search).propose(state, n, rng, self)
+
+
+class PriorSampling(BaseEstimator):
+    """Decode draws from where the data lies in Z; needs no values and no surrogate.
+
+    Parameters
+    ----------
+    temperature : float, default 1.0
+        Of the decoding.
+    max_attempts : int, default 1000
+        Points decoded for each of the n proposals before the search gives up.
+    """
+
+    uses_surrogate = False
+
+    def __init__(self, temperature: float = 1.0, *, max_attempts: int = 1000) -> None:
+        self.temperature = temperature
+        self.max_attempts = max_attempts
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals with value NaN; see :class:`Acquisition`."""
+        check_count("n", n)
+        check_real("temperature", self.temperature, minimum=0.0)
+        check_count("max_attempts", self.max_attempts)
+        landscape = Landscape.of(state, rng, margin=1.1, quantile=0.999)
+        screener = Screener(state, type(self).__name__, rng)
+        proposals: list[Proposal] = []
+        size = min(4 * n, 1000)
+        while len(proposals) < n:
+            left = self.max_attempts * n - screener.record.n_decoded
+            if left <= 0:
+                raise screener.give_up(len(proposals), n)
+            Z = landscape.draw(state.model, min(size, left), rng)
+            for x, z in zip(screener.decode(Z, self.temperature), Z, strict=True):
+                if len(proposals) < n and screener.admit(x, "chosen"):
+                    proposals.append(Proposal(x, torch.from_numpy(z.copy()), float("nan")))
+            size = min(2 * size, 1000)
+        return proposals, screener.finish()
+
+
+def _search(search: SearchStrategy | None) -> SearchStrategy:
+    """Return the strategy, or the default one."""
+    if search is None:
+        return _DEFAULT_SEARCH()
+    if not callable(getattr(search, "propose", None)):
+        raise ParameterTypeError(
+            f"search must be a strategy such as CandidatePool or LatentSearch, or None, got {search!r}"
+        )
+    return search

@@ -1,0 +1,487 @@
+"""What stands in for the objective between experiments: the protocol, and a sparse Gaussian process."""
+
+import logging
+from collections.abc import Sequence
+from copy import copy
+from typing import Any, Literal, Protocol, Self, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import ndtri
+from scipy.stats import norm
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from wrlso._gp import KERNELS, Evidence, Hyperparameters, Posterior, build_posterior, evidence
+from wrlso._targets import TRANSFORMS, TargetTransform, make_transform
+from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
+
+__all__ = ["SparseGP", "Surrogate"]
+
+Array = NDArray[np.float64]
+_logger = logging.getLogger(__name__)
+
+_NOISE_BOUNDS = (1e-5, 10.0)  # of the noise variance, on standardised targets
+_OUTPUTSCALE_BOUNDS = (1e-3, 1e3)
+_SHORTEST_LENGTHSCALE = 1e-2
+_LONGEST_LENGTHSCALE = 1e3  # times √d
+_SMALLEST_SCALE = 0.1  # of a dimension of Z, relative to the root mean square over dimensions
+_LLOYD_ITERATIONS = 10
+
+
+@runtime_checkable
+class Surrogate(Protocol):
+    """A model of y given Z, or given features of x, that is refitted seldom and conditioned often."""
+
+    space: Literal["latent", "features"]
+    """Whether the points handed over are Z (n, d) or a list of x."""
+
+    def fit(self, Z: Any, y: Tensor, rng: np.random.Generator) -> Self:
+        """Fit hyperparameters and posterior to Z (n, d) float64 and y (n,), larger is better."""
+
+    def condition_on(self, Z: Any, y: Tensor) -> "Surrogate":
+        """Return a new surrogate that has seen these observations too, hyperparameters unchanged."""
+
+    def predict(self, Z: Any) -> tuple[Tensor, Tensor]:
+        """Mean and variance (q,) of the noise-free objective in the units of y, differentiable in Z."""
+
+    def sample(self, Z: Any, n: int, generator: torch.Generator) -> Tensor:
+        """Return n joint posterior draws (n, q) of the noise-free objective in the units of y."""
+
+
+class SparseGP(BaseEstimator):
+    """Sparse Gaussian process with the collapsed bound of Titsias (2009), for Z in R^d.
+
+    Parameters
+    ----------
+    n_inducing : int, default 500
+        Number m of inducing points. With at most m distinct data points these are the inducing points, and
+        the process is exact.
+    n_best, n_random : int, default 2000 and 8000
+        The data used: the best and a random choice of the others (all, when there are fewer).
+    n_hyper : int or None, default 2000
+        Size of the random part of these data on which hyperparameters are fitted; None takes all.
+    kernel : {"matern52", "rbf"}
+        Covariance function, with one lengthscale per dimension.
+    transform : {"standardize", "winsorize", "rank"}
+        What is done to y: mean 0 and variance 1; the same after low outliers were raised to Tukey's lower
+        fence; normal quantiles of the ranks.
+    inducing : {"kmeans", "greedy"}
+        Inducing points by k-means, or greedily where the conditional variance is largest (pivoted Cholesky).
+    grow_inducing : bool, default True
+        Whether a point given to :meth:`condition_on` becomes an inducing point where the present ones do
+        not explain it, up to 2 m of them in total. See there.
+    max_iter, warm_iter : int, default 50 and 15
+        L-BFGS iterations of the first fit, and of those that start at the previous one's result.
+    jitter : float, default 1e-8
+        Smallest multiple of the outputscale on the diagonal of K_uu; grown as needed, which is logged.
+
+    Attributes
+    ----------
+    hyperparameters_ : Hyperparameters
+        Lengthscales refer to standardised Z, outputscale and noise to transformed y.
+    bound_ : float
+        Bound on the log marginal likelihood of the data used for the hyperparameters.
+    n_iter_ : int
+        L-BFGS iterations of the last fit.
+    posterior_, transform_
+        The posterior on the scale of the transformed y, and that transformation.
+
+    Notes
+    -----
+    Priors on the lengthscales follow Hvarfner, Hellsten and Nardi (2024), Eq. 9: log-normal with a location
+    that grows with ½ log d, so that a high-dimensional function is a priori about as complex as a
+    low-dimensional one. They state it for the unit cube; here a dimension of Z has unit variance instead,
+    which moves the location by ½ log 12. Everything is float64 and runs on the CPU.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> rng = np.random.default_rng(0)
+    >>> Z = torch.from_numpy(rng.normal(size=(50, 2)))
+    >>> y = torch.sin(Z[:, 0])
+    >>> mean, variance = SparseGP().fit(Z, y, rng).predict(Z[:3])
+    >>> bool(torch.allclose(mean, y[:3], atol=0.05))
+    True
+    """
+
+    space: Literal["latent", "features"] = "latent"
+
+    hyperparameters_: Hyperparameters
+    bound_: float
+    n_iter_: int
+    posterior_: Posterior
+    transform_: TargetTransform
+
+    def __init__(
+        self,
+        n_inducing: int = 500,
+        n_best: int = 2000,
+        n_random: int = 8000,
+        *,
+        n_hyper: int | None = 2000,
+        kernel: str = "matern52",
+        transform: str = "standardize",
+        inducing: str = "kmeans",
+        grow_inducing: bool = True,
+        max_iter: int = 50,
+        warm_iter: int = 15,
+        jitter: float = 1e-8,
+    ) -> None:
+        self.n_inducing = n_inducing
+        self.n_best = n_best
+        self.n_random = n_random
+        self.n_hyper = n_hyper
+        self.kernel = kernel
+        self.transform = transform
+        self.inducing = inducing
+        self.grow_inducing = grow_inducing
+        self.max_iter = max_iter
+        self.warm_iter = warm_iter
+        self.jitter = jitter
+
+    def fit(self, Z: Tensor, y: Tensor, rng: np.random.Generator) -> Self:
+        """Fit hyperparameters by maximum a posteriori on the bound, then the posterior.
+
+        Parameters
+        ----------
+        Z : Tensor of float64, (n, d)
+            Latent points, n ≥ 1.
+        y : Tensor of float64, (n,)
+            Their values, larger is better.
+        rng : numpy.random.Generator
+            Chooses the random part of the data and starts k-means.
+
+        Returns
+        -------
+        SparseGP
+            Itself. A second fit in the same number of dimensions starts at the first one's
+            hyperparameters.
+
+        Raises
+        ------
+        DataError, DataTypeError
+            When shapes disagree or a value is not finite.
+        ParameterError, ParameterTypeError
+            When a constructor argument is impossible.
+        """
+        self._check_parameters()
+        points, values = _check_points(Z), _check_values(y, len(Z))
+        if not isinstance(rng, np.random.Generator):
+            raise ParameterTypeError(f"rng: expected a numpy.random.Generator, got {type(rng).__name__}")
+        if len(points) == 0:
+            raise DataError("fit: expected at least one observation, got none")
+        chosen = _choose_subset(values, self.n_best, self.n_random, rng)
+        points, values = points[chosen], values[chosen]
+        center, scale = _standardization(points)
+        X = (points - center) / scale
+        transform = make_transform(self.transform, values)
+        t = transform.forward(values)
+        start = self._start(X.shape[1])
+        U = _inducing_points(X / start.lengthscale, self.n_inducing, self.inducing, rng) * start.lengthscale
+        hyper, iterations, best = self._maximize_evidence(start, X, U, t, rng)
+        posterior, jitter = build_posterior(hyper, X, U, t, center, scale, self.jitter)
+        jitter = max(jitter, best.jitter)
+        if jitter > self.jitter:
+            _logger.warning(
+                "the covariance of %d inducing points is singular: jitter raised from %.0e to %.0e",
+                len(U),
+                self.jitter,
+                jitter,
+            )
+        self.transform_, self.posterior_, self.hyperparameters_ = transform, posterior, hyper
+        self.n_iter_, self.bound_ = iterations, best.value
+        return self
+
+    def condition_on(self, Z: Tensor, y: Tensor) -> "SparseGP":
+        """Return a new process that has seen q more observations; O(m²) for each.
+
+        Hyperparameters and the transformation of y stay. With ``grow_inducing`` the result is the exact
+        Bayesian update of the posterior process by these observations and their noise: conditioning the
+        predictive Gaussian on them all at once gives the same numbers, and where all data are inducing
+        points (n ≤ ``n_inducing``) it is the exact Gaussian process of the extended data. Without it the
+        inducing points stay as they are, and the result is the Titsias posterior of the extended data:
+        then an observation far from all inducing points changes next to nothing, not even the variance at
+        itself. The same holds for points beyond 2 ``n_inducing`` inducing points.
+
+        Parameters
+        ----------
+        Z : Tensor of float64, (q, d)
+            The new points.
+        y : Tensor of float64, (q,)
+            Their values, in the units of the y that was fitted.
+
+        Returns
+        -------
+        SparseGP
+            A new object; this one is unchanged.
+        """
+        posterior = self._fitted()
+        points = self._check_dimension(_check_points(Z))
+        values = self.transform_.forward(_check_values(y, len(points)))
+        for z, value in zip(torch.from_numpy(points), values, strict=True):
+            grow = self.grow_inducing and len(posterior.U) < 2 * self.n_inducing
+            posterior = posterior.condition(z, float(value), grow)
+        conditioned = copy(self)
+        conditioned.posterior_ = posterior
+        return conditioned
+
+    def predict(self, Z: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance (q,) of the noise-free objective at Z (q, d), in the units of y."""
+        posterior = self._fitted()
+        mean, variance = posterior.predict(self._tensor(Z))
+        return self.transform_.moments(mean, variance)
+
+    def sample(self, Z: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        """Return n joint draws (n, q) of the noise-free objective at Z (q, d), in the units of y; O(q³)."""
+        posterior = self._fitted()
+        mean, covariance = posterior.covariance(self._tensor(Z))
+        root = _covariance_root(covariance, posterior.hyper.outputscale)
+        noise = torch.randn(n, len(mean), dtype=torch.float64, generator=generator)
+        return self.transform_.inverse(mean + noise @ root.T)
+
+    def score(self, Z: Tensor, y: Tensor) -> float:
+        """Mean log predictive density of held-out observations (noise included), in the units of y.
+
+        Higher is better; differences between surrogates are in nats per observation. Values below the
+        fence of ``transform="winsorize"`` count as if they lay on it.
+        """
+        residual, deviation, values = self._standardized_residuals(Z, y)
+        log_density = norm.logpdf(residual) - np.log(deviation) + self.transform_.log_slope(values)
+        return float(np.mean(log_density))
+
+    def calibration(self, Z: Tensor, y: Tensor, levels: Sequence[float] = (0.5, 0.8, 0.9, 0.95)) -> Array:
+        """Share of held-out observations inside the central predictive interval of each level.
+
+        Returns an array (len(levels),); for a calibrated process it is close to ``levels``.
+        """
+        wanted = np.asarray(levels, dtype=np.float64)
+        if wanted.ndim != 1 or not np.all((wanted > 0) & (wanted < 1)):
+            raise ParameterError(f"levels: expected numbers between 0 and 1, got {levels!r}")
+        residual, _, _ = self._standardized_residuals(Z, y)
+        return np.asarray(np.mean(np.abs(residual)[:, None] <= ndtri(0.5 + 0.5 * wanted), axis=0))
+
+    def _standardized_residuals(self, Z: Tensor, y: Tensor) -> tuple[Array, Array, Array]:
+        posterior = self._fitted()
+        points = self._check_dimension(_check_points(Z))
+        values = _check_values(y, len(points))
+        if len(points) == 0:
+            raise DataError("score: expected at least one observation, got none")
+        mean, variance = posterior.predict(torch.from_numpy(points))
+        deviation = np.sqrt(variance.numpy() + posterior.hyper.noise)
+        return (self.transform_.forward(values) - mean.numpy()) / deviation, deviation, values
+
+    def _fitted(self) -> Posterior:
+        posterior: Posterior | None = getattr(self, "posterior_", None)
+        if posterior is None:
+            raise NotFittedError("this SparseGP is not fitted yet: call fit(Z, y, rng) first")
+        return posterior
+
+    def _tensor(self, Z: Tensor) -> Tensor:
+        if not isinstance(Z, Tensor):
+            raise DataTypeError(f"Z: expected a tensor (q, d), got {type(Z).__name__}")
+        if Z.ndim != 2 or not bool(torch.isfinite(Z).all()):
+            raise DataError(
+                f"Z: expected finite values of shape (q, d), got shape {tuple(Z.shape)}"
+                + ("" if Z.ndim != 2 else " with a value that is not finite")
+            )
+        self._check_dimension(Z)
+        return Z.to(device="cpu", dtype=torch.float64)
+
+    def _check_dimension(self, Z: Any) -> Any:
+        d = len(self.posterior_.center)
+        if Z.shape[1] != d:
+            raise DataError(f"Z: expected {d} columns as in fit, got shape {tuple(Z.shape)}")
+        return Z
+
+    def _start(self, d: int) -> Hyperparameters:
+        """Previous hyperparameters where they fit, else the mode of the prior."""
+        previous: Hyperparameters | None = getattr(self, "hyperparameters_", None)
+        if previous is not None and previous.kernel == self.kernel and len(previous.lengthscale) == d:
+            return previous
+        return Hyperparameters.from_log(self.kernel, _prior(d)[0])
+
+    def _maximize_evidence(
+        self, start: Hyperparameters, X: Array, U: Array, t: Array, rng: np.random.Generator
+    ) -> tuple[Hyperparameters, int, Evidence]:
+        """Maximum a posteriori hyperparameters; the best seen, so that a failed line search costs nothing."""
+        if self.n_hyper is not None and len(X) > max(self.n_hyper, len(U)):
+            rows = rng.choice(len(X), size=max(self.n_hyper, len(U)), replace=False)
+            X, t = X[rows], t[rows]
+        center, width = _prior(X.shape[1])
+        seen: list[tuple[float, Array, Evidence]] = []
+
+        def objective(theta: Array) -> tuple[float, Array]:
+            found = evidence(Hyperparameters.from_log(self.kernel, theta), X, U, t, jitter=self.jitter)
+            deviation = (theta - center) / width
+            value = found.value - 0.5 * float(deviation @ deviation)
+            if not seen or value > seen[0][0]:
+                seen[:] = [(value, theta.copy(), found)]
+            return -value / len(X), -(found.gradient - deviation / width) / len(X)
+
+        warm = getattr(self, "hyperparameters_", None) is start
+        bounds = _bounds(X.shape[1])
+        theta = np.clip(start.to_log(), bounds[:, 0], bounds[:, 1])
+        objective(theta)
+        iterations = self.warm_iter if warm else self.max_iter
+        done = 0
+        if iterations > 0:
+            options = {"maxiter": iterations, "maxfun": 2 * iterations + 5, "ftol": 1e-6, "gtol": 1e-5}
+            done = minimize(objective, theta, jac=True, method="L-BFGS-B", bounds=bounds, options=options).nit
+        _, theta, best = seen[0]
+        return Hyperparameters.from_log(self.kernel, theta), int(done), best
+
+    def _check_parameters(self) -> None:
+        for name, least in (
+            ("n_inducing", 1),
+            ("n_best", 0),
+            ("n_random", 0),
+            ("max_iter", 0),
+            ("warm_iter", 0),
+        ):
+            _check_int(name, getattr(self, name), least)
+        if self.n_best + self.n_random < 1:
+            raise ParameterError("n_best + n_random: expected at least 1, got 0")
+        if self.n_hyper is not None:
+            _check_int("n_hyper", self.n_hyper, 1)
+        for name, allowed in (
+            ("kernel", KERNELS),
+            ("transform", tuple(TRANSFORMS)),
+            ("inducing", ("kmeans", "greedy")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ParameterError(f"{name}: expected one of {allowed}, got {getattr(self, name)!r}")
+        if not 0.0 <= self.jitter <= 1e-3:
+            raise ParameterError(f"jitter: expected a number in [0, 1e-3], got {self.jitter!r}")
+
+
+def _check_int(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ParameterTypeError(f"{name}: expected an int, got {value!r}")
+    if value < least:
+        raise ParameterError(f"{name}: expected at least {least}, got {value}")
+
+
+def _check_points(Z: Any) -> Array:
+    """Return Z as a finite float64 array (n, d)."""
+    if not isinstance(Z, Tensor):
+        raise DataTypeError(f"Z: expected a tensor (n, d), got {type(Z).__name__}")
+    if Z.ndim != 2 or Z.shape[1] < 1:
+        raise DataError(f"Z: expected shape (n, d) with d ≥ 1, got {tuple(Z.shape)}")
+    points = Z.detach().to(device="cpu", dtype=torch.float64)
+    if not bool(torch.isfinite(points).all()):
+        raise DataError("Z: expected finite values, got NaN or infinity")
+    return np.asarray(points.numpy())
+
+
+def _check_values(y: Any, n: int) -> Array:
+    """Return y as a finite float64 array (n,)."""
+    if not isinstance(y, Tensor):
+        raise DataTypeError(f"y: expected a tensor (n,), got {type(y).__name__}")
+    if tuple(y.shape) != (n,):
+        raise DataError(f"y: expected shape ({n},) to match Z, got {tuple(y.shape)}")
+    values = y.detach().to(device="cpu", dtype=torch.float64)
+    if not bool(torch.isfinite(values).all()):
+        raise DataError("y: expected finite values, got NaN or infinity")
+    return np.asarray(values.numpy())
+
+
+def _choose_subset(y: Array, n_best: int, n_random: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Indices of the best and of random others, in O(N); the order of the data is kept."""
+    n = len(y)
+    if n <= n_best + n_random:
+        return np.arange(n)
+    order = np.argpartition(y, n - n_best) if n_best > 0 else np.arange(n)
+    best, rest = order[n - n_best :], order[: n - n_best]
+    return np.sort(np.concatenate([best, rng.choice(rest, size=n_random, replace=False)]))
+
+
+def _standardization(Z: Array) -> tuple[Array, Array]:
+    """Center and scale (d,) of Z.
+
+    A dimension that hardly varies is scaled up tenfold at most: in a variational autoencoder it is one that
+    the encoder has switched off, and what is left of it is noise.
+    """
+    center = Z.mean(0)
+    deviation = Z.std(0)
+    typical = float(np.sqrt(np.mean(deviation**2)))
+    if not np.isfinite(typical) or typical <= 1e-12 * max(float(np.abs(Z).max()), 1e-300):
+        return center, np.ones(Z.shape[1])
+    return center, np.maximum(deviation, _SMALLEST_SCALE * typical)
+
+
+def _prior(d: int) -> tuple[Array, Array]:
+    """Center and width (d + 2,) of the normal prior on the log parameters.
+
+    A log-normal density with location μ and width σ is, up to a constant, a normal density of the logarithm
+    centred at the mode μ - σ²; the lengthscales' μ is that of Hvarfner et al. (2024) moved by ½ log 12.
+    """
+    lengthscale = 2.0**0.5 + 0.5 * np.log(12.0 * d) - 3.0
+    center = np.concatenate([np.full(d, lengthscale), [0.0, -5.0]])
+    return center, np.concatenate([np.full(d, 3.0**0.5), [1.0, 1.0]])
+
+
+def _bounds(d: int) -> Array:
+    lengthscale = [[_SHORTEST_LENGTHSCALE, _LONGEST_LENGTHSCALE * d**0.5]] * d
+    return np.asarray(np.log(np.array([*lengthscale, _OUTPUTSCALE_BOUNDS, _NOISE_BOUNDS])))
+
+
+def _inducing_points(X: Array, m: int, method: str, rng: np.random.Generator) -> Array:
+    """Choose at most m inducing points (m, d) for scaled X (n, d): all distinct ones, when they are few."""
+    distinct = np.unique(X, axis=0)
+    if len(distinct) <= m:
+        return distinct
+    if method == "greedy":
+        return _greedy_points(X, m)
+    return _kmeans(distinct, m, rng)
+
+
+def _kmeans(X: Array, m: int, rng: np.random.Generator) -> Array:
+    """Lloyd's algorithm for a few iterations from random points; an empty cluster keeps its center."""
+    centers: Array = X[rng.choice(len(X), size=m, replace=False)].copy()
+    for _ in range(_LLOYD_ITERATIONS):
+        distance = X @ (-2.0 * centers.T)
+        distance += np.einsum("ij,ij->i", centers, centers)
+        nearest = distance.argmin(axis=1)
+        order = np.argsort(nearest, kind="stable")
+        filled, first = np.unique(nearest[order], return_index=True)
+        sums = np.add.reduceat(X[order], first, axis=0)
+        centers[filled] = sums / np.diff(np.append(first, len(X)))[:, None]
+    return centers
+
+
+def _greedy_points(X: Array, m: int) -> Array:
+    """Points of largest conditional variance under an RBF kernel: the pivots of a partial Cholesky factor.
+
+    Burt, Rasmussen and van der Wilk (2020), section 4. Stops early when all points are explained.
+    """
+    residual = np.ones(len(X))
+    factor = np.empty((m, len(X)))
+    squares = np.einsum("ij,ij->i", X, X)
+    pivots: list[int] = []
+    for i in range(m):
+        pivot = int(residual.argmax())
+        if residual[pivot] < 1e-10:
+            break
+        pivots.append(pivot)
+        row = np.exp(X @ X[pivot] - 0.5 * (squares + squares[pivot]))
+        row -= factor[:i, pivot] @ factor[:i]
+        row /= np.sqrt(residual[pivot])
+        factor[i] = row
+        residual -= row * row
+        residual[pivot] = 0.0
+    return X[pivots]
+
+
+def _covariance_root(covariance: Tensor, scale: float) -> Tensor:
+    """Lower Cholesky factor (q, q) of a posterior covariance, with as little jitter as it needs."""
+    symmetric = 0.5 * (covariance + covariance.T)
+    identity = torch.eye(len(symmetric), dtype=symmetric.dtype)
+    for exponent in range(-10, 1):
+        jittered: Tensor = symmetric + scale * 10.0**exponent * identity
+        root, info = torch.linalg.cholesky_ex(jittered)
+        if int(info) == 0:
+            return Tensor(root)
+    raise DataError("sample: the posterior covariance is not positive definite even with jitter")
