@@ -1,5 +1,55 @@
-"""What all tests share: one thread per process, since several test processes share the cores."""
+"""A small problem that takes milliseconds: binary words of 12 letters, the more ones the better."""
 
-import os
+import numpy as np
+import pytest
+import torch
+from torch import nn
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch and numpy are imported
+from wrlso import (
+    CandidatePool,
+    LogExpectedImprovement,
+    SparseGP,
+    Trainer,
+    WeightedRetrainingOptimizer,
+)
+
+N_LETTERS = 12
+
+
+def count(x) -> float:
+    return float(np.sum(x))
+
+
+def networks(d=3):
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Linear(N_LETTERS, 24), nn.Tanh(), nn.Linear(24, 2 * d))
+    decoder = nn.Sequential(nn.Linear(d, 24), nn.Tanh(), nn.Linear(24, N_LETTERS))
+    return encoder, decoder
+
+
+def words(n=40, most=5, seed=0):
+    """Distinct words with at most ``most`` ones: the good ones are not in the data."""
+    rng = np.random.default_rng(seed)
+    every = (np.arange(2**N_LETTERS)[:, None] >> np.arange(N_LETTERS)) & 1
+    few = every[(every.sum(axis=1) <= most) & (every.sum(axis=1) > 0)]
+    return few[rng.choice(len(few), n, replace=False)].astype(np.uint8)
+
+
+def make_optimizer(**options):
+    defaults = {
+        "trainer": Trainer(initial_epochs=20, retrain_epochs=2, batch_size=16, lr=0.01),
+        "surrogate": SparseGP(max_iter=10, warm_iter=5),
+        "acquisition": LogExpectedImprovement(search=CandidatePool(n_candidates=200)),
+        "retrain_every": 5,
+        "random_state": 0,
+    }
+    if "model" not in options:
+        defaults["encoder"], defaults["decoder"] = networks()
+    return WeightedRetrainingOptimizer(**(defaults | options))
+
+
+@pytest.fixture
+def opt():
+    """An optimizer that is fitted to 40 words."""
+    X = words()
+    return make_optimizer().fit(X, X.sum(axis=1))

@@ -1,7 +1,7 @@
 """What the optimizer has learned, as one value that is drafted, and published when the work is done."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +12,36 @@ from torch import Tensor, nn
 
 from wrlso._inputs import keep
 from wrlso._random import stream
+from wrlso._validation import check_choice, check_count, check_real
 from wrlso.acquisition import Acquisition
-from wrlso.exceptions import ModelError, ParameterError
+from wrlso.exceptions import DataError, ModelError, ParameterError, ParameterTypeError
 from wrlso.history import History
-from wrlso.models.protocol import LatentModel
+from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import VAE, Codec
 from wrlso.surrogate import SparseGP, Surrogate
 from wrlso.surrogate import _choose_subset as select_subset
+from wrlso.training import Trainer
+from wrlso.weighting import RankWeighting, normalize_weights
 
-__all__ = ["ASKING", "FITTING", "TRAINING", "Core", "add_objects", "add_start", "build_model"]
+__all__ = [
+    "ASKING",
+    "FITTING",
+    "TRAINING",
+    "Core",
+    "add_objects",
+    "add_start",
+    "build_model",
+    "check_parameters",
+    "screen_of",
+    "training_weights",
+    "weigh",
+]
 
 TRAINING, ASKING, FITTING = 0, 1, 2  # purposes of the random streams
 
 _MODEL_METHODS = (
-    "tensorize", "encode", "decode", "loss", "key", "parameters", "state_dict", "load_state_dict", "train", "to",
+    "tensorize", "encode", "decode", "loss", "key", "parameters", "state_dict", "load_state_dict", "train",
+    "to",
 )  # fmt: skip
 
 
@@ -164,7 +180,7 @@ def _resolve_device(device: str | torch.device) -> torch.device:
         raise ParameterError(f"device must be 'auto' or a torch device, got {device!r}") from error
 
 
-def add_objects(model: LatentModel, history: History, X: Sequence[Any]) -> list[int]:
+def add_objects(model: LatentModel, history: History, X: Objects) -> list[int]:
     """Return the rows of all X, adding those never seen; nothing is added when one cannot be read."""
     keys = [model.key(x) for x in X]
     first: dict[Any, int] = {}
@@ -177,7 +193,7 @@ def add_objects(model: LatentModel, history: History, X: Sequence[Any]) -> list[
     return [row for key in keys if (row := history.row(key)) is not None]
 
 
-def add_start(model: LatentModel, history: History, X: Sequence[Any], values: list[float | None]) -> None:
+def add_start(model: LatentModel, history: History, X: Objects, values: list[float | None]) -> None:
     """Add starting data; equal objects become one point, several values its replicates."""
     inputs = model.tensorize(X).cpu()
     keys = [model.key(x) for x in X]
@@ -193,3 +209,62 @@ def add_start(model: LatentModel, history: History, X: Sequence[Any], values: li
         row = history.row(key)
         if value is not None and row is not None:
             history.observe(row, value)
+
+
+def screen_of(
+    model: LatentModel, history: History, feasible: Callable[[Any], bool] | None
+) -> Callable[[Any], str | None]:
+    """Return the test that says why x may not be proposed, or None when it may."""
+
+    def screen(x: Any) -> str | None:
+        if x is None:
+            return "undecodable"
+        try:
+            status = history.status(model.key(x))
+        except DataError:
+            return "undecodable"
+        if status in ("observed", "failed", "pending"):
+            return "known" if status == "observed" else status
+        return None if feasible is None or feasible(x) else "infeasible"
+
+    return screen
+
+
+def check_parameters(opt: Any) -> None:
+    """Raise ParameterError or ParameterTypeError for a constructor argument that cannot be."""
+    check_choice("direction", opt.direction, ("maximize", "minimize"))
+    check_count("retrain_every", opt.retrain_every, none="never")
+    check_count("refit_every", opt.refit_every)
+    check_real("unlabelled_share", opt.unlabelled_share, minimum=0, maximum=1)
+    for name in ("feasible", "weighting"):
+        if getattr(opt, name) is not None and not callable(getattr(opt, name)):
+            raise ParameterTypeError(f"{name} must be callable or None, got {getattr(opt, name)!r}")
+    for name, method in (("surrogate", "condition_on"), ("acquisition", "propose")):
+        part = getattr(opt, name)
+        if part is not None and not callable(getattr(part, method, None)):
+            raise ParameterTypeError(f"{name} must have a method {method}, got {part!r}")
+    if opt.trainer is not None:
+        if not isinstance(opt.trainer, Trainer):
+            raise ParameterTypeError(f"trainer must be a Trainer or None, got {opt.trainer!r}")
+        opt.trainer.check_parameters()
+
+
+def training_weights(
+    y: np.ndarray,
+    n_unlabelled: int,
+    largest_share: float,
+    weighting: Callable[[np.ndarray], np.ndarray] | None,
+) -> np.ndarray:
+    """Return weights of mean 1 over the points with larger-is-better values y (n,), then those without."""
+    n = len(y) + n_unlabelled
+    share = min(largest_share, n_unlabelled / n) if len(y) else 1.0
+    with_value = weigh(y, weighting) * ((1 - share) * n / max(len(y), 1))
+    return np.concatenate([with_value, np.full(n_unlabelled, share * n / max(n_unlabelled, 1))])
+
+
+def weigh(y: np.ndarray, weighting: Callable[[np.ndarray], np.ndarray] | None) -> np.ndarray:
+    """Return the checked weights (n,) of larger-is-better values; None: rank weighting, k = max(1e-3, 1/N)."""
+    if len(y) == 0:
+        return np.empty(0)
+    chosen = RankWeighting(k=max(1e-3, 1 / len(y))) if weighting is None else weighting
+    return normalize_weights(chosen(y), len(y))

@@ -1,7 +1,6 @@
 """Reading what users tell: one point or many, numbers, None and NaN, and nothing else."""
 
 import math
-from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from wrlso.exceptions import DataError, DataTypeError
+from wrlso.models.protocol import Objects
 
 __all__ = ["keep", "read_start", "read_told", "read_value"]
 
@@ -45,7 +45,7 @@ def read_value(y: Any, where: str = "y") -> float | None:
     return None if math.isnan(value) else value
 
 
-def read_told(x: Any, y: Any) -> tuple[Sequence[Any], list[float | None]]:
+def read_told(x: Any, y: Any) -> tuple[Objects, list[float | None]]:
     """Return a batch (X, values) from one point or a batch; y decides which it is."""
     if not _is_sequence(y):
         return [x], [read_value(y)]
@@ -56,7 +56,7 @@ def read_told(x: Any, y: Any) -> tuple[Sequence[Any], list[float | None]]:
     return X, values
 
 
-def read_start(X: Any, y: Any) -> tuple[Sequence[Any], list[float | None]]:
+def read_start(X: Any, y: Any) -> tuple[Objects, list[float | None]]:
     """Return starting data (X, values): None for an x without a value."""
     X = _read_objects(X, "X")
     if len(X) == 0:
@@ -78,7 +78,7 @@ def _is_sequence(y: Any) -> bool:
     return hasattr(y, "__len__") and hasattr(y, "__iter__")
 
 
-def _read_objects(X: Any, name: str) -> Sequence[Any]:
+def _read_objects(X: Any, name: str) -> Objects:
     if isinstance(X, str | bytes | dict | set) or not hasattr(X, "__len__"):
         raise DataTypeError(
             f"{name} must be a list, tuple or array of objects, got {type(X).__name__}"

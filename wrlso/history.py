@@ -217,7 +217,7 @@ class History:
             record.status = "failed"
 
     def correct(self, row: int, value: float | None) -> None:
-        """Replace all values of a record by one, or by a failure (None); the old ones are kept as a revision."""
+        """Replace all values of a record by one, or by a failure (None); the old ones become a revision."""
         self.revision += 1
         record = self.records[row]
         record.revisions.append(record.values)

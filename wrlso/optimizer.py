@@ -17,10 +17,21 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 
-from wrlso._core import ASKING, TRAINING, Core, add_objects, add_start, build_model
+from wrlso._core import (
+    ASKING,
+    TRAINING,
+    Core,
+    add_objects,
+    add_start,
+    build_model,
+    check_parameters,
+    screen_of,
+    training_weights,
+    weigh,
+)
 from wrlso._inputs import keep, read_start, read_told
 from wrlso._random import draw_seed, stream
-from wrlso._validation import check_choice, check_count, check_real
+from wrlso._validation import check_count
 from wrlso.acquisition import (
     Acquisition,
     AskRecord,
@@ -30,18 +41,15 @@ from wrlso.acquisition import (
     SearchState,
 )
 from wrlso.exceptions import (
-    DataError,
     NoCandidateError,
     NotFittedError,
-    ParameterTypeError,
     UnknownPointError,
 )
 from wrlso.history import History, RowSubset
-from wrlso.models.protocol import LatentModel
+from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
 from wrlso.surrogate import Surrogate
 from wrlso.training import Trainer
-from wrlso.weighting import RankWeighting, normalize_weights
 
 __all__ = ["WeightedRetrainingOptimizer"]
 
@@ -121,6 +129,11 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     True
     """
 
+    _core: Core | None
+    _history: History
+    _lock: threading.RLock  # state; held briefly
+    _work: threading.RLock  # one fit, ask or retrain at a time
+
     def __init__(
         self,
         encoder: torch.nn.Module | None = None,
@@ -167,7 +180,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
 
     # ---------------------------------------------------------------- the five calls
 
-    def fit(self, X: Sequence[Any], y: Sequence[float | None] | None = None) -> Self:
+    def fit(self, X: Objects, y: Sequence[float | None] | np.ndarray | None = None) -> Self:
         """Start over with data D: train a copy of the model on it, weighted by value.
 
         Parameters
@@ -189,7 +202,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             When the model breaks its contract or a parameter cannot be. The earlier state stays in place.
         """
         with self._work:
-            self._check_parameters()
+            check_parameters(self)
             X, values = read_start(X, y)
             core, history = self._fresh_core(), History()
             add_start(core.model, history, X, values)
@@ -214,7 +227,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         """
         check_count("n", n, none="one point")
         with self._work:
-            self._check_parameters()
+            check_parameters(self)
             core, history = self._require_data()
             draft = replace(core, n_asks=core.n_asks + 1, acquisition=copy.copy(core.acquisition))
             log = self._train(draft, history) if self._training_due(core, history) else None
@@ -247,7 +260,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         """
         X, values = read_told(x, y)
         with self._lock:
-            self._check_parameters()
+            check_parameters(self)
             core, history = self._core, self._history
             if core is None:
                 core, history = self._fresh_core(), History()
@@ -284,7 +297,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     def retrain(self) -> Self:
         """Train the model on all data now; until :attr:`retrain_every` new values the next ask does not."""
         with self._work:
-            self._check_parameters()
+            check_parameters(self)
             core, history = self._require_data()
             draft = replace(core)
             log = self._train(draft, history)
@@ -318,7 +331,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     @property
     def weights_(self) -> np.ndarray:
         """Their weights (n,) in training, mean 1."""
-        return self._weigh(self._sign * self.history_.y)
+        return weigh(self._sign * self.history_.y, self.weighting)
 
     @property
     def pending_(self) -> list[Any]:
@@ -374,7 +387,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             if from_scratch:
                 model.load_state_dict(core.given_weights)
             train = trainer.fit if first or from_scratch else trainer.fine_tune
-            weights = self._training_weights(y, len(unlabelled))
+            weights = training_weights(self._sign * y, len(unlabelled), self.unlabelled_share, self.weighting)
             rng = stream(core.seed, TRAINING, core.n_trainings)
             log = train(model, RowSubset(history.inputs, rows), weights, rng, self.verbose)
         core.set_model(model, len(y))
@@ -386,20 +399,6 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         new = history.n_observed - core.n_at_training
         return self.retrain_every is not None and new >= self.retrain_every
 
-    def _training_weights(self, y: np.ndarray, n_unlabelled: int) -> np.ndarray:
-        """Weights of mean 1 over the points with a value, then those without."""
-        n = len(y) + n_unlabelled
-        share = min(self.unlabelled_share, n_unlabelled / n) if len(y) else 1.0
-        with_value = self._weigh(self._sign * y) * ((1 - share) * n / max(len(y), 1))
-        return np.concatenate([with_value, np.full(n_unlabelled, share * n / max(n_unlabelled, 1))])
-
-    def _weigh(self, y: np.ndarray) -> np.ndarray:
-        """Return the weights (n,) of larger-is-better values."""
-        if len(y) == 0:
-            return np.empty(0)
-        weighting = self.weighting if self.weighting is not None else RankWeighting(k=max(1e-3, 1 / len(y)))
-        return normalize_weights(weighting(y), len(y))
-
     # ---------------------------------------------------------------- searching
 
     def _propose(self, core: Core, history: History, n: int, log: dict[str, Any] | None) -> list[Any]:
@@ -407,7 +406,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         for _ in range(10):
             proposals, record = self._search(core, history, n)
             with self._lock:
-                screen = self._screen(core.model, history)
+                screen = screen_of(core.model, history, self.feasible)
                 # a tell from another thread may have made a proposal known meanwhile
                 if all(screen(proposal.x) is None for proposal in proposals):
                     rows = add_objects(core.model, history, [proposal.x for proposal in proposals])
@@ -442,9 +441,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             surrogate=core.surrogate if acquisition.uses_surrogate else None,
             Z=core.encode(history, rows),
             y=torch.from_numpy(y),
-            weights=torch.from_numpy(self._weigh(y)),
+            weights=torch.from_numpy(weigh(y, self.weighting)),
             pending=core.encode(history, pending),
-            screen=self._screen(core.model, history),
+            screen=screen_of(core.model, history, self.feasible),
             candidates=[history.records[row].x for row in unlabelled],
             candidates_Z=core.encode(history, unlabelled) if len(unlabelled) else None,
         )
@@ -452,22 +451,6 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         proposals, record = acquisition.propose(state, n, rng)
         record.seconds = seconds | record.seconds
         return proposals, record
-
-    def _screen(self, model: LatentModel, history: History) -> Callable[[Any], str | None]:
-        """Return the test that says why x may not be proposed."""
-
-        def screen(x: Any) -> str | None:
-            if x is None:
-                return "undecodable"
-            try:
-                status = history.status(model.key(x))
-            except DataError:
-                return "undecodable"
-            if status in ("observed", "failed", "pending"):
-                return "known" if status == "observed" else status
-            return None if self.feasible is None or self.feasible(x) else "infeasible"
-
-        return screen
 
     # ---------------------------------------------------------------- data
 
@@ -477,7 +460,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         status = None if row is None else history.records[row].status
         if row is None or status not in statuses:
             raise UnknownPointError(
-                f"x must be a point that is {' or '.join(statuses)}, but it is {status or 'unknown'}: {x!r:.80}"
+                f"x must be {' or '.join(statuses)}, but it is {status or 'unknown'}: {x!r:.80}"
             )
         return history, row
 
@@ -495,24 +478,6 @@ class WeightedRetrainingOptimizer(BaseEstimator):
 
     def _trainer(self) -> Trainer:
         return self.trainer if self.trainer is not None else Trainer()
-
-    def _check_parameters(self) -> None:
-        check_choice("direction", self.direction, ("maximize", "minimize"))
-        check_count("retrain_every", self.retrain_every, none="never")
-        check_count("refit_every", self.refit_every)
-        check_real("unlabelled_share", self.unlabelled_share, minimum=0, maximum=1)
-        for name in ("feasible", "weighting"):
-            if getattr(self, name) is not None and not callable(getattr(self, name)):
-                raise ParameterTypeError(f"{name} must be callable or None, got {getattr(self, name)!r}")
-        for name, method in (
-            ("surrogate", "condition_on"),
-            ("acquisition", "propose"),
-            ("trainer", "fine_tune"),
-        ):
-            part = getattr(self, name)
-            if part is not None and not callable(getattr(part, method, None)):
-                raise ParameterTypeError(f"{name} must have a method {method}, got {part!r}")
-        self._trainer().check_parameters()
 
     def _fresh_core(self) -> Core:
         model = build_model(
@@ -549,10 +514,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
                 history.trainings.append(log)
 
     def _make_locks(self) -> None:
-        self._core: Core | None = None
+        self._core = None
         self._history = History()
-        self._lock = threading.RLock()  # state; held briefly
-        self._work = threading.RLock()  # one fit, ask or retrain at a time
+        self._lock = threading.RLock()
+        self._work = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in super().__getstate__().items() if k not in ("_lock", "_work")}

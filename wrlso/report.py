@@ -12,11 +12,12 @@ _WIDTH, _HEIGHT = 420, 90  # of the sparkline, in pixels
 
 def text_summary(opt: Any) -> str:
     """Return a few lines that say how far the search of an optimizer is."""
-    return "\n".join(f"{name + ':':<12}{value}" for name, value in _facts(opt).items())
+    lines = [f"  {name + ':':<10}{value}" for name, value in _facts(opt).items()]
+    return "\n".join([_title(opt), *lines])
 
 
 def html_summary(opt: Any) -> str:
-    """Return the same as an HTML table with a curve of the best value so far; needs no network and no scripts."""
+    """Return the same as an HTML table with a curve of the best value so far, without scripts."""
     if not opt.__sklearn_is_fitted__():
         return f"<pre>{html.escape(repr(opt))}</pre>"
     rows = "".join(
@@ -24,7 +25,12 @@ def html_summary(opt: Any) -> str:
         f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
         for name, value in _facts(opt).items()
     )
-    return f"<div class='wrlso'><table>{rows}</table>{_sparkline(opt)}</div>"
+    title = f"<strong>{html.escape(_title(opt))}</strong>"
+    return f"<div class='wrlso'>{title}<table>{rows}</table>{_sparkline(opt)}</div>"
+
+
+def _title(opt: Any) -> str:
+    return f"{type(opt).__name__} ({opt.direction})"
 
 
 def _facts(opt: Any) -> dict[str, str]:
@@ -32,7 +38,7 @@ def _facts(opt: Any) -> dict[str, str]:
     y = history.y
     told = len(y) - history.n_start
     best = np.max if opt.direction == "maximize" else np.min
-    facts = {type(opt).__name__: opt.direction}
+    facts = {}
     counts = {s: len(history.rows_with(s)) for s in ("failed", "pending", "unlabelled")}
     facts["data"] = f"{history.n_start} starting points, {told} told since" + "".join(
         f", {count} {status}" for status, count in counts.items() if count

@@ -58,8 +58,9 @@ def maximize(
     Returns
     -------
     scipy.optimize.OptimizeResult
-        ``x``, ``fun`` (best of all data, starting data included; None and NaN when there is none), ``x_iters`` and ``func_vals``
-        (evaluated here, in order; NaN where failed), ``nfev``, ``success``, ``message`` and ``opt``.
+        ``x``, ``fun`` (best of all data, starting data included; None and NaN when there is none),
+        ``x_iters`` and ``func_vals`` (evaluated here, in order; NaN where failed), ``nfev``, ``success``,
+        ``message`` and ``opt``.
 
     Raises
     ------
@@ -68,8 +69,8 @@ def maximize(
     NotFittedError
         When the optimizer has no data.
     """
-    return _run(objective, opt, "maximize", n_calls, batch_size, target, patience, max_seconds, callbacks, catch,
-                verbose)  # fmt: skip
+    loop = _Loop(objective, opt, target, patience, max_seconds, callbacks, catch)
+    return _run(loop, "maximize", n_calls, batch_size, verbose)
 
 
 def minimize(
@@ -86,36 +87,19 @@ def minimize(
     verbose: int = 1,
 ) -> OptimizeResult:
     """Do as :func:`maximize`, for small values and an optimizer with ``direction="minimize"``."""
-    return _run(objective, opt, "minimize", n_calls, batch_size, target, patience, max_seconds, callbacks, catch,
-                verbose)  # fmt: skip
+    loop = _Loop(objective, opt, target, patience, max_seconds, callbacks, catch)
+    return _run(loop, "minimize", n_calls, batch_size, verbose)
 
 
-def _run(
-    objective: Callable[[Any], float | None],
-    opt: WeightedRetrainingOptimizer,
-    direction: str,
-    n_calls: int,
-    batch_size: int,
-    target: float | None,
-    patience: int | None,
-    max_seconds: float | None,
-    callbacks: Sequence[Callable[[OptimizeResult], Any]],
-    catch: tuple[type[Exception], ...],
-    verbose: int,
-) -> OptimizeResult:
-    if not callable(objective):
-        raise ParameterTypeError(f"objective must be callable, got {objective!r}")
+def _run(loop: "_Loop", direction: str, n_calls: int, batch_size: int, verbose: int) -> OptimizeResult:
     check_count("n_calls", n_calls)
     check_count("batch_size", batch_size)
-    check_real("target", target, none="no target")
-    check_count("patience", patience, none="no limit")
-    check_real("max_seconds", max_seconds, above=0, none="no limit")
+    opt = loop.opt
     if opt.direction != direction:
         raise ParameterError(
             f"opt was built with direction={opt.direction!r}: call {opt.direction}(), "
             f"or build it with direction={direction!r}"
         )
-    loop = _Loop(objective, opt, target, patience, max_seconds, callbacks, catch)
     with tqdm(total=n_calls, desc=direction, unit="call", disable=not verbose) as bar:
         while loop.message is None and loop.n_calls < n_calls:
             loop.round(min(batch_size, n_calls - loop.n_calls), bar)
@@ -139,6 +123,11 @@ class _Loop:
         callbacks: Sequence[Callable[[OptimizeResult], Any]],
         catch: tuple[type[Exception], ...],
     ) -> None:
+        if not callable(objective):
+            raise ParameterTypeError(f"objective must be callable, got {objective!r}")
+        check_real("target", target, none="no target")
+        check_count("patience", patience, none="no limit")
+        check_real("max_seconds", max_seconds, above=0, none="no limit")
         self.objective = objective
         self.opt = opt
         self.target = target
@@ -214,7 +203,8 @@ class _Loop:
             self.message = "the time is used up"
         elif self.callbacks:
             result = self.result("running")
-            if any([bool(callback(result)) for callback in self.callbacks]):
+            asked = [bool(callback(result)) for callback in self.callbacks]  # every one is called
+            if any(asked):
                 self.message = "a callback asked to stop"
 
     def _best(self) -> float:

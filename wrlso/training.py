@@ -38,7 +38,7 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class GeometricBeta:
-    """A schedule for β: constant for ``warmup`` steps, then times ``factor`` every ``every`` steps, up to ``stop``.
+    """A schedule for β: ``warmup`` constant steps, then times ``factor`` each ``every`` steps, to ``stop``.
 
     The defaults are those of the published shapes model.
     """

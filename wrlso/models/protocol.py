@@ -8,12 +8,15 @@ n of them, Z an (n, d) tensor of latent points, d the latent dimension.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["HasLogLikelihood", "LatentModel", "SamplesPrior"]
+__all__ = ["HasLogLikelihood", "LatentModel", "Objects", "SamplesPrior"]
+
+Objects: TypeAlias = Sequence[Any] | np.ndarray  # n objects; an array (n, ...) holds one in each row
 
 
 @runtime_checkable
@@ -28,7 +31,7 @@ class LatentModel(Protocol):
     def latent_dim(self) -> int:
         """Dimension d of the latent space."""
 
-    def tensorize(self, X: Sequence[Any]) -> Tensor:
+    def tensorize(self, X: Objects) -> Tensor:
         """Turn n objects into one tensor (n, ...), the form that all other methods take.
 
         It is called once per object and the result is kept, so it should be compact (uint8 rather than

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from wrlso._validation import check_choice, check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterTypeError
 from wrlso.models.likelihoods import LIKELIHOODS
+from wrlso.models.protocol import Objects
 
 __all__ = ["VAE", "Codec"]
 
@@ -21,7 +22,7 @@ _CHUNK = 1024  # examples encoded or decoded at once: bounds memory, large enoug
 class Codec(Protocol):
     """A scikit-learn style transformer between user objects and arrays."""
 
-    def transform(self, X: Sequence[Any]) -> np.ndarray:
+    def transform(self, X: Objects) -> np.ndarray:
         """Return the (n, ...) array of n objects."""
 
     def inverse_transform(self, array: np.ndarray) -> Sequence[Any]:
@@ -91,7 +92,7 @@ class VAE(nn.Module):
             raise ModelError("the latent dimension is known once the model has seen an x")
         return self._latent_dim
 
-    def tensorize(self, X: Sequence[Any]) -> Tensor:
+    def tensorize(self, X: Objects) -> Tensor:
         """Return n objects as one compact tensor (n, ...): uint8, int64 or float32.
 
         Raises
@@ -177,11 +178,11 @@ class VAE(nn.Module):
         device = next(self.parameters(), torch.empty(0)).device
         return _split_posterior(self.encoder(self._likelihood.expand(inputs.to(device))), len(inputs))
 
-    def _to_array(self, X: Sequence[Any]) -> np.ndarray:
+    def _to_array(self, X: Objects) -> np.ndarray:
         if self.codec is not None:
             return np.asarray(self.codec.transform(X))
-        if isinstance(X, np.ndarray) and X.dtype != object:  # type: ignore[unreachable]
-            return X  # type: ignore[unreachable]
+        if isinstance(X, np.ndarray) and X.dtype != object:
+            return X
         arrays = [x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x) for x in X]
         for row, array in enumerate(arrays):
             if array.dtype.kind not in "buif":
@@ -209,7 +210,13 @@ class VAE(nn.Module):
         """Run both networks once and check that they fit each other and x."""
         sample = inputs[:2]
         with _evaluating(self):
-            mean, log_variance = self._posterior(sample)
+            try:
+                mean, log_variance = self._posterior(sample)
+            except RuntimeError as error:
+                raise ModelError(
+                    "the encoder must take batches of x, but failed on one of shape "
+                    f"{tuple(sample.shape)}: {error}"
+                ) from error
             if not (torch.isfinite(mean).all() and torch.isfinite(log_variance).all()):
                 raise ModelError("the encoder must return finite numbers, got NaN or infinity")
             try:
