@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wrlso.exceptions import ParameterError
+from wrlso._validation import check_count
 from wrlso.weighting import rank_weights
 
 __all__ = ["main", "run"]
@@ -51,12 +51,11 @@ def run(n: int = 10_000_000, repeats: int = 5, seed: int = 0) -> dict[str, Any]:
 
     Raises
     ------
-    ParameterError
-        If n or repeats is less than 1.
+    ParameterError, ParameterTypeError
+        If n or repeats is not an integer of at least 1.
     """
-    for name, value in (("n", n), ("repeats", repeats)):
-        if value < 1:
-            raise ParameterError(f"{name} must be >= 1, got {value}")
+    check_count("n", n)
+    check_count("repeats", repeats)
     rng = np.random.default_rng(seed)
     data: dict[str, Callable[[], FloatArray]] = {
         "distinct": lambda: rng.standard_normal(n),
