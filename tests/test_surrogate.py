@@ -437,7 +437,9 @@ def test_inducing_points_cover_the_data(inducing):
 
 @pytest.mark.parametrize("transform", list(TRANSFORMS))
 @pytest.mark.parametrize("d", [1, 7, 256])
-@pytest.mark.parametrize("kind", ["one", "two", "constant", "duplicates", "same", "outlier", "huge", "tiny"])
+@pytest.mark.parametrize(
+    "kind", ["one", "two", "constant", "duplicates", "same", "outlier", "huge", "largest", "tiny"]
+)
 def test_nothing_is_ever_non_finite(kind, d, transform):
     rng = np.random.default_rng(0)
     Z, y = rng.normal(size=(30, d)), rng.normal(size=30)
@@ -455,10 +457,14 @@ def test_nothing_is_ever_non_finite(kind, d, transform):
         y[3] = 1e12
     elif kind == "huge":
         y *= 1e150
+    elif kind == "largest":
+        y = np.sign(y) * 1.7e308
     else:
         y *= 1e-150
     gp = fitted(Z, y, transform=transform, max_iter=4)
-    Zt = tensor(np.concatenate([Z, Z + 1.0, 1e6 * np.ones((1, d))])).requires_grad_(True)
+    Zt = tensor(np.concatenate([Z, Z + 1.0, 1e6 * np.ones((1, d)), -1e200 * np.ones((1, d))])).requires_grad_(
+        True
+    )
     mean, variance = gp.condition_on(tensor(Z[:1]), tensor(y[:1])).predict(Zt)
     assert torch.isfinite(mean).all()
     assert torch.isfinite(variance).all()
@@ -512,6 +518,7 @@ def test_parameters_are_kept_and_copies_predict_the_same():
     [
         (tensor([[np.nan]]), tensor([0.0]), DataError, "Z: expected finite"),
         (tensor([[0.0]]), tensor([np.inf]), DataError, "y: expected finite"),
+        (tensor([[1e200]]), tensor([0.0]), DataError, "Z: expected finite values of at most 1e.100"),
         (tensor([0.0]), tensor([0.0]), DataError, "Z: expected shape"),
         (tensor([[0.0]]), tensor([0.0, 1.0]), DataError, r"y: expected shape \(1,\)"),
         (tensor(np.empty((0, 2))), tensor([]), DataError, "at least one observation"),

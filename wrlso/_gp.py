@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
+from scipy.linalg.blas import dger
+from scipy.linalg.lapack import dtrtri
 from torch import Tensor
 
 from wrlso.exceptions import DataError
@@ -37,6 +39,7 @@ KERNELS: tuple[str, ...] = ("rbf", "matern52")
 
 _CHUNK = 512  # rows of a kernel matrix that are worked on while they stay in cache
 _MAX_JITTER = 1e-2
+_FAR = 1e6  # lengthscales beyond which all correlations are 0 and squares might overflow
 _VARIANCE_FLOOR = 1e-12  # relative to the outputscale; below it rounding decides
 
 
@@ -132,6 +135,7 @@ class _Factors:
     L: Array
     At: Array  # (n, m), the transpose of A
     P: Array  # A Aᵀ
+    B: Array
     LB: Array
     mean: float
     residual: Array  # y - μ
@@ -161,7 +165,7 @@ def _factorize(
     LB, _ = safe_cholesky(B, 1.0, 0.0)
     mu = _profile_mean(At, LB, y, hyper.noise) if mean is None else mean
     residual = y - mu
-    return _Factors(L, At, P, LB, mu, residual, At.T @ residual, used)
+    return _Factors(L, At, P, B, LB, mu, residual, At.T @ residual, used)
 
 
 def evidence(
@@ -199,14 +203,13 @@ def evidence(
     value = -0.5 * (n * np.log(2.0 * np.pi * noise) + logdet + square - c @ c + trace)
 
     identity = np.eye(m)
-    root = solve_triangular(f.LB, identity, lower=True, check_finite=False)
+    root = _inverse(f.LB)
     B_inverse = root.T @ root
     outer = np.outer(beta, beta)
-    L_inverse = solve_triangular(f.L, identity, lower=True, check_finite=False)
-    B = f.LB @ f.LB.T
-    D_uu = -0.5 * L_inverse.T @ (B + B_inverse - 2.0 * identity + outer) @ L_inverse
+    L_inverse = _inverse(f.L)
+    D_uu = -0.5 * L_inverse.T @ (f.B + B_inverse - 2.0 * identity + outer) @ L_inverse
     D_fu = f.At @ (((identity - B_inverse - outer) / noise) @ L_inverse)
-    D_fu += np.outer(f.residual, (beta / noise) @ L_inverse)
+    dger(1.0, (beta / noise) @ L_inverse, f.residual, a=D_fu.T, overwrite_a=1)  # adds to D_fu in place
 
     gradient = np.empty(len(hyper.lengthscale) + 2)
     gradient[-2] = s * (np.vdot(D_fu, kappa_fu) + np.vdot(D_uu, kappa_uu) + f.jitter * np.trace(D_uu))
@@ -214,6 +217,12 @@ def evidence(
     gradient[-1] = 0.5 * (-n + m - np.trace(B_inverse) + square - beta @ beta - f.v @ beta / noise + trace)
     gradient[:-2] = s * (_weighted_squares(D_fu, g_fu, Xs, Us) + _weighted_squares(D_uu, g_uu, Us, Us))
     return Evidence(float(value), gradient, f.mean, f.jitter)
+
+
+def _inverse(L: Array) -> Array:
+    """Inverse of a lower triangular matrix, which is lower triangular as well."""
+    # LAPACK works on columns: the transpose of a row-major array is what it can take without a copy.
+    return np.asarray(dtrtri(L.T, lower=0)[0]).T
 
 
 def _weighted_squares(D: Array, g: Array, X: Array, U: Array) -> Array:
@@ -241,7 +250,7 @@ class Posterior:
 
     def features(self, Z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return scaled Z (q, d), a (m, q) and b (m, q), differentiable in Z."""
-        x = (Z - self.center) / self.lengthscale
+        x = ((Z - self.center) / self.lengthscale).clamp(-_FAR, _FAR)
         k = self.hyper.outputscale * _torch_correlation(self.U, x, self.hyper.kernel)
         a = torch.linalg.solve_triangular(self.L, k, upper=False)
         return x, a, self.R @ a
@@ -313,7 +322,7 @@ def build_posterior(
     Kfu *= s
     Kuu *= s
     f = _factorize(hyper, Kfu, Kuu, y, jitter, None)
-    R = solve_triangular(f.LB, np.eye(len(U)), lower=True, check_finite=False)
+    R = _inverse(f.LB)
     h = f.v / hyper.noise
     tensor = torch.from_numpy
     L, R, Us = np.ascontiguousarray(f.L), np.ascontiguousarray(R), np.ascontiguousarray(Us)

@@ -40,7 +40,7 @@ class LatentSearch(BaseEstimator):
     Parameters
     ----------
     n_starts : int, default 20
-        Starts of L-BFGS-B, which moves them all together.
+        Starts of the gradient ascent, which moves them all together.
     n_raw : int, default 512
         Points scored to choose the starts.
     bounds : {"quantile", "ball"}
@@ -48,8 +48,10 @@ class LatentSearch(BaseEstimator):
         quantile of the norms as its radius.
     margin, quantile : float, default 1.1 and 0.999
         See ``bounds``.
-    max_iter : int, default 50
-        Iterations of L-BFGS-B.
+    max_iter : int, default 30
+        Gradient steps of all starts, and as many iterations of L-BFGS-B of the best one of them.
+    step : float, default 0.1
+        Length of the first steps, in standard deviations of the data per dimension.
     temperature : float, default 1.0
         Of the stochastic decodings.
     max_attempts : int, default 1000
@@ -64,7 +66,8 @@ class LatentSearch(BaseEstimator):
         bounds: str = "quantile",
         margin: float = 1.1,
         quantile: float = 0.999,
-        max_iter: int = 50,
+        max_iter: int = 30,
+        step: float = 0.1,
         temperature: float = 1.0,
         max_attempts: int = 1000,
     ) -> None:
@@ -74,6 +77,7 @@ class LatentSearch(BaseEstimator):
         self.margin = margin
         self.quantile = quantile
         self.max_iter = max_iter
+        self.step = step
         self.temperature = temperature
         self.max_attempts = max_attempts
 
@@ -172,29 +176,56 @@ class LatentSearch(BaseEstimator):
         criterion: Criterion,
         generator: torch.Generator,
     ) -> Array:
-        """Move all starts uphill together; the sum over starts has a gradient that is separate for each."""
-        shape = starts.shape
+        """Move all starts uphill together, each with its own step sizes, and return the best of each path.
+
+        Adam (Kingma and Ba 2015) with steps that shrink linearly: log EI of different starts differs by
+        orders of magnitude, which a quasi-Newton method on their sum cannot follow.
+        """
+        unit = torch.from_numpy(landscape.spread)
+        Z = torch.from_numpy(starts.copy())
+        best, best_value = Z.clone(), torch.full((len(Z),), -torch.inf, dtype=torch.float64)
+        first, second = torch.zeros_like(Z), torch.zeros_like(Z)
+        for i in range(self.max_iter + 1):
+            point = Z.clone().requires_grad_(True)
+            value = criterion.score(belief.surrogate, point, belief.best, generator)
+            (gradient,) = torch.autograd.grad(value.sum(), point)
+            gradient = torch.nan_to_num(gradient) * unit
+            better = value.detach() > best_value
+            best_value = torch.where(better, value.detach(), best_value)
+            best = torch.where(better[:, None], Z, best)
+            first = 0.9 * first + 0.1 * gradient
+            second = 0.99 * second + 0.01 * gradient * gradient
+            scale = (second / (1.0 - 0.99 ** (i + 1))).sqrt().clamp_min(1e-300)
+            step = self.step * (1.0 - i / (self.max_iter + 1)) / (1.0 - 0.9 ** (i + 1))
+            Z = self._project(Z + step * unit * first / scale, landscape)
+        top = int(best_value.argmax())
+        best[top] = self._polish(best[top], belief, landscape, criterion, generator)
+        return np.asarray(best.numpy())
+
+    def _polish(
+        self,
+        z: Tensor,
+        belief: Belief,
+        landscape: Landscape,
+        criterion: Criterion,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Take one point (d,) the rest of the way uphill with L-BFGS-B."""
 
         def loss(flat: Array) -> tuple[float, Array]:
-            Z = torch.from_numpy(flat.reshape(shape).copy()).requires_grad_(True)
-            projected = self._project(Z, landscape)
+            point = torch.from_numpy(flat[None].copy()).requires_grad_(True)
+            projected = self._project(point, landscape)
             value = criterion.score(belief.surrogate, projected, belief.best, generator).sum()
-            value.backward()
-            gradient = np.zeros(shape) if Z.grad is None else Z.grad.numpy()
-            if not np.isfinite(gradient).all() or not bool(torch.isfinite(value)):
-                return float(np.finfo(np.float32).max), np.zeros(flat.size)
-            return -float(value.detach()), -gradient.ravel()
+            (gradient,) = torch.autograd.grad(value, point)
+            return -float(value.detach()), -torch.nan_to_num(gradient).numpy().ravel()
 
-        limit = np.tile(landscape.half_width, shape[0])
-        found = minimize(
-            loss,
-            starts.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=np.stack([-limit, limit], axis=1),
-            options={"maxiter": self.max_iter, "maxfun": 2 * self.max_iter},
-        )
-        return np.asarray(self._project(torch.from_numpy(found.x.reshape(shape)), landscape).numpy())
+        bounds = np.stack([-landscape.half_width, landscape.half_width], axis=1)
+        options = {"maxiter": self.max_iter, "maxfun": 2 * self.max_iter}
+        start = np.asarray(z.numpy())
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        if not (np.isfinite(found.x).all() and found.fun <= loss(start)[0]):
+            return z
+        return self._project(torch.from_numpy(found.x[None]), landscape)[0]
 
     def _project(self, Z: Tensor, landscape: Landscape) -> Tensor:
         width = torch.from_numpy(landscape.half_width)
@@ -210,6 +241,7 @@ class LatentSearch(BaseEstimator):
         for name, least in (("n_starts", 1), ("n_raw", 1), ("max_iter", 0), ("max_attempts", 1)):
             check_count(name, getattr(self, name), minimum=least)
         check_choice("bounds", self.bounds, ("quantile", "ball"))
+        check_real("step", self.step, above=0.0)
         check_real("margin", self.margin, above=0.0)
         check_real("quantile", self.quantile, above=0.0, maximum=1.0)
         check_real("temperature", self.temperature, minimum=0.0)
@@ -228,7 +260,7 @@ class CandidatePool(BaseEstimator):
     ----------
     n_candidates : int, default 1000
         Latent points decoded in one ask.
-    generations : int, default 2
+    generations : int, default 4
         Rounds in which they are decoded.
     temperature : float, default 1.0
         Of the stochastic half.
@@ -244,7 +276,7 @@ class CandidatePool(BaseEstimator):
         self,
         n_candidates: int = 1000,
         *,
-        generations: int = 2,
+        generations: int = 4,
         temperature: float = 1.0,
         sigma: tuple[float, float] = (0.1, 2.0),
         margin: float = 1.1,

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from wrlso._gp import KERNELS, Evidence, Hyperparameters, Posterior, build_posterior, evidence
+from wrlso._inducing import inducing_points
 from wrlso._targets import TRANSFORMS, TargetTransform, make_transform
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 
@@ -28,7 +29,9 @@ _OUTPUTSCALE_BOUNDS = (1e-3, 1e3)
 _SHORTEST_LENGTHSCALE = 1e-2
 _LONGEST_LENGTHSCALE = 1e3  # times √d
 _SMALLEST_SCALE = 0.1  # of a dimension of Z, relative to the root mean square over dimensions
-_LLOYD_ITERATIONS = 10
+_LARGEST_COORDINATE = 1e100  # squares of larger ones would overflow
+_LARGEST_VALUE = 1e150  # of |y|: the square of a larger one would overflow
+_WORST = 1e10  # per observation, of the negative log posterior
 
 
 @runtime_checkable
@@ -180,7 +183,7 @@ class SparseGP(BaseEstimator):
         transform = make_transform(self.transform, values)
         t = transform.forward(values)
         start = self._start(X.shape[1])
-        U = _inducing_points(X / start.lengthscale, self.n_inducing, self.inducing, rng) * start.lengthscale
+        U = inducing_points(X / start.lengthscale, self.n_inducing, self.inducing, rng) * start.lengthscale
         hyper, iterations, best = self._maximize_evidence(start, X, U, t, rng)
         posterior, jitter = build_posterior(hyper, X, U, t, center, scale, self.jitter)
         jitter = max(jitter, best.jitter)
@@ -314,7 +317,12 @@ class SparseGP(BaseEstimator):
         seen: list[tuple[float, Array, Evidence]] = []
 
         def objective(theta: Array) -> tuple[float, Array]:
-            found = evidence(Hyperparameters.from_log(self.kernel, theta), X, U, t, jitter=self.jitter)
+            try:
+                found = evidence(Hyperparameters.from_log(self.kernel, theta), X, U, t, jitter=self.jitter)
+            except DataError:  # a line search went where the covariance has no factor: make it turn back
+                if not seen:
+                    raise
+                return _WORST, np.zeros_like(theta)
             deviation = (theta - center) / width
             value = found.value - 0.5 * float(deviation @ deviation)
             if not seen or value > seen[0][0]:
@@ -371,13 +379,20 @@ def _check_points(Z: Any) -> Array:
     if Z.ndim != 2 or Z.shape[1] < 1:
         raise DataError(f"Z: expected shape (n, d) with d ≥ 1, got {tuple(Z.shape)}")
     points = Z.detach().to(device="cpu", dtype=torch.float64)
-    if not bool(torch.isfinite(points).all()):
-        raise DataError("Z: expected finite values, got NaN or infinity")
+    if not bool((points.abs() <= _LARGEST_COORDINATE).all()):
+        raise DataError(
+            f"Z: expected finite values of at most {_LARGEST_COORDINATE:g}, got {_extreme(points)}"
+        )
     return np.asarray(points.numpy())
 
 
+def _extreme(points: Tensor) -> float:
+    """The value that is furthest from being usable: NaN, infinite or largest."""
+    return float(points.abs().max())
+
+
 def _check_values(y: Any, n: int) -> Array:
-    """Return y as a finite float64 array (n,)."""
+    """Return y as a finite float64 array (n,), clipped to where variances can be represented."""
     if not isinstance(y, Tensor):
         raise DataTypeError(f"y: expected a tensor (n,), got {type(y).__name__}")
     if tuple(y.shape) != (n,):
@@ -385,7 +400,7 @@ def _check_values(y: Any, n: int) -> Array:
     values = y.detach().to(device="cpu", dtype=torch.float64)
     if not bool(torch.isfinite(values).all()):
         raise DataError("y: expected finite values, got NaN or infinity")
-    return np.asarray(values.numpy())
+    return np.asarray(values.clamp(-_LARGEST_VALUE, _LARGEST_VALUE).numpy())
 
 
 def _choose_subset(y: Array, n_best: int, n_random: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -426,53 +441,6 @@ def _prior(d: int) -> tuple[Array, Array]:
 def _bounds(d: int) -> Array:
     lengthscale = [[_SHORTEST_LENGTHSCALE, _LONGEST_LENGTHSCALE * d**0.5]] * d
     return np.asarray(np.log(np.array([*lengthscale, _OUTPUTSCALE_BOUNDS, _NOISE_BOUNDS])))
-
-
-def _inducing_points(X: Array, m: int, method: str, rng: np.random.Generator) -> Array:
-    """Choose at most m inducing points (m, d) for scaled X (n, d): all distinct ones, when they are few."""
-    distinct = np.unique(X, axis=0)
-    if len(distinct) <= m:
-        return distinct
-    if method == "greedy":
-        return _greedy_points(X, m)
-    return _kmeans(distinct, m, rng)
-
-
-def _kmeans(X: Array, m: int, rng: np.random.Generator) -> Array:
-    """Lloyd's algorithm for a few iterations from random points; an empty cluster keeps its center."""
-    centers: Array = X[rng.choice(len(X), size=m, replace=False)].copy()
-    for _ in range(_LLOYD_ITERATIONS):
-        distance = X @ (-2.0 * centers.T)
-        distance += np.einsum("ij,ij->i", centers, centers)
-        nearest = distance.argmin(axis=1)
-        order = np.argsort(nearest, kind="stable")
-        filled, first = np.unique(nearest[order], return_index=True)
-        sums = np.add.reduceat(X[order], first, axis=0)
-        centers[filled] = sums / np.diff(np.append(first, len(X)))[:, None]
-    return centers
-
-
-def _greedy_points(X: Array, m: int) -> Array:
-    """Points of largest conditional variance under an RBF kernel: the pivots of a partial Cholesky factor.
-
-    Burt, Rasmussen and van der Wilk (2020), section 4. Stops early when all points are explained.
-    """
-    residual = np.ones(len(X))
-    factor = np.empty((m, len(X)))
-    squares = np.einsum("ij,ij->i", X, X)
-    pivots: list[int] = []
-    for i in range(m):
-        pivot = int(residual.argmax())
-        if residual[pivot] < 1e-10:
-            break
-        pivots.append(pivot)
-        row = np.exp(X @ X[pivot] - 0.5 * (squares + squares[pivot]))
-        row -= factor[:i, pivot] @ factor[:i]
-        row /= np.sqrt(residual[pivot])
-        factor[i] = row
-        residual -= row * row
-        residual[pivot] = 0.0
-    return X[pivots]
 
 
 def _covariance_root(covariance: Tensor, scale: float) -> Tensor:
