@@ -12,10 +12,11 @@ def main() -> None:
 
         run()
     except ModuleNotFoundError as error:
-        extra = {"typer": "cli", "matplotlib": "plots"}.get(error.name or "")
+        package = (error.name or "").partition(".")[0]
+        extra = {"typer": "cli", "matplotlib": "plots"}.get(package)
         if extra is None:
             raise
-        sys.exit(f"wrlso: error: {error.name} is missing; install it with: pip install 'wrlso[{extra}]'")
+        sys.exit(f"wrlso: error: {package} is missing; install it with: pip install 'wrlso[{extra}]'")
 
 
 if __name__ == "__main__":

@@ -257,8 +257,10 @@ def _mosaic(images: Sequence[Any], n_per_axis: int) -> NDArray[np.float64]:
         raise DataError(f"the model must decode to images (height, width) of one size, got shapes {shapes}")
     height, width = next(iter(shapes))
     tiles = [np.zeros((height, width)) if image is None else np.asarray(image, float) for image in images]
-    table = np.stack(tiles).reshape(n_per_axis, n_per_axis, height, width)
-    return np.ascontiguousarray(table.swapaxes(1, 2)).reshape(n_per_axis * height, n_per_axis * width)
+    # a grey line around each image, else neighbours of one colour run into each other
+    framed = np.pad(np.stack(tiles), ((0, 0), (1, 1), (1, 1)), constant_values=0.5)
+    table = framed.reshape(n_per_axis, n_per_axis, height + 2, width + 2).swapaxes(1, 2)
+    return np.ascontiguousarray(table).reshape(n_per_axis * (height + 2), n_per_axis * (width + 2))
 
 
 def _cycle(colours: Sequence[str], n: int) -> list[str]:

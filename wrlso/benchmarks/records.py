@@ -6,13 +6,14 @@ import math
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wrlso._version import __version__
 from wrlso.exceptions import DataError, ParameterError
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
 
 Record = dict[str, Any]
 
-_PACKAGES = ("wrlso", "torch", "gpytorch", "botorch", "numpy", "scipy", "scikit-learn")
+_PACKAGES = ("torch", "gpytorch", "botorch", "numpy", "scipy", "scikit-learn")
 
 
 def topk_curve(y: Sequence[float | None], K: int) -> NDArray[np.float64]:
@@ -83,13 +84,8 @@ def data_hash(X: Any, y: Any) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    found = {"python": platform.python_version(), "wrlso": __version__}
+    return found | {package: version(package) for package in _PACKAGES}
 
 
 def machine() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from wrlso._random import stream
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.acquisition import Acquisition, LogExpectedImprovement
 from wrlso.benchmarks.records import data_hash, machine, versions, write_record
+from wrlso.benchmarks.study import quiet_about_small_k
 from wrlso.exceptions import ParameterError
 from wrlso.models.protocol import LatentModel
 from wrlso.optimizer import WeightedRetrainingOptimizer
@@ -314,7 +315,8 @@ def _record_scores(study: ShapesStudy, k: float, seed: int, path: Path, n_sample
     model = study.start_model(seed, path.parent)
     rng = stream(seed, _SCORES)
     inputs = model.tensorize(X)
-    study.trainer().fit(model, inputs, study.weighting(k)(y), rng=rng)
+    with quiet_about_small_k():
+        study.trainer().fit(model, inputs, study.weighting(k)(y), rng=rng)
     draws = [rng.standard_normal((n_samples, study.latent_dim))]
     grid = study.grid().points(model.encode(inputs).double(), rng)
     write_record(

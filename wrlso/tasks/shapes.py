@@ -213,8 +213,11 @@ class Shapes(BaseEstimator):
         check_choice("network", self.network, ("coordinate", "small", "preprint", "released"))
         sizes = {} if self.latent_dim is None else {"latent_dim": self.latent_dim}
         if self.network == "coordinate":
-            return coordinate_vae(random_state=random_state, **sizes)
-        return conv_vae(self.network, random_state=random_state, **sizes)
+            model = coordinate_vae(random_state=random_state, **sizes)
+        else:
+            model = conv_vae(self.network, random_state=random_state, **sizes)
+        model.tensorize(np.zeros((1, SIZE, SIZE), dtype=np.uint8))  # from now on it knows its latent_dim
+        return model
 
     def is_novel_and_valid(self, x: Any) -> bool:
         """Say whether x is a binary 64 × 64 image outside the whole data set (also when a subset is used)."""
@@ -240,10 +243,9 @@ def _check_image(x: Any) -> Images:
         raise DataTypeError(f"an image holds numbers, got dtype {image.dtype}")
     if image.shape != (SIZE, SIZE):
         raise DataError(f"an image has shape ({SIZE}, {SIZE}), got {image.shape}")
-    binary = image.astype(np.uint8)
-    if binary.max() > 1 or not np.array_equal(binary, image):
+    if not ((image == 0) | (image == 1)).all():
         raise DataError("an image holds only the values 0 and 1")
-    return binary
+    return image.astype(np.uint8)
 
 
 class CopiedRankWeighting(BaseEstimator):

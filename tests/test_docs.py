@@ -1,0 +1,137 @@
+"""Documentation runs: code blocks of the README and the guide, examples, docstrings; the commands agree."""
+
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import wrlso
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.rst"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+MODULES = sorted(
+    info.name
+    for info in pkgutil.walk_packages(wrlso.__path__, "wrlso.")
+    if not info.name.endswith("__main__")
+)
+
+
+def code_blocks(path):
+    """Return the Python code blocks of a page, as (first line, code)."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        found = re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        return [(text[: match.start(1)].count("\n") + 1, match[1]) for match in found]
+    pattern = r"^\.\. code-block:: python\n((?:[ ]+.*\n|\n)+)"
+    blocks = []
+    for match in re.finditer(pattern, text + "\n", re.MULTILINE):
+        lines = match[1].split("\n")
+        blocks.append((text[: match.start(1)].count("\n") + 1, "\n".join(line[3:] for line in lines)))
+    return blocks
+
+
+WITH_CODE = [path for path in PAGES if path.exists() and code_blocks(path)]
+
+
+@pytest.mark.parametrize("path", WITH_CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_code_blocks_run(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "__main__"}
+    for line, code in code_blocks(path):
+        # the empty lines make error messages point into the page
+        exec(compile("\n" * line + code, str(path), "exec"), namespace)
+
+
+def test_pages_have_code():
+    names = {path.name for path in WITH_CODE}
+    assert {"ask_tell.rst", "weighting.rst", "models.rst"} <= names
+
+
+def test_code_blocks_are_found(tmp_path):
+    page = tmp_path / "page.rst"
+    page.write_text("Title\n\n.. code-block:: python\n\n   a = 1\n   if a:\n       b = 2\n\nText\n")
+    ((line, code),) = code_blocks(page)
+    assert line == 3
+    namespace = {}
+    exec(code, namespace)
+    assert namespace["b"] == 2
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_examples_run(path, tmp_path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 60
+    environment = os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-W", "error", str(path)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples(name):
+    module = importlib.import_module(name)
+    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    with np.printoptions():
+        result = doctest.testmod(module, optionflags=options)
+    assert result.failed == 0
+
+
+def readme_command(marker):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    match = re.search(rf"<!-- {marker} command -->\n```bash\n(.*?)\n```", text, re.DOTALL)
+    assert match, f"README.md has no {marker} command"
+    return match[1]
+
+
+def test_the_ci_script_runs_the_readmes_test_command(tmp_path):
+    """With a bash in between that only prints what it is given."""
+    fake = tmp_path / "bash"
+    fake.write_text('#!/bin/sh\nprintf "%s" "$4"\n')
+    fake.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    script = ROOT / ".ci" / "run"
+    result = subprocess.run(
+        ["/bin/bash", script], capture_output=True, text=True, env=environment, check=True
+    )
+    echoed, _, executed = result.stdout.partition("\n")
+    assert executed == readme_command("test")
+    assert echoed == "+ " + executed
+
+
+@pytest.mark.parametrize("marker", ["demo", "test"])
+def test_readme_commands_are_one_line_from_nothing(marker):
+    command = readme_command(marker)
+    assert "\n" not in command
+    assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e ")
+
+
+def test_constraints_pin_what_setup_requires():
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    pinned = {name.lower(): version for name, version in pinned.items()}
+    assert pinned["torch"] == "2.13.0"
+    setup = (ROOT / "setup.cfg").read_text()
+    listed = re.search(r"^install_requires =\n((?:    .*\n)+)", setup, re.MULTILINE)[1]
+    extras = re.search(r"^\[options\.extras_require\]\n(.*?)^\[", setup, re.MULTILINE | re.DOTALL)[1]
+    names = re.findall(r"^    ([a-z][\w-]*)", listed + extras, re.MULTILINE)
+    assert len(names) > 15
+    assert {name for name in names if name != "wrlso"} <= set(pinned)
+
+
+def test_the_reference_lists_every_public_module():
+    listed = set(re.findall(r"^   (wrlso\.\S+)$", (ROOT / "docs" / "api.rst").read_text(), re.MULTILINE))
+    packages = {"wrlso.models", "wrlso.tasks", "wrlso.benchmarks", "wrlso.cli"}
+    public = {name for name in MODULES if not any(part.startswith("_") for part in name.split("."))}
+    internal = {"wrlso.models.likelihoods", "wrlso.report"}
+    assert public - packages - internal == listed
