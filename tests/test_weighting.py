@@ -188,6 +188,13 @@ class TestProperties:
         np.testing.assert_array_equal(dbas_weights(y, 0.5), [0, 1, 2])
         np.testing.assert_array_equal(cem_pi_weights(y, 0.5), [0, 1.5, 1.5])
         np.testing.assert_array_equal(normalize_weights([largest, largest], 2), [1, 1])
+        # Differences beyond the largest float64, in units that bring them back into range.
+        relative = np.array([math.exp(-2), math.exp(-1), 1])
+        np.testing.assert_allclose(rwr_weights(y, alpha=1 / largest), relative / relative.mean(), rtol=1e-12)
+        relative = norm.cdf([-2, -1, 0])
+        np.testing.assert_allclose(
+            dbas_weights(y, 1 - EPS / 2, noise=largest), relative / relative.mean(), rtol=1e-12
+        )
 
 
 class TestReplicate:
