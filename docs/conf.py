@@ -36,3 +36,13 @@ sphinx_gallery_conf = {
     "min_reported_time": 1e9,
     "abort_on_example_error": True,
 }
+
+
+def skip_member(app, what, name, obj, skip, options):
+    """Leave out what scikit-learn adds to every estimator with a fit or predict method."""
+    return True if name in {"get_metadata_routing"} or name.endswith("_request") else skip
+
+
+def setup(app):
+    """Connect what Sphinx calls."""
+    app.connect("autodoc-skip-member", skip_member)

@@ -31,8 +31,16 @@ LAYERS = [
 # A representation draws itself through an import inside a function.
 LAZY = {("optimizer", "report")}
 OPTIONAL = {
-    "rdkit", "selfies", "networkx", "matplotlib", "typer", "click", "hypothesis", "dask", "distributed", "pytest",
-}  # fmt: skip
+    "rdkit",
+    "selfies",
+    "networkx",
+    "matplotlib",
+    "typer",
+    "hypothesis",
+    "dask",
+    "distributed",
+    "pytest",
+}
 
 
 def level(name):

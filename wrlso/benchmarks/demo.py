@@ -96,8 +96,8 @@ def _draw(
     values: Sequence[float],
     retrained_at: Sequence[int],
 ) -> None:
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.3))
-    left, right = bottom.subfigures(1, 2)
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.3), squeeze=False).flat
+    left, right = bottom.subfigures(1, 2, squeeze=False).flat
     n_start = optimizer.history_.n_start
     images, labels = _best_over_time(optimizer.X_, optimizer.y_, n_start)
     plots.image_timeline(images, labels, n_columns=N_IMAGES // 2, figure=top)

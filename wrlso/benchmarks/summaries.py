@@ -145,7 +145,7 @@ def _summarize_runs(folder: Path, records: Sequence[Record], released: Path | No
     task = tasks.pop()
     groups = _groups(records)
     figure = plots.new_figure(5.0 * len(TOP), 4.2)
-    panels = np.ravel(figure.subfigures(1, len(TOP)))
+    panels = figure.subfigures(1, len(TOP), squeeze=False).flat
     for K, panel in zip(TOP, panels, strict=True):
         plots.topk_curves(
             {group.label: mean_and_error(group.curves(K)) for group in groups},
