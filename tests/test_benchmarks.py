@@ -143,12 +143,14 @@ def test_released_configuration_is_the_released_protocol(tmp_path):
     assert both.weighting.get_params() == {"k": 1e-3, "n_start": 1090, "copies": 10}
     assert isinstance(neither.weighting, CopiedRankWeighting)
     assert neither.weighting.k == math.inf
-    assert neither.trainer.initial_epochs == 0  # it stays as pretrained
+    assert neither.trainer.initial_epochs * len(X) == 10_900  # trained on like the others, unweighted
     assert both.trainer.initial_epochs * len(X) == 10_900
     assert both.trainer.beta_schedule is None
     pretrained = load_file(next(tmp_path.glob("*.safetensors")))
     for opt in (both, neither):
         assert all(torch.equal(opt.model.state_dict()[name], weights) for name, weights in pretrained.items())
+    other_seed = study.optimizer("both", 3, tmp_path).model.state_dict()
+    assert all(torch.equal(other_seed[name], weights) for name, weights in pretrained.items())
     untrained = study.task.model(0).state_dict()
     assert any(not torch.equal(untrained[name], weights) for name, weights in pretrained.items())
 

@@ -41,7 +41,7 @@ class Means(nn.Module):
 
 
 def batches_of(trainer, weights, length=1.0, seed=0):
-    return list(trainer._batches(np.asarray(weights, float), length, RNG(seed)))
+    return list(trainer.batches(np.asarray(weights, float), length, RNG(seed)))
 
 
 # ---------------------------------------------------------------- mathematics
@@ -158,7 +158,7 @@ def test_training_equals_a_loop_written_by_hand():
     optimizer = torch.optim.Adam(by_hand.parameters(), lr=0.01)
     by_hand.train()
     for _ in range(2):
-        for rows, copies in trainer._batches(w, 1.0, rng):
+        for rows, copies in trainer.batches(w, 1.0, rng):
             optimizer.zero_grad()
             (by_hand.loss(inputs[rows]) * copies).mean().backward()
             optimizer.step()

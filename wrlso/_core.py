@@ -263,7 +263,7 @@ def training_weights(
 
 
 def weigh(y: np.ndarray, weighting: Callable[[np.ndarray], np.ndarray] | None) -> np.ndarray:
-    """Return the checked weights (n,) of larger-is-better values; None: rank weighting, k = max(1e-3, 1/N)."""
+    """Return checked weights (n,) of larger-is-better values; None: rank weighting, k = max(1e-3, 1/N)."""
     if len(y) == 0:
         return np.empty(0)
     chosen = RankWeighting(k=max(1e-3, 1 / len(y))) if weighting is None else weighting

@@ -444,6 +444,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             weights=torch.from_numpy(weigh(y, self.weighting)),
             pending=core.encode(history, pending),
             screen=screen_of(core.model, history, self.feasible),
+            pending_X=[history.records[row].x for row in pending],
             candidates=[history.records[row].x for row in unlabelled],
             candidates_Z=core.encode(history, unlabelled) if len(unlabelled) else None,
         )

@@ -211,17 +211,17 @@ class Trainer(BaseEstimator):
         try:
             with isolated_torch_rng(int(rng.integers(2**63))), bar:
                 for done, length in zip(np.cumsum(passes), passes, strict=True):
-                    loop.run_pass(self._batches(weights, length, rng), float(done))
+                    loop.run_pass(self.batches(weights, length, rng), float(done))
                     bar.set_postfix(loss=f"{loop.log[-1]['loss']:.4g}")
                     bar.update()
         finally:
             loop.close()
         return loop.log
 
-    def _batches(
+    def batches(
         self, weights: np.ndarray, length: float, rng: np.random.Generator
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield the (rows, weights or None) of the minibatches of one pass, or of a random part of it."""
+        """Yield (rows, weights or None) of the minibatches of a pass over a share ``length`` of the data."""
         copies: np.ndarray | None = None
         if self.variance_reduction == "sample":
             n_visits = max(1, round(length * len(weights)))

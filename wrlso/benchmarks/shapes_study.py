@@ -55,9 +55,11 @@ class ShapesStudy:
         See :class:`wrlso.training.GeometricBeta`.
     pretrain_epochs : float
         Uniform training, shared by all settings of a seed, before the setting's own; 0: none.
+    pretrain_seed : int or None
+        Seed of the one pretrained model that all runs start from; None: each seed has its own.
     pretrain_batch_size : int
     initial_epochs, retrain_epochs, batch_size, lr, retrain_lr, variance_reduction, grad_clip
-        See :class:`wrlso.Trainer`; with pretraining, the setting "neither" is not trained any further.
+        See :class:`wrlso.Trainer`.
     copies : int
         Weights are those of so many copies of each starting image (:class:`CopiedRankWeighting`).
     bounds, margin, n_per_axis, radius, n_points
@@ -79,6 +81,7 @@ class ShapesStudy:
     beta_factor: float = 1.0066
     beta_every: int = 1
     pretrain_epochs: float = 0.0
+    pretrain_seed: int | None = None
     pretrain_batch_size: int = 16
     initial_epochs: float = 43.0
     retrain_epochs: float = 1.15
@@ -133,6 +136,7 @@ class ShapesStudy:
 
     def prepare(self, seed: int, folder: Path) -> None:
         """Pretrain the seed's model on unweighted data, unless its weights are in the folder."""
+        seed = seed if self.pretrain_seed is None else self.pretrain_seed
         path = self._pretrained(seed, folder)
         if not self.pretrain_epochs or path.exists():
             return
@@ -156,22 +160,23 @@ class ShapesStudy:
             model=self.start_model(seed, folder),
             weighting=self.weighting(self.k if setting in ("weighting", "both") else math.inf),
             acquisition=self._acquisition(),
-            trainer=self.trainer(fitted=setting == "neither"),
+            trainer=self.trainer(),
             retrain_every=self.r if setting in ("retraining", "both") else None,
             random_state=seed,
         )
 
     def start_model(self, seed: int, folder: Path) -> LatentModel:
-        """Return the model that a run starts from: the seed's pretrained one, or an untrained one."""
+        """Return the model that a run starts from: a pretrained one, or the seed's untrained one."""
+        seed = seed if self.pretrain_seed is None or not self.pretrain_epochs else self.pretrain_seed
         model = self._untrained(seed)
         if self.pretrain_epochs:
             model.load_state_dict(load_file(self._pretrained(seed, folder)))
         return model
 
-    def trainer(self, *, fitted: bool = False) -> Trainer:
-        """Return the trainer of a run; ``fitted``: a pretrained model stays as it is."""
+    def trainer(self) -> Trainer:
+        """Return the trainer of a run, which starts with a model that may be pretrained."""
         return Trainer(
-            initial_epochs=0 if fitted and self.pretrain_epochs else self.initial_epochs,
+            initial_epochs=self.initial_epochs,
             retrain_epochs=self.retrain_epochs,
             batch_size=self.batch_size,
             lr=self.lr,
@@ -219,7 +224,8 @@ class ShapesStudy:
 _PRETRAINING, _SCORES = 0, 1
 
 CONFIGURATIONS: dict[str, ShapesStudy] = {
-    # The released code's protocol. Its 10,900 images are 1,090 with ten copies, one point each here: an
+    # The released code's protocol: one pretrained model for all runs, then an epoch with the setting's
+    # weights in every setting. Its 10,900 images are 1,090 with ten copies, one point each here: an
     # epoch is a tenth of theirs, so 20, 1 and 0.1 of their epochs are 200, 10 and 1 here.
     "released": ShapesStudy(
         r=50,
@@ -232,6 +238,7 @@ CONFIGURATIONS: dict[str, ShapesStudy] = {
         retrain_lr=None,
         grad_clip=None,
         pretrain_epochs=200,
+        pretrain_seed=0,
         initial_epochs=10,
         retrain_epochs=1,
         copies=10,
