@@ -127,6 +127,12 @@ def test_score_distributions_mark_the_medians():
     (axes,) = plots.score_distributions({"a": [1.0, 2.0, 3.0], "b": [5.0, 5.0]}, bins=8).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
     assert [line.get_xdata()[0] for line in axes.lines] == [2.0, 5.0]
+    # each histogram stands on its own line and covers its values, the extreme ones too
+    for row, (patch, values) in enumerate(zip(axes.patches, ([1.0, 2.0, 3.0], [5.0, 5.0]), strict=True)):
+        heights, edges, baseline = patch.get_data()
+        assert baseline == row
+        assert edges[:-1][heights > row][0] <= min(values)
+        assert edges[1:][heights > row][-1] >= max(values)
 
 
 def test_figures_can_be_composed_and_pyplot_stays_out():

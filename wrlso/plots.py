@@ -229,11 +229,10 @@ def score_distributions(
     figure, axes = _axes(figure)
     values = {label: np.asarray(y, dtype=np.float64) for label, y in samples.items()}
     edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins)
-    centres = (edges[:-1] + edges[1:]) / 2
     for row, (y, colour) in enumerate(zip(values.values(), _cycle(COLOURS, len(values)), strict=True)):
         share, _ = np.histogram(y, edges)
         height = 0.85 * share / max(1, share.max())
-        axes.fill_between(centres, row, row + height, step="mid", color=colour, alpha=0.6, lw=0)
+        axes.stairs(row + height, edges, baseline=row, fill=True, color=colour, alpha=0.6, lw=0)
         axes.plot([np.median(y)] * 2, [row, row + 0.9], color=BLACK, lw=1)
     axes.set_yticks(range(len(values)), list(values))
     axes.set(xlabel="objective", title=title)
