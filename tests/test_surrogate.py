@@ -568,3 +568,44 @@ def test_misuse_of_the_call_order_and_shapes():
         gp.predict(torch.full((1, 3), torch.nan))
     with pytest.raises(ParameterError, match="levels"):
         gp.calibration(torch.zeros(1, 3), torch.zeros(1), levels=[1.5])
+
+
+# ------------------------------------------------------------------ a well-kept peer
+
+
+def test_evidence_and_predictions_equal_gpytorch():
+    gpytorch = pytest.importorskip("gpytorch")
+    Z, y = problem(50, 3)
+    gp = fitted(Z, y, jitter=1e-12)
+    hyper, posterior = gp.hyperparameters_, gp.posterior_
+    scale = posterior.lengthscale.numpy() / hyper.lengthscale
+    X = tensor((Z - posterior.center.numpy()) / scale)
+    t = tensor(gp.transform_.forward(y))
+    likelihood = gpytorch.likelihoods.GaussianLikelihood().double()
+    likelihood.noise = hyper.noise
+
+    class Exact(gpytorch.models.ExactGP):
+        def __init__(self):
+            super().__init__(X, t, likelihood)
+            self.mean_module = gpytorch.means.ConstantMean()
+            self.covar_module = gpytorch.kernels.ScaleKernel(
+                gpytorch.kernels.MaternKernel(2.5, ard_num_dims=3)
+            )
+
+        def forward(self, x):
+            return gpytorch.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
+
+    peer = Exact().double()
+    peer.mean_module.initialize(constant=float(posterior.mean))
+    peer.covar_module.initialize(outputscale=hyper.outputscale)
+    peer.covar_module.base_kernel.initialize(lengthscale=tensor(hyper.lengthscale))
+    with gpytorch.settings.fast_computations(False, False, False), torch.no_grad():
+        peer.train()
+        log_likelihood = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, peer)(peer(X), t)
+        peer.eval()
+        Zt = np.random.default_rng(5).normal(size=(8, 3))
+        predicted = peer(tensor((Zt - posterior.center.numpy()) / scale))
+    assert gp.bound_ == pytest.approx(float(log_likelihood) * len(y), rel=1e-6)
+    mean, variance = gp.predict(tensor(Zt))
+    np.testing.assert_allclose(mean, gp.transform_.center + gp.transform_.scale * predicted.mean, rtol=1e-6)
+    np.testing.assert_allclose(variance, gp.transform_.scale**2 * predicted.variance, rtol=1e-5)

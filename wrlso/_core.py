@@ -18,8 +18,7 @@ from wrlso.exceptions import DataError, ModelError, ParameterError, ParameterTyp
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import VAE, Codec
-from wrlso.surrogate import SparseGP, Surrogate
-from wrlso.surrogate import _choose_subset as select_subset
+from wrlso.surrogate import SparseGP, Surrogate, select_subset
 from wrlso.training import Trainer
 from wrlso.weighting import RankWeighting, normalize_weights
 

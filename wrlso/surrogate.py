@@ -19,7 +19,7 @@ from wrlso._inducing import inducing_points
 from wrlso._targets import TRANSFORMS, TargetTransform, make_transform
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 
-__all__ = ["SparseGP", "Surrogate"]
+__all__ = ["SparseGP", "Surrogate", "select_subset"]
 
 Array = NDArray[np.float64]
 _logger = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ class SparseGP(BaseEstimator):
             raise ParameterTypeError(f"rng: expected a numpy.random.Generator, got {type(rng).__name__}")
         if len(points) == 0:
             raise DataError("fit: expected at least one observation, got none")
-        chosen = _choose_subset(values, self.n_best, self.n_random, rng)
+        chosen = select_subset(values, self.n_best, self.n_random, rng)
         points, values = points[chosen], values[chosen]
         center, scale = _standardization(points)
         X = (points - center) / scale
@@ -420,7 +420,7 @@ def _check_values(y: Any, n: int) -> Array:
     return np.asarray(values.clamp(-_LARGEST_VALUE, _LARGEST_VALUE).numpy())
 
 
-def _choose_subset(y: Array, n_best: int, n_random: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def select_subset(y: Array, n_best: int, n_random: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Indices of the best and of random others, in O(N); the order of the data is kept."""
     n = len(y)
     if n <= n_best + n_random:

@@ -30,7 +30,7 @@ __all__ = [
 
 Record = dict[str, Any]
 
-_PACKAGES = ("torch", "gpytorch", "botorch", "numpy", "scipy", "scikit-learn")
+_PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
 def topk_curve(y: Sequence[float | None], K: int) -> NDArray[np.float64]:
