@@ -1,5 +1,6 @@
 """Sphinx configuration. Build: python -m sphinx -W --keep-going docs docs/_build/html"""
 
+import re
 from pathlib import Path
 
 from wrlso import __version__
@@ -43,6 +44,16 @@ def skip_member(app, what, name, obj, skip, options):
     return True if name in {"get_metadata_routing"} or name.endswith("_request") else skip
 
 
+def escape_bars(app, what, name, obj, options, lines):
+    """Keep absolute values such as |z| in docstrings from being read as substitutions."""
+    for number, line in enumerate(lines):
+        # every second part lies in backquotes, where bars mean themselves
+        parts = re.split(r"(`+[^`]*`+)", line)
+        parts[::2] = [re.sub(r"\|(\w+)\|", r"\|\1\|", part) for part in parts[::2]]
+        lines[number] = "".join(parts)
+
+
 def setup(app):
     """Connect what Sphinx calls."""
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("autodoc-process-docstring", escape_bars)
