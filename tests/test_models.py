@@ -73,6 +73,24 @@ def test_bernoulli_reconstruction_is_the_log_probability(x, logits):
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
+@given(st.floats(0, 0.9), hnp.arrays(np.float32, 4, elements=st.floats(-9, 9, width=32)))
+@settings(max_examples=25, deadline=None)
+def test_smoothed_loss_is_the_expected_loss_of_randomized_labels(smoothing, logits):
+    """A share s of the labels is drawn anew, each class alike; a Bernoulli variable is two classes."""
+    x = np.array([[1, 0, 0, 1]], np.uint8)
+    networks = constant_posterior([0.0], [-60.0], logits.tolist())
+    plain, smoothed = VAE(*networks, beta=0.0), VAE(*networks, beta=0.0, label_smoothing=smoothing)
+    kept = plain.loss(plain.tensorize(x)).item()
+    even = np.mean([plain.loss(plain.tensorize(np.full((1, 4), v))).item() for v in (0, 1)])
+    expected = (1 - smoothing) * kept + smoothing * even
+    assert smoothed.loss(smoothed.tensorize(x)).item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    pairs = np.stack([np.zeros(4), logits], axis=1).astype(np.float32).tolist()
+    two_classes = VAE(
+        *constant_posterior([0.0], [-60.0], pairs), likelihood="categorical", beta=0.0, label_smoothing=smoothing
+    )
+    assert two_classes.loss(two_classes.tensorize(x)).item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
 def test_categorical_and_gaussian_reconstruction_are_log_probabilities():
     logits = np.array([[0.5, -1.0, 2.0], [0.0, 0.0, 1.0]])
     x = np.array([[2, 0], [1, 1], [0, 2]])
@@ -294,6 +312,8 @@ def test_encoder_that_starts_to_return_nan_names_the_row():
         ({"likelihood": 3}, ParameterTypeError, "likelihood must be one of"),
         ({"beta": -1.0}, ParameterError, "beta must be a finite number >= 0, got -1.0"),
         ({"beta": "1"}, ParameterTypeError, "beta must be a finite number"),
+        ({"label_smoothing": 1.0}, ParameterError, "label_smoothing must be a finite number >= 0 and <= 0.99"),
+        ({"label_smoothing": 0.1, "likelihood": "gaussian"}, ParameterError, "it has no classes"),
     ],
 )
 def test_parameters_that_cannot_be(options, error, message):

@@ -20,7 +20,9 @@ from wrlso.benchmarks.records import data_hash, machine, versions, write_record
 from wrlso.benchmarks.study import quiet_about_small_k
 from wrlso.exceptions import ParameterError
 from wrlso.models.protocol import LatentModel
+from wrlso.models.vae import VAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.surrogate import SparseGP
 from wrlso.tasks.shapes import CopiedRankWeighting, OracleGrid, Shapes
 from wrlso.training import GeometricBeta, Trainer
 from wrlso.weighting import RankWeighting, UniformWeighting
@@ -49,6 +51,8 @@ class ShapesStudy:
         Points asked for at once.
     network, latent_dim, beta
         See :class:`wrlso.tasks.Shapes` and :class:`wrlso.VAE`.
+    label_smoothing : float
+        See :class:`wrlso.VAE`.
     beta_start : float or None
         β grows from here to ``beta`` while a model is trained for the first time; None: it is constant.
     beta_warmup, beta_factor, beta_every
@@ -60,6 +64,8 @@ class ShapesStudy:
     pretrain_batch_size : int
     initial_epochs, retrain_epochs, batch_size, lr, retrain_lr, variance_reduction, grad_clip
         See :class:`wrlso.Trainer`.
+    n_inducing : int
+        Inducing points of the GP search's surrogate.
     copies : int
         Weights are those of so many copies of each starting image (:class:`CopiedRankWeighting`).
     bounds, margin, n_per_axis, radius, n_points
@@ -76,6 +82,7 @@ class ShapesStudy:
     network: str = "coordinate"
     latent_dim: int = 2
     beta: float = 1.0
+    label_smoothing: float = 0.06
     beta_start: float | None = 1e-3
     beta_warmup: int = 0
     beta_factor: float = 1.0066
@@ -90,6 +97,7 @@ class ShapesStudy:
     retrain_lr: float | None = 3e-4
     variance_reduction: str = "sample"
     grad_clip: float | None = 300.0
+    n_inducing: int = 200
     copies: int = 1
     bounds: float | Literal["data"] = "data"
     margin: float = 1.2
@@ -160,6 +168,7 @@ class ShapesStudy:
             model=self.start_model(seed, folder),
             weighting=self.weighting(self.k if setting in ("weighting", "both") else math.inf),
             acquisition=self._acquisition(),
+            surrogate=SparseGP(n_inducing=self.n_inducing),
             trainer=self.trainer(),
             retrain_every=self.r if setting in ("retraining", "both") else None,
             random_state=seed,
@@ -212,9 +221,9 @@ class ShapesStudy:
             return None
         return GeometricBeta(self.beta_start, self.beta, self.beta_factor, self.beta_every, self.beta_warmup)
 
-    def _untrained(self, seed: int) -> LatentModel:
+    def _untrained(self, seed: int) -> VAE:
         model = self.task.model(seed)
-        model.beta = self.beta  # type: ignore[attr-defined]
+        model.beta, model.label_smoothing = self.beta, self.label_smoothing
         return model
 
     def _pretrained(self, seed: int, folder: Path) -> Path:
@@ -231,6 +240,7 @@ CONFIGURATIONS: dict[str, ShapesStudy] = {
         r=50,
         network="released",
         beta=10.0,
+        label_smoothing=0.0,
         beta_start=1e-6,
         beta_warmup=1000,
         beta_factor=1.1,
@@ -251,6 +261,7 @@ CONFIGURATIONS: dict[str, ShapesStudy] = {
         r=50,
         network="preprint",
         latent_dim=5,
+        label_smoothing=0.0,
         beta_start=None,
         retrain_lr=None,
         grad_clip=None,

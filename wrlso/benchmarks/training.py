@@ -89,7 +89,7 @@ def _bare_loop(model: VAE, inputs: Tensor, batches: list[tuple[Tensor, Tensor]],
     model.train()
     for rows, weights in batches:
         optimizer.zero_grad()
-        (model.loss(inputs[rows]) * weights).mean().backward()  # type: ignore[no-untyped-call]
+        (model.loss(inputs[rows]) * weights).mean().backward()
         optimizer.step()
 
 

@@ -28,6 +28,7 @@ def coordinate_vae(
     image_size: int = 64,
     width: int = 64,
     beta: float = 1.0,
+    label_smoothing: float = 0.0,
     random_state: Any = None,
 ) -> VAE:
     """Return a VAE with a coordinate-conditioned decoder and a Bernoulli likelihood for square images.
@@ -43,6 +44,8 @@ def coordinate_vae(
         twice as many.
     beta : float, default=1.0
         Weight of the Kullback-Leibler term.
+    label_smoothing : float, default=0.0
+        See :class:`wrlso.VAE`.
     random_state : int, RandomState or None, default=None
         Determines the initial weights.
 
@@ -76,7 +79,7 @@ def coordinate_vae(
             nn.AvgPool2d(_POOL), nn.Flatten(), _mlp(n_pooled, 2 * width, 2 * latent_dim), _BoundLogVariance()
         )
         decoder = _CoordinateDecoder(latent_dim, image_size, width)
-    return VAE(encoder, decoder, beta=beta)
+    return VAE(encoder, decoder, beta=beta, label_smoothing=label_smoothing)
 
 
 class _BoundLogVariance(nn.Module):

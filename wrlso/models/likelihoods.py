@@ -31,8 +31,11 @@ class Likelihood(Protocol):
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
         """Say what is wrong with the shape of a decoder's output, or None."""
 
-    def nll(self, output: Tensor, inputs: Tensor) -> Tensor:
-        """Return the (n,) negative log-likelihoods of compact ``inputs`` under the decoder's output."""
+    def nll(self, output: Tensor, inputs: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Return the (n,) negative log-likelihoods of compact ``inputs`` under the decoder's output.
+
+        With ``smoothing`` s, the share s of each part of x counts as evenly spread over all classes.
+        """
 
     def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
         """Return n objects (n, ...) in compact form: the mode at temperature 0, else a sample."""
@@ -84,9 +87,12 @@ class Bernoulli:
         """Logits have the shape of x."""
         return _same_shape_error(output, inputs)
 
-    def nll(self, output: Tensor, inputs: Tensor) -> Tensor:
+    def nll(self, output: Tensor, inputs: Tensor, smoothing: float = 0.0) -> Tensor:
         """Binary cross-entropy, summed over the parts of x."""
-        losses = F.binary_cross_entropy_with_logits(output, self.expand(inputs), reduction="none")
+        targets = self.expand(inputs)
+        if smoothing:
+            targets = targets * (1 - smoothing) + 0.5 * smoothing
+        losses = F.binary_cross_entropy_with_logits(output, targets, reduction="none")
         return losses.reshape(len(inputs), -1).sum(dim=1)
 
     def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
@@ -123,9 +129,10 @@ class Categorical:
             return f"it knows {output.shape[-1]} classes, but x holds class {int(inputs.max())}"
         return None
 
-    def nll(self, output: Tensor, inputs: Tensor) -> Tensor:
+    def nll(self, output: Tensor, inputs: Tensor, smoothing: float = 0.0) -> Tensor:
         """Cross-entropy, summed over the parts of x."""
-        losses = F.cross_entropy(output.movedim(-1, 1), self.expand(inputs), reduction="none")
+        logits, targets = output.movedim(-1, 1), self.expand(inputs)
+        losses = F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
         return losses.reshape(len(inputs), -1).sum(dim=1)
 
     def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
@@ -155,7 +162,7 @@ class Gaussian:
         """The mean has the shape of x."""
         return _same_shape_error(output, inputs)
 
-    def nll(self, output: Tensor, inputs: Tensor) -> Tensor:
+    def nll(self, output: Tensor, inputs: Tensor, smoothing: float = 0.0) -> Tensor:
         """Half the squared error plus the constant of the normal density, summed over the parts of x."""
         losses = 0.5 * (output - self.expand(inputs)).square() + 0.5 * math.log(2 * math.pi)
         return losses.reshape(len(inputs), -1).sum(dim=1)

@@ -27,7 +27,7 @@ from wrlso.acquisition import AskRecord, Proposal, SearchState
 from wrlso.exceptions import DataError, DataTypeError, NoCandidateError, ParameterError, ParameterTypeError
 from wrlso.models.conv import conv_vae
 from wrlso.models.coordinate import coordinate_vae
-from wrlso.models.protocol import LatentModel
+from wrlso.models.vae import VAE
 
 __all__ = ["CopiedRankWeighting", "OracleGrid", "Shapes", "draw_squares"]
 
@@ -208,7 +208,7 @@ class Shapes(BaseEstimator):
             X = np.repeat(X, self.copies, axis=0)
         return X, np.count_nonzero(X.reshape(len(X), -1), axis=1).astype(np.float64)
 
-    def model(self, random_state: Any = None) -> LatentModel:
+    def model(self, random_state: Any = None) -> VAE:
         """Build the untrained model; ``random_state`` (int, RandomState or None) determines its weights."""
         check_choice("network", self.network, ("coordinate", "small", "preprint", "released"))
         sizes = {} if self.latent_dim is None else {"latent_dim": self.latent_dim}
