@@ -1,5 +1,10 @@
 """A small problem that takes milliseconds: binary words of 12 letters, the more ones the better."""
 
+import os
+
+# before torch is imported, and inherited by the programs that tests start: two test workers share two cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import torch
