@@ -189,6 +189,25 @@ def test_identity_is_by_value_not_by_dtype(x, dtype):
     assert vae.key(x) != vae.key(other)
 
 
+@pytest.mark.parametrize(
+    ("likelihood", "dtype"),
+    [
+        ("bernoulli", np.uint8),
+        ("bernoulli", bool),
+        ("bernoulli", float),
+        ("categorical", np.int64),
+        ("gaussian", float),
+    ],
+)
+def test_what_is_decoded_has_the_dtype_of_what_was_given(likelihood, dtype):
+    vae = flat_vae(likelihood=likelihood, n_out=48 if likelihood == "categorical" else None)
+    inputs = vae.tensorize(BINARY.astype(dtype))
+    for temperature in (0.0, 1.0):
+        x = vae.decode(vae.encode(inputs), temperature)[0]
+        assert x.dtype == dtype
+        assert vae.key(x) == vae.key(x.tolist())
+
+
 def test_negative_zero_is_zero():
     vae = flat_vae(likelihood="gaussian")
     assert vae.key(np.zeros((4, 4))) == vae.key(-np.zeros((4, 4)))

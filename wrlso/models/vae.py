@@ -91,6 +91,7 @@ class VAE(nn.Module):
         self._likelihood = LIKELIHOODS[likelihood]()
         self._latent_dim: int | None = None
         self._x_shape: tuple[int, ...] | None = None
+        self._x_dtype: np.dtype | None = None  # of the first x: what is decoded looks like what was given
         self._n_classes: int | None = None
 
     @property
@@ -111,9 +112,11 @@ class VAE(nn.Module):
         ModelError
             When the first x shows that encoder and decoder do not fit each other or x.
         """
-        inputs = self._likelihood.compact(self._to_array(X))
+        array = self._to_array(X)
+        inputs = self._likelihood.compact(array)
         if self._x_shape is None:
             self._learn_shapes(inputs)
+            self._x_dtype = array.dtype
         elif tuple(inputs.shape[1:]) != self._x_shape:
             raise DataError(f"x must have shape {self._x_shape}, got {tuple(inputs.shape[1:])}")
         if self._n_classes is not None and inputs.numel() and int(inputs.max()) >= self._n_classes:
@@ -137,8 +140,8 @@ class VAE(nn.Module):
     ) -> list[Any]:
         """Decode (n, d) points: the mode at temperature 0, else samples from the softened likelihood.
 
-        Returns a list of n arrays (or of the codec's objects), None for what is not finite or what the
-        codec cannot turn into an object.
+        Returns a list of n arrays, of the dtype of the first x (or of the codec's objects); None for what
+        is not finite or what the codec cannot turn into an object.
         """
         check_real("temperature", temperature, minimum=0)
         device = next(self.decoder.parameters(), torch.empty(0)).device
@@ -150,6 +153,7 @@ class VAE(nn.Module):
                 # replaced before drawing, as multinomial refuses a whole batch for one NaN
                 output = torch.where(finite.reshape(-1, *[1] * (output.ndim - 1)), output, 0.0)
                 drawn = self._likelihood.draw(output, temperature, generator).numpy()
+                drawn = drawn.astype(self._x_dtype or drawn.dtype, copy=False)
                 objects += self._to_objects(drawn, finite.numpy())
         return objects
 
