@@ -1,6 +1,7 @@
 """What the optimizer has learned, as one value that is drafted, and published when the work is done."""
 
 import copy
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from wrlso.history import History
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import VAE, Codec
 from wrlso.surrogate import SparseGP, Surrogate, select_subset
-from wrlso.training import Trainer
+from wrlso.training import Inputs, Trainer
 from wrlso.weighting import RankWeighting, normalize_weights
 
 __all__ = [
@@ -66,11 +67,23 @@ class Core:
     n_at_fit: int = 0  # distinct values at the last fit
     revision: int = -1  # of the history, at the last fit
 
-    def set_model(self, model: LatentModel, n_observed: int) -> None:
-        """Put a newly trained model in place; encodings and the surrogate's data are void."""
+    def train(self, trainer: Trainer, inputs: Inputs, weights: np.ndarray, verbose: int) -> dict[str, Any]:
+        """Train a copy of the model and put it in place; encodings and the surrogate's data are void then.
+
+        Returns the trainer's log and the seconds that it took.
+        """
+        start = time.perf_counter()
+        model = copy.deepcopy(self.model)
+        log: list[dict[str, float]] = []
+        if len(inputs):
+            initial = self.n_trainings == 0 or trainer.retrain == "scratch"
+            if initial:  # in the first training these are the weights that it has
+                model.load_state_dict(self.given_weights)
+            rng = stream(self.seed, TRAINING, self.n_trainings)
+            log = (trainer.fit if initial else trainer.fine_tune)(model, inputs, weights, rng, verbose)
         self.model, self.Z, self.rows = model, None, None
         self.n_trainings += 1
-        self.n_at_training = n_observed
+        return {"epochs": log, "seconds": time.perf_counter() - start}
 
     def encode(self, history: History, rows: np.ndarray) -> Tensor:
         """Return the (m, d) float64 encodings of some rows, each made once per model."""

@@ -19,7 +19,6 @@ from sklearn.base import BaseEstimator, clone
 
 from wrlso._core import (
     ASKING,
-    TRAINING,
     Core,
     add_objects,
     add_start,
@@ -40,11 +39,7 @@ from wrlso.acquisition import (
     Proposal,
     SearchState,
 )
-from wrlso.exceptions import (
-    NoCandidateError,
-    NotFittedError,
-    UnknownPointError,
-)
+from wrlso.exceptions import NoCandidateError, NotFittedError, UnknownPointError
 from wrlso.history import History, RowSubset
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
@@ -196,10 +191,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
 
         Raises
         ------
-        DataError, DataTypeError
-            When X or y is empty, of the wrong length, infinite or of the wrong type.
-        ModelError, ParameterError, ParameterTypeError
-            When the model breaks its contract or a parameter cannot be. The earlier state stays in place.
+        DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
+            When X or y is empty, of the wrong length, infinite or of the wrong type, when the model breaks its
+            contract, or when a parameter cannot be. The earlier state stays in place.
         """
         with self._work:
             check_parameters(self)
@@ -228,7 +222,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         check_count("n", n, none="one point")
         with self._work:
             check_parameters(self)
-            core, history = self._require_data()
+            core, history = self._require_core()
             draft = replace(core, n_asks=core.n_asks + 1, acquisition=copy.copy(core.acquisition))
             log = self._train(draft, history) if self._training_due(core, history) else None
             try:
@@ -236,7 +230,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             except NoCandidateError:
                 self._publish(draft, history, log)  # a training is not lost, and the next ask draws anew
                 raise
-        if log is not None:
+        if log:
             self._call_back("on_retrain", log)
         self._call_back("on_ask", X)
         return X[0] if n is None else X
@@ -298,7 +292,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         """Train the model on all data now; until :attr:`retrain_every` new values the next ask does not."""
         with self._work:
             check_parameters(self)
-            core, history = self._require_data()
+            core, history = self._require_core()
             draft = replace(core)
             log = self._train(draft, history)
             self._publish(draft, history, log)
@@ -372,26 +366,16 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     # ---------------------------------------------------------------- training
 
     def _train(self, core: Core, history: History) -> dict[str, Any]:
-        """Train a copy of the core's model on all data and put it into the (unpublished) core."""
-        trainer = self._trainer()
-        first = core.n_trainings == 0
+        """Train the (unpublished) core on all data."""
         with self._lock:
             observed, y = history.observed_rows, history.y
             unlabelled = history.rows_with("unlabelled")
+        weights = training_weights(self._sign * y, len(unlabelled), self.unlabelled_share, self.weighting)
         rows = torch.from_numpy(np.concatenate([observed, unlabelled]))
-        start = time.perf_counter()
-        model = copy.deepcopy(core.model)
-        log: list[dict[str, float]] = []
-        if len(rows):
-            from_scratch = not first and trainer.retrain == "scratch"
-            if from_scratch:
-                model.load_state_dict(core.given_weights)
-            train = trainer.fit if first or from_scratch else trainer.fine_tune
-            weights = training_weights(self._sign * y, len(unlabelled), self.unlabelled_share, self.weighting)
-            rng = stream(core.seed, TRAINING, core.n_trainings)
-            log = train(model, RowSubset(history.inputs, rows), weights, rng, self.verbose)
-        core.set_model(model, len(y))
-        return {"n_observed": len(y), "epochs": log, "seconds": time.perf_counter() - start}
+        trainer = self.trainer if self.trainer is not None else Trainer()
+        log = core.train(trainer, RowSubset(history.inputs, rows), weights, self.verbose)
+        core.n_at_training = len(y)
+        return {"n_observed": len(y)} | log
 
     def _training_due(self, core: Core, history: History) -> bool:
         if core.n_trainings == 0:
@@ -471,14 +455,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             raise NotFittedError("there is no best point yet: no value has been given by fit or tell")
         return int(np.argmax(self._sign * y))
 
-    # ---------------------------------------------------------------- parameters and parts
-
     @property
     def _sign(self) -> float:
         return -1.0 if self.direction == "minimize" else 1.0
-
-    def _trainer(self) -> Trainer:
-        return self.trainer if self.trainer is not None else Trainer()
 
     def _fresh_core(self) -> Core:
         model = build_model(
@@ -488,18 +467,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         acquisition = LogExpectedImprovement() if self.acquisition is None else self.acquisition
         return Core(model, given, draw_seed(self.random_state), clone(acquisition, safe=False))
 
-    # ---------------------------------------------------------------- state
-
     def _require_core(self) -> tuple[Core, History]:
-        if self._core is None:
+        if self._core is None or len(self._history) == 0:
             raise NotFittedError("no x is known yet: call fit(X, y) with starting data, or tell(x, y), first")
         return self._core, self._history
-
-    def _require_data(self) -> tuple[Core, History]:
-        core, history = self._require_core()
-        if len(history) == 0:
-            raise NotFittedError("no x is known yet: call fit(X, y) with starting data, or tell(x, y), first")
-        return core, history
 
     def _call_back(self, event: str, *args: Any) -> None:
         for callback in self.callbacks:
