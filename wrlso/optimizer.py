@@ -192,7 +192,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         Raises
         ------
         DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
-            When X or y is empty, of the wrong length, infinite or of the wrong type, when the model breaks its
+            When X or y is empty, of the wrong length, infinite or of the wrong type, the model breaks its
             contract, or when a parameter cannot be. The earlier state stays in place.
         """
         with self._work:
