@@ -267,6 +267,10 @@ class TestNormalize:
         normalize_weights(np.r_[np.ones(10), np.zeros(90)], 100)
         normalize_weights(np.r_[1.0, np.zeros(8)], 9)
 
+    @pytest.mark.parametrize("n", range(2, 60))
+    def test_does_not_warn_of_the_optimizers_default(self, n):
+        normalize_weights(rank_weights(np.arange(float(n)), k=max(1e-3, 1 / n)), n)
+
     def test_warns_from_ten_points_on(self):
         with pytest.warns(LowEffectiveSampleSizeWarning, match="10 points"):
             normalize_weights(np.r_[1.0, np.zeros(9)], 10)
