@@ -356,7 +356,7 @@ def normalize_weights(w: npt.ArrayLike, n: int) -> FloatArray:
     Warns
     -----
     LowEffectiveSampleSizeWarning
-        If the weight of 10 or more points is concentrated on fewer than 10 and than a third of them.
+        If the weight of 10 or more points is concentrated on fewer than 10 and than a quarter of them.
 
     Examples
     --------
@@ -368,8 +368,8 @@ def normalize_weights(w: npt.ArrayLike, n: int) -> FloatArray:
     if len(weights) != n:
         raise DataError(f"weights must have one entry for each of the {n} points, got {len(weights)} entries")
     sample_size = effective_sample_size(weights)
-    # a third of a few points is all that can be asked for: the default weighting leaves about that many
-    if n >= _LOW_SAMPLE_SIZE and sample_size < min(_LOW_SAMPLE_SIZE, n / 3):
+    # of few points not more can be asked for: the default weighting leaves about a third of them
+    if n >= _LOW_SAMPLE_SIZE and sample_size < min(_LOW_SAMPLE_SIZE, n / 4):
         warnings.warn(
             f"the weights of {n} points have an effective sample size of only {sample_size:.1f}: training "
             f"will hardly see the other points; spread the weight more (for rank weighting, a larger k)",
