@@ -20,6 +20,7 @@ from wrlso import (
     DataError,
     DataTypeError,
     LogExpectedImprovement,
+    LowEffectiveSampleSizeWarning,
     ModelError,
     NoCandidateError,
     NonFiniteLossError,
@@ -408,6 +409,14 @@ def test_weighting_sees_larger_is_better():
     np.testing.assert_array_equal(seen[0], -Y0)
     np.testing.assert_array_equal(opt.weights_, np.ones(40))
     assert opt.best_y_ == Y0.min()
+
+
+def test_a_low_effective_sample_size_is_warned_of_once_for_each_training():
+    opt = make_optimizer(weighting=RankWeighting(k=1e-6))
+    with pytest.warns(LowEffectiveSampleSizeWarning, match="40 points"):
+        opt.fit(X0, np.arange(40.0))
+    run(opt, 4)  # warnings are errors: there is no further one
+    assert opt.weights_.max() > 30
 
 
 def test_callbacks_are_told_what_happens():

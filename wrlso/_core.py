@@ -279,4 +279,5 @@ def weigh(y: np.ndarray, weighting: Callable[[np.ndarray], np.ndarray] | None) -
     if len(y) == 0:
         return np.empty(0)
     chosen = RankWeighting(k=max(1e-3, 1 / len(y))) if weighting is None else weighting
-    return normalize_weights(chosen(y), len(y))
+    # the trainer warns of a low effective sample size, once for each training and not at every ask
+    return normalize_weights(chosen(y), len(y), warn=False)

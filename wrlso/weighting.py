@@ -333,7 +333,7 @@ def effective_sample_size(w: npt.ArrayLike) -> float:
     return min(max(size, 1.0), float(len(weights)))
 
 
-def normalize_weights(w: npt.ArrayLike, n: int) -> FloatArray:
+def normalize_weights(w: npt.ArrayLike, n: int, *, warn: bool = True) -> FloatArray:
     """Check what a weighting returned for n points and scale it to mean 1.
 
     Parameters
@@ -342,6 +342,8 @@ def normalize_weights(w: npt.ArrayLike, n: int) -> FloatArray:
         Weights of any scale, finite, not negative, not all zero. Not modified.
     n : int
         Number of points that were weighted.
+    warn : bool, default=True
+        Whether to warn of a low effective sample size.
 
     Returns
     -------
@@ -368,8 +370,7 @@ def normalize_weights(w: npt.ArrayLike, n: int) -> FloatArray:
     if len(weights) != n:
         raise DataError(f"weights must have one entry for each of the {n} points, got {len(weights)} entries")
     sample_size = effective_sample_size(weights)
-    # of few points not more can be asked for: the default weighting leaves about a third of them
-    if n >= _LOW_SAMPLE_SIZE and sample_size < min(_LOW_SAMPLE_SIZE, n / 4):
+    if warn and n >= _LOW_SAMPLE_SIZE and sample_size < min(_LOW_SAMPLE_SIZE, n / 4):
         warnings.warn(
             f"the weights of {n} points have an effective sample size of only {sample_size:.1f}: training "
             f"will hardly see the other points; spread the weight more (for rank weighting, a larger k)",
