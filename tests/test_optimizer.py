@@ -165,6 +165,12 @@ def test_training_from_scratch_starts_at_the_given_weights():
     assert all(torch.equal(a, b) for a, b in zip(given, opt.model_.parameters(), strict=True))
 
 
+def test_training_from_scratch_cannot_be_chosen_after_the_given_weights_are_gone():
+    opt = make_optimizer().fit(X0, Y0).set_params(trainer__retrain="scratch")
+    with pytest.raises(ParameterError, match="must have retrain='scratch' before fit"):
+        opt.retrain()
+
+
 def test_it_extrapolates_beyond_the_data_and_beats_drawing_from_the_model():
     """The reason to exist: with 40 words of at most 5 ones it finds words that no data showed."""
     searched, drawn = make_optimizer(), make_optimizer(acquisition=PriorSampling(), retrain_every=None)

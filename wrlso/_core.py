@@ -53,7 +53,7 @@ class Core:
     """
 
     model: Any
-    given_weights: dict[str, Tensor]
+    given_weights: dict[str, Tensor] | None  # kept only where retraining starts from them
     seed: int
     acquisition: Acquisition
     n_asks: int = 0
@@ -77,7 +77,11 @@ class Core:
         log: list[dict[str, float]] = []
         if len(inputs):
             initial = self.n_trainings == 0 or trainer.retrain == "scratch"
-            if initial:  # in the first training these are the weights that it has
+            if self.n_trainings and initial:
+                if self.given_weights is None:
+                    raise ParameterError(
+                        "the trainer must have retrain='scratch' before fit to start from there"
+                    )
                 model.load_state_dict(self.given_weights)
             rng = stream(self.seed, TRAINING, self.n_trainings)
             log = (trainer.fit if initial else trainer.fine_tune)(model, inputs, weights, rng, verbose)

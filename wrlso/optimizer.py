@@ -463,7 +463,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         model = build_model(
             self.model, self.encoder, self.decoder, self.likelihood, self.beta, self.codec, self.device
         )
-        given = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        given = None
+        if self.trainer is not None and self.trainer.retrain == "scratch":
+            given = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         acquisition = LogExpectedImprovement() if self.acquisition is None else self.acquisition
         return Core(model, given, draw_seed(self.random_state), clone(acquisition, safe=False))
 

@@ -284,6 +284,8 @@ class _Loop:
         self.log.append(entry | {"seconds": time.perf_counter() - start})
 
     def close(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None  # as large as the model, and of no use to a search
         if self.final_beta is not None:
             self.model.beta = self.final_beta
         self.model.train(self.was_training)

@@ -162,6 +162,7 @@ def _on_one_thread(function: Callable[..., None], *arguments: Any) -> None:
 
 def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress: bool) -> None:
     X, y = study.initial_data(seed)
+    starting_data = {"sha256": data_hash(X, y), "n": len(y), "best": float(np.max(y))}
     optimizer = study.optimizer(setting, seed, path.parent)
     start = perf_counter()
     with (
@@ -169,6 +170,7 @@ def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress:
         tqdm(total=study.budget, desc=f"{setting}, seed {seed}", disable=not progress) as bar,
     ):
         optimizer.fit(X, y)
+        del X, y  # the optimizer has its own copy, and all squares take a gigabyte
         run = run_queries(study, optimizer, bar)
     write_record(
         path,
@@ -181,7 +183,7 @@ def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress:
             "versions": versions(),
             "machine": machine(),
             "threads": 1,
-            "starting_data": {"sha256": data_hash(X, y), "n": len(y), "best": float(np.max(y))},
+            "starting_data": starting_data,
             "stopped": run.stopped,
             "seconds": {"total": round(perf_counter() - start, 2)} | run.seconds,
             "retrained_at": run.retrained_at,
