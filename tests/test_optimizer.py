@@ -151,7 +151,8 @@ def test_tells_before_the_first_ask_are_starting_data():
     for x, y in zip(X0[10:], Y0[10:], strict=True):
         told.tell(x, y)
     fitted = make_optimizer().fit(X0, Y0)
-    assert run(told, 6) == run(fitted, 6)
+    trained = make_optimizer().tell(X0.copy(), Y0).retrain()
+    assert run(told, 6) == run(fitted, 6) == run(trained, 6)
     assert told.history_.n_start == fitted.history_.n_start == 40
 
 

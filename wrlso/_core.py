@@ -204,8 +204,11 @@ def add_objects(model: LatentModel, history: History, X: Objects) -> list[int]:
         if history.row(key) is None:
             first.setdefault(key, i)
     if first:
-        objects = [keep(X[i]) for i in first.values()]
-        history.add(objects, list(first), model.tensorize(objects).cpu())
+        rows = list(first.values())
+        # rows of one copy of an array share its memory with the tensor where that is the array itself
+        objects = X[rows] if isinstance(X, np.ndarray) and X.dtype != object else [keep(X[i]) for i in rows]
+        inputs = model.tensorize(objects).cpu()
+        history.add(list(objects), list(first), inputs)
     return [row for key in keys if (row := history.row(key)) is not None]
 
 

@@ -169,8 +169,10 @@ def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress:
         quiet_about_small_k(),
         tqdm(total=study.budget, desc=f"{setting}, seed {seed}", disable=not progress) as bar,
     ):
-        optimizer.fit(X, y)
-        del X, y  # the optimizer has its own copy, and all squares take a gigabyte
+        # the same as fit(X, y), but X, a gigabyte of all squares, is gone before the training
+        optimizer.tell(X, y)
+        del X, y
+        optimizer.retrain()
         run = run_queries(study, optimizer, bar)
     write_record(
         path,
