@@ -200,4 +200,6 @@ def _first_reaching(y: Sequence[Any], target: float) -> int | None:
 
 
 def _number(value: float) -> str:
+    if np.isnan(value):  # fewer than K new points could be proposed
+        return "–"
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
