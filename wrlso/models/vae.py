@@ -77,6 +77,9 @@ class VAE(nn.Module):
         for name, module in (("encoder", encoder), ("decoder", decoder)):
             if not isinstance(module, nn.Module):
                 raise ParameterTypeError(f"{name} must be a torch.nn.Module, got {module!r}")
+        for method in ("transform", "inverse_transform"):
+            if codec is not None and not callable(getattr(codec, method, None)):
+                raise ParameterTypeError(f"codec must have a method {method}, got {codec!r}")
         check_choice("likelihood", likelihood, LIKELIHOODS)
         check_real("beta", beta, minimum=0)
         check_real("label_smoothing", label_smoothing, minimum=0, maximum=0.99)
