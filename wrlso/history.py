@@ -36,6 +36,9 @@ class Record:
         Whether the optimizer proposed it.
     z : ndarray (d,) or None
         The latent point that was asked, before decoding.
+    prediction : (float, float) or None
+        Mean and standard deviation, noise included, that the surrogate expected when the point was asked, in
+        the user's sign; None where it was not asked or no surrogate took part.
     n_failures : int
         How often an experiment on it failed.
     revisions : list of list of float
@@ -48,6 +51,7 @@ class Record:
     values: list[float] = field(default_factory=list)
     asked: bool = False
     z: np.ndarray | None = None
+    prediction: tuple[float, float] | None = None
     n_failures: int = 0
     revisions: list[list[float]] = field(default_factory=list)
 
@@ -127,7 +131,8 @@ class History:
     asks : list
         One :class:`wrlso.acquisition.AskRecord` for each ask.
     trainings : list of dict
-        One entry a training: number of distinct values seen, per-epoch log, seconds.
+        One entry a training: number of distinct values seen, per-epoch log, seconds, and how faithfully the
+        best points were reconstructed before and after.
     n_start : int
         Number of observed points that were there before the first training.
     revision : int
@@ -188,10 +193,12 @@ class History:
             self.records.append(Record(x, key, "unlabelled"))
         self.inputs.append(inputs)
 
-    def mark_pending(self, row: int, z: np.ndarray | None = None) -> None:
-        """Note that the optimizer proposed this record."""
+    def mark_pending(
+        self, row: int, z: np.ndarray | None = None, prediction: tuple[float, float] | None = None
+    ) -> None:
+        """Note that the optimizer proposed this record, and what it expected."""
         record = self.records[row]
-        record.status, record.asked, record.z = "pending", True, z
+        record.status, record.asked, record.z, record.prediction = "pending", True, z, prediction
 
     def mark_released(self, row: int) -> None:
         """Forget that a record is pending."""

@@ -29,7 +29,9 @@ from wrlso._core import (
     weigh,
 )
 from wrlso._inputs import keep, read_start, read_told
+from wrlso._predictions import predict_proposals
 from wrlso._random import draw_seed, stream
+from wrlso._reconstruction import measure_reconstruction, rows_to_reconstruct
 from wrlso._validation import check_count
 from wrlso.acquisition import (
     Acquisition,
@@ -373,9 +375,12 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         weights = training_weights(self._sign * y, len(unlabelled), self.unlabelled_share, self.weighting)
         rows = torch.from_numpy(np.concatenate([observed, unlabelled]))
         trainer = self.trainer if self.trainer is not None else Trainer()
+        sample = rows_to_reconstruct(observed, self._sign * y, unlabelled)
+        before = measure_reconstruction(core.model, history, sample)
         log = core.train(trainer, RowSubset(history.inputs, rows), weights, self.verbose)
+        after = measure_reconstruction(core.model, history, sample)
         core.n_at_training = len(y)
-        return {"n_observed": len(y)} | log
+        return {"n_observed": len(y), "reconstruction": {"before": before, "after": after}} | log
 
     def _training_due(self, core: Core, history: History) -> bool:
         if core.n_trainings == 0:
@@ -388,14 +393,14 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     def _propose(self, core: Core, history: History, n: int, log: dict[str, Any] | None) -> list[Any]:
         """Search, and publish the draft core and the pending points together."""
         for _ in range(10):
-            proposals, record = self._search(core, history, n)
+            proposals, predictions, record = self._search(core, history, n)
             with self._lock:
                 screen = screen_of(core.model, history, self.feasible)
                 # a tell from another thread may have made a proposal known meanwhile
                 if all(screen(proposal.x) is None for proposal in proposals):
                     rows = add_objects(core.model, history, [proposal.x for proposal in proposals])
-                    for row, proposal in zip(rows, proposals, strict=True):
-                        history.mark_pending(row, proposal.z.numpy())
+                    for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
+                        history.mark_pending(row, proposal.z.numpy(), prediction)
                     history.asks.append(record)
                     self._publish(core, history, log)
                     return [keep(proposal.x) for proposal in proposals]
@@ -403,7 +408,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             "other threads told every proposed point before it could be returned, 10 times"
         )
 
-    def _search(self, core: Core, history: History, n: int) -> tuple[list[Proposal], AskRecord]:
+    def _search(
+        self, core: Core, history: History, n: int
+    ) -> tuple[list[Proposal], list[tuple[float, float] | None], AskRecord]:
         start = time.perf_counter()
         rng = stream(core.seed, ASKING, core.n_asks)
         with self._lock:
@@ -435,7 +442,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         seconds = {"fit": time.perf_counter() - start}
         proposals, record = acquisition.propose(state, n, rng)
         record.seconds = seconds | record.seconds
-        return proposals, record
+        return proposals, predict_proposals(state.surrogate, proposals, self._sign), record
 
     # ---------------------------------------------------------------- data
 

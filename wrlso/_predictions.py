@@ -1,0 +1,58 @@
+"""What a surrogate expects to be measured: mean and standard deviation, noise included."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wrlso.acquisition import Proposal
+from wrlso.surrogate import SparseGP, Surrogate
+
+__all__ = ["predict_measurements", "predict_proposals"]
+
+Array = NDArray[np.float64]
+
+
+def predict_measurements(surrogate: Surrogate, points: Any) -> tuple[Array, Array]:
+    """Return mean and standard deviation (q,) of measurements at points, in the surrogate's units.
+
+    A :class:`wrlso.SparseGP` knows its noise, which is added to the uncertainty of the objective (where it
+    transforms y by ranks, with the size that it has at the median); of other surrogates the noise is unknown
+    and left out.
+
+    Parameters
+    ----------
+    surrogate : Surrogate
+    points : Tensor (q, d) float64, or a list of x
+        As ``surrogate.space`` asks for.
+    """
+    with torch.no_grad():
+        mean, variance = surrogate.predict(points)
+    return _array(mean), np.sqrt(_array(variance).clip(0.0) + _noise_variance(surrogate))
+
+
+def predict_proposals(
+    surrogate: Surrogate | None, proposals: list[Proposal], sign: float
+) -> list[tuple[float, float] | None]:
+    """Return (mean, standard deviation) for each proposal in the user's sign; None without a surrogate."""
+    if surrogate is None:
+        return [None] * len(proposals)
+    if surrogate.space == "latent":
+        points: Any = torch.stack([proposal.z for proposal in proposals]).to("cpu", torch.float64)
+    else:
+        points = [proposal.x for proposal in proposals]
+    mean, deviation = predict_measurements(surrogate, points)
+    return [(sign * float(m), float(s)) for m, s in zip(mean, deviation, strict=True)]
+
+
+def _array(values: torch.Tensor) -> Array:
+    return np.asarray(values.detach().to("cpu", torch.float64).numpy())
+
+
+def _noise_variance(surrogate: Surrogate) -> float:
+    if not isinstance(surrogate, SparseGP):
+        return 0.0
+    noise = torch.tensor([surrogate.hyperparameters_.noise], dtype=torch.float64)
+    _, variance = surrogate.transform_.moments(torch.zeros_like(noise), noise)
+    return float(variance)
