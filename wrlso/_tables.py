@@ -1,0 +1,463 @@
+"""Tables in files that pass through people's hands: CSV as spreadsheets write it, and lists of SMILES.
+
+Reading is forgiving about form (encoding, delimiter, blank lines, blanks around cells, columns in any
+order) and strict about content: a cell that is not plainly what it should be is refused, never guessed at.
+Row numbers are those that a spreadsheet shows.
+
+Text cells that a spreadsheet would run as a formula are written with an apostrophe before them, and
+:func:`unprotect` takes it off again: any text survives the round trip as it was.
+"""
+
+import csv
+import io
+import math
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from wrlso.exceptions import DataError, ParameterError
+
+__all__ = [
+    "FAILED",
+    "Cell",
+    "Row",
+    "Table",
+    "explain",
+    "find_column",
+    "format_table",
+    "format_value",
+    "guess_values_column",
+    "guess_x_column",
+    "protect",
+    "read_table",
+    "read_value",
+    "reserve",
+    "unprotect",
+]
+
+FAILED = math.nan  # the value of an experiment that failed, as in ``tell``
+Cell = str | float | int | None
+
+DELIMITERS = {"\t": "tab", ";": "semicolon", ",": "comma"}  # those that text holds most rarely first
+X_NAMES = (
+    "x", "smiles", "canonical_smiles", "canonicalsmiles", "smi", "selfies", "expression", "equation",
+    "sequence", "structure", "molecule", "string",
+)  # fmt: skip
+Y_NAMES = ("y", "value", "score", "objective", "target", "activity", "result", "measurement", "measured")
+_NOT_VALUES = re.compile(r"(.*[\s_])?(id|no|nr|number|index|row|batch|plate|date|year)\.?", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_FORMULA = r"\s*[=+\-@\t\r\n＝＋－＠]"
+_DANGEROUS = re.compile(r"'*" + _FORMULA)
+_PROTECTED = re.compile(r"'+" + _FORMULA)
+_FAILED_WORDS = {"failed", "fail", "nan"}
+_VAGUE_WORDS = {
+    "na",
+    "n/a",
+    "#n/a",
+    "none",
+    "null",
+    "nd",
+    "n.d.",
+    "-",
+    "--",
+    "?",
+    "tbd",
+    "missing",
+    "pending",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a file: its number in a spreadsheet, counted from 1, and its stripped cells."""
+
+    number: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a file holds: name, columns, rows that are not blank, delimiter, and what to say about it."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    delimiter: str = ","
+    remarks: list[str] = field(default_factory=list)
+
+    def column(self, name: str) -> list[str]:
+        """Return the cells of a column."""
+        index = self.columns.index(name)
+        return [row.cells[index] for row in self.rows]
+
+    def named(self, row: Row, name: str | None) -> str:
+        """Return the cell of a row in a column; blank where there is no such column."""
+        return "" if name is None else row.cells[self.columns.index(name)]
+
+
+def explain(summary: str, problems: Sequence[str]) -> DataError:
+    """Return an error whose notes, one for each bad row, are shown on lines of their own."""
+    error = DataError(summary)
+    for problem in problems:
+        error.add_note(problem)
+    return error
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_table(path: Path, *, delimiter: str | None = None) -> Table:
+    """Read a CSV file, or a list: ``.smi`` (SMILES, then a name) and ``.txt`` (one x in each line).
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8 (with or without byte-order mark), UTF-16, or Windows-1252.
+    delimiter : str, default=None
+        Comma, semicolon or tab; None: found out.
+
+    Raises
+    ------
+    DataError
+        When the file is no text, has no header or no rows, or has rows that cannot be read (all are named).
+    OSError
+        When it cannot be opened.
+    """
+    text, remarks = _decode(path)
+    if path.suffix.lower() in (".smi", ".smiles", ".txt"):
+        first = text.lstrip().partition("\n")[0].lower().split("\t")
+        # a spreadsheet's "tab-delimited text" has the same ending
+        if len(first) == 1 or not any(cell.strip() in X_NAMES for cell in first):
+            return _read_list(path, text, remarks)
+    match = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)  # Excel's own line, which it does not show
+    if match:
+        delimiter, text = delimiter or match[1], text[match.end() :]
+    delimiter = delimiter or _sniff(text)
+    try:
+        # strict: a quotation mark that is never closed would swallow the rest of the file
+        lines = list(
+            enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1)
+        )
+    except csv.Error as error:
+        raise DataError(
+            f"{path.name} cannot be read as CSV ({error}): look for a quotation mark that is not closed"
+        ) from error
+    return _make_table(path.name, lines, delimiter, remarks)
+
+
+def _decode(path: Path) -> tuple[str, list[str]]:
+    data = path.read_bytes()
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise DataError(
+            f"{path.name} is a spreadsheet's own format; save it as CSV (UTF-8) and give that file"
+        )
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    elif b"\x00" in data[:2]:
+        encoding = "utf-16-be" if data[0] == 0 else "utf-16-le"
+    else:
+        encoding = "utf-8-sig"
+    remarks = []
+    try:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            if encoding != "utf-8-sig":
+                raise
+            text = data.decode("cp1252")
+            remarks = [f"{path.name} is not UTF-8; read as Windows-1252"]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name} is no text file; save it as CSV (UTF-8)") from error
+    if "\x00" in text:
+        raise DataError(f"{path.name} is no text file; save it as CSV (UTF-8)")
+    return text, remarks
+
+
+def _sniff(text: str) -> str:
+    """Return the first delimiter giving the most rows as many cells as the header, if that has several."""
+    scores = {}
+    for delimiter in DELIMITERS:
+        try:
+            lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if line]
+        except csv.Error:
+            continue
+        if lines and len(lines[0]) > 1:
+            scores[delimiter] = sum(len(line) == len(lines[0]) for line in lines) / len(lines)
+    return max(scores, key=lambda delimiter: scores[delimiter]) if scores else ","
+
+
+def _make_table(name: str, lines: list[tuple[int, list[str]]], delimiter: str, remarks: list[str]) -> Table:
+    filled = [(number, [cell.strip() for cell in cells]) for number, cells in lines]
+    filled = [(number, cells) for number, cells in filled if any(cells)]
+    if not filled:
+        raise DataError(f"{name} is empty; expected a header with column names and a row for each x")
+    header = [unprotect(cell) for cell in filled[0][1]]
+    while header and not header[-1]:
+        header.pop()
+    rows, problems = [], []
+    for number, cells in filled[1:]:
+        if any(cells[len(header) :]):
+            problems.append(
+                f"row {number}: {len(cells)} cells, but the header has {len(header)}; put quotation marks "
+                f"around a cell that holds a {DELIMITERS.get(delimiter, repr(delimiter))}"
+            )
+        padded = [*cells, *[""] * (len(header) - len(cells))][: len(header)]
+        rows.append(Row(number, tuple(unprotect(cell) for cell in padded)))
+    if problems:
+        raise explain(f"{name}: {_count(len(problems), 'row')} cannot be read", problems)
+    if not rows:
+        raise DataError(f"{name} has a header ({', '.join(header)}) and no rows below it")
+    return Table(name, tuple(header), tuple(rows), delimiter, remarks)
+
+
+def _read_list(path: Path, text: str, remarks: list[str]) -> Table:
+    """Read one x from each line: up to the first blank in a SMILES file, else all of it."""
+    smiles = path.suffix.lower() != ".txt"
+    rows: list[Row] = []
+    named = False
+    for number, line in enumerate(text.splitlines(), 1):
+        x, *name = line.split(maxsplit=1) or [""] if smiles else [line.strip()]
+        if not x or (smiles and (x.startswith("#") or (not rows and x.lower() in X_NAMES))):
+            continue
+        named = named or bool(name)
+        rows.append(Row(number, (x,)))
+    if not rows:
+        raise DataError(f"{path.name} is empty; expected one x in each line")
+    if named:
+        remarks.append("what follows the first blank in a line was taken for a name and left out")
+    return Table(path.name, ("x",), tuple(rows), remarks=remarks)
+
+
+def read_value(cell: str, *, decimal: str = ".") -> float | None:
+    """Read a value: None for a blank cell, :data:`FAILED` (NaN) for "failed" or "nan".
+
+    Raises DataError, saying what is wrong with the cell, for everything that is not plainly a number.
+
+    Examples
+    --------
+    >>> read_value("1e-3"), read_value(" "), read_value("failed"), read_value("1,5", decimal=",")
+    (0.001, None, nan, 1.5)
+    """
+    text = cell.strip().replace("\u2212", "-")  # the minus sign of typeset text
+    if not text:
+        return None
+    if text.lower() in _FAILED_WORDS:
+        return FAILED
+    plain = text.replace(",", ".") if decimal == "," and "." not in text else text
+    if _NUMBER.fullmatch(plain) and not (decimal == "," and "." in text):
+        value = float(plain)
+        if math.isfinite(value):
+            return value
+        raise DataError(f"{cell!r} is too large for a number")
+    raise DataError(f"{cell!r} {_complaint(text, decimal)}")
+
+
+def _complaint(text: str, decimal: str) -> str:
+    lower = text.lower().lstrip("+-")
+    if lower in ("inf", "infinity", "∞"):
+        return "is not finite; write 'failed' if the experiment failed, or leave the cell blank"
+    if text.lower() in _VAGUE_WORDS:
+        return (
+            "may mean two things; write 'failed' if the experiment failed, leave it blank if not measured yet"
+        )
+    if text[0] in "<>≤≥~≈":
+        return "is a bound and not a value; write the number that shall stand for it, or leave the cell blank"
+    if decimal == "," and _NUMBER.fullmatch(text):
+        return "has a decimal point where the file was said to have decimal commas"
+    if _NUMBER.fullmatch(text.replace(",", ".", 1)) and text.count(",") == 1:
+        return "is not a number; if the file has decimal commas, add --decimal-comma"
+    if re.fullmatch(r"[+-]?\d{1,3}([.,'’\s]\d{3})+([.,]\d+)?", text):
+        return "has separators between thousands; write the digits alone"
+    if re.match(r"[+-]?[\d.,]+\s*[^\d\s.,]+$", text):
+        return "is not a number; write it alone, without a unit or sign behind it"
+    return "is not a number"
+
+
+# ---------------------------------------------------------------- columns
+
+
+def find_column(table: Table, name: str) -> str:
+    """Return the column of that name, whatever its case.
+
+    Raises DataError, naming the columns that there are, when there is none or more than one.
+    """
+    found = [column for column in table.columns if column == name]
+    found = found or [column for column in table.columns if column.lower() == name.strip().lower()]
+    if len(found) != 1:
+        how_many = "two columns" if found else "no column"
+        raise DataError(f"{table.name} has {how_many} {name!r}; its columns are {_listed(table.columns)}")
+    return found[0]
+
+
+def guess_x_column(table: Table, decimal: str) -> str:
+    """Return the column that holds x: by its name, else the only one that holds no numbers.
+
+    Raises DataError when there is no such column or more than one.
+    """
+    for name in X_NAMES:
+        if sum(column.lower() == name for column in table.columns) == 1:
+            return find_column(table, name)
+    for column in table.columns:
+        if _NUMBER.fullmatch(column):
+            raise DataError(
+                f"{table.name} needs a first row with the names of its columns, but that has {column!r}"
+            )
+    texts = [column for column in table.columns if any(table.column(column))]
+    texts = [column for column in texts if column and not _holds_numbers(table, column, decimal)]
+    if len(texts) == 1 and table.columns.count(texts[0]) == 1:
+        return texts[0]
+    raise DataError(
+        f"cannot tell which column of {table.name} holds x: {_listed(table.columns)}; name it with --x"
+    )
+
+
+def guess_values_column(table: Table, x: str, decimal: str) -> str | None:
+    """Return the column that holds values: by its name, else the only one of numbers; None where none does.
+
+    Raises DataError when there are several.
+    """
+    others = [column for column in table.columns if column and column != x]
+    for name in Y_NAMES:
+        if sum(column.lower() == name for column in others) == 1:
+            return find_column(table, name)
+    numbers = [
+        column
+        for column in others
+        if _holds_numbers(table, column, decimal) and not _NOT_VALUES.fullmatch(column)
+    ]
+    if len(numbers) > 1:
+        raise DataError(
+            f"cannot tell which column of {table.name} holds the values: {_listed(numbers)}; name it "
+            "with --y, or say --no-y to start without values"
+        )
+    return numbers[0] if numbers else None
+
+
+def _holds_numbers(table: Table, column: str, decimal: str) -> bool:
+    """Whether most filled cells are numbers: a few typing errors shall be reported, not hide the column."""
+    cells = [cell for cell in table.column(column) if cell]
+    return sum(_is_number(cell, decimal) for cell in cells) > len(cells) / 2
+
+
+def _is_number(cell: str, decimal: str) -> bool:
+    try:
+        return read_value(cell, decimal=decimal) is not None
+    except DataError:
+        return False
+
+
+def _listed(columns: Iterable[str]) -> str:
+    return ", ".join(repr(column) for column in columns)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+# ---------------------------------------------------------------- writing
+
+
+def protect(text: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would run as a formula; :func:`unprotect` undoes it.
+
+    Examples
+    --------
+    >>> protect("=1+1"), protect("C=O"), unprotect(protect("'=1+1")) == "'=1+1"
+    ("'=1+1", 'C=O', True)
+    """
+    return "'" + text if _DANGEROUS.match(text) else text
+
+
+def unprotect(text: str) -> str:
+    """Take off the apostrophe that :func:`protect` put before text."""
+    return text[1:] if _PROTECTED.match(text) else text
+
+
+def format_value(value: float | None, decimal: str = ".") -> str:
+    """Write a value so that :func:`read_value` gives the same one back; blank for None."""
+    if value is None:
+        return ""
+    return "failed" if math.isnan(value) else repr(float(value)).removesuffix(".0").replace(".", decimal)
+
+
+def format_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, delimiter: str = ",", decimal: str = "."
+) -> str:
+    """Return CSV: text protected, floats as :func:`format_value` writes them, None blank.
+
+    Examples
+    --------
+    >>> print(format_table(["id", "x", "y"], [[3, "CCO", 0.5], [4, "=C", None]]), end="")
+    id,x,y
+    3,CCO,0.5
+    4,'=C,
+    """
+    header: list[Cell] = list(columns)
+    return "".join(_format_row(row, delimiter, decimal) for row in [header, *rows])
+
+
+def _format_row(row: Sequence[Cell], delimiter: str, decimal: str) -> str:
+    stream = io.StringIO()
+    # only characters of the terminator are quoted: a carriage return in a cell must be
+    csv.writer(stream, delimiter=delimiter, lineterminator="\r\n").writerow(_format(c, decimal) for c in row)
+    return stream.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _format(cell: Cell, decimal: str) -> str:
+    if isinstance(cell, str):
+        return protect(cell)
+    return format_value(cell, decimal) if isinstance(cell, float) else "" if cell is None else str(cell)
+
+
+@contextmanager
+def reserve(path: Path, *, force: bool = False) -> Iterator[IO[str]]:
+    """Open a file for writing that appears under its name, whole, when the block ends without an error.
+
+    Whether it can be written there is known before the block begins. Characters beyond ASCII make it start
+    with a byte-order mark, without which a spreadsheet would not read them as UTF-8.
+
+    Raises
+    ------
+    ParameterError
+        When the file exists and ``force`` is not set: also when it came to exist in the meantime.
+    OSError
+        When it cannot be written.
+    """
+    if path.is_dir():
+        raise ParameterError(f"{path} is a folder; give the name of a file in it")
+    if path.exists() and not force:
+        raise _exists(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    stream = io.StringIO()
+    try:
+        with open(temporary, "xb") as file:
+            yield stream
+            text = stream.getvalue()
+            file.write(text.encode("utf-8" if text.isascii() else "utf-8-sig"))
+            file.flush()
+            os.fsync(file.fileno())
+        _put(temporary, path, force)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _put(temporary: Path, path: Path, force: bool) -> None:
+    if not force:
+        try:
+            os.link(temporary, path)  # fails, unlike a renaming, where somebody else made the file meanwhile
+            return
+        except FileExistsError:
+            raise _exists(path) from None
+        except OSError:
+            if path.exists():  # a disk without hard links
+                raise _exists(path) from None
+    os.replace(temporary, path)
+
+
+def _exists(path: Path) -> ParameterError:
+    return ParameterError(f"{path} exists already and is not overwritten; choose another name or add --force")
