@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrlso.history import History, RowSubset, TensorRows
+from wrlso.history import Event, History, RowSubset, TensorRows
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.data())
@@ -63,16 +63,15 @@ def test_values_equal_a_dictionary(events):
     values: dict[int, list[float]] = {}
     for event, row, value in events:
         if event == "observe":
-            first = history.observe(row, value)
-            assert first == (row not in values)
+            history.apply(Event("tell", row, value, 0))
             values.setdefault(row, []).append(value)
         elif event == "fail":
-            history.fail(row)
+            history.apply(Event("tell", row, None, 0))
         elif event == "correct":
-            history.correct(row, value)
+            history.apply(Event("update", row, value, 0))
             values[row] = [value]
         else:
-            history.correct(row, None)
+            history.apply(Event("update", row, None, 0))
             values.pop(row, None)
         assert history.n_observed == len(values)
         known = dict(zip(history.observed_rows.tolist(), history.y.tolist(), strict=True))
@@ -84,8 +83,8 @@ def test_many_values_grow_the_array():
     history = History()
     history.add(list(range(200)), list(range(200)), torch.zeros(200, 1))
     for row in range(200):
-        history.observe(row, row / 2)
+        history.apply(Event("tell", row, row / 2, 0))
     np.testing.assert_array_equal(history.y, np.arange(200) / 2)
     assert history.revision == 0
-    history.observe(5, 0.0)
+    history.apply(Event("tell", 5, 0.0, 0))
     assert history.revision == 1

@@ -3,21 +3,20 @@
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from wrlso._inputs import keep
 from wrlso._random import stream
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.acquisition import Acquisition
 from wrlso.exceptions import DataError, ModelError, ParameterError, ParameterTypeError
 from wrlso.history import History
-from wrlso.models.protocol import LatentModel, Objects
+from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE, Codec
 from wrlso.surrogate import SparseGP, Surrogate, select_subset
 from wrlso.training import Inputs, Trainer
@@ -28,8 +27,6 @@ __all__ = [
     "FITTING",
     "TRAINING",
     "Core",
-    "add_objects",
-    "add_start",
     "build_model",
     "check_parameters",
     "screen_of",
@@ -66,6 +63,19 @@ class Core:
     n_seen: int = 0  # distinct values that the search has taken in
     n_at_fit: int = 0  # distinct values at the last fit
     revision: int = -1  # of the history, at the last fit
+    # what happened since this draft was made, for a campaign that stores just that
+    trained: bool = False
+    fitted: bool = False
+    encoded: list[np.ndarray] = field(default_factory=list)  # rows
+    conditioned: list[dict[str, Any]] = field(default_factory=list)
+    # names of the files in which a campaign keeps the weights, where they are in one
+    weights_file: str | None = None
+    given_file: str | None = None
+
+    def draft(self) -> Self:
+        """Return a copy to work on; this one stays as it is."""
+        acquisition = copy.deepcopy(self.acquisition)
+        return replace(self, acquisition=acquisition, trained=False, fitted=False, encoded=[], conditioned=[])
 
     def train(self, trainer: Trainer, inputs: Inputs, weights: np.ndarray, verbose: int) -> dict[str, Any]:
         """Train a copy of the model and put it in place; encodings and the surrogate's data are void then.
@@ -86,6 +96,7 @@ class Core:
             rng = stream(self.seed, TRAINING, self.n_trainings)
             log = (trainer.fit if initial else trainer.fine_tune)(model, inputs, weights, rng, verbose)
         self.model, self.Z, self.rows = model, None, None
+        self.trained, self.weights_file, self.encoded = True, None, []
         self.n_trainings += 1
         return {"epochs": log, "seconds": time.perf_counter() - start}
 
@@ -100,6 +111,9 @@ class Core:
         index = torch.from_numpy(rows)
         missing = index[torch.isnan(self.Z[index, 0])]
         if len(missing):
+            if not self.encoded:  # an interrupted draft must leave no encodings behind
+                self.Z = self.Z.clone()
+            self.encoded.append(missing.numpy())
             self.Z[missing] = self.model.encode(history.inputs[missing]).to("cpu", torch.float64)
         return self.Z[index]
 
@@ -134,6 +148,7 @@ class Core:
             chosen = select_subset(y, n_best, n_random, rng)
             self.rows, self.y = observed[chosen], y[chosen]
             self.n_at_fit, self.revision = n, revision
+            self.fitted, self.conditioned = True, []
             if fit:
                 # a copy, as an interrupted ask must leave the last fit as it was
                 warm = copy.deepcopy(self.surrogate) or clone(template, safe=False)
@@ -143,9 +158,12 @@ class Core:
         elif n > self.n_seen:
             new, values = observed[self.n_seen :], y[self.n_seen :]
             self.rows, self.y = np.concatenate([self.rows, new]), np.concatenate([self.y, values])
-            if fit and self.surrogate is not None:
+            known, Z = fit and self.surrogate is not None, None
+            if known and self.surrogate is not None:
                 inputs = self._surrogate_inputs(history, self.surrogate, new)
                 self.surrogate = self.surrogate.condition_on(inputs, torch.from_numpy(values))
+                Z = inputs if isinstance(inputs, Tensor) else None
+            self.conditioned.append({"rows": new, "y": values, "Z": Z, "known": known})
         self.n_seen = n
         return self.rows, self.y
 
@@ -194,40 +212,6 @@ def _resolve_device(device: str | torch.device) -> torch.device:
         return torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ParameterError(f"device must be 'auto' or a torch device, got {device!r}") from error
-
-
-def add_objects(model: LatentModel, history: History, X: Objects) -> list[int]:
-    """Return the rows of all X, adding those never seen; nothing is added when one cannot be read."""
-    keys = [model.key(x) for x in X]
-    first: dict[Any, int] = {}
-    for i, key in enumerate(keys):
-        if history.row(key) is None:
-            first.setdefault(key, i)
-    if first:
-        rows = list(first.values())
-        # rows of one copy of an array share its memory with the tensor where that is the array itself
-        objects = X[rows] if isinstance(X, np.ndarray) and X.dtype != object else [keep(X[i]) for i in rows]
-        inputs = model.tensorize(objects).cpu()
-        history.add(list(objects), list(first), inputs)
-    return [row for key in keys if (row := history.row(key)) is not None]
-
-
-def add_start(model: LatentModel, history: History, X: Objects, values: list[float | None]) -> None:
-    """Add starting data; equal objects become one point, several values its replicates."""
-    inputs = model.tensorize(X).cpu()
-    keys = [model.key(x) for x in X]
-    first: dict[Any, int] = {}
-    for i, key in enumerate(keys):
-        first.setdefault(key, i)
-    shared = isinstance(X, np.ndarray) and inputs.data_ptr() == X.ctypes.data
-    inputs = inputs[torch.tensor(list(first.values()))]
-    # where the tensor is the array itself, its rows serve as the objects: one copy of the data, not two
-    objects = list(inputs.numpy()) if shared else [keep(X[i]) for i in first.values()]
-    history.add(objects, list(first), inputs)
-    for key, value in zip(keys, values, strict=True):
-        row = history.row(key)
-        if value is not None and row is not None:
-            history.observe(row, value)
 
 
 def screen_of(

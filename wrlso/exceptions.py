@@ -9,6 +9,7 @@ from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 __all__ = [
     "DataError",
     "DataTypeError",
+    "GrammarError",
     "LowEffectiveSampleSizeWarning",
     "ModelError",
     "NoCandidateError",
@@ -16,6 +17,7 @@ __all__ = [
     "NotFittedError",
     "ParameterError",
     "ParameterTypeError",
+    "StorageError",
     "UnknownPointError",
     "WrlsoError",
     "WrlsoWarning",
@@ -46,6 +48,10 @@ class ModelError(WrlsoError, ValueError):
     """A generative model, encoder or decoder breaks its contract."""
 
 
+class GrammarError(WrlsoError, ValueError):
+    """A text is not a grammar, or not one whose every derivation can end."""
+
+
 class NotFittedError(WrlsoError, _SklearnNotFittedError):
     """The call needs data or a fit that have not happened yet."""
 
@@ -56,6 +62,10 @@ class NoCandidateError(WrlsoError, RuntimeError):
 
 class NonFiniteLossError(WrlsoError, ArithmeticError):
     """Training met an infinite or undefined loss; the last good weights are in place."""
+
+
+class StorageError(WrlsoError, OSError):
+    """A campaign could not be read or written: damaged, foreign, newer, read-only, or the disk is full."""
 
 
 class UnknownPointError(WrlsoError, LookupError):

@@ -4,17 +4,55 @@ One object is one record, whatever number of times it is told: identity is the m
 history is plain bookkeeping; what may be told is checked by the optimizer before anything changes here.
 """
 
+import uuid
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["History", "Record", "Status", "TensorRows"]
+__all__ = ["Event", "EventKind", "History", "Record", "Status", "TensorRows", "iso_time"]
 
 Status = Literal["observed", "failed", "pending", "unlabelled", "released"]
+_STATUSES: tuple[Status, ...] = ("observed", "failed", "pending", "unlabelled", "released")
+EventKind = Literal["start", "tell", "update", "ask", "release", "search", "train"]
+
+
+class Event(NamedTuple):
+    """One thing that happened; a history is what its objects and events add up to, in their order.
+
+    Attributes
+    ----------
+    kind : str
+        "start" and "tell" (a value, or None for a failed experiment), "update" (a correction), "ask",
+        "release", "search" (the record of one ask) or "train".
+    row : int
+        Of the record that it is about; -1 for "search" and "train".
+    value : float or None
+        In the user's sign.
+    time : int
+        Microseconds since 1970, UTC.
+    data : object
+        For "update" the values before; for "ask" z (d,) and what the surrogate expected; for "search" the
+        :class:`wrlso.acquisition.AskRecord`; for "train" the log.
+    """
+
+    kind: EventKind
+    row: int
+    value: float | None
+    time: int
+    data: Any = None
+
+
+@lru_cache(maxsize=64)
+def iso_time(microseconds: int) -> str:
+    """Return a time as text: ISO 8601, UTC."""
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest).isoformat()
 
 
 @dataclass(slots=True)
@@ -43,6 +81,8 @@ class Record:
         How often an experiment on it failed.
     revisions : list of list of float
         The values before each correction.
+    asked_at, told_at : str or None
+        When it was last asked, and told or corrected: ISO 8601, UTC.
     """
 
     x: Any
@@ -54,6 +94,8 @@ class Record:
     prediction: tuple[float, float] | None = None
     n_failures: int = 0
     revisions: list[list[float]] = field(default_factory=list)
+    asked_at: str | None = None
+    told_at: str | None = None
 
 
 class TensorRows:
@@ -122,12 +164,17 @@ class RowSubset:
 class History:
     """All records in the order in which they first appeared.
 
+    Two calls change it: :meth:`add` brings in objects, :meth:`apply` what happened to them. So the same
+    objects and events in the same order give the same history, wherever they are taken from.
+
     Attributes
     ----------
     records : list of Record
         One entry an object.
     inputs : TensorRows
         Row i is the tensor of ``records[i]``.
+    events : list of Event
+        Everything that happened, in order.
     asks : list
         One :class:`wrlso.acquisition.AskRecord` for each ask.
     trainings : list of dict
@@ -137,18 +184,25 @@ class History:
         Number of observed points that were there before the first training.
     revision : int
         Counts the changes of values that were there before: replicates and corrections.
+    uid : str
+        Tells this history from all others.
     """
 
     def __init__(self) -> None:
+        self.uid = uuid.uuid4().hex
         self.records: list[Record] = []
         self.inputs = TensorRows()
+        self.events: list[Event] = []
         self.asks: list[Any] = []
         self.trainings: list[dict[str, Any]] = []
         self.n_start = 0
         self.revision = 0
         self._row_of: dict[Hashable, int] = {}
-        self._observed: list[int] = []  # rows in the order of their first value
-        self._y = np.empty(64)  # their values, grown by doubling
+        self._status = np.empty(64, dtype=np.uint8)  # of every record, an index into _STATUSES
+        self._position = np.empty(64, dtype=np.int64)  # of an observed record among the observed
+        self._observed = np.empty(64, dtype=np.int64)  # rows in the order of their first value
+        self._y = np.empty(64)  # their values
+        self._n_observed = 0
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -170,80 +224,114 @@ class History:
     @property
     def n_observed(self) -> int:
         """Number of distinct points with a value."""
-        return len(self._observed)
+        return self._n_observed
 
     @property
     def observed_rows(self) -> np.ndarray:
         """Rows (n,) int64 of the points with a value, in the order of their first value."""
-        return np.array(self._observed, dtype=np.int64)
+        return self._observed[: self._n_observed].copy()
 
     @property
     def y(self) -> np.ndarray:
         """Their values (n,) float64: means over replicates, in the user's sign."""
-        return self._y[: len(self._observed)].copy()
+        return self._y[: self._n_observed].copy()
 
     def rows_with(self, *statuses: Status) -> np.ndarray:
         """Return the rows (m,) int64 that have one of these statuses."""
-        return np.array([i for i, r in enumerate(self.records) if r.status in statuses], dtype=np.int64)
+        wanted = [_STATUSES.index(status) for status in statuses]
+        return np.flatnonzero(np.isin(self._status[: len(self.records)], wanted)).astype(np.int64)
 
     def add(self, X: Sequence[Any], keys: Sequence[Hashable], inputs: Tensor) -> None:
         """Add new objects, distinct and never seen before, as unlabelled records."""
-        for x, key in zip(X, keys, strict=True):
-            self._row_of[key] = len(self.records)
+        first = len(self.records)
+        self._status = _grown(self._status, first + len(X))
+        self._position = _grown(self._position, first + len(X))
+        self._status[first : first + len(X)] = _STATUSES.index("unlabelled")
+        for row, (x, key) in enumerate(zip(X, keys, strict=True), start=first):
+            self._row_of[key] = row
             self.records.append(Record(x, key, "unlabelled"))
         self.inputs.append(inputs)
 
-    def mark_pending(
-        self, row: int, z: np.ndarray | None = None, prediction: tuple[float, float] | None = None
-    ) -> None:
-        """Note that the optimizer proposed this record, and what it expected."""
-        record = self.records[row]
-        record.status, record.asked, record.z, record.prediction = "pending", True, z, prediction
+    def apply(self, event: Event) -> None:
+        """Take in one thing that happened."""
+        kind, row, value, time, data = event
+        if kind in ("start", "tell"):
+            if value is None:
+                self._fail(row)
+            else:
+                self._observe(row, value)
+            self.records[row].told_at = iso_time(time)
+        elif kind == "update":
+            self._correct(row, value)
+            self.records[row].told_at = iso_time(time)
+        elif kind == "ask":
+            record = self.records[row]
+            record.asked, record.asked_at = True, iso_time(time)
+            record.z, record.prediction = data
+            self._set_status(row, "pending")
+        elif kind == "release":
+            self._set_status(row, "released")
+        elif kind == "search":
+            self.asks.append(data)
+        else:
+            self.trainings.append(data)
+        if not self.trainings:
+            self.n_start = self._n_observed
+        self.events.append(event)
 
-    def mark_released(self, row: int) -> None:
-        """Forget that a record is pending."""
-        self.records[row].status = "released"
+    def _set_status(self, row: int, status: Status) -> None:
+        self.records[row].status = status
+        self._status[row] = _STATUSES.index(status)
 
-    def observe(self, row: int, value: float) -> bool:
-        """Add a replicate; return whether it is the record's first value."""
+    def _observe(self, row: int, value: float) -> None:
         record = self.records[row]
         record.values.append(value)
         if record.status != "observed":
-            record.status = "observed"
             self._append_observed(row, value)
-            return True
+            return
         self.revision += 1
-        self._y[self._observed.index(row)] = float(np.mean(record.values))
-        return False
+        self._y[self._position[row]] = float(np.mean(record.values))
 
-    def fail(self, row: int) -> None:
-        """Note a failed experiment; a record that has values keeps them."""
+    def _fail(self, row: int) -> None:
         record = self.records[row]
         record.n_failures += 1
-        if record.status != "observed":
-            record.status = "failed"
+        if record.status != "observed":  # a record that has values keeps them
+            self._set_status(row, "failed")
 
-    def correct(self, row: int, value: float | None) -> None:
+    def _correct(self, row: int, value: float | None) -> None:
         """Replace all values of a record by one, or by a failure (None); the old ones become a revision."""
         self.revision += 1
         record = self.records[row]
         record.revisions.append(record.values)
-        if record.status == "observed":
-            position = self._observed.index(row)
-            if value is not None:
-                record.values = [value]
-                self._y[position] = value
-                return
-            self._y[position : len(self._observed) - 1] = self._y[position + 1 : len(self._observed)]
-            self._observed.pop(position)
-        if value is None:
-            record.values, record.status = [], "failed"
-        else:
-            record.values, record.status = [value], "observed"
+        record.values = [] if value is None else [value]
+        if record.status == "observed" and value is not None:
+            self._y[self._position[row]] = value
+        elif value is not None:
             self._append_observed(row, value)
+        else:
+            if record.status == "observed":
+                self._remove_observed(row)
+            self._set_status(row, "failed")
 
     def _append_observed(self, row: int, value: float) -> None:
-        if len(self._observed) == len(self._y):
-            self._y = np.concatenate([self._y, np.empty_like(self._y)])
-        self._y[len(self._observed)] = value
-        self._observed.append(row)
+        n = self._n_observed
+        self._y, self._observed = _grown(self._y, n + 1), _grown(self._observed, n + 1)
+        self._y[n], self._observed[n], self._position[row] = value, row, n
+        self._n_observed += 1
+        self._set_status(row, "observed")
+
+    def _remove_observed(self, row: int) -> None:
+        position, last = self._position[row], self._n_observed - 1
+        self._y[position:last] = self._y[position + 1 : last + 1]
+        self._observed[position:last] = self._observed[position + 1 : last + 1]
+        self._position[self._observed[position:last]] -= 1
+        self._n_observed = last
+
+
+def _grown(array: np.ndarray, size: int) -> np.ndarray:
+    """Return the array with room for ``size`` entries, at least doubled when it has to grow."""
+    if size <= len(array):
+        return array
+    grown = np.empty(max(size, 2 * len(array)), dtype=array.dtype)
+    grown[: len(array)] = array
+    return grown

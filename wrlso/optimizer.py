@@ -6,29 +6,25 @@ and retrain work on a draft of it, which replaces the core when the work is done
 changes nothing, and a tell from another thread never waits for training.
 """
 
-import copy
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 
+from wrlso._changes import Changes
 from wrlso._core import (
     ASKING,
     Core,
-    add_objects,
-    add_start,
-    build_model,
     check_parameters,
     screen_of,
     training_weights,
     weigh,
 )
 from wrlso._inputs import keep, read_start, read_told
+from wrlso._persistence import PersistentState
 from wrlso._predictions import predict_proposals
 from wrlso._random import draw_seed, stream
 from wrlso._reconstruction import measure_reconstruction, rows_to_reconstruct
@@ -36,7 +32,6 @@ from wrlso._validation import check_count
 from wrlso.acquisition import (
     Acquisition,
     AskRecord,
-    LogExpectedImprovement,
     PriorSampling,
     Proposal,
     SearchState,
@@ -54,7 +49,7 @@ _MIN_VALUES = 5  # below this a surrogate knows too little to search with
 _MAX_CANDIDATES = 10_000  # x without a value that one ask considers
 
 
-class WeightedRetrainingOptimizer(BaseEstimator):
+class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
     """Search for the best x by latent-space optimization with weighted retraining.
 
     Call :meth:`fit` with starting data, then :meth:`ask`, run the experiment, and :meth:`tell`, in any order
@@ -126,11 +121,6 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     True
     """
 
-    _core: Core | None
-    _history: History
-    _lock: threading.RLock  # state; held briefly
-    _work: threading.RLock  # one fit, ask or retrain at a time
-
     def __init__(
         self,
         encoder: torch.nn.Module | None = None,
@@ -173,7 +163,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
-        self._make_locks()
+        self._make_state()
 
     # ---------------------------------------------------------------- the five calls
 
@@ -197,14 +187,15 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             When X or y is empty, of the wrong length, infinite or of the wrong type, the model breaks its
             contract, or when a parameter cannot be. The earlier state stays in place.
         """
-        with self._work:
+        with self._working():
             check_parameters(self)
             X, values = read_start(X, y)
-            core, history = self._fresh_core(), History()
-            add_start(core.model, history, X, values)
-            history.n_start = history.n_observed
-            log = self._train(core, history)
-            self._publish(core, history, log)
+            core = self._fresh_core()
+            start = Changes(History())
+            start.add_start(core.model, X, values)
+            start.apply()
+            log = self._train(core, start.history)
+            self._publish(core, log, start.history)
         self._call_back("on_retrain", log)
         return self
 
@@ -222,15 +213,16 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             When a bounded search finds no new point.
         """
         check_count("n", n, none="one point")
-        with self._work:
+        with self._working():
             check_parameters(self)
             core, history = self._require_core()
-            draft = replace(core, n_asks=core.n_asks + 1, acquisition=copy.copy(core.acquisition))
+            draft = core.draft()
+            draft.n_asks += 1
             log = self._train(draft, history) if self._training_due(core, history) else None
             try:
                 X = self._propose(draft, history, 1 if n is None else n, log)
             except NoCandidateError:
-                self._publish(draft, history, log)  # a training is not lost, and the next ask draws anew
+                self._publish(draft, log)  # a training is not lost, and the next ask draws anew
                 raise
         if log:
             self._call_back("on_retrain", log)
@@ -255,20 +247,13 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             Nothing is recorded then.
         """
         X, values = read_told(x, y)
-        with self._lock:
-            check_parameters(self)
-            core, history = self._core, self._history
+        check_parameters(self)
+        with self._changing() as changes:
+            core = self._core
             if core is None:
-                core, history = self._fresh_core(), History()
-            rows = add_objects(core.model, history, X)
-            self._core, self._history = core, history
-            for row, value in zip(rows, values, strict=True):
-                if value is None:
-                    history.fail(row)
-                else:
-                    history.observe(row, value)
-            if core.n_trainings == 0:
-                history.n_start = history.n_observed
+                core = changes.core = self._fresh_core()
+            for row, value in zip(changes.add(core.model, X), values, strict=True):
+                changes.note("tell", row, value)
         self._call_back("on_tell", X, values)
         return self
 
@@ -278,26 +263,25 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         Raises UnknownPointError when x has neither a value nor failed, and as :meth:`tell` for a bad y.
         """
         _, (value,) = read_told(x, y)
-        with self._lock:
-            history, row = self._known_row(x, "observed", "failed")
-            history.correct(row, value)
+        with self._changing() as changes:
+            row = self._known_row(x, "observed", "failed")
+            changes.note("update", row, value, list(self._history.records[row].values))
         return self
 
     def release(self, x: Any) -> Self:
         """Forget a pending point: it may be asked again. Raises UnknownPointError when x is not pending."""
-        with self._lock:
-            history, row = self._known_row(x, "pending")
-            history.mark_released(row)
+        with self._changing() as changes:
+            changes.note("release", self._known_row(x, "pending"))
         return self
 
     def retrain(self) -> Self:
         """Train the model on all data now; until :attr:`retrain_every` new values the next ask does not."""
-        with self._work:
+        with self._working():
             check_parameters(self)
             core, history = self._require_core()
-            draft = replace(core)
+            draft = core.draft()
             log = self._train(draft, history)
-            self._publish(draft, history, log)
+            self._publish(draft, log)
         self._call_back("on_retrain", log)
         return self
 
@@ -380,6 +364,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         log = core.train(trainer, RowSubset(history.inputs, rows), weights, self.verbose)
         after = measure_reconstruction(core.model, history, sample)
         core.n_at_training = len(y)
+        if self._campaign is not None:
+            self._campaign.prepare(core)  # before the transaction, which makes others wait
         return {"n_observed": len(y), "reconstruction": {"before": before, "after": after}} | log
 
     def _training_due(self, core: Core, history: History) -> bool:
@@ -394,19 +380,21 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         """Search, and publish the draft core and the pending points together."""
         for _ in range(10):
             proposals, predictions, record = self._search(core, history, n)
-            with self._lock:
+            X = [proposal.x for proposal in proposals]
+            with self._changing() as changes:
                 screen = screen_of(core.model, history, self.feasible)
-                # a tell from another thread may have made a proposal known meanwhile
-                if all(screen(proposal.x) is None for proposal in proposals):
-                    rows = add_objects(core.model, history, [proposal.x for proposal in proposals])
-                    for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
-                        history.mark_pending(row, proposal.z.numpy(), prediction)
-                    history.asks.append(record)
-                    self._publish(core, history, log)
-                    return [keep(proposal.x) for proposal in proposals]
-        raise NoCandidateError(
-            "other threads told every proposed point before it could be returned, 10 times"
-        )
+                # a tell from another thread or process may have made a proposal known meanwhile
+                if any(screen(x) is not None for x in X):
+                    continue
+                changes.core = core
+                if log is not None:
+                    changes.note("train", data=log)
+                rows = changes.add(core.model, X)
+                for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
+                    changes.note("ask", row, data=(proposal.z.numpy(), prediction))
+                changes.note("search", data=record)
+            return [keep(x) for x in X]
+        raise NoCandidateError("others told every proposed point before it could be returned, 10 times")
 
     def _search(
         self, core: Core, history: History, n: int
@@ -446,7 +434,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
 
     # ---------------------------------------------------------------- data
 
-    def _known_row(self, x: Any, *statuses: str) -> tuple[History, int]:
+    def _known_row(self, x: Any, *statuses: str) -> int:
         core, history = self._require_core()
         row = history.row(core.model.key(x))
         status = None if row is None else history.records[row].status
@@ -454,7 +442,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             raise UnknownPointError(
                 f"x must be {' or '.join(statuses)}, but it is {status or 'unknown'}: {x!r:.80}"
             )
-        return history, row
+        return row
 
     def _best(self) -> int:
         y = self.history_.y
@@ -467,14 +455,12 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         return -1.0 if self.direction == "minimize" else 1.0
 
     def _fresh_core(self) -> Core:
-        model = build_model(
-            self.model, self.encoder, self.decoder, self.likelihood, self.beta, self.codec, self.device
-        )
+        model = self._built_model()
         given = None
         if self.trainer is not None and self.trainer.retrain == "scratch":
             given = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        acquisition = LogExpectedImprovement() if self.acquisition is None else self.acquisition
-        return Core(model, given, draw_seed(self.random_state), clone(acquisition, safe=False))
+        acquisition = clone(self._acquisition_template(), safe=False)
+        return Core(model, given, draw_seed(self.random_state), acquisition)
 
     def _require_core(self) -> tuple[Core, History]:
         if self._core is None or len(self._history) == 0:
@@ -487,22 +473,16 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             if method is not None:
                 method(self, *args)
 
-    def _publish(self, core: Core, history: History, log: dict[str, Any] | None) -> None:
-        """Let a finished draft take effect."""
-        with self._lock:
-            self._core, self._history = core, history
+    def _publish(self, core: Core, log: dict[str, Any] | None, history: History | None = None) -> None:
+        """Let a finished draft take effect, and a new history where there is one."""
+        with self._changing(core, history) as changes:
             if log is not None:
-                history.trainings.append(log)
-
-    def _make_locks(self) -> None:
-        self._core = None
-        self._history = History()
-        self._lock = threading.RLock()
-        self._work = threading.RLock()
+                changes.note("train", data=log)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in super().__getstate__().items() if k not in ("_lock", "_work")}
+        # a copy has locks of its own and no campaign: it must be loaded to take part in one
+        return {k: v for k, v in super().__getstate__().items() if k not in ("_lock", "_work", "_campaign")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._make_locks()
+        self._make_state()
         super().__setstate__(state)

@@ -1,7 +1,7 @@
 """A variational autoencoder made of any encoder and decoder."""
 
 import hashlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -185,6 +185,21 @@ class VAE(nn.Module):
         digest = hashlib.blake2b(array.tobytes(), digest_size=16)
         digest.update(f"{array.dtype.kind}{array.shape}".encode())
         return digest.digest()
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what it has learned from the first x beside its weights, for :meth:`set_state`."""
+        return {
+            "latent_dim": self._latent_dim,
+            "x_shape": self._x_shape,
+            "x_dtype": None if self._x_dtype is None else self._x_dtype.str,
+            "n_classes": self._n_classes,
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Put back what :meth:`get_state` returned."""
+        self._latent_dim, self._x_shape = state["latent_dim"], state["x_shape"]
+        self._x_dtype = None if state["x_dtype"] is None else np.dtype(state["x_dtype"])
+        self._n_classes = state["n_classes"]
 
     def extra_repr(self) -> str:
         """Show the parameters that are not modules."""

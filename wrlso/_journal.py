@@ -1,0 +1,221 @@
+"""The journal of a campaign: one SQLite file, changed in transactions only."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from wrlso._packing import dump, load
+from wrlso.exceptions import StorageError
+from wrlso.history import Event
+
+__all__ = ["FORMAT", "Journal"]
+
+FORMAT = 1
+_APPLICATION_ID = 0x77726C73  # "wrls": tells the file from other programs' databases
+_PATIENCE = 60.0  # seconds that a transaction waits for another process's
+_SCHEMA = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE objects (
+        generation INTEGER NOT NULL, first INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL,
+        UNIQUE (generation, first))""",
+    """CREATE TABLE events (
+        generation INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, row INTEGER NOT NULL,
+        value REAL, time INTEGER NOT NULL, data BLOB, PRIMARY KEY (generation, number)) WITHOUT ROWID""",
+    "CREATE TABLE arrays (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT NULL)",
+)
+
+
+class Journal:
+    """Reads and writes the tables of one file; several processes and threads may do so at once.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, which must exist.
+    read_only : bool
+        Whether nothing, not even a side file, shall be written.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._lock = threading.RLock()
+        self._connect()
+
+    @classmethod
+    def create(cls, path: Path) -> "Journal":
+        """Make a new file, which takes its name in :meth:`finish` only."""
+        journal = cls.__new__(cls)
+        journal.path, journal.read_only, journal._lock = path, False, threading.RLock()
+        with _translated(path):
+            journal._db = _open(path, "rwc")
+            journal._pid = os.getpid()
+            # unnamed until it is complete, so that it needs no journal of its own
+            journal._db.execute("PRAGMA journal_mode = OFF")
+            journal._db.execute("PRAGMA synchronous = OFF")
+            journal._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            for statement in _SCHEMA:
+                journal._db.execute(statement)
+            journal._db.execute(f"PRAGMA user_version = {FORMAT}")
+        return journal
+
+    def close(self) -> None:
+        """Close the file; another use opens it again."""
+        with self._lock:
+            self._db.close()
+            self._pid = -1
+
+    @contextmanager
+    def transaction(self, *, write: bool = True) -> Iterator[None]:
+        """All that happens inside is there afterwards, also after a power cut, or nothing of it.
+
+        Raises StorageError when that cannot be; then nothing has been written.
+        """
+        with self._lock, _translated(self.path):
+            if self._pid != os.getpid():  # closed, or this process was forked from the one that opened it
+                self._connect()
+            self._db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def get(self, key: str, table: str = "meta") -> str | None:
+        """Return the text stored under a key, or None."""
+        row = self._db.execute(f"SELECT value FROM {table} WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def put(self, key: str, value: str, table: str = "meta") -> None:
+        """Store a text under a key."""
+        self._db.execute(f"REPLACE INTO {table} (key, value) VALUES (?, ?)", (key, value))
+
+    def notes(self) -> dict[str, str]:
+        """Return all notes."""
+        return dict(self._db.execute("SELECT key, value FROM notes ORDER BY key"))
+
+    def remove_note(self, key: str) -> None:
+        """Remove a note."""
+        self._db.execute("DELETE FROM notes WHERE key = ?", (key,))
+
+    def counts(self, generation: int) -> tuple[int, int]:
+        """Return the numbers of records and events of a history."""
+        last_block, last_event = (
+            self._db.execute(statement, (generation,)).fetchone()
+            for statement in (
+                "SELECT first + n FROM objects WHERE generation = ? ORDER BY first DESC LIMIT 1",
+                "SELECT number + 1 FROM events WHERE generation = ? ORDER BY number DESC LIMIT 1",
+            )
+        )
+        return last_block[0] if last_block else 0, last_event[0] if last_event else 0
+
+    def add_objects(self, generation: int, first: int, n: int, data: bytes) -> None:
+        """Add a block of objects whose rows begin at ``first``."""
+        row = (generation, first, n, data)
+        self._db.execute("INSERT INTO objects (generation, first, n, data) VALUES (?, ?, ?, ?)", row)
+
+    def objects(self, generation: int, first: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (first, n, data) of the blocks from a row on."""
+        yield from self._db.execute(
+            "SELECT first, n, data FROM objects WHERE generation = ? AND first >= ? ORDER BY first",
+            (generation, first),
+        )
+
+    def add_events(self, generation: int, number: int, events: Sequence[Event]) -> None:
+        """Add events, the first of which has this number."""
+        self._db.executemany(
+            "INSERT INTO events (generation, number, kind, row, value, time, data)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                (generation, i, e.kind, e.row, e.value, e.time, None if e.data is None else dump(e.data))
+                for i, e in enumerate(events, start=number)
+            ),
+        )
+
+    def events(self, generation: int, number: int) -> Iterator[Event]:
+        """Yield the events from a number on."""
+        rows: Iterable[Any] = self._db.execute(
+            "SELECT kind, row, value, time, data FROM events WHERE generation = ? AND number >= ?"
+            " ORDER BY number",
+            (generation, number),
+        )
+        for kind, row, value, time, data in rows:
+            yield Event(kind, row, value, time, None if data is None else load(data))
+
+    def add_array(self, kind: str, data: bytes) -> None:
+        """Add a part of what was learned."""
+        self._db.execute("INSERT INTO arrays (kind, data) VALUES (?, ?)", (kind, data))
+
+    def arrays(self) -> list[tuple[str, bytes]]:
+        """Return all (kind, data) in the order in which they were added."""
+        return self._db.execute("SELECT kind, data FROM arrays ORDER BY id").fetchall()
+
+    def remove_arrays(self, *kinds: str) -> None:
+        """Remove the arrays of some kinds."""
+        self._db.executemany("DELETE FROM arrays WHERE kind = ?", [(kind,) for kind in kinds])
+
+    def _connect(self) -> None:
+        with _translated(self.path):
+            if not self.path.exists():
+                raise StorageError(f"there is no campaign in {self.path.parent}: {self.path.name} is missing")
+            self._db = _open(self.path, "ro" if self.read_only else "rw")
+            self._pid = os.getpid()
+            _check_format(self._db, self.path)
+            if not self.read_only:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    if mode == "ro" and not _has_content(path.with_name(path.name + "-wal")):
+        uri += "&immutable=1"  # a folder that cannot be written to has no place for side files
+    return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _check_format(db: sqlite3.Connection, path: Path) -> None:
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if application != _APPLICATION_ID:
+        raise StorageError(f"{path} is an SQLite database of another program, not the journal of a campaign")
+    if version > FORMAT:
+        raise StorageError(
+            f"{path} has format {version}, and this wrlso reads up to {FORMAT}: install a newer one"
+        )
+
+
+_EXPLANATIONS = {
+    "SQLITE_FULL": "the disk is full: make room and try again",
+    "SQLITE_READONLY": "the file or its folder is read-only: allow writing, or load with autosave=False",
+    "SQLITE_CANTOPEN": "the file cannot be opened: see whether its folder exists and may be written to, or "
+    "load with autosave=False",
+    "SQLITE_IOERR": "the disk does not take the data: it may be full, over quota or gone",
+    "SQLITE_BUSY": f"another process has been writing for {_PATIENCE:g} s: try again, or end it",
+    "SQLITE_CORRUPT": "the file is damaged: put back a copy",
+    "SQLITE_NOTADB": "this is no SQLite database, or a damaged one: put back a copy",
+}
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into StorageError, with what to do about them."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "") or ""
+        known = next((text for code, text in _EXPLANATIONS.items() if name.startswith(code)), None)
+        advice = known or "the file may be damaged: put back a copy"
+        raise StorageError(
+            f"{path}: {error}; {advice}. What this call would have changed is not saved"
+        ) from error
