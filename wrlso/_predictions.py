@@ -1,15 +1,16 @@
-"""What a surrogate expects to be measured: mean and standard deviation, noise included."""
+"""What a surrogate expects to be measured: mean and standard deviation, noise included; and how well."""
 
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 
 from wrlso.acquisition import Proposal
 from wrlso.surrogate import SparseGP, Surrogate
 
-__all__ = ["predict_measurements", "predict_proposals"]
+__all__ = ["interval_coverage", "predict_measurements", "predict_proposals"]
 
 Array = NDArray[np.float64]
 
@@ -44,6 +45,19 @@ def predict_proposals(
         points = [proposal.x for proposal in proposals]
     mean, deviation = predict_measurements(surrogate, points)
     return [(sign * float(m), float(s)) for m, s in zip(mean, deviation, strict=True)]
+
+
+def interval_coverage(
+    predicted: ArrayLike, deviation: ArrayLike, measured: ArrayLike, levels: ArrayLike
+) -> Array:
+    """Return the shares (k,) of measurements inside the central normal interval of each level in (0, 1).
+
+    Close to ``levels`` (k,) where the predictions, means (n,) with standard deviations (n,), are calibrated.
+    """
+    half_width = ndtri(0.5 + 0.5 * np.asarray(levels, dtype=np.float64))
+    error = np.abs(np.asarray(measured, dtype=np.float64) - np.asarray(predicted, dtype=np.float64))
+    inside = error[:, None] <= np.asarray(deviation, dtype=np.float64)[:, None] * half_width
+    return np.asarray(inside.mean(axis=0), dtype=np.float64)
 
 
 def _array(values: torch.Tensor) -> Array:

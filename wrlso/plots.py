@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom
 
+from wrlso._predictions import interval_coverage
 from wrlso.exceptions import DataError
 from wrlso.models.protocol import LatentModel
 
@@ -19,9 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 __all__ = [
+    "before_after",
+    "calibration_curve",
     "image_timeline",
     "latent_manifold",
+    "latent_scatter",
     "new_figure",
+    "prediction_scatter",
     "progress_curve",
     "score_distributions",
     "topk_curves",
@@ -35,6 +41,16 @@ LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))
 GREY = "#777777"
 
 Curve = NDArray[np.float64]
+
+# What a point of a campaign is: marker, size, and the colour where it has no value.
+KINDS = {
+    "no value": (".", 12, "#BBBBBB"),
+    "starting data": ("o", 12, GREY),
+    "told": ("D", 30, GREY),
+    "asked and told": ("^", 42, GREY),
+    "failed": ("x", 30, BLACK),
+    "pending": ("*", 130, VERMILION),
+}
 
 
 def progress_curve(
@@ -74,7 +90,7 @@ def progress_curve(
     if optimum is not None:
         axes.axhline(optimum, color=GREEN, ls=":", lw=1.2, label="optimum")
     axes.set(xlabel="queries", ylabel="objective")
-    axes.legend(frameon=False, fontsize="small")
+    _legend(axes)
     return figure
 
 
@@ -169,12 +185,134 @@ def weight_distribution(
     """
     values = np.asarray(y, dtype=np.float64)
     figure, axes = _axes(figure)
-    edges = np.histogram_bin_edges(values, bins)
+    edges = _edges(values, bins)
     for (label, w), colour, style in zip(weights.items(), COLOURS, LINE_STYLES, strict=False):
         share, _ = np.histogram(values, edges, weights=np.asarray(w, dtype=np.float64), density=True)
         axes.stairs(share, edges, color=colour, ls=style, lw=1.6, label=label)
     axes.set(xlabel="objective", ylabel="weighted density")
-    axes.legend(frameon=False, fontsize="small")
+    _legend(axes)
+    return figure
+
+
+def latent_scatter(
+    Z: ArrayLike,
+    values: ArrayLike,
+    kinds: Sequence[str],
+    *,
+    maximize: bool = True,
+    figure: "Figure | SubFigure | None" = None,
+) -> "Figure | SubFigure":
+    """Draw encoded points in the plane, coloured by value, with a marker for what each of them is.
+
+    Parameters
+    ----------
+    Z : array_like of shape (n, d)
+        Encodings. Drawn as they are for d = 2, else on their first two principal axes; for d = 1 against
+        the value.
+    values : array_like of shape (n,)
+        Objective values, NaN where there is none.
+    kinds : sequence of n str
+        Keys of :data:`KINDS`: "starting data", "told", "asked and told", "pending", "failed", "no value".
+    maximize : bool, default=True
+        Whether larger is better; better points are brighter and lie on top.
+    """
+    points, measured = np.asarray(Z, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if points.ndim != 2 or 0 in points.shape or not len(points) == len(measured) == len(kinds):
+        raise DataError(
+            "Z must be (n, d), with n values and n kinds, n and d at least 1; got shapes "
+            f"{points.shape}, {measured.shape} and {len(kinds)} kinds"
+        )
+    figure, axes = _axes(figure, 6.0, 4.6)
+    flat, names = _flatten(points, measured)
+    known = np.isfinite(measured)
+    order = np.argsort(np.where(known, measured if maximize else -measured, -np.inf), kind="stable")
+    limits = (measured[known].min(), measured[known].max()) if known.any() else (0.0, 1.0)
+    colours: Any = {"cmap": "viridis" if maximize else "viridis_r", "vmin": limits[0], "vmax": limits[1]}
+    dots = None
+    for kind, (marker, size, plain) in KINDS.items():
+        rows = order[np.array([kinds[i] == kind for i in order], dtype=bool)]
+        if len(rows) == 0:
+            continue
+        across, up = flat[rows].T
+        look: Any = {"marker": marker, "s": size, "label": f"{kind} ({len(rows)})"}
+        if known[rows].all():
+            edge: Any = {"linewidths": 0.5, "edgecolors": BLACK} if marker not in ".o" else {"linewidths": 0}
+            dots = axes.scatter(across, up, c=measured[rows], **look, **edge, **colours)
+        else:
+            edge = {} if marker == "x" else {"linewidths": 0.5, "edgecolors": "white"}
+            axes.scatter(across, up, c=plain, **look, **edge)
+    if dots is not None:
+        figure.colorbar(dots, ax=axes, label="objective (brighter is better)")
+    axes.set(xlabel=names[0], ylabel=names[1])
+    # below the axes, as a legend inside hides points
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize="small", markerscale=0.8)
+    return figure
+
+
+def prediction_scatter(
+    predicted: ArrayLike,
+    deviation: ArrayLike,
+    measured: ArrayLike,
+    *,
+    figure: "Figure | SubFigure | None" = None,
+) -> "Figure | SubFigure":
+    """Draw predictions (n,) with bars of 1.96 standard deviations (n,) against what was measured (n,)."""
+    mean, error, truth = (np.asarray(a, dtype=np.float64) for a in (predicted, deviation, measured))
+    figure, axes = _axes(figure, 5.0, 4.4)
+    axes.errorbar(truth, mean, 1.96 * error, fmt="none", ecolor=SKY, elinewidth=0.8, alpha=0.6, zorder=1)
+    axes.plot(truth, mean, ".", color=BLUE, ms=5, label="prediction with 95% interval")
+    ends = [float(np.minimum(truth, mean).min()), float(np.maximum(truth, mean).max())]
+    axes.plot(ends, ends, color=BLACK, lw=1, ls="--", label="prediction equals measurement")
+    axes.set(xlabel="measured", ylabel="predicted")
+    _legend(axes)
+    return figure
+
+
+def calibration_curve(
+    predicted: ArrayLike,
+    deviation: ArrayLike,
+    measured: ArrayLike,
+    *,
+    figure: "Figure | SubFigure | None" = None,
+) -> "Figure | SubFigure":
+    """Draw how many measurements (n,) lie in the central predictive interval of each level.
+
+    The curve of calibrated predictions stays in the grey band at 19 of 20 levels; above the diagonal they
+    are too cautious, below it too sure.
+    """
+    levels = np.linspace(0.01, 0.99, 99)
+    share = interval_coverage(predicted, deviation, measured, levels)
+    n = len(np.asarray(measured))
+    low, high = binom.interval(0.95, n, levels)
+    figure, axes = _axes(figure, 5.0, 4.4)
+    axes.fill_between(levels, low / n, high / n, color="#DDDDDD", lw=0, label="what chance allows (95%)")
+    axes.plot([0, 1], [0, 1], color=BLACK, lw=1, ls="--", label="calibrated")
+    axes.step(levels, share, where="mid", color=BLUE, lw=2, label=f"share of {n} measurements")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    axes.set(xlabel="level of the predicted interval", ylabel="measurements inside")
+    _legend(axes, "upper left")
+    return figure
+
+
+def before_after(
+    before: ArrayLike,
+    after: ArrayLike,
+    *,
+    ylabel: str,
+    ylim: tuple[float, float] | None = None,
+    figure: "Figure | SubFigure | None" = None,
+) -> "Figure | SubFigure":
+    """Draw what a quantity was before (n,) and after (n,) each of n trainings; NaN where unknown."""
+    first, second = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    figure, axes = _axes(figure, 5.0, 3.4)
+    numbers = np.arange(1, len(first) + 1)
+    axes.vlines(numbers, first, second, color=GREY, lw=1)
+    axes.plot(numbers, first, "o", color=VERMILION, mfc="white", ms=6, label="before")
+    axes.plot(numbers, second, "o", color=BLUE, ms=6, label="after")
+    axes.locator_params(axis="x", integer=True)
+    axes.set_ylim(ylim)
+    axes.set(xlim=(0.5, len(first) + 0.5), xlabel="training", ylabel=ylabel)
+    _legend(axes)
     return figure
 
 
@@ -214,7 +352,7 @@ def topk_curves(
     if optimum is not None:
         axes.axhline(optimum, color=GREY, ls=":", lw=1.2, label="optimum")
     axes.set(xlabel="queries", ylabel="objective", title=title)
-    axes.legend(frameon=False, fontsize="small")
+    _legend(axes)
     return figure
 
 
@@ -228,7 +366,7 @@ def score_distributions(
     """Draw one histogram of objective values per label, such as a k, with its median marked."""
     figure, axes = _axes(figure)
     values = {label: np.asarray(y, dtype=np.float64) for label, y in samples.items()}
-    edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins)
+    edges = _edges(np.concatenate(list(values.values())), bins)
     for row, (y, colour) in enumerate(zip(values.values(), _cycle(COLOURS, len(values)), strict=True)):
         share, _ = np.histogram(y, edges)
         height = 0.85 * share / max(1, share.max())
@@ -239,15 +377,36 @@ def score_distributions(
     return figure
 
 
+def _flatten(
+    points: NDArray[np.float64], measured: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], tuple[str, str]]:
+    """Return coordinates (n, 2) for drawing and the names of their axes."""
+    if points.shape[1] == 1:
+        known = measured[np.isfinite(measured)]
+        bottom = known.min() - 0.08 * np.ptp(known) if len(known) else 0.0  # where there is no value yet
+        height = np.where(np.isfinite(measured), measured, bottom)
+        return np.column_stack([points[:, 0], height]), ("$z_1$", "objective")
+    centre, axes = _plane(points)
+    flat = (points - centre) @ axes.T
+    if points.shape[1] == 2:
+        return flat, ("$z_1$", "$z_2$")
+    total = float(((points - centre) ** 2).sum())
+    shares = (flat**2).sum(axis=0) / total if total > 0 else np.zeros(2)
+    names = [f"{n} principal axis ({s:.0%} of variance)" for n, s in zip(("1st", "2nd"), shares, strict=True)]
+    return flat, (names[0], names[1])
+
+
 def _plane(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the origin (d,) and two orthonormal axes (2, d) of the plane to draw."""
     if points.shape[1] == 2:
         return np.zeros(2), np.eye(2)
     centre = points.mean(axis=0)
-    _, _, axes = np.linalg.svd(points - centre, full_matrices=False)
+    # eigenvectors of the covariance: there are d of them however few the points are
+    _, vectors = np.linalg.eigh((points - centre).T @ (points - centre))
+    axes = vectors.T[::-1][:2]
     # a sign convention, so that the picture does not flip between machines
-    signs = np.sign(axes[np.arange(2), np.abs(axes[:2]).argmax(axis=1)])
-    return centre, axes[:2] * signs[:, None]
+    signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
+    return centre, axes * signs[:, None]
 
 
 def _mosaic(images: Sequence[Any], n_per_axis: int) -> NDArray[np.float64]:
@@ -262,6 +421,16 @@ def _mosaic(images: Sequence[Any], n_per_axis: int) -> NDArray[np.float64]:
     return np.ascontiguousarray(table).reshape(n_per_axis * (height + 2), n_per_axis * (width + 2))
 
 
+def _edges(values: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
+    """Return edges of bins that hold all values, wide enough to be told apart where values hardly differ."""
+    low, high = float(values.min()), float(values.max())
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-9 * size:
+        margin = 0.1 * size or 0.5
+        low, high = low - margin, high + margin
+    return np.linspace(low, high, bins + 1)
+
+
 def _cycle(colours: Sequence[str], n: int) -> list[str]:
     return [colours[i % len(colours)] for i in range(n)]
 
@@ -272,6 +441,11 @@ def new_figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def _legend(axes: "Axes", loc: str = "best") -> None:
+    # a plain ground, as matplotlib's best place may still lie on a line
+    axes.legend(loc=loc, fontsize="small", facecolor="white", edgecolor="none", framealpha=0.85)
 
 
 def _axes(

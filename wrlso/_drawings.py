@@ -1,0 +1,129 @@
+"""How one x looks on a page: text, a small picture, or what a registered function draws.
+
+Pictures are embedded as ``data:`` images. An image cannot run scripts or fetch anything, whatever it holds.
+"""
+
+import base64
+import html
+import logging
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+__all__ = ["draw", "image_source", "register_drawing", "text_of"]
+
+Drawing = Callable[[Any], str]
+
+_logger = logging.getLogger(__name__)
+_registered: dict[type | str, Drawing] = {}
+_SMALLEST_PICTURE = 3  # pixels: a narrower array is a table of numbers
+_WORDS = 16  # numbers of an array that are written out
+
+
+def register_drawing(kind: type | str, function: Drawing) -> None:
+    """Let a function draw objects in reports.
+
+    Parameters
+    ----------
+    kind : type or str
+        The type of x; or the class name of the model, for x such as strings that say little of themselves.
+        The model's name comes first, then the nearest type.
+    function : callable x → str
+        Returns a drawing as SVG. Where it raises, x is written as text, and the reason is logged.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> from wrlso.report import register_drawing
+    >>> bar = '<svg xmlns="http://www.w3.org/2000/svg" width="{}" height="9"><path d="M0 4h99"/></svg>'
+    >>> register_drawing(Fraction, lambda x: bar.format(int(99 * x)))
+    """
+    _registered[kind] = function
+
+
+def text_of(x: Any, length: int = 200) -> str:
+    """Return x as one line of text of at most so many characters."""
+    if isinstance(x, str):
+        text = x
+    elif isinstance(x, np.ndarray) and x.ndim != 1:
+        text = f"array of shape {' × '.join(map(str, x.shape))}"
+    elif isinstance(x, np.ndarray):
+        shown = " ".join(f"{v:.4g}" if x.dtype.kind == "f" else str(v) for v in x[:_WORDS])
+        text = f"[{shown}{' …' if len(x) > _WORDS else ''}]"
+    else:
+        text = repr(x)
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def draw(x: Any, model: Any, *, pixels: int = 64, registered: bool = True) -> str:
+    """Return HTML for x: a drawing where there is one, else escaped text.
+
+    Parameters
+    ----------
+    x : object
+    model : LatentModel
+        Its class name is looked up among the registered functions.
+    pixels : int, default=64
+        Images are thinned to at most about so many pixels along each side.
+    registered : bool, default=True
+        Whether registered functions are used; long tables do without.
+    """
+    function = _function_for(x, model) if registered else None
+    if function is not None:
+        try:
+            svg = function(x)
+        except Exception as error:  # a user's function, which must not cost the report
+            _logger.warning("no drawing of %s: %s", text_of(x, 80), error)
+        else:
+            return _image(image_source(svg.encode(), "svg+xml"), x, "drawing")
+    picture = _pixels(x)
+    if picture is None:
+        return f"<code>{html.escape(text_of(x))}</code>"
+    step = -(-max(picture.shape[:2]) // pixels)
+    return _image(image_source(_png(picture[::step, ::step]), "png"), x, "pixels")
+
+
+def image_source(data: bytes, kind: str) -> str:
+    """Return a data URI that holds a picture."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _image(source: str, x: Any, style: str) -> str:
+    name = html.escape(text_of(x))
+    return f'<img class="{style}" src="{source}" alt="{name}" title="{name}">'
+
+
+def _function_for(x: Any, model: Any) -> Drawing | None:
+    names = [parent.__name__ for parent in type(model).__mro__]
+    return next((_registered[kind] for kind in (*names, *type(x).__mro__) if kind in _registered), None)
+
+
+def _pixels(x: Any) -> np.ndarray | None:
+    """Return x as grey levels or colours between 0 and 1, (h, w) or (h, w, 3), where it is an image."""
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "buif":
+        return None
+    if x.ndim == 3 and x.shape[0] in (1, 3) and x.shape[2] not in (1, 3):
+        x = np.moveaxis(x, 0, 2)
+    if x.ndim == 3 and x.shape[2] == 1:
+        x = x[:, :, 0]
+    colours = x.ndim == 3 and x.shape[2] == 3
+    if not (x.ndim == 2 or colours) or min(x.shape[:2]) < _SMALLEST_PICTURE:
+        return None
+    values = np.asarray(np.nan_to_num(x.astype(np.float64), posinf=0.0, neginf=0.0))
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 1:
+        return values
+    if x.dtype == np.uint8:
+        low, high = 0.0, 255.0
+    return np.asarray((values - low) / ((high - low) or 1.0))
+
+
+def _png(picture: np.ndarray) -> bytes:
+    from matplotlib.image import imsave
+
+    buffer = BytesIO()
+    imsave(buffer, picture, cmap="gray", vmin=0, vmax=1, format="png", metadata={"Software": "wrlso"})
+    return buffer.getvalue()
