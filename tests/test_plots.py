@@ -7,9 +7,13 @@ import pytest
 import torch
 
 pytest.importorskip("matplotlib")
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
+from scipy.special import ndtri
 
 from wrlso import coordinate_vae, plots
+from wrlso._predictions import interval_coverage
 from wrlso.exceptions import DataError
 
 
@@ -133,6 +137,128 @@ def test_score_distributions_mark_the_medians():
         assert baseline == row
         assert edges[:-1][heights > row][0] <= min(values)
         assert edges[1:][heights > row][-1] >= max(values)
+
+
+@pytest.mark.parametrize("y", [[2.0, 2.0], [0.0, 0.0], [1.0, np.nextafter(1.0, 2.0)], [-3.0, -3.0 - 1e-12]])
+def test_values_that_hardly_differ_can_be_distributed(y):
+    figure = plots.weight_distribution(y, {"uniform": np.ones(2)}, bins=40)
+    share, edges, _ = figure.axes[0].patches[0].get_data()
+    np.testing.assert_allclose((share * np.diff(edges)).sum(), 1.0)
+    figure.canvas.draw()
+
+
+def scatter_of(figure):
+    """Return {kind: (points, values or None)} of what is drawn."""
+    drawn = {c.get_label().partition(" (")[0]: c for c in figure.axes[0].collections}
+    return {kind: (np.asarray(c.get_offsets()), c.get_array()) for kind, c in drawn.items()}
+
+
+def test_latent_scatter_of_a_plane_is_the_plane():
+    Z = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, -1.0], [1.0, 1.0], [0.5, 0.5]])
+    kinds = ["starting data", "asked and told", "starting data", "pending", "no value"]
+    figure = plots.latent_scatter(Z, [5.0, 7.0, 2.0, np.nan, np.nan], kinds)
+    drawn = scatter_of(figure)
+    assert set(drawn) == set(kinds)
+    points, values = drawn["starting data"]
+    np.testing.assert_array_equal(points, Z[[2, 0]])  # better ones on top
+    np.testing.assert_array_equal(values, [2.0, 5.0])
+    np.testing.assert_array_equal(drawn["pending"][0], Z[[3]])
+    assert drawn["pending"][1] is None
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["no value (1)", "starting data (2)", "asked and told (1)", "pending (1)"]
+    assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("$z_1$", "$z_2$")
+
+
+def test_latent_scatter_of_a_minimization_has_the_small_values_on_top():
+    figure = plots.latent_scatter(np.eye(2), [1.0, 2.0], ["told"] * 2, maximize=False)
+    np.testing.assert_array_equal(scatter_of(figure)["told"][1], [2.0, 1.0])
+    low, high = (figure.axes[0].collections[0].cmap(v)[:3] for v in (0.0, 1.0))
+    assert sum(low) > sum(high)  # the better, the brighter
+
+
+def test_latent_scatter_of_one_dimension_is_against_the_value():
+    figure = plots.latent_scatter([[3.0], [4.0], [5.0]], [1.0, 2.0, np.nan], ["told", "told", "pending"])
+    drawn = scatter_of(figure)
+    np.testing.assert_array_equal(drawn["told"][0], [[3.0, 1.0], [4.0, 2.0]])
+    across, up = drawn["pending"][0][0]
+    assert across == 5.0
+    assert up < 1.0  # below all that have a value
+
+
+@given(st.integers(1, 6), st.integers(3, 6), st.integers(0, 2**32 - 1))
+def test_latent_scatter_of_many_dimensions_keeps_the_largest_variance(n, d, seed):
+    Z = np.random.default_rng(seed).normal(size=(n, d)) * np.arange(1, d + 1)
+    figure = plots.latent_scatter(Z, np.arange(n), ["told"] * n)
+    points, _ = scatter_of(figure)["told"]
+    singular = np.linalg.svd(Z - Z.mean(axis=0), compute_uv=False)
+    spread = np.linalg.svd(points, compute_uv=False)
+    largest = np.zeros(2)
+    largest[: min(2, len(singular))] = singular[:2]
+    np.testing.assert_allclose(np.pad(spread, (0, 2 - len(spread))), largest, atol=1e-6)
+    share = largest[0] ** 2 / max((singular**2).sum(), 1e-300)
+    if n > 1:
+        assert f"({share:.0%} of variance)" in figure.axes[0].get_xlabel()
+
+
+@pytest.mark.parametrize(
+    ("Z", "y", "kinds"),
+    [
+        (np.zeros(3), np.zeros(3), ["told"] * 3),
+        (np.zeros((0, 2)), [], []),
+        (np.zeros((2, 2)), [1.0], ["told"] * 2),
+        (np.zeros((2, 2)), [1.0, 2.0], ["told"]),
+        (np.zeros((2, 0)), [1.0, 2.0], ["told"] * 2),
+    ],
+)
+def test_latent_scatter_needs_as_many_of_each(Z, y, kinds):
+    with pytest.raises(DataError, match=r"Z must be \(n, d\), with n values and n kinds"):
+        plots.latent_scatter(Z, y, kinds)
+
+
+def test_prediction_scatter_puts_predictions_over_measurements():
+    (axes,) = plots.prediction_scatter([1.0, 4.0], [0.5, 1.0], [2.0, 3.0]).axes
+    dots = next(line for line in axes.lines if line.get_marker() == ".")
+    np.testing.assert_array_equal(dots.get_xydata(), [[2.0, 1.0], [3.0, 4.0]])
+    bars = axes.collections[0].get_segments()
+    np.testing.assert_allclose([np.ptp(bar[:, 1]) for bar in bars], [1.96, 3.92])
+    diagonal = next(line for line in axes.lines if line.get_linestyle() == "--")
+    np.testing.assert_array_equal(diagonal.get_xydata(), [[1.0, 1.0], [4.0, 4.0]])
+
+
+@given(st.integers(10, 400), st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
+def test_coverage_of_normal_quantiles_is_the_level(n, mean, deviation):
+    measured = mean + deviation * ndtri((np.arange(n) + 0.5) / n)
+    levels = np.array([0.1, 0.5, 0.9, 0.99])
+    share = interval_coverage(np.full(n, mean), np.full(n, deviation), measured, levels)
+    np.testing.assert_allclose(share, levels, atol=2.0 / n)
+    assert (interval_coverage(np.full(n, mean), np.zeros(n), np.full(n, mean), levels) == 1).all()
+    assert (interval_coverage(np.full(n, mean), np.zeros(n), np.full(n, mean + 1), levels) == 0).all()
+
+
+def test_calibration_curve_of_calibrated_predictions_stays_in_the_band():
+    measured = ndtri((np.arange(200) + 0.5) / 200)
+    (axes,) = plots.calibration_curve(np.zeros(200), np.ones(200), measured).axes
+    curve = next(line for line in axes.lines if line.get_label() == "share of 200 measurements")
+    levels, share = curve.get_xdata(), curve.get_ydata()
+    np.testing.assert_allclose(share, levels, atol=0.011)
+    band = axes.collections[0].get_paths()[0].vertices
+    for level, value in zip(levels, share, strict=True):
+        edges = band[np.isclose(band[:, 0], level), 1]
+        assert edges.min() <= value <= edges.max()
+    (sure,) = plots.calibration_curve(np.zeros(200), np.full(200, 0.1), measured).axes
+    curve = next(line for line in sure.lines if line.get_label() == "share of 200 measurements")
+    assert (curve.get_ydata()[20:] < levels[20:] - 0.1).all()
+
+
+def test_before_after_marks_both_and_leaves_out_the_unknown():
+    figure = plots.before_after([0.1, np.nan, 0.3], [0.2, 0.5, 0.1], ylabel="share", ylim=(0, 1))
+    (axes,) = figure.axes
+    lines = {line.get_label(): line for line in axes.lines}
+    np.testing.assert_array_equal(lines["before"].get_xydata(), [[1, 0.1], [2, np.nan], [3, 0.3]])
+    np.testing.assert_array_equal(lines["after"].get_ydata(), [0.2, 0.5, 0.1])
+    assert axes.get_ylim() == (0, 1)
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("share", "training")
+    figure.canvas.draw()
 
 
 def test_figures_can_be_composed_and_pyplot_stays_out():

@@ -161,7 +161,7 @@ def test_a_campaign_with_everything(busy, tmp_path):
     assert len(rows_of(text, "Trainings;")) == 4
     stamp = r"\d{4}-\d\d-\d\d \d\d:\d\d"
     assert all(re.fullmatch(stamp, row[-1]) for row in (best + observed + waiting) if row[0].isdigit())
-    assert re.search(f"results told from {stamp} to {stamp} UTC", page.text)
+    assert re.search(f"results from {stamp} to {stamp} UTC", page.text)
 
 
 def test_the_pictures_beside_the_page_are_those_in_it(busy, tmp_path):
@@ -257,6 +257,11 @@ CASES = {
 def parts(d):
     encoder, decoder = networks(d)
     return {"encoder": encoder, "decoder": decoder}
+
+
+def test_text_that_has_no_utf8(tmp_path, undrawn):
+    opt = make_optimizer().tell(words()[:1], [1.0])
+    assert r"half \ud800" in read(write_report(opt, tmp_path, title="half \ud800")).text
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -429,6 +434,8 @@ def test_large_images_are_thinned_and_odd_ones_survive():
         (np.array([0.123456, 2.0]), "[0.1235 2]"),
         (np.arange(99), "[0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 …]"),
         (np.zeros((2, 9)), "array of shape 2 × 9"),
+        (np.array(2.5), "2.5"),
+        (torch.tensor([1, 2]), "[1 2]"),
         ("C" * 300, "C" * 199 + "…"),
     ],
 )

@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import torch
 
 __all__ = ["draw", "image_source", "register_drawing", "text_of"]
 
@@ -45,9 +46,10 @@ def register_drawing(kind: type | str, function: Drawing) -> None:
 
 def text_of(x: Any, length: int = 200) -> str:
     """Return x as one line of text of at most so many characters."""
+    x = _plain(x)
     if isinstance(x, str):
         text = x
-    elif isinstance(x, np.ndarray) and x.ndim != 1:
+    elif isinstance(x, np.ndarray) and x.ndim > 1:
         text = f"array of shape {' × '.join(map(str, x.shape))}"
     elif isinstance(x, np.ndarray):
         shown = " ".join(f"{v:.4g}" if x.dtype.kind == "f" else str(v) for v in x[:_WORDS])
@@ -101,8 +103,16 @@ def _function_for(x: Any, model: Any) -> Drawing | None:
     return next((_registered[kind] for kind in (*names, *type(x).__mro__) if kind in _registered), None)
 
 
+def _plain(x: Any) -> Any:
+    """Return x with a tensor as an array, and an array of no dimensions as the number that it is."""
+    if isinstance(x, torch.Tensor):
+        x = x.detach().cpu().numpy()
+    return x.item() if isinstance(x, np.ndarray) and x.ndim == 0 else x
+
+
 def _pixels(x: Any) -> np.ndarray | None:
     """Return x as grey levels or colours between 0 and 1, (h, w) or (h, w, 3), where it is an image."""
+    x = _plain(x)
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "buif":
         return None
     if x.ndim == 3 and x.shape[0] in (1, 3) and x.shape[2] not in (1, 3):

@@ -53,7 +53,7 @@ def headline(campaign: Campaign) -> str:
         ("Best so far", "–" if best is None else _number(y[best]), start or "no value yet" * (best is None)),
         ("Values", f"{len(y):,}", f"{campaign.n_start:,} starting, {told:,} told since"),
         ("Pending", f"{len(campaign.pending):,}", "asked, not yet told"),
-        ("Failed", f"{len(campaign.failed):,}", ""),
+        ("Failed", f"{len(campaign.failed):,}", "not asked again"),
         ("Trainings", f"{len(history.trainings):,}", _next_training(campaign)),
     ]
     if len(campaign.unlabelled):

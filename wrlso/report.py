@@ -78,12 +78,13 @@ def write_report(
     told = [record.told_at for record in campaign.history if record.told_at]
     subtitle = f"{_title(opt)} · made {format_time(datetime.now(UTC).isoformat())} UTC"
     if told:
-        subtitle += f" · results told from {format_time(min(told))} to {format_time(max(told))} UTC"
+        subtitle += f" · results from {format_time(min(told))} to {format_time(max(told))} UTC"
     body = sections(campaign, figures)
     foot = "This page is complete in itself: it fetches nothing and runs no scripts."
     text = page(title, subtitle, headline(campaign), body, foot)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, text.encode("utf-8"))
+    # an x may hold half a surrogate pair, which has no UTF-8
+    _replace(path, text.encode("utf-8", "backslashreplace"))
     if pictures:
         _write_pictures(path.with_name(f"{path.stem}-figures"), figures.pngs)
     return path
