@@ -7,7 +7,7 @@ import pytest
 import torch
 
 pytest.importorskip("matplotlib")
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from scipy.special import ndtri
@@ -185,6 +185,7 @@ def test_latent_scatter_of_one_dimension_is_against_the_value():
     assert up < 1.0  # below all that have a value
 
 
+@settings(max_examples=30)  # each draws a figure
 @given(st.integers(1, 6), st.integers(3, 6), st.integers(0, 2**32 - 1))
 def test_latent_scatter_of_many_dimensions_keeps_the_largest_variance(n, d, seed):
     Z = np.random.default_rng(seed).normal(size=(n, d)) * np.arange(1, d + 1)
@@ -259,6 +260,17 @@ def test_before_after_marks_both_and_leaves_out_the_unknown():
     assert axes.get_ylim() == (0, 1)
     assert (axes.get_ylabel(), axes.get_xlabel()) == ("share", "training")
     figure.canvas.draw()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "scale"),
+    [([200.0, 4.0], [5.0, 3.0], "log"), ([9.0], [3.0], "linear"), ([-1.0], [90.0], "linear"),
+     ([0.0], [90.0], "linear"), ([np.nan], [np.nan], "linear")],
+)  # fmt: skip
+def test_before_after_of_very_different_losses_is_logarithmic(before, after, scale):
+    (axes,) = plots.before_after(before, after, ylabel="loss").axes
+    assert axes.get_yscale() == scale
+    np.testing.assert_array_equal(axes.get_xticks(), np.arange(1, len(before) + 1))
 
 
 def test_figures_can_be_composed_and_pyplot_stays_out():

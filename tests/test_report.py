@@ -17,7 +17,7 @@ pytest.importorskip("matplotlib")
 from conftest import N_LETTERS, make_optimizer, networks, words
 from matplotlib.image import imread
 
-from wrlso import NotFittedError, ParameterError, SparseGP
+from wrlso import NotFittedError, ParameterError, SparseGP, Trainer
 from wrlso import _drawings as drawings
 from wrlso._drawings import draw, text_of
 from wrlso._report_data import Campaign, asked_predictions, held_out_predictions, predict_now, thin
@@ -305,14 +305,26 @@ def test_minimization_in_the_users_own_sign(tmp_path, undrawn):
     assert (mean > 5).all()
 
 
+def test_all_that_was_asked_is_drawn_however_much_there_is(tmp_path, undrawn, monkeypatch):
+    monkeypatch.setattr("wrlso._report_sections._N_DRAWN", 10)
+    opt = campaign()
+    for _ in range(3):
+        opt.tell(opt.ask(), -100.0)  # the worst of all
+    text = read(write_report(opt, tmp_path)).text
+    assert "starting data (10), asked and told (3)" in text
+    assert "13 of 33 points with a value are drawn" in text
+
+
 def test_a_big_campaign_makes_a_small_report(tmp_path):
     every = ((np.arange(2**N_LETTERS)[:, None] >> np.arange(N_LETTERS)) & 1).astype(np.uint8)
-    opt = make_optimizer().tell(every[:3600], every[:3600].sum(axis=1)).tell(every[3600:], [None] * 496)
+    opt = make_optimizer(surrogate=Memory(), trainer=Trainer(initial_epochs=0))
+    opt.tell(every[:3600], every[:3600].sum(axis=1)).tell(every[3600:], [None] * 496).retrain()
     path = write_report(opt, tmp_path)
     text = read(path).text
     assert path.stat().st_size < 1_500_000
     assert "in the order of their first value (the last 500 of 3,600)" in text
     assert "2,000 of 3,600 points with a value are drawn" in text
+    assert "each of 600 points (half of them the best of 3,600, the rest spread evenly)" in text
     observed = rows_of(path.read_text(encoding="utf-8"), "Points with a value")
     assert [observed[1][0], observed[-1][0]] == ["3101", "3600"]
 

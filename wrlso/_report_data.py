@@ -126,7 +126,10 @@ def asked_predictions(campaign: Campaign) -> Predictions | None:
 
 
 def held_out_predictions(campaign: Campaign) -> Predictions | None:
-    """Return predictions of each point by a surrogate that saw four fifths of the others; None for few."""
+    """Return predictions of points, each by a surrogate that saw four fifths of them but not it.
+
+    None for too few points. Of many points the best and some others are taken; see :func:`thin`.
+    """
     chosen = thin(campaign.sign * campaign.y, _N_FITTED)
     if len(chosen) < MIN_PREDICTIONS:
         return None

@@ -68,6 +68,7 @@ footer { padding-bottom: 2rem; }
   main, header, footer { max-width: none; padding: 0; }
   nav { display: none; }
   section { padding: .5rem 0; border-width: 1px 0 0; border-radius: 0; }
+  .pair { grid-template-columns: 1fr 1fr; }
   figure, tr, .tiles { break-inside: avoid; }
   h2 { break-after: avoid; }
 }

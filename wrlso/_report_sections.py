@@ -153,11 +153,14 @@ def _predictions(campaign: Campaign, figures: Figures) -> str:
             "were known. The search picks points that look good or are uncertain, not a random sample."
         )
     else:
+        some = ""
+        if len(found.mean) < len(campaign.y):
+            some = f" (half of them the best of {len(campaign.y):,}, the rest spread evenly)"
         origin = (
-            f"Cross-validation: each of {len(found.mean)} points is predicted by a surrogate fitted to four "
-            "fifths of the others. The generative model behind it was trained on all of them, so expect "
-            f"new points to be predicted less well. (Fewer than {MIN_PREDICTIONS} points have a prediction "
-            "that was made before they were measured.)"
+            f"Cross-validation: each of {len(found.mean)} points{some} is predicted by a surrogate fitted to "
+            "four fifths of them, without it. The generative model behind it was trained on all of them, so "
+            "expect new points to be predicted less well. (Fewer than "
+            f"{MIN_PREDICTIONS} points have a prediction that was made before they were measured.)"
         )
     arrays = (found.mean, found.deviation, found.measured)
     quality = _quality(found)
@@ -176,7 +179,8 @@ def _predictions(campaign: Campaign, figures: Figures) -> str:
 
 
 def _latent(campaign: Campaign, figures: Figures) -> str:
-    known = thin(campaign.sign * campaign.y, _N_DRAWN)
+    n_start, better = campaign.n_start, campaign.sign * campaign.y
+    known = np.concatenate([thin(better[:n_start], _N_DRAWN), n_start + thin(better[n_start:], _N_DRAWN)])
     kinds = [_kind(campaign, position) for position in known]
     rows, values = [campaign.rows[known]], [campaign.y[known]]
     for kind, found in (

@@ -302,14 +302,22 @@ def before_after(
     ylim: tuple[float, float] | None = None,
     figure: "Figure | SubFigure | None" = None,
 ) -> "Figure | SubFigure":
-    """Draw what a quantity was before (n,) and after (n,) each of n trainings; NaN where unknown."""
+    """Draw what a quantity was before (n,) and after (n,) each of n trainings; NaN where unknown.
+
+    Positive values that differ more than tenfold, such as losses, are drawn on a logarithmic scale.
+    """
     first, second = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     figure, axes = _axes(figure, 5.0, 3.4)
     numbers = np.arange(1, len(first) + 1)
     axes.vlines(numbers, first, second, color=GREY, lw=1)
     axes.plot(numbers, first, "o", color=VERMILION, mfc="white", ms=6, label="before")
     axes.plot(numbers, second, "o", color=BLUE, ms=6, label="after")
-    axes.locator_params(axis="x", integer=True)
+    if len(numbers) <= 12:
+        axes.set_xticks(numbers)  # one training alone would get fractions
+    known = np.concatenate([first, second])
+    known = known[np.isfinite(known)]
+    if ylim is None and len(known) and known.max() > 10 * known.min() > 0:
+        axes.set_yscale("log")
     axes.set_ylim(ylim)
     axes.set(xlim=(0.5, len(first) + 0.5), xlabel="training", ylabel=ylabel)
     _legend(axes)
