@@ -21,7 +21,7 @@ from wrlso.tasks._expression_data import (
     production_count,
     reference_expressions,
 )
-from wrlso.tasks.expressions import _generated, canonical, evaluate, fingerprints, score
+from wrlso.tasks.expressions import _generated, _key_points, canonical, evaluate, fingerprints, score
 
 POINTS = np.linspace(-10, 10, 1000)
 
@@ -58,11 +58,13 @@ def compute(tree, x):
 # ------------------------------------------------------------------------------------------ arithmetic
 
 
+@settings(deadline=None)
 @given(trees)
 def test_values_are_those_of_the_tree(tree):
     np.testing.assert_array_equal(evaluate([show(tree)], POINTS)[0], compute(tree, POINTS))
 
 
+@settings(deadline=None)
 @given(st.lists(trees, max_size=8))
 def test_a_batch_equals_its_expressions_one_by_one(batch):
     texts = [show(tree) for tree in batch]
@@ -148,6 +150,7 @@ def test_bad_arguments():
         score(np.zeros((1, 3)), np.zeros(2))
 
 
+@settings(deadline=None)
 @given(trees)
 def test_canonical_text(tree):
     text = show(tree)
@@ -166,6 +169,7 @@ def test_reference_data_are_canonical():
 # ---------------------------------------------------------------------------------------------- scores
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20), st.floats(0, 10))
 def test_score_is_minus_the_log_of_one_plus_the_mean_square(target, shift):
     target = np.array(target)
@@ -239,7 +243,7 @@ def rewrite(tree, random):
     return random.choice(options)
 
 
-@settings(derandomize=True, max_examples=300)
+@settings(derandomize=True, max_examples=300, deadline=None)
 @given(rewritten())
 def test_equal_functions_have_one_key(pair):
     # What magnifies rounding without bound, as sin(exp(exp(3))) does, is out of reach. The examples are
@@ -252,15 +256,12 @@ def test_equal_functions_have_one_key(pair):
     assert first == second
 
 
-@given(trees, st.integers(-25, -1), st.sampled_from(["+", "*"]))
-def test_different_functions_have_different_keys(tree, power, operator):
-    text, change = show(tree), 2.0**power
-    values = compute(tree, POINTS)
-    other = f"({text}) + {change}" if operator == "+" else f"({text}) * {1 + change}"
-    assume((np.abs(values) < 1).any() and (values != 0).all())
-    first, second = fingerprints([text, other], POINTS)
-    shifted = compute(tree, np.abs(np.linspace(1, 3, 50)))
-    assume(np.isfinite(shifted).any() and (np.abs(shifted[np.isfinite(shifted)]) < 2).any())
+@settings(deadline=None)
+@given(trees, st.integers(1, 27))
+def test_different_functions_have_different_keys(tree, power):
+    values = compute(tree, _key_points(POINTS.tobytes()))
+    assume((np.isfinite(values) & (np.abs(values) > 1e-300)).any())
+    first, second = fingerprints([show(tree), f"({show(tree)}) * {1 + 2.0**-power!r}"], POINTS)
     assert first != second
 
 

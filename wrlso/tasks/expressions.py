@@ -165,6 +165,10 @@ class Expressions(BaseEstimator):
 
     Attributes
     ----------
+    grammar : str
+        :data:`EXPRESSION_GRAMMAR`.
+    max_rules : int
+        15, the longest derivation.
     optimum : float or None
         0 if the target belongs to the grammar, else None.
 
@@ -179,6 +183,8 @@ class Expressions(BaseEstimator):
     """
 
     name: str = "expressions"
+    grammar: str = EXPRESSION_GRAMMAR
+    max_rules: int = MAX_PRODUCTIONS
 
     def __init__(
         self,
