@@ -2,17 +2,22 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
+import warnings
 
 import pytest
 
 pytest.importorskip("typer")
 import typer
+from string_models import score, strings
 from typer.testing import CliRunner
 
-from wrlso import __version__, cli
+from wrlso import WrlsoError, __version__, cli
+from wrlso._cli_campaign import EXIT_CODES
 from wrlso.benchmarks.shapes_study import CONFIGURATIONS, ShapesStudy
+from wrlso.campaign import open_campaign
 
 FAST = ShapesStudy(subset=20, budget=4, r=2, batch=2, initial_epochs=2, bounds=30.0, n_per_axis=9)
 
@@ -42,7 +47,19 @@ def test_version():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "demo bench"),
+        ((), "init ask tell status update release retrain export report demo bench"),
+        (
+            ("init",),
+            "CAMPAIGN --data --model --x --y --no-y --direction --seed --decimal-comma --retrain-every",
+        ),
+        (("ask",), "CAMPAIGN -n --out --force --pending --model"),
+        (("tell",), "CAMPAIGN FILE --replicates --no-ids --decimal-comma --x --y"),
+        (("status",), "CAMPAIGN"),
+        (("update",), "CAMPAIGN ID VALUE --model"),
+        (("release",), "CAMPAIGN --all"),
+        (("retrain",), "CAMPAIGN --model"),
+        (("export",), "CAMPAIGN --out --json --csv --force"),
+        (("report",), "CAMPAIGN --out --force"),
         (("demo",), "--out --seed --budget --search"),
         (("bench",), "shapes scores plot"),
         (("bench", "shapes"), "--settings --seeds --config --k --r --n-jobs --out"),
@@ -112,12 +129,143 @@ def test_expected_errors_are_one_line(tmp_path, monkeypatch):
         ("bench", "shapes", "--out", "x", "--search", "lucky"),
         ("bench", "shapes", "--out", "x", "--seeds", "a"),
         ("bench", "shapes", "--out", "x", "--settings", "all"),
+        ("init", "x", "--model", "a:b"),
+        ("init", "x", "--data", "y", "--model", "a:b", "--direction", "up"),
+        ("ask", "x", "-n", "0"),
+        ("ask", "x", "-n", "2.5"),
+        ("tell", "x"),
+        ("update", "x", "3"),
+        ("update", "x", "three", "4"),
+        ("release", "x", "three"),
     ],
 )
 def test_wrong_usage_exits_with_2(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert invoke(*arguments).exit_code == 2
     assert not list(tmp_path.iterdir())
+
+
+COMMANDS = ("init", "ask", "tell", "status", "update", "release", "retrain", "export", "report")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_the_exit_codes_and_keeps_examples_as_they_are(command):
+    text = invoke(command, "--help").output
+    assert " ".join(EXIT_CODES.split()) in " ".join(text.split())
+    if command not in ("status", "retrain"):
+        # each on a line of its own, and not filled into a paragraph
+        assert re.search(rf"For example:\n +wrlso {command} ", text)
+
+
+def test_the_examples_of_the_help_are_valid_usage(tmp_path, monkeypatch):
+    """They fail for what they name, which is not there, and not for how they are written."""
+    monkeypatch.chdir(tmp_path)
+    found = [
+        line.strip().partition(" | ")[0]
+        for command in COMMANDS
+        for line in invoke(command, "--help").output.splitlines()
+        if re.match(r" +wrlso [a-z]+ [a-z]+ ?", line)
+    ]
+    assert len(found) >= 9
+    for line in found:
+        result = invoke(*shlex.split(line)[1:])
+        assert result.exit_code == 1, (line, result.output)
+        assert isinstance(result.exception, WrlsoError | OSError)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def camp(tmp_path, monkeypatch):
+    """A small campaign in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WRLSO_MODEL", "string_models:make")
+    rows = "".join(f"{x},{score(x)}\n" for x in strings(12))
+    (tmp_path / "start.csv").write_text("x,y\n" + rows)
+    result = invoke(
+        "init", "camp", "--data", "start.csv", "--epochs", 3, "--seed", 1, "--direction", "minimize"
+    )
+    assert result.exit_code == 0, result.output
+    return tmp_path
+
+
+def test_options_reach_the_campaign(camp):
+    options = ["--retrain-every", 0, "--retrain-epochs", 0.5, "--batch-size", 4, "--learning-rate", 0.01]
+    result = invoke("init", "other", "--data", "start.csv", "--no-y", "--y", "pKi", "--epochs", 1, *options)
+    assert result.exit_code == 0, result.output
+    opt = open_campaign(camp / "other")
+    assert (opt.retrain_every, opt.trainer.retrain_epochs) == (None, 0.5)
+    assert (opt.trainer.batch_size, opt.trainer.lr, opt.trainer.initial_epochs) == (4, 0.01, 1)
+    assert (opt.history_.n_observed, opt.notes_["y"], opt.random_state) == (0, "pKi", 0)
+    opt = open_campaign(camp / "camp")
+    assert (opt.direction, opt.random_state, opt.retrain_every) == ("minimize", 1, 50)
+
+
+def test_a_table_goes_to_standard_output_alone(camp):
+    result = invoke("ask", "camp", "-n", 2)
+    assert re.fullmatch(r"id,x,y\n12,\S+,\n13,\S+,\n", result.stdout)
+    assert "2 points, ids 12-13" in result.stderr
+    again = invoke("ask", "camp", "--pending", "--out", "batch.csv")
+    assert (camp / "batch.csv").read_text() == result.stdout
+    assert "2 points in batch.csv" in again.stdout
+    table = invoke("ask", "camp", "--pending", "--delimiter", "semicolon").stdout
+    assert table == result.stdout.replace(",", ";")
+    exported = invoke("export", "camp").stdout
+    assert exported.startswith("id,x,y,status,")
+    assert json.loads(invoke("export", "camp", "--json").stdout)["points"][13]["status"] == "pending"
+
+
+def test_values_below_zero_are_no_options(camp):
+    result = invoke("update", "camp", 3, "-2.5")
+    assert result.exit_code == 0, result.output
+    assert "is now -2.5" in result.output
+    assert "is now -1.5" in invoke("update", "camp", 3, "-1,5", "--decimal-comma").output
+    assert open_campaign(camp / "camp").history_.records[3].values == [-1.5]
+
+
+def test_results_come_and_go(camp):
+    invoke("ask", "camp", "-n", 2, "--out", "batch.csv")
+    text = (camp / "batch.csv").read_text().splitlines()
+    (camp / "batch.csv").write_text("\n".join([text[0], text[1] + "0.5", text[2]]) + "\n")
+    assert "1 new value, 1 not measured yet" in invoke("tell", "camp", "batch.csv").output
+    assert "1 known already" in invoke("tell", "camp", "batch.csv", "--replicates").output
+    assert "1 point released" in invoke("release", "camp", 13).output
+    assert "trained on 13 points" in invoke("retrain", "camp").output
+    assert "1 released" in invoke("status", "camp").output
+
+
+def test_errors_of_rows_are_listed_below_the_error(camp, monkeypatch):
+    (camp / "bad.csv").write_text("x,y\nN,1\nNNNNNN,>2\n")
+    code = run_main(monkeypatch, "tell", "camp", "bad.csv")
+    assert code.splitlines() == [
+        "wrlso: error: bad.csv: 2 rows of 2 cannot be told, so nothing was recorded",
+        "  row 2: the model cannot read 'N': expected 6 letters, got 'N'",
+        "  row 3: '>2' is a bound and not a value; write the number that shall stand for it, or leave the "
+        "cell blank",
+    ]
+    monkeypatch.delenv("WRLSO_MODEL")
+    code = run_main(monkeypatch, "tell", "camp", "bad.csv")
+    assert "name it with --model package.module:factory" in code
+    assert "\n" not in code
+
+
+def test_warnings_are_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    monkeypatch.setattr(cli, "app", lambda: warnings.warn("few\n points", UserWarning, stacklevel=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        monkeypatch.setattr(warnings, "showwarning", None)
+        cli.run()
+    assert capsys.readouterr().err == "wrlso: warning: few points\n"
+
+
+def test_progress_is_shown_on_a_terminal_only(camp, monkeypatch):
+    seen = []
+    monkeypatch.setattr("wrlso.campaign.open_campaign", lambda *_, verbose, **__: seen.append(verbose))
+    monkeypatch.setattr("wrlso.campaign.retrain", lambda opt: [])
+    for terminal in (True, False):
+        monkeypatch.setattr("wrlso._cli_campaign._is_terminal", lambda answer=terminal: answer)
+        assert invoke("retrain", "camp").exit_code == 0
+    assert seen == [1, 0]
 
 
 def test_seeds():

@@ -25,6 +25,7 @@ LAYERS = [
     {"optimizer"},
     {"run", "plots", "report"},
     {"tasks"},
+    {"campaign"},
     {"benchmarks"},
     {"cli"},
 ]

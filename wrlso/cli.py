@@ -1,12 +1,14 @@
-"""The command line: argument parsing only; the work is done in :mod:`wrlso.benchmarks`."""
+"""The command line: argument parsing only; the work is done in :mod:`wrlso.campaign` and the benchmarks."""
 
 import sys
+import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
+from wrlso._cli_campaign import EXIT_CODES, add_commands
 from wrlso._version import __version__
 from wrlso.exceptions import WrlsoError
 
@@ -47,6 +49,7 @@ class Config(StrEnum):
 app = typer.Typer(
     name="wrlso",
     help="Latent-space optimization with weighted retraining.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -58,15 +61,34 @@ bench = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+add_commands(app)
 app.add_typer(bench, name="bench")
 
 
 def run() -> None:
-    """Run the command line; expected errors become one line and exit code 1."""
+    """Run the command line; expected errors become one line (and one for each bad row) and exit code 1."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except (WrlsoError, OSError) as error:
-        sys.exit(f"wrlso: error: {' '.join(str(error).split())}")
+        notes = [f"  {_one_line(note)}" for note in getattr(error, "__notes__", [])]
+        sys.exit("\n".join([f"wrlso: error: {_one_line(error)}", *notes]))
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning in one line, without the place in the code that gave it."""
+    typer.echo(f"wrlso: warning: {_one_line(message)}", err=True)
 
 
 def parse_seeds(text: str) -> list[int]:

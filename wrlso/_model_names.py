@@ -1,0 +1,102 @@
+"""Models that the command line knows by name, and those of users' own code.
+
+Nothing that a campaign's files name is ever imported: a name in a file is looked up among the built-in ones,
+and code of one's own runs only where the command, or the environment variable ``WRLSO_MODEL``, names it.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from wrlso._random import isolated_torch_rng
+from wrlso.exceptions import ModelError, ParameterError
+from wrlso.models.protocol import LatentModel
+
+__all__ = ["BUILT_IN", "VARIABLE", "make_model", "model_of_campaign", "named_callable"]
+
+VARIABLE = "WRLSO_MODEL"
+
+
+def _expressions(random_state: int) -> LatentModel:
+    from wrlso.tasks.expressions import Expressions
+
+    model: LatentModel = Expressions().model(random_state)
+    return model
+
+
+# Name → (seed → untrained or pretrained model whose x are text). A new line is all that a new name needs.
+BUILT_IN: dict[str, Callable[[int], LatentModel]] = {"expressions": _expressions}
+
+
+def make_model(name: str, seed: int) -> LatentModel:
+    """Return a model: a built-in one by its name, or what ``package.module:factory`` returns when called.
+
+    Raises
+    ------
+    ParameterError
+        When there is no such name, module or factory.
+    ModelError
+        When the factory returns no model.
+    """
+    if ":" not in name:
+        if name not in BUILT_IN:
+            raise ParameterError(
+                f"there is no model {name!r}; built in: {', '.join(sorted(BUILT_IN))}; your own: "
+                "package.module:factory, a function without arguments that returns a model"
+            )
+        return BUILT_IN[name](seed)
+    factory = named_callable(name)
+    with isolated_torch_rng(seed):
+        model: LatentModel = factory()
+    if not callable(getattr(model, "tensorize", None)):
+        raise ModelError(f"{name} must return a LatentModel (such as a VAE), got {type(model).__name__}")
+    return model
+
+
+def named_callable(name: str) -> Callable[..., Any]:
+    """Import ``package.module:callable``, from the current folder too."""
+    module_name, _, attribute = name.partition(":")
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.append(folder)  # last: no file in it can stand in for an installed package
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, ValueError) as error:
+        raise ParameterError(
+            f"cannot import {module_name!r} of {name!r}: {error} (looked for it in {folder}, too)"
+        ) from error
+    found = getattr(module, attribute, None) if attribute else None
+    if not callable(found):
+        raise ParameterError(f"{module_name} has no function {attribute!r}; expected package.module:function")
+    return found  # type: ignore[no-any-return]
+
+
+def model_of_campaign(given: str | None, recorded: str | None, seed: int = 0) -> LatentModel:
+    """Return the model that a campaign was made with.
+
+    Parameters
+    ----------
+    given : str or None
+        What the command says.
+    recorded : str or None
+        What the campaign's files say; only a built-in name is taken from there.
+
+    Raises
+    ------
+    ParameterError
+        When only code of the user's own could make the model, and the command does not name it.
+    """
+    if given is not None:
+        return make_model(given, seed)
+    if recorded in BUILT_IN:
+        return make_model(recorded, seed)
+    named = os.environ.get(VARIABLE)
+    if named:
+        return make_model(named, seed)
+    noted = f" It was made with {recorded!r:.120}: say so again if you trust that code." if recorded else ""
+    raise ParameterError(
+        "this campaign's model is made by code of your own, which no file of a campaign can start: name it "
+        f"with --model package.module:factory, or in the variable {VARIABLE}.{noted}"
+    )
