@@ -17,7 +17,7 @@ pytest.importorskip("matplotlib")
 from conftest import N_LETTERS, make_optimizer, networks, words
 from matplotlib.image import imread
 
-from wrlso import NotFittedError, ParameterError, SparseGP, Trainer
+from wrlso import NotFittedError, ParameterError, SparseGP, Trainer, WeightedRetrainingOptimizer
 from wrlso import _drawings as drawings
 from wrlso._drawings import draw, text_of
 from wrlso._report_data import Campaign, asked_predictions, held_out_predictions, predict_now, thin
@@ -215,6 +215,19 @@ def test_what_cannot_be_written_is_an_error_before_anything_is(busy, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
 
 
+def test_a_campaign_that_was_saved_and_loaded_has_the_same_report(busy, tmp_path, undrawn):
+    folder = tmp_path / "campaign"
+    busy.save(folder)
+    options = {"encoder": busy.encoder, "decoder": busy.decoder, "autosave": False}
+    loaded = WeightedRetrainingOptimizer.load(folder, **options)
+    one, two = (
+        write_report(opt, tmp_path / name).read_text(encoding="utf-8")
+        for opt, name in ((busy, "a.html"), (loaded, "b.html"))
+    )
+    made = r"made [-\d :]* UTC"
+    assert re.sub(made, "", one) == re.sub(made, "", two)
+
+
 def test_a_report_changes_nothing(tmp_path):
     opt, twin = campaign(n=12, n_asks=1, pending=1), campaign(n=12, n_asks=1, pending=1)
     global_state = torch.get_rng_state()
@@ -313,6 +326,13 @@ def test_all_that_was_asked_is_drawn_however_much_there_is(tmp_path, undrawn, mo
     text = read(write_report(opt, tmp_path)).text
     assert "starting data (10), asked and told (3)" in text
     assert "13 of 33 points with a value are drawn" in text
+
+
+def test_predictions_from_a_part_of_the_data_say_so(tmp_path, undrawn, monkeypatch):
+    for module in ("_report_data", "_report_sections"):
+        monkeypatch.setattr(f"wrlso.{module}.N_FITTED", 20)
+    text = read(write_report(campaign(pending=1), tmp_path)).text
+    assert "Those of now are from 20 of the 30 values, the best among them." in text
 
 
 def test_a_big_campaign_makes_a_small_report(tmp_path):

@@ -16,6 +16,8 @@ from wrlso.models.protocol import LatentModel
 from wrlso.surrogate import SparseGP, Surrogate
 
 __all__ = [
+    "MIN_PREDICTIONS",
+    "N_FITTED",
     "Campaign",
     "Predictions",
     "asked_predictions",
@@ -31,7 +33,7 @@ Rows = NDArray[np.int64]
 MIN_PREDICTIONS = 10  # fewer say nothing about calibration
 MIN_VALUES = 5  # as in the optimizer: below, a surrogate knows too little
 _N_FOLDS = 5
-_N_FITTED = 600  # points that a surrogate of a report is fitted to, so that a report takes seconds
+N_FITTED = 600  # points that a surrogate of a report is fitted to, so that a report takes seconds
 _N_INDUCING = 150
 _CHUNK = 256
 
@@ -69,12 +71,11 @@ class Campaign:
     @classmethod
     def of(cls, opt: Any) -> "Campaign":
         """Read the state; raises NotFittedError when nothing has been given yet."""
-        history, model = opt.history_, opt.model_
-        weights = opt.weights_
-        # another thread may tell meanwhile, which only adds at the end
-        y, rows = history.y[: len(weights)], history.observed_rows[: len(weights)]
-        pending, failed, unlabelled = (history.rows_with(s) for s in ("pending", "failed", "unlabelled"))
         sign = -1.0 if opt.direction == "minimize" else 1.0
+        with opt._lock:  # another thread may tell meanwhile
+            history, model, weights = opt.history_, opt.model_, opt.weights_
+            rows, y = history.observed_rows, history.y
+            pending, failed, unlabelled = (history.rows_with(s) for s in ("pending", "failed", "unlabelled"))
         n_start = min(history.n_start, len(y))
         return cls(opt, history, model, rows, y, weights, n_start, pending, failed, unlabelled, sign)
 
@@ -130,7 +131,7 @@ def held_out_predictions(campaign: Campaign) -> Predictions | None:
 
     None for too few points. Of many points the best and some others are taken; see :func:`thin`.
     """
-    chosen = thin(campaign.sign * campaign.y, _N_FITTED)
+    chosen = thin(campaign.sign * campaign.y, N_FITTED)
     if len(chosen) < MIN_PREDICTIONS:
         return None
     rng = np.random.default_rng(0)
@@ -150,7 +151,7 @@ def predict_now(campaign: Campaign, rows: Rows) -> tuple[Array, Array] | None:
     if len(campaign.y) < MIN_VALUES or len(rows) == 0:
         return None
     values = campaign.sign * campaign.y
-    chosen = thin(values, _N_FITTED)
+    chosen = thin(values, N_FITTED)
     points = _points(campaign, campaign.rows[chosen])
     surrogate = _fit(campaign, points, values[chosen], np.random.default_rng(0))
     mean, deviation = predict_measurements(surrogate, _points(campaign, rows))

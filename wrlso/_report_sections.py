@@ -18,6 +18,7 @@ from wrlso._predictions import interval_coverage
 from wrlso._reconstruction import measure_reconstruction, rows_to_reconstruct
 from wrlso._report_data import (
     MIN_PREDICTIONS,
+    N_FITTED,
     Campaign,
     Predictions,
     asked_predictions,
@@ -123,12 +124,15 @@ def _candidates(campaign: Campaign) -> str:
             )
         )
     columns = ("No.", "x", "Predicted when asked", "Predicted now", "Asked (UTC)")
-    predicted = now is not None or any(row[2] for row in body)
     caption = f"Points asked for and not yet told{_last(len(shown), len(rows))}."
-    if predicted:
+    if now is not None or any(row[2] for row in body):
         caption += " Predictions of a measurement: mean ± standard deviation."
     else:
         caption += " Too few values are known to predict theirs."
+    if now is not None and len(campaign.y) > N_FITTED:
+        caption += (
+            f" Those of now are from {N_FITTED} of the {len(campaign.y):,} values, the best among them."
+        )
     return table(caption, columns, body, numbers=columns[2:4])
 
 
@@ -255,28 +259,42 @@ def _trainings(campaign: Campaign, figures: Figures) -> str:
             pair += figures.add(
                 name, plots.before_after(before, after, ylabel=label, ylim=limits), alt, caption
             )
+    log = details("All trainings", _training_log(campaign, shares, losses))
+    return f'<div class="pair">{pair}</div>{log}{content}'
+
+
+def _training_log(campaign: Campaign, shares: list[list[float]], losses: list[list[float]]) -> str:
+    """Return the table of trainings; ``shares`` and ``losses`` hold before and after for each."""
     times = [iso_time(event.time) for event in campaign.history.events if event.kind == "train"]
     rows = [
         (
             str(number),
-            format_time(times[number - 1]),
+            format_time(time),
             f"{entry['n_observed']:,}",
             str(len(entry["epochs"])),
-            _change(*shares[number - 1], percent=True),
-            _change(*losses[number - 1]),
+            _change(*share, percent=True),
+            _change(*loss),
             f"{entry['seconds']:.1f}",
         )
-        for number, entry in enumerate(trainings, start=1)
+        for number, (entry, time, share, loss) in enumerate(
+            zip(campaign.history.trainings, times, shares, losses, strict=True), start=1
+        )
     ]
-    columns = ("Training", "At (UTC)", "Values known", "Passes", "Given back exactly", "Mean loss", "Seconds")
-    log = table(
-        f"Trainings{_last(len(rows[-_N_ROWS:]), len(rows))}; reconstruction and loss of the best points at "
-        "that time (100 at most), before → after.",
-        columns,
-        rows[-_N_ROWS:],
-        numbers=columns[2:],
+    shown = rows[-_N_ROWS:]
+    columns = (
+        "Training",
+        "At (UTC)",
+        "Values known",
+        "Passes",
+        "Given back exactly",
+        "Mean loss",
+        "Seconds",
     )
-    return f'<div class="pair">{pair}</div>{details("All trainings", log)}{content}'
+    caption = (
+        f"Trainings{_last(len(shown), len(rows))}; reconstruction and loss of the best points at that time "
+        "(100 at most), before → after."
+    )
+    return table(caption, columns, shown, numbers=columns[2:])
 
 
 def _reconstruction_now(campaign: Campaign) -> str:
