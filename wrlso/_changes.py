@@ -68,6 +68,8 @@ class Changes:
 
     def note(self, kind: EventKind, row: int = -1, value: float | None = None, data: Any = None) -> None:
         """Add an event."""
+        if value is not None:
+            value += 0.0  # SQLite knows no negative zero
         self.events.append(Event(kind, row, value, self._time, data))
 
     def apply(self) -> None:

@@ -1,8 +1,13 @@
-"""The journal of a campaign: one SQLite file, changed in transactions only."""
+"""The journal of a campaign: one SQLite file, changed in transactions only.
 
+Every row carries a checksum of itself and rows are counted, so that damage is found when they are read.
+"""
+
+import json
 import os
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,19 +19,22 @@ from wrlso.history import Event
 
 __all__ = ["FORMAT", "Journal"]
 
-FORMAT = 1
+FORMAT = 2
 _APPLICATION_ID = 0x77726C73  # "wrls": tells the file from other programs' databases
+_EVENT = "generation, number, kind, row, value, time, data, crc"
 _PATIENCE = 60.0  # seconds that a transaction waits for another process's
 _SCHEMA = (
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
     """CREATE TABLE objects (
         generation INTEGER NOT NULL, first INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL,
-        UNIQUE (generation, first))""",
+        crc INTEGER NOT NULL, UNIQUE (generation, first))""",
     """CREATE TABLE events (
         generation INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, row INTEGER NOT NULL,
-        value REAL, time INTEGER NOT NULL, data BLOB, PRIMARY KEY (generation, number)) WITHOUT ROWID""",
-    "CREATE TABLE arrays (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT NULL)",
+        value REAL, time INTEGER NOT NULL, data BLOB, crc INTEGER NOT NULL,
+        PRIMARY KEY (generation, number)) WITHOUT ROWID""",
+    """CREATE TABLE arrays (
+        id INTEGER PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT NULL, crc INTEGER NOT NULL)""",
 )
 
 
@@ -62,6 +70,7 @@ class Journal:
             for statement in _SCHEMA:
                 journal._db.execute(statement)
             journal._db.execute(f"PRAGMA user_version = {FORMAT}")
+            journal.put("format", str(FORMAT))
         return journal
 
     def close(self) -> None:
@@ -90,20 +99,34 @@ class Journal:
 
     def get(self, key: str, table: str = "meta") -> str | None:
         """Return the text stored under a key, or None."""
-        row = self._db.execute(f"SELECT value FROM {table} WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+        row = self._db.execute(f"SELECT value, crc FROM {table} WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        self._verify(row[1], table, key, row[0])
+        return str(row[0])
 
     def put(self, key: str, value: str, table: str = "meta") -> None:
         """Store a text under a key."""
-        self._db.execute(f"REPLACE INTO {table} (key, value) VALUES (?, ?)", (key, value))
+        statement = f"REPLACE INTO {table} (key, value, crc) VALUES (?, ?, ?)"
+        self._db.execute(statement, (key, value, _crc(table, key, value)))
 
     def notes(self) -> dict[str, str]:
         """Return all notes."""
-        return dict(self._db.execute("SELECT key, value FROM notes ORDER BY key"))
+        notes: dict[str, str] = {}
+        for key, value, crc in self._db.execute("SELECT key, value, crc FROM notes ORDER BY key"):
+            self._verify(crc, "notes", key, value)
+            notes[key] = value
+        return notes
 
     def remove_note(self, key: str) -> None:
         """Remove a note."""
         self._db.execute("DELETE FROM notes WHERE key = ?", (key,))
+
+    @property
+    def generation(self) -> tuple[int, str]:
+        """Number and identity of the history that is current."""
+        number, uid = json.loads(self.get("generation") or "[0, null]")
+        return int(number), str(uid)
 
     def counts(self, generation: int) -> tuple[int, int]:
         """Return the numbers of records and events of a history."""
@@ -119,47 +142,72 @@ class Journal:
     def add_objects(self, generation: int, first: int, n: int, data: bytes) -> None:
         """Add a block of objects whose rows begin at ``first``."""
         row = (generation, first, n, data)
-        self._db.execute("INSERT INTO objects (generation, first, n, data) VALUES (?, ?, ?, ?)", row)
+        statement = "INSERT INTO objects (generation, first, n, data, crc) VALUES (?, ?, ?, ?, ?)"
+        self._db.execute(statement, (*row, _crc(*row)))
 
     def objects(self, generation: int, first: int) -> Iterator[tuple[int, int, bytes]]:
         """Yield (first, n, data) of the blocks from a row on."""
-        yield from self._db.execute(
-            "SELECT first, n, data FROM objects WHERE generation = ? AND first >= ? ORDER BY first",
+        rows = self._db.execute(
+            "SELECT first, n, data, crc FROM objects WHERE generation = ? AND first >= ? ORDER BY first",
             (generation, first),
         )
+        for start, n, data, crc in rows:
+            self._verify(crc, generation, start, n, data)
+            self._expect(start == first, f"the objects from row {first} on are missing")
+            first += n
+            yield start, n, data
 
     def add_events(self, generation: int, number: int, events: Sequence[Event]) -> None:
         """Add events, the first of which has this number."""
-        self._db.executemany(
-            "INSERT INTO events (generation, number, kind, row, value, time, data)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                (generation, i, e.kind, e.row, e.value, e.time, None if e.data is None else dump(e.data))
-                for i, e in enumerate(events, start=number)
-            ),
+        rows = (
+            (generation, i, e.kind, e.row, e.value, e.time, None if e.data is None else dump(e.data))
+            for i, e in enumerate(events, start=number)
         )
+        statement = f"INSERT INTO events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        self._db.executemany(statement, ((*row, _crc(*row)) for row in rows))
 
     def events(self, generation: int, number: int) -> Iterator[Event]:
         """Yield the events from a number on."""
         rows: Iterable[Any] = self._db.execute(
-            "SELECT kind, row, value, time, data FROM events WHERE generation = ? AND number >= ?"
-            " ORDER BY number",
+            f"SELECT {_EVENT} FROM events WHERE generation = ? AND number >= ? ORDER BY number",
             (generation, number),
         )
-        for kind, row, value, time, data in rows:
-            yield Event(kind, row, value, time, None if data is None else load(data))
+        for *row, crc in rows:
+            self._verify(crc, *row)
+            self._expect(row[1] == number, f"event {number} is missing")
+            number += 1
+            _, _, kind, record, value, time, data = row
+            yield Event(kind, record, value, time, None if data is None else load(data))
 
     def add_array(self, kind: str, data: bytes) -> None:
         """Add a part of what was learned."""
-        self._db.execute("INSERT INTO arrays (kind, data) VALUES (?, ?)", (kind, data))
+        statement = "INSERT INTO arrays (kind, data, crc) VALUES (?, ?, ?)"
+        self._db.execute(statement, (kind, data, _crc(kind, data)))
 
     def arrays(self) -> list[tuple[str, bytes]]:
         """Return all (kind, data) in the order in which they were added."""
-        return self._db.execute("SELECT kind, data FROM arrays ORDER BY id").fetchall()
+        arrays = []
+        for kind, data, crc in self._db.execute("SELECT kind, data, crc FROM arrays ORDER BY id"):
+            self._verify(crc, kind, data)
+            arrays.append((kind, data))
+        return arrays
 
     def remove_arrays(self, *kinds: str) -> None:
         """Remove the arrays of some kinds."""
         self._db.executemany("DELETE FROM arrays WHERE kind = ?", [(kind,) for kind in kinds])
+
+    def check(self) -> None:
+        """Raise StorageError when the file's structure is damaged; damaged rows are found on reading them."""
+        (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        self._expect(verdict == "ok", str(verdict))
+        self._expect(self.get("format") == str(FORMAT), "it does not say its format twice alike")
+
+    def _verify(self, crc: Any, *fields: Any) -> None:
+        self._expect(crc == _crc(*fields), "a checksum differs")
+
+    def _expect(self, condition: bool, otherwise: str) -> None:
+        if not condition:
+            raise StorageError(f"{self.path} is damaged ({otherwise}): put back a copy")
 
     def _connect(self) -> None:
         with _translated(self.path):
@@ -167,24 +215,70 @@ class Journal:
                 raise StorageError(f"there is no campaign in {self.path.parent}: {self.path.name} is missing")
             self._db = _open(self.path, "ro" if self.read_only else "rw")
             self._pid = os.getpid()
-            _check_format(self._db, self.path)
+            version = _check_format(self._db, self.path)
+            if version < FORMAT and self.read_only:
+                copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                self._db.backup(copy)
+                self._db.close()
+                self._db = copy
             if not self.read_only:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
+            if version < FORMAT:
+                self._migrate()
+
+    def _migrate(self) -> None:
+        """Bring an older format up to date, step by step."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            while (
+                version := _check_format(self._db, self.path)
+            ) < FORMAT:  # another process may have done it
+                _MIGRATIONS[version](self._db)
+                self._db.execute(f"PRAGMA user_version = {version + 1}")
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    if mode == "ro" and not _has_content(path.with_name(path.name + "-wal")):
-        uri += "&immutable=1"  # a folder that cannot be written to has no place for side files
+    log = path.with_name(path.name + "-wal")
+    if mode == "ro" and not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size):
+        uri += "&immutable=1"  # no place for side files, and nobody who could change the file meanwhile
     return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
 
 
-def _has_content(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
+def _crc(*fields: Any) -> int:
+    """Checksum of a row's fields."""
+    crc = zlib.crc32(repr([value for value in fields if type(value) is not bytes]).encode())
+    for value in fields:
+        if type(value) is bytes:
+            crc = zlib.crc32(value, crc)
+    return crc
 
 
-def _check_format(db: sqlite3.Connection, path: Path) -> None:
+def _add_checksums(db: sqlite3.Connection) -> None:
+    """Format 1 had no checksums, and did not repeat its number."""
+    for table, names in (
+        ("meta", "key, value"),
+        ("notes", "key, value"),
+        ("objects", "generation, first, n, data"),
+        ("events", "generation, number, kind, row, value, time, data"),
+        ("arrays", "kind, data"),
+    ):
+        start = (table,) if table in ("meta", "notes") else ()
+        db.create_function("row_crc", -1, lambda *fields, start=start: _crc(*start, *fields))
+        db.execute(f"ALTER TABLE {table} ADD COLUMN crc INTEGER NOT NULL DEFAULT 0")
+        db.execute(f"UPDATE {table} SET crc = row_crc({names})")
+    db.execute("INSERT INTO meta VALUES ('format', '2', ?)", (_crc("meta", "format", "2"),))
+
+
+_MIGRATIONS = {1: _add_checksums}
+
+
+def _check_format(db: sqlite3.Connection, path: Path) -> int:
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if application != _APPLICATION_ID:
@@ -193,6 +287,9 @@ def _check_format(db: sqlite3.Connection, path: Path) -> None:
         raise StorageError(
             f"{path} has format {version}, and this wrlso reads up to {FORMAT}: install a newer one"
         )
+    if version < 1:
+        raise StorageError(f"{path} is damaged (it has no format): put back a copy")
+    return int(version)
 
 
 _EXPLANATIONS = {

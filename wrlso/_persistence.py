@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from wrlso._campaign import Campaign, create_campaign, is_campaign
 from wrlso._changes import Changes
 from wrlso._core import Core, build_model
 from wrlso._core_state import check_state, model_fields
@@ -18,7 +19,7 @@ from wrlso._parameters import load_parameters, pack_parameters
 from wrlso.acquisition import LogExpectedImprovement
 from wrlso.exceptions import StorageError
 from wrlso.history import History
-from wrlso.storage import Campaign, Notes, create_campaign, is_campaign
+from wrlso.storage import Notes
 
 __all__ = ["PersistentState"]
 
@@ -173,6 +174,7 @@ class PersistentState:
         campaign = Campaign(Path(path).absolute(), read_only=not autosave)
         try:
             with campaign.transaction(write=False):
+                campaign.journal.check()
                 parameters: dict[str, Any] = load_parameters(campaign, given) | {"callbacks": callbacks}
                 opt = cls(**parameters)
                 opt._reload(campaign)
