@@ -38,6 +38,11 @@ def production_count(text: Any) -> int | None:
     """Return how many productions derive an expression, None when it is none of the grammar.
 
     The grammar is not ambiguous: every term takes one production of S and one of T.
+
+    Examples
+    --------
+    >>> production_count("x + sin(2)"), production_count("x + 4")
+    (6, None)
     """
     try:
         postfix(text)
@@ -132,6 +137,11 @@ def generated_expressions(n: int, rng: np.random.Generator) -> list[str]:
     -------
     list of n str
         In random order.
+
+    Examples
+    --------
+    >>> len(set(generated_expressions(1000, np.random.default_rng(0))))
+    1000
     """
     most = MAX_PRODUCTIONS // 2
     sizes = {terms: min(n >> (most + 1 - terms), _count_sums(terms)) for terms in range(1, most)}

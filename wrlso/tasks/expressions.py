@@ -27,7 +27,17 @@ from wrlso.tasks._expression_data import (
     reference_expressions,
 )
 
-__all__ = ["EXPRESSION_GRAMMAR", "Expressions", "canonical", "evaluate", "fingerprints", "score"]
+__all__ = [
+    "EXPRESSION_GRAMMAR",
+    "Expressions",
+    "canonical",
+    "evaluate",
+    "fingerprints",
+    "generated_expressions",
+    "production_count",
+    "reference_expressions",
+    "score",
+]
 
 TARGETS = {"reference": "1 / 3 + x + sin( x * x )", "paper": "1 / 3 * x * sin( x * x )"}
 N_GENERATED = 100_000
