@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -266,6 +267,58 @@ def test_progress_is_shown_on_a_terminal_only(camp, monkeypatch):
         monkeypatch.setattr("wrlso._cli_campaign._is_terminal", lambda answer=terminal: answer)
         assert invoke("retrain", "camp").exit_code == 0
     assert seen == [1, 0]
+
+
+PAGE = Path(cli.__file__).parent.parent / "docs" / "manual_cycles.rst"
+
+
+def blocks(page):
+    """Yield (kind, caption, lines) of the code blocks of a page."""
+    pattern = r"^\.\. code-block:: (\w+)\n((?:   .*\n|\n)+)"
+    for kind, body in re.findall(pattern, page.read_text(encoding="utf-8") + "\n", re.MULTILINE):
+        lines = [line[3:] for line in body.strip("\n").split("\n")]
+        captions = [line.removeprefix(":caption: ") for line in lines if line.startswith(":caption: ")]
+        lines = [line for line in lines if not line.startswith(":caption: ")]
+        yield kind, captions[0] if captions else None, "\n".join(lines).strip("\n").split("\n")
+
+
+def write_block(path, lines):
+    """Write a file; what was asked for is not the same on all machines, so x stay as they are in a batch."""
+    if path.exists():
+        asked = {line.split(",")[0]: line.split(",")[1] for line in path.read_text().splitlines()}
+        cells = [line.split(",") for line in lines]
+        lines = [",".join([first, asked[first], *rest]) for first, _, *rest in cells]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def masked(text):
+    text = re.sub(r"\b[CNOFS]{6}\b", "WORD", text)
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "TIME", re.sub(r"in \d+ s\b", "in N s", text))
+
+
+def test_the_page_on_manual_cycles_says_what_the_commands_say(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WRLSO_MODEL", "")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    said, expected = [], []
+    for kind, caption, lines in blocks(PAGE):
+        if kind == "python" and not Path("lab.py").exists():
+            Path("lab.py").write_text("\n".join(lines))
+        elif kind == "text":
+            write_block(Path(caption), lines)
+        for line in lines if kind == "console" else ():
+            expected.append(line)
+            if line.startswith("$ export "):
+                monkeypatch.setenv(*line.removeprefix("$ export ").split("="))
+                said.append(line)
+            elif line.startswith("$ wrlso "):
+                error = run_main(monkeypatch, *shlex.split(line)[2:])
+                said += [line, *capsys.readouterr().out.splitlines()]
+                said += error.splitlines() if isinstance(error, str) else []
+    monkeypatch.delitem(sys.modules, "lab")
+    assert len([line for line in said if line.startswith("$ wrlso")]) >= 10
+    assert masked("\n".join(said)) == masked("\n".join(expected))
 
 
 def test_seeds():
