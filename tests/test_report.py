@@ -391,8 +391,17 @@ def test_a_registered_drawing_cannot_do_anything(monkeypatch):
     register_drawing(Fraction, lambda x: svg)
     page = Page(draw(Fraction(1, 3), None))
     assert page.tags == ["img"]
+    assert page.values("alt") == page.values("title") == ["Fraction(1, 3)"]
     (source,) = page.values("src")
     assert base64.b64decode(source.removeprefix("data:image/svg+xml;base64,")).decode() == svg
+
+
+def test_the_text_of_a_drawing_is_escaped(monkeypatch):
+    monkeypatch.setattr(drawings, "_registered", {str: lambda x: "<svg></svg>"})
+    x = '"><script>alert(1)</script>'
+    page = Page(draw(x, None))
+    assert page.tags == ["img"]
+    assert page.values("alt") == [x]
 
 
 # ---------------------------------------------------------------- drawings
