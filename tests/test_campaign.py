@@ -641,6 +641,18 @@ def test_json_holds_everything(camp, monkeypatch):
     assert json.loads(Path("all.json").read_text()) == whole
 
 
+def test_report(camp):
+    pytest.importorskip("matplotlib")
+    lines = campaign.report(load(camp), Path("report.html"))
+    assert lines == ["report.html"]
+    assert START[1] in Path("report.html").read_text(encoding="utf-8")
+    with pytest.raises(
+        ParameterError, match="report.html exists already and is not overwritten"
+    ):
+        campaign.report(load(camp), Path("report.html"))
+    campaign.report(load(camp), Path("report.html"), force=True)
+
+
 def test_campaigns_made_in_python_go_on_in_the_shell(tmp_path):
     opt = WeightedRetrainingOptimizer(model=string_models.make(), **FAST)
     opt.fit(START, [score(x) for x in START]).autosave(tmp_path / "camp")
@@ -703,6 +715,17 @@ def test_nothing_that_a_campaigns_files_name_is_imported(camp, name):
         campaign.open_campaign(camp)
     assert "bomb" not in sys.modules
     assert not Path("exploded").exists()
+
+
+def test_what_a_campaigns_files_say_neither_breaks_nor_fools_a_terminal(camp):
+    opt = load(camp)
+    opt.notes_.update(model="\x1b[2Jlab\n:make", delimiter="ab", decimal="x")
+    for line in campaign.status(camp):
+        assert line.isprintable()
+    assert campaign.export(camp).startswith("id,SMILES,pIC50,status")
+    with opt._working():
+        (camp / "work.lock").write_text("\x1b[2J")
+        assert campaign.status(camp)[-1] == "'\\x1b[2J' is asking or training now"
 
 
 def test_own_models_are_named_again(camp, monkeypatch):

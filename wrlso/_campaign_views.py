@@ -193,6 +193,6 @@ def who_works(campaign: Path) -> str | None:
     path = campaign / "work.lock"
     try:
         with open(path, encoding="utf-8") as file:
-            return None if try_lock(file) else file.read(200) or "another process"
-    except OSError:
+            return None if try_lock(file) else shown(file.read(200)) or "another process"
+    except (OSError, UnicodeDecodeError):
         return None  # nobody has ever worked on it

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["EXIT_CODES", "add_commands"]
 
-EXIT_CODES = "Exit codes: 0 done; 1 an error, said in one line, with nothing changed; 2 wrong usage."
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 an error, said in one line, with nothing changed; 2 wrong usage; 130 interrupted, "
+    "with nothing changed."
+)
 
 
 class Direction(StrEnum):

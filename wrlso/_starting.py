@@ -5,7 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wrlso._campaign_views import plural
-from wrlso._tables import Table, explain, find_column, guess_values_column, guess_x_column, read_value
+from wrlso._tables import (
+    DELIMITERS,
+    Table,
+    explain,
+    find_column,
+    guess_values_column,
+    guess_x_column,
+    read_value,
+)
 from wrlso.exceptions import DataError
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel
@@ -34,9 +42,13 @@ class Form:
 
     @classmethod
     def of(cls, notes: Mapping[str, str]) -> "Form":
-        """Return the form that a campaign's notes remember."""
+        """Return the form that a campaign's notes remember, as far as it is one."""
+        delimiter, decimal = notes.get("delimiter", ","), notes.get("decimal", ".")
         return cls(
-            notes.get("x", "x"), notes.get("y", "y"), notes.get("delimiter", ","), notes.get("decimal", ".")
+            notes.get("x", "x"),
+            notes.get("y", "y"),
+            delimiter if delimiter in DELIMITERS else ",",
+            decimal if decimal in (".", ",") else ".",
         )
 
 

@@ -23,6 +23,7 @@ from typing import IO
 from wrlso.exceptions import DataError, ParameterError
 
 __all__ = [
+    "DELIMITERS",
     "FAILED",
     "Cell",
     "Row",

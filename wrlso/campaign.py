@@ -290,7 +290,8 @@ def status(campaign: Path) -> Lines:
     """Say how the campaign stands. Needs no model, and waits for nobody."""
     info = storage.campaign_info(campaign)
     parameters = info["parameters"]
-    lines = [f"{campaign}: model {info['notes'].get('model', 'of your own')}, {parameters['direction']}"]
+    model = shown(info["notes"].get("model", "of your own"))
+    lines = [f"{campaign}: model {model}, {shown(parameters['direction'])}"]
     lines += state_lines(read_history(campaign), parameters["direction"], parameters["retrain_every"])
     worker = who_works(campaign)
     return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
