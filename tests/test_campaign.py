@@ -348,7 +348,7 @@ def test_a_typo_is_corrected_once_and_the_old_file_may_be_told_on(camp):
     tell(camp, "filled.csv")
     row = int(batch()[1][0])
     with campaign.recording(camp, model=OWN) as opt:
-        lines = campaign.update(opt, row, "1.5")
+        lines = campaign.update(opt, str(row), "1.5")
     assert lines[0].endswith("15 is now 1.5")
     fill(["1.5", "15", "0.5", ""])
     lines = tell(camp, "filled.csv")
@@ -543,18 +543,19 @@ def test_update(camp):
             return campaign.update(opt, point, value, **options)
 
     row = 1
-    update(row, "-2,5", form=Form(decimal=","))
+    update("1", "-2,5", form=Form(decimal=","))
     assert state(camp)[0][row][2] == [-2.5]
-    assert "-2.5 is now failed" in update(row, "failed")[0]
+    assert "-2.5 is now failed" in update(START[1], "failed")[0]
     assert state(camp)[0][row][1:3] == ("failed", [])
-    assert update(row, "9")[1] == f"best so far: 9 (id 1): {START[1]}"
+    assert update("1", "9")[1] == f"best so far: 9 (id 1): {START[1]}"
     before = state(camp)
     for point, value, error, message in (
-        (30, "1", UnknownPointError, "id 30 is pending and has no value to correct; use: wrlso tell"),
-        (99, "1", UnknownPointError, "there is no point with the id 99; ids go from 0 to 33"),
-        (-1, "1", UnknownPointError, "there is no point with the id -1"),
-        (1, "", ParameterError, "the new value is blank"),
-        (1, "1.5x", DataError, "is not a number"),
+        ("30", "1", UnknownPointError, "id 30 is pending and has no value to correct; use: wrlso tell"),
+        ("99", "1", UnknownPointError, "there is no point with the id 99; ids go from 0 to 33"),
+        ("-1", "1", UnknownPointError, "'-1' is neither an id nor a point of this campaign"),
+        ("NNNNNN", "1", UnknownPointError, "'NNNNNN' is neither an id nor"),
+        ("1", "", ParameterError, "the new value is blank"),
+        ("1", "1.5x", DataError, "is not a number"),
     ):
         with pytest.raises(error, match=message):
             update(point, value)
@@ -567,11 +568,12 @@ def test_release(camp):
             return campaign.release(opt, points, **options)
 
     with pytest.raises(UnknownPointError, match="id 1 is observed and not pending, so nothing was released"):
-        release(30, 1)
-    for arguments in ({"every": True, "points": (30,)}, {"every": False, "points": ()}):
+        release("30", "1")
+    for arguments in ({"every": True, "points": ("30",)}, {"every": False, "points": ()}):
         with pytest.raises(ParameterError, match="give the ids of the points to release, or --all"):
             release(*arguments["points"], every=arguments["every"])
-    assert release(31, 31) == ["1 point released"]
+    x = unprotected(batch()[1][1])
+    assert release("31", x) == ["1 point released"]
     assert [s for _, s, _, _ in state(camp)[0][30:]] == ["pending", "released", "pending", "pending"]
     assert release(every=True) == ["3 points released"]
 
@@ -646,9 +648,7 @@ def test_report(camp):
     lines = campaign.report(load(camp), Path("report.html"))
     assert lines == ["report.html"]
     assert START[1] in Path("report.html").read_text(encoding="utf-8")
-    with pytest.raises(
-        ParameterError, match="report.html exists already and is not overwritten"
-    ):
+    with pytest.raises(ParameterError, match="report.html exists already and is not overwritten"):
         campaign.report(load(camp), Path("report.html"))
     campaign.report(load(camp), Path("report.html"), force=True)
 

@@ -226,7 +226,7 @@ def status(campaign: Campaign) -> None:
 
 def update(
     campaign: Campaign,
-    point: Annotated[int, typer.Argument(metavar="ID", help="Id of the point.", show_default=False)],
+    point: Annotated[str, typer.Argument(metavar="POINT", help="Its id, or x itself.", show_default=False)],
     value: Annotated[
         str, typer.Argument(metavar="VALUE", help="The right value, or 'failed'.", show_default=False)
     ],
@@ -248,7 +248,8 @@ def update(
 def release(
     campaign: Campaign,
     points: Annotated[
-        list[int] | None, typer.Argument(metavar="[ID]...", help="Ids of the points.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="POINT", help="Their ids, or x themselves.", show_default=False),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All points that are pending.")] = False,
     model: Model = None,

@@ -34,7 +34,7 @@ from wrlso._tables import (
 )
 from wrlso._telling import Columns, current_value, describe_value, plan_tell
 from wrlso.exceptions import DataError, ParameterError, UnknownPointError
-from wrlso.history import History, Record
+from wrlso.history import History
 from wrlso.optimizer import WeightedRetrainingOptimizer
 
 __all__ = [
@@ -248,34 +248,42 @@ def tell(
     return [*lines, best_line(opt.history_, opt.direction)]
 
 
-def update(opt: WeightedRetrainingOptimizer, point: int, value: str, *, form: Form = AS_BEFORE) -> Lines:
-    """Correct the value of a point that was told, or say that it failed; the old value stays on record."""
-    record = _record(opt, point)
+def update(opt: WeightedRetrainingOptimizer, point: str, value: str, *, form: Form = AS_BEFORE) -> Lines:
+    """Correct the value of a point that was told, or say that it failed; the old value stays on record.
+
+    ``point`` is an id, or x itself.
+    """
+    row = _row(opt, point)
+    record = opt.history_.records[row]
     if record.status not in ("observed", "failed"):
-        raise UnknownPointError(f"id {point} is {record.status} and has no value to correct; use: wrlso tell")
+        raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; use: wrlso tell")
     y = read_value(value, decimal=form.decimal or Form.of(opt.notes_).decimal or ".")
     if y is None:
         raise ParameterError("the new value is blank; give a number, or 'failed'")
     before = describe_value(current_value(record))
     opt.update(record.x, y)
-    after = describe_value(current_value(_record(opt, point)))
+    after = describe_value(current_value(opt.history_.records[row]))
     return [
-        f"id {point} ({shown(record.x)}): {before} is now {after}",
+        f"id {row} ({shown(record.x)}): {before} is now {after}",
         best_line(opt.history_, opt.direction),
     ]
 
 
-def release(opt: WeightedRetrainingOptimizer, points: Sequence[int], *, every: bool = False) -> Lines:
-    """Forget pending points (``every``: all of them), so that they may be asked again."""
+def release(opt: WeightedRetrainingOptimizer, points: Sequence[str], *, every: bool = False) -> Lines:
+    """Forget pending points, by id or x (``every``: all of them), so that they may be asked again."""
     if bool(points) == every:
         raise ParameterError("give the ids of the points to release, or --all")
-    rows = [int(row) for row in opt.history_.rows_with("pending")] if every else list(dict.fromkeys(points))
+    rows = (
+        {int(row) for row in opt.history_.rows_with("pending")} if every else {_row(opt, p) for p in points}
+    )
+    records = opt.history_.records
     for row in rows:
-        status = _record(opt, row).status
-        if status != "pending":
-            raise UnknownPointError(f"id {row} is {status} and not pending, so nothing was released")
+        if records[row].status != "pending":
+            raise UnknownPointError(
+                f"id {row} is {records[row].status} and not pending, so nothing was released"
+            )
     for row in rows:
-        opt.release(_record(opt, row).x)
+        opt.release(records[row].x)
     return [f"{plural(len(rows), 'point')} released"]
 
 
@@ -422,11 +430,20 @@ def _ranges(rows: list[int]) -> str:
     return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
 
 
-def _record(opt: WeightedRetrainingOptimizer, point: int) -> Record:
-    records = opt.history_.records
-    if not 0 <= point < len(records):
-        raise UnknownPointError(f"there is no point with the id {point}; ids go from 0 to {len(records) - 1}")
-    return records[point]
+def _row(opt: WeightedRetrainingOptimizer, point: str) -> int:
+    """Return the row of a point that is given by its id or by x."""
+    n = len(opt.history_)
+    if point.strip().isdecimal():
+        if int(point) < n:
+            return int(point)
+        raise UnknownPointError(f"there is no point with the id {int(point)}; ids go from 0 to {n - 1}")
+    try:
+        row = opt.history_.row(opt.model_.key(point))
+    except (ValueError, TypeError, LookupError):  # also what a user's own model raises
+        row = None
+    if row is None:
+        raise UnknownPointError(f"{point!r} is neither an id nor a point of this campaign")
+    return row
 
 
 def _require_text(history: History) -> None:

@@ -76,6 +76,8 @@ def run() -> None:
 
 
 def _one_line(text: object) -> str:
+    if isinstance(text, OSError) and text.strerror and text.filename:
+        text = f"{text.filename}: {text.strerror}"  # without the number, which says nothing to people
     return " ".join(str(text).split())
 
 
