@@ -1,10 +1,11 @@
 """The folder of a campaign: its journal, its weights and its lock, as the optimizer reads and writes them."""
 
 import json
+import logging
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ from wrlso._version import __version__
 from wrlso.exceptions import ModelError, StorageError
 from wrlso.history import History
 
-__all__ = ["Campaign", "create_campaign", "is_campaign", "open_journal"]
+__all__ = ["Campaign", "create_campaign", "describe_environment", "is_campaign", "open_journal"]
 
+_logger = logging.getLogger(__name__)
 _JOURNAL = "journal.sqlite"
 _NEW_JOURNAL = "journal.sqlite.new"
 _LOCK = "work.lock"
@@ -136,9 +138,17 @@ class Campaign:
             if self.journal.get(key) != value:
                 self.journal.put(key, value)
 
+    def report_environment(self) -> None:
+        """Log what differs from when the campaign began, as results may differ in their last bits then."""
+        then, now = json.loads(self.journal.get("created") or "{}"), describe_environment()
+        for name in ("versions", "threads"):
+            if then.get(name) != now[name]:
+                message = "%s began with %s %s, now it is %s: results may differ in their last bits"
+                _logger.info(message, self.path, name, then.get(name), now[name])
+
     def clean(self) -> None:
         """Remove weights that nothing refers to; only for who holds the lock."""
-        with self.transaction():
+        with suppress(OSError), self.transaction():  # what is left over does no harm
             stored = json.loads(self.journal.get("model") or "{}")
             for file in weights_files(self.path):
                 if file.name not in (stored.get("weights"), stored.get("given")):
@@ -220,7 +230,7 @@ def _fill(
             _begin(journal, history)
             for key, value in zip(("parameters", "needs"), parameters, strict=True):
                 journal.put(key, value)
-            journal.put("created", json.dumps(_environment()))
+            journal.put("created", json.dumps(describe_environment()))
             for key, value in notes.items():
                 journal.put(key, value, "notes")
             if core is not None:
@@ -233,7 +243,8 @@ def _fill(
         journal.close()
 
 
-def _environment() -> dict[str, Any]:
+def describe_environment() -> dict[str, Any]:
+    """Return the time, and what the last bits of results depend on."""
     versions = {
         "wrlso": __version__,
         "python": platform.python_version(),

@@ -95,7 +95,7 @@ class Core:
                 model.load_state_dict(self.given_weights)
             rng = stream(self.seed, TRAINING, self.n_trainings)
             log = (trainer.fit if initial else trainer.fine_tune)(model, inputs, weights, rng, verbose)
-        self.model, self.Z, self.rows = model, None, None
+        self.model, self.Z, self.rows, self.y = model, None, None, None
         self.trained, self.weights_file, self.encoded = True, None, []
         self.n_trainings += 1
         return {"epochs": log, "seconds": time.perf_counter() - start}

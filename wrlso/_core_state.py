@@ -8,9 +8,10 @@ import torch
 from sklearn.base import clone
 
 from wrlso._core import Core
-from wrlso._packing import Foreign, dump, is_own, load
+from wrlso._packing import Foreign, dump, dump_json, is_own, load
 from wrlso.exceptions import DataTypeError, ParameterError, StorageError
 from wrlso.history import History
+from wrlso.surrogate import SparseGP
 
 __all__ = ["check_state", "core_fields", "model_fields", "new_arrays", "restore_arrays", "restore_fields"]
 
@@ -59,7 +60,7 @@ def restore_fields(core: Core, fields: dict[str, Any], acquisition: Any) -> None
     for name in _COUNTERS:
         setattr(core, name, int(fields[name]))
     stored = fields["acquisition"]
-    if is_own(stored):
+    if is_own(stored) and _is_alike(stored, acquisition):
         core.acquisition = stored
         return
     core.acquisition = clone(acquisition, safe=False)
@@ -140,10 +141,18 @@ def _surrogate(surrogate: Any) -> Any:
 
 def _restored_surrogate(stored: Any, template: Any) -> Any:
     if is_own(stored):
-        return stored
+        return stored if _is_alike(stored, SparseGP() if template is None else template) else None
     surrogate = clone(template, safe=False)
     _set_state(surrogate, stored["state"], "surrogate")
     return surrogate
+
+
+def _is_alike(stored: Any, wanted: Any) -> bool:
+    """Whether the stored part has the wanted class and parameters: load may be given others."""
+    if type(stored) is not type(wanted):
+        return False
+    mine, theirs = (dump_json(part, parameters=True, foreign=True) for part in (stored, wanted))
+    return mine == theirs
 
 
 def _set_state(part: Any, state: Any, name: str) -> None:

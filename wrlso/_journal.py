@@ -23,6 +23,8 @@ FORMAT = 2
 _APPLICATION_ID = 0x77726C73  # "wrls": tells the file from other programs' databases
 _EVENT = "generation, number, kind, row, value, time, data, crc"
 _PATIENCE = 60.0  # seconds that a transaction waits for another process's
+# connections of a parent process: closing them here might disturb it
+_INHERITED: list[sqlite3.Connection] = []
 _SCHEMA = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
@@ -87,6 +89,7 @@ class Journal:
         """
         with self._lock, _translated(self.path):
             if self._pid != os.getpid():  # closed, or this process was forked from the one that opened it
+                _INHERITED.append(self._db)
                 self._connect()
             self._db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
@@ -224,6 +227,10 @@ class Journal:
             if not self.read_only:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
+                self._db.execute("BEGIN IMMEDIATE")
+                # a write that changes nothing: an error now, rather than at the first change
+                self._db.execute(f"PRAGMA user_version = {version}")
+                self._db.execute("ROLLBACK")
             if version < FORMAT:
                 self._migrate()
 

@@ -23,6 +23,9 @@ from wrlso.exceptions import DataTypeError, StorageError
 __all__ = ["Foreign", "dump", "dump_json", "is_own", "load", "load_json"]
 
 _TAG = "!"
+_DAMAGE = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 _MODULES = (_gp, _search, _strategies, _targets, acquisition, surrogate, training, weighting)
 _OWN = [
     member
@@ -99,7 +102,7 @@ def load(data: bytes) -> Any:
 def _reading(read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+    except _DAMAGE as error:
         raise StorageError(f"a stored value is damaged, or of a newer version of wrlso: {error}") from error
 
 

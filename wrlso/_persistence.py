@@ -171,21 +171,37 @@ class PersistentState:
             "weighting": weighting, "surrogate": surrogate, "acquisition": acquisition, "trainer": trainer,
             "device": device,
         }  # fmt: skip
-        campaign = Campaign(Path(path).absolute(), read_only=not autosave)
-        try:
-            with campaign.transaction(write=False):
-                campaign.journal.check()
-                parameters: dict[str, Any] = load_parameters(campaign, given) | {"callbacks": callbacks}
-                opt = cls(**parameters)
-                opt._reload(campaign)
-                opt._texts = campaign.journal.notes()
-        except BaseException:
-            campaign.close()
-            raise
+        for attempt in range(3):
+            campaign = Campaign(Path(path).absolute(), read_only=not autosave)
+            try:
+                opt = cls._loaded(campaign, given | {"callbacks": callbacks})
+            except BaseException as error:
+                campaign.close()
+                # another process may have put new weights in the place of those that were to be read
+                if attempt == 2 or not isinstance(error.__cause__, FileNotFoundError):
+                    raise
+                continue
+            break
         if autosave:
             opt._campaign = campaign
         else:
             campaign.close()
+        return opt
+
+    @classmethod
+    def _loaded(cls, campaign: Campaign, given: dict[str, Any]) -> Self:
+        with campaign.transaction(write=False):
+            campaign.journal.check()
+            parameters = load_parameters(campaign, given)
+            try:
+                opt = cls(**parameters)
+            except TypeError as error:
+                raise StorageError(
+                    f"{campaign.path} was saved by a newer wrlso, install it: {error}"
+                ) from error
+            opt._reload(campaign)
+            opt._texts = campaign.journal.notes()
+            campaign.report_environment()
         return opt
 
     @property

@@ -382,7 +382,7 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
             proposals, predictions, record = self._search(core, history, n)
             X = [proposal.x for proposal in proposals]
             with self._changing() as changes:
-                screen = screen_of(core.model, history, self.feasible)
+                screen = screen_of(core.model, changes.history, self.feasible)
                 # a tell from another thread or process may have made a proposal known meanwhile
                 if any(screen(x) is not None for x in X):
                     continue
