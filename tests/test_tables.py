@@ -21,6 +21,7 @@ from wrlso._tables import (
     read_value,
     reserve,
     unprotect,
+    unreadable,
 )
 from wrlso.exceptions import DataError, ParameterError
 
@@ -369,5 +370,24 @@ def test_what_cannot_be_written_is_known_before(tmp_path):
 
 
 def test_errors_carry_a_line_for_each_row():
-    error = explain("two", ["row 1: a", "row 2: b"])
-    assert (str(error), error.__notes__) == ("two", ["row 1: a", "row 2: b"])
+    problems = [f"row {i}: bad" for i in range(2, 102)]
+    for n_rows in (101, 1000):  # some rows are good: all bad ones are named
+        error = explain("many", problems, n_rows)
+        assert (str(error), error.__notes__) == ("many", problems)
+    assert explain("few", problems[:50], 50).__notes__ == problems[:50]
+    notes = explain("all", problems, 100).__notes__
+    assert notes[:-1] == problems[:5]
+    assert notes[-1] == "and so on: none of the 100 rows will do; is it the right column?"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("x must have shape (6,), got (5,) in row 0", ": x must have shape (6,), got (5,)"),
+        ("'AB' is no word (row 0)", ": 'AB' is no word"),
+        ("no word in row 01", ": no word in row 01"),
+        ("", ""),
+    ],
+)
+def test_reasons_do_not_name_the_row_of_a_batch_of_one(error, reason):
+    assert unreadable("AB", DataError(error)) == "the model cannot read 'AB'" + reason

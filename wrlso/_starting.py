@@ -13,6 +13,7 @@ from wrlso._tables import (
     guess_values_column,
     guess_x_column,
     read_value,
+    unreadable,
 )
 from wrlso.exceptions import DataError
 from wrlso.history import History
@@ -96,6 +97,7 @@ def read_start(
         raise explain(
             f"{table.name}: {bad} cannot be used, so no campaign was made",
             [f"row {number}: {'; '.join(problems[number])}" for number in sorted(problems)],
+            len(table.rows),
         )
     failed = [text for _, text, value in rows if value is not None and math.isnan(value)]
     values = [None if value is None or math.isnan(value) else value for _, _, value in rows]
@@ -112,7 +114,7 @@ def _unreadable(model: LatentModel, rows: list[tuple[int, str]]) -> list[tuple[i
             try:
                 model.tensorize([text])
             except (ValueError, TypeError, LookupError) as error:
-                problems.append((number, f"the model cannot read {text!r}: {error}"))
+                problems.append((number, unreadable(text, error)))
     return problems
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "read_value",
     "reserve",
     "unprotect",
+    "unreadable",
 ]
 
 FAILED = math.nan  # the value of an experiment that failed, as in ``tell``
@@ -55,6 +56,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORE
 _FORMULA = r"\s*[=+\-@\t\r\n＝＋－＠]"
 _DANGEROUS = re.compile(r"'*" + _FORMULA)
 _PROTECTED = re.compile(r"'+" + _FORMULA)
+_MANY, _SOME = 50, 5  # rows of a table whose every row is bad
 _FAILED_WORDS = {"failed", "fail", "nan"}
 _VAGUE_WORDS = {
     "na",
@@ -101,12 +103,24 @@ class Table:
         return "" if name is None else row.cells[self.columns.index(name)]
 
 
-def explain(summary: str, problems: Sequence[str]) -> DataError:
-    """Return an error whose notes, one for each bad row, are shown on lines of their own."""
+def explain(summary: str, problems: Sequence[str], n_rows: int) -> DataError:
+    """Return an error whose notes, one for each bad row, are shown on lines of their own.
+
+    Where every row of a long table is bad, one thing is wrong with all of them, and a few say which.
+    """
     error = DataError(summary)
-    for problem in problems:
+    shown = len(problems) if len(problems) < n_rows or n_rows <= _MANY else _SOME
+    for problem in problems[:shown]:
         error.add_note(problem)
+    if shown < len(problems):
+        error.add_note(f"and so on: none of the {n_rows} rows will do; is it the right column?")
     return error
+
+
+def unreadable(x: str, error: Exception) -> str:
+    """Say that the model cannot read x, and why, without the row that it has in a batch of one."""
+    reason = re.sub(r",? *(in row 0\b|\(row 0\))", "", str(error))
+    return f"the model cannot read {x!r}" + (f": {reason}" if reason else "")
 
 
 # ---------------------------------------------------------------- reading
@@ -210,7 +224,7 @@ def _make_table(name: str, lines: list[tuple[int, list[str]]], delimiter: str, r
         padded = [*cells, *[""] * (len(header) - len(cells))][: len(header)]
         rows.append(Row(number, tuple(unprotect(cell) for cell in padded)))
     if problems:
-        raise explain(f"{name}: {_count(len(problems), 'row')} cannot be read", problems)
+        raise explain(f"{name}: {_count(len(problems), 'row')} cannot be read", problems, len(filled) - 1)
     if not rows:
         raise DataError(f"{name} has a header ({', '.join(header)}) and no rows below it")
     return Table(name, tuple(header), tuple(rows), delimiter, remarks)

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-from wrlso._tables import Row, Table, explain, read_value
+from wrlso._tables import Row, Table, explain, read_value, unreadable
 from wrlso.exceptions import DataError
 from wrlso.history import History, Record
 from wrlso.models.protocol import LatentModel
@@ -80,7 +80,9 @@ def plan_tell(
     if problems:
         rows = "1 row" if len(problems) == 1 else f"{len(problems)} rows"
         raise explain(
-            f"{table.name}: {rows} of {len(table.rows)} cannot be told, so nothing was recorded", problems
+            f"{table.name}: {rows} of {len(table.rows)} cannot be told, so nothing was recorded",
+            problems,
+            len(table.rows),
         )
     return reader.plan
 
@@ -171,7 +173,7 @@ class _Reader:
             self.model.tensorize([x])
             return self.model.key(x)
         except (ValueError, TypeError, LookupError) as error:  # also what a user's own model raises
-            raise DataError(f"the model cannot read {x!r}: {error}") from error
+            raise DataError(unreadable(x, error)) from error
 
     def _is_new(self, number: int | None, record: Record, value: float | None) -> bool:
         """Whether the value is not known yet; raises DataError where it contradicts what is known."""
