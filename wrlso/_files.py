@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -110,7 +110,7 @@ class WorkLock:
 
     def _acquire(self) -> None:
         try:
-            file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115
+            file = open(self.path, "ab", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise StorageError(
                 f"{self.path} cannot be opened: {error}; allow writing to the folder"
@@ -121,10 +121,10 @@ class WorkLock:
                 _logger.warning("waiting for %s, which works on this campaign", _owner(self.path))
                 told = True
             time.sleep(0.02)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
         self._file = file
+        with suppress(OSError):  # who it is only serves a message; the disk may be full
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
 
 
 def _owner(path: Path) -> str:

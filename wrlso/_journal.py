@@ -231,8 +231,21 @@ class Journal:
                 # a write that changes nothing: an error now, rather than at the first change
                 self._db.execute(f"PRAGMA user_version = {version}")
                 self._db.execute("ROLLBACK")
+                self._check_log()
             if version < FORMAT:
                 self._migrate()
+
+    def _check_log(self) -> None:
+        """Raise where SQLite left out commits of its log because of damage in one before them.
+
+        After a power cut the last one may rightly be incomplete; no more than one can be.
+        """
+        log = self.path.with_name(self.path.name + "-wal")
+        content = log.read_bytes() if log.exists() else b""
+        _, n_read, _ = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if content[16:24] != _head(log)[16:24]:
+            return  # begun anew meanwhile
+        self._expect(_n_commits(content, max(n_read, 0)) < 2, f"a part of {log.name} cannot be read")
 
     def _migrate(self) -> None:
         """Bring an older format up to date, step by step."""
@@ -255,6 +268,21 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
     if mode == "ro" and not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size):
         uri += "&immutable=1"  # no place for side files, and nobody who could change the file meanwhile
     return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+
+
+def _head(log: Path) -> bytes:
+    if not log.exists():
+        return b""
+    with open(log, "rb") as file:
+        return file.read(32)
+
+
+def _n_commits(log: bytes, first: int) -> int:
+    """Number of commits in the frames of a write-ahead log from one frame on (SQLite file format, 4.1)."""
+    size = 24 + int.from_bytes(log[8:12])
+    headers = (log[start : start + 24] for start in range(32 + first * size, len(log) - 23, size))
+    # the second field of a frame's header is not 0 in the last frame of a commit
+    return sum(header[8:16] == log[16:24] and header[4:8] != bytes(4) for header in headers)
 
 
 def _crc(*fields: Any) -> int:
