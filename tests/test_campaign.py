@@ -268,7 +268,7 @@ def test_ids_alone_or_a_status_are_enough(camp):
         [[ids[0], "", "FAILED: insoluble"], [f"{ids[1]}.0", 3, "ok"]],
     )
     tell(camp, "a.csv")
-    write(Path("b.csv"), ["id", "status"], [[ids[2], "failed"], [ids[3], "in assay"]])
+    write(Path("b.csv"), ["id", "status"], [[ids[2], "failed"], [ids[3], "failure analysis"]])
     tell(camp, "b.csv")
     statuses = [s for _, s, _, _ in state(camp)[0][-4:]]
     assert statuses == ["failed", "observed", "failed", "pending"]
@@ -367,6 +367,30 @@ def test_repeated_measurements_are_told_on_demand(camp):
     for _ in range(2):
         tell(camp, "again.csv", replicates=True)
         assert [(v, f) for _, _, v, f in state(camp)[0][30:32]] == [([1.0, 2.0], 0), ([3.0], 1)]
+
+
+def test_values_as_a_spreadsheet_shows_them_are_the_same(camp):
+    """It writes 0.123456789 where the campaign has more digits."""
+    exact = [1 / 3 * 1e-7, -12345.678901234567, 2 / 3]
+    opt = load(camp)
+    opt.tell(opt.pending_[:3], exact)
+    before = state(camp)
+    for digits in (9, 10, 15):
+        fill([f"{y:.{digits}g}" for y in exact] + [""])
+        for replicates in (False, True):
+            tell(camp, "filled.csv", replicates=replicates)
+            assert state(camp) == before
+    fill([f"{y * (1 + 1e-8):.12g}" for y in exact] + [""])
+    with pytest.raises(DataError, match="3 rows of 4"):
+        tell(camp, "filled.csv")
+
+
+def test_results_of_released_points_count(camp):
+    with campaign.recording(camp, model=OWN) as opt:
+        campaign.release(opt, ["31"])
+    fill(["", "5", "", ""])
+    tell(camp, "filled.csv")
+    assert state(camp)[0][31][1:3] == ("observed", [5.0])
 
 
 def test_a_file_of_another_campaign_is_refused(camp):

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ from wrlso.exceptions import DataError
 from wrlso.history import History, Record
 from wrlso.models.protocol import LatentModel
 
-__all__ = ["Columns", "Plan", "current_value", "describe_value", "plan_tell"]
+__all__ = ["Columns", "Plan", "current_value", "describe_value", "plan_tell", "same_value"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,11 @@ class Plan:
 def describe_value(value: float | None) -> str:
     """Return a value in words: a number, or "failed" for None."""
     return "failed" if value is None else f"{value:.10g}"
+
+
+def same_value(a: float | None, b: float | None) -> bool:
+    """Whether two values agree to nine digits: spreadsheets write no more than they show."""
+    return a is None and b is None if a is None or b is None else math.isclose(a, b, rel_tol=1e-9)
 
 
 def plan_tell(
@@ -109,7 +113,7 @@ class _Reader:
         self.replicates = replicates
         self.plan = Plan()
         self.told: dict[Hashable, tuple[int, float | None]] = {}  # of this table: row and value, by key
-        self.left: dict[Hashable, Counter[float | None]] = {}  # replicates known and not met in this table
+        self.left: dict[Hashable, list[float | None]] = {}  # replicates known and not met in this table
 
     def take(self, row: Row) -> None:
         """Add what a row says to the plan, or raise DataError and say what is wrong with it."""
@@ -153,7 +157,7 @@ class _Reader:
         """Return whether there is a result, and its value: None where the experiment failed."""
         value = read_value(self.table.named(row, self.columns.y), decimal=self.decimal)
         status = self.table.named(row, self.columns.status)
-        if status.lower().startswith("fail"):
+        if re.match(r"fail(ed)?\b", status, re.IGNORECASE):
             if value is not None and not math.isnan(value):
                 raise DataError(f"the status is {status!r}, and yet there is the value {value:.10g}")
             return True, None
@@ -177,26 +181,24 @@ class _Reader:
 
     def _is_new(self, number: int | None, record: Record, value: float | None) -> bool:
         """Whether the value is not known yet; raises DataError where it contradicts what is known."""
-        if (
-            value is not None
-            and any(value in values for values in record.revisions)
-            and value not in record.values
-        ):
+        known = any(same_value(value, other) for other in record.values)
+        if not known and any(same_value(value, old) for values in record.revisions for old in values):
             self.plan.remarks.append(
                 f"id {number} was corrected from {describe_value(value)} to "
                 f"{describe_value(current_value(record))} since; the correction stays"
             )
             return False
         if self.replicates:
-            left = self.left.setdefault(
-                record.key, Counter(record.values) + Counter({None: record.n_failures})
-            )
-            left[value] -= 1
-            return left[value] < 0
+            failures: list[float | None] = [None] * record.n_failures
+            left = self.left.setdefault(record.key, [*record.values, *failures])
+            position = next((i for i, other in enumerate(left) if same_value(value, other)), None)
+            if position is not None:
+                left.pop(position)
+            return position is None
         if value is None:
             known, contradicted = record.status == "failed" or record.n_failures > 0, bool(record.values)
         else:
-            known = value in record.values or (bool(record.values) and value == current_value(record))
+            known = known or (bool(record.values) and same_value(value, current_value(record)))
             contradicted = bool(record.values) or record.status == "failed"
         if contradicted and not known:
             raise DataError(
@@ -209,7 +211,7 @@ class _Reader:
     def _add(self, row: int, key: Hashable, x: Any, value: float | None, *, new: bool) -> None:
         earlier = self.told.setdefault(key, (row, value))
         if earlier[0] != row and not self.replicates:
-            if earlier[1] != value:
+            if not same_value(earlier[1], value):
                 raise DataError(
                     f"the same point as in row {earlier[0]} with another value, {describe_value(value)} and "
                     f"not {describe_value(earlier[1])}; if both are measurements: add --replicates"
