@@ -569,6 +569,9 @@ def test_update(camp):
     row = 1
     update("1", "-2,5", form=Form(decimal=","))
     assert state(camp)[0][row][2] == [-2.5]
+    update("1", "2.25", form=Form(decimal=","))
+    assert state(camp)[0][row][2] == [2.25]
+    update("1", "-2.5")
     assert "-2.5 is now failed" in update(START[1], "failed")[0]
     assert state(camp)[0][row][1:3] == ("failed", [])
     assert update("1", "9")[1] == f"best so far: 9 (id 1): {START[1]}"

@@ -254,6 +254,13 @@ def test_files_that_are_not_there_are_named_without_a_number(camp, monkeypatch):
     assert code == "wrlso: error: nowhere.csv: No such file or directory"
 
 
+def test_what_a_file_says_does_not_steer_the_terminal(camp, monkeypatch):
+    code = run_main(monkeypatch, "update", "camp", "N\x1b[2J", "1")
+    assert code == "wrlso: error: 'N\\x1b[2J' is neither an id nor a point of this campaign"
+    monkeypatch.setattr(cli, "app", lambda: (_ for _ in ()).throw(WrlsoError("a\x1b[2J\nµ")))
+    assert run_main(monkeypatch) == "wrlso: error: a\\x1b[2J µ"
+
+
 def test_warnings_are_one_line(monkeypatch, capsys):
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     monkeypatch.setattr(cli, "app", lambda: warnings.warn("few\n points", UserWarning, stacklevel=1))

@@ -257,7 +257,9 @@ def update(opt: WeightedRetrainingOptimizer, point: str, value: str, *, form: Fo
     record = opt.history_.records[row]
     if record.status not in ("observed", "failed"):
         raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; use: wrlso tell")
-    y = read_value(value, decimal=form.decimal or Form.of(opt.notes_).decimal or ".")
+    decimal = form.decimal or Form.of(opt.notes_).decimal or "."
+    # a point is understood in a campaign of decimal commas, too: the commands that errors propose have it
+    y = read_value(value, decimal="." if "." in value else decimal)
     if y is None:
         raise ParameterError("the new value is blank; give a number, or 'failed'")
     before = describe_value(current_value(record))

@@ -78,7 +78,9 @@ def run() -> None:
 def _one_line(text: object) -> str:
     if isinstance(text, OSError) and text.strerror and text.filename:
         text = f"{text.filename}: {text.strerror}"  # without the number, which says nothing to people
-    return " ".join(str(text).split())
+    line = " ".join(str(text).split())
+    # what a file says must not steer the terminal
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def _show_warning(
