@@ -31,12 +31,14 @@ from wrlso import (
     GeometricBeta,
     LogExpectedImprovement,
     ModelError,
+    NoCandidateError,
     ParameterError,
     RankWeighting,
     SparseGP,
     Trainer,
     UpperConfidenceBound,
     WeightedRetrainingOptimizer,
+    _campaign,
     uniform_weights,
 )
 from wrlso._blocks import pack_objects, unpack_objects
@@ -489,6 +491,43 @@ def test_a_model_without_a_state_is_shown_the_first_x_again(folder):
     again = WeightedRetrainingOptimizer.load(folder, model=Learner(*networks()))
     assert again.model_._x_shape == (12,)
     np.testing.assert_array_equal(again.ask(), opt.ask())
+
+
+def test_an_ask_that_finds_nothing_is_counted_and_its_training_kept(folder):
+    X = words()
+    opt = make_optimizer(retrain_every=2).fit(X, X.sum(axis=1)).autosave(folder)
+    opt.tell(1 - X[:3], [8.0, 9.0, 7.0])
+    opt.feasible = lambda x: False
+    with pytest.raises(NoCandidateError, match="infeasible"):
+        opt.ask()
+    assert opt._core.n_trainings == 2
+    again = load(folder, feasible=opt.feasible)
+    assert state(again) == state(opt)
+    again.feasible = opt.feasible = None
+    np.testing.assert_array_equal(again.ask(), copy.deepcopy(opt).ask())
+
+
+def test_parameters_that_change_on_the_way_are_stored_with_the_next_ask(opt, folder):
+    opt.autosave(folder)
+    opt.set_params(retrain_every=17, trainer__lr=0.5)
+    opt.ask()
+    again = load(folder)
+    assert (again.retrain_every, again.trainer.lr) == (17, 0.5)
+
+
+def test_weights_that_another_process_replaces_while_they_are_read(opt, folder, monkeypatch):
+    opt.autosave(folder)
+    read, n_calls = _campaign.read_weights, []
+
+    def replaced(path, name):
+        n_calls.append(name)
+        if len(n_calls) == 1:
+            opt.retrain()
+        return read(path, name)
+
+    monkeypatch.setattr(_campaign, "read_weights", replaced)
+    assert state(load(folder)) == state(opt)
+    assert len(set(n_calls)) == 2
 
 
 def test_fitting_again_begins_anew_for_all(opt, folder):

@@ -108,6 +108,8 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
         The current model.
     history_ : History
         Everything that was given, asked, told and trained.
+    notes_ : dict of str
+        Texts by name that are kept with the campaign.
 
     Examples
     --------
