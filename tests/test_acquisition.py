@@ -310,9 +310,8 @@ def test_pool_value_is_that_of_the_encoding():
     state, _ = campaign()
     (proposal,), _ = LogExpectedImprovement().propose(state, 1, rng())
     np.testing.assert_allclose(proposal.z, np.array(proposal.x) / 5.0, rtol=1e-6)
-    value = LogExpectedImprovement().score(
-        state.surrogate, proposal.z[None], float(state.y.max()), torch.Generator()
-    )
+    surrogate, y = state.surrogate.working_scale(state.y)
+    value = LogExpectedImprovement().score(surrogate, proposal.z[None], float(y.max()), torch.Generator())
     assert proposal.value == pytest.approx(float(value), rel=1e-9)
 
 

@@ -18,7 +18,7 @@ LAYERS = [
     {"exceptions"},
     {"weighting", "models"},
     {"datasets", "testing", "training"},
-    {"surrogate"},
+    {"surrogate", "feature_gp"},
     {"acquisition"},
     {"history"},
     {"storage"},

@@ -10,6 +10,7 @@ from wrlso.acquisition import (
     CandidatePool,
     LatentSearch,
     LogExpectedImprovement,
+    Mixture,
     PriorSampling,
     ThompsonSampling,
     UpperConfidenceBound,
@@ -17,6 +18,7 @@ from wrlso.acquisition import (
 from wrlso.exceptions import (
     DataError,
     DataTypeError,
+    GrammarError,
     LowEffectiveSampleSizeWarning,
     ModelError,
     NoCandidateError,
@@ -28,7 +30,8 @@ from wrlso.exceptions import (
     WrlsoError,
     WrlsoWarning,
 )
-from wrlso.models import VAE, LatentModel, conv_vae, coordinate_vae
+from wrlso.feature_gp import FeatureGP
+from wrlso.models import VAE, GrammarVAE, LatentModel, conv_vae, coordinate_vae
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.run import maximize, minimize
 from wrlso.surrogate import SparseGP
@@ -55,11 +58,15 @@ __all__ = [
     "DataError",
     "DataTypeError",
     "DbASWeighting",
+    "FeatureGP",
     "GeometricBeta",
+    "GrammarError",
+    "GrammarVAE",
     "LatentModel",
     "LatentSearch",
     "LogExpectedImprovement",
     "LowEffectiveSampleSizeWarning",
+    "Mixture",
     "ModelError",
     "NoCandidateError",
     "NonFiniteLossError",

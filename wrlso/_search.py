@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, Self, cast
 
 import numpy as np
 import torch
@@ -15,13 +15,14 @@ from torch import Tensor
 from wrlso._random import torch_generator
 from wrlso.exceptions import DataError, NoCandidateError, NotFittedError
 from wrlso.models.protocol import LatentModel, SamplesPrior
-from wrlso.surrogate import Surrogate
+from wrlso.surrogate import Surrogate, covariance_root
 
 __all__ = ["AskRecord", "Criterion", "Proposal", "SearchState"]
 
 Array = NDArray[np.float64]
 _MAX_ROWS = 10_000  # rows of Z that say where the data lies, so that the cost does not grow with N
 _CHUNK = 1024  # points that go through the model at once
+_MOST_JOINT = 3000  # points whose joint covariance is held at once
 _PRIOR_SPREAD = 0.5  # of a draw around a data point, in standard deviations of the data
 
 
@@ -253,8 +254,11 @@ class Belief:
         """Condition the state's surrogate on the pending points."""
         if state.surrogate is None:
             raise NotFittedError("this acquisition needs a fitted surrogate: fit one, or use PriorSampling")
-        best = float(state.y.max()) if len(state.y) else -np.inf
-        belief = cls(state.surrogate, best)
+        surrogate, y = state.surrogate, state.y
+        working_scale = getattr(surrogate, "working_scale", None)
+        if working_scale is not None:
+            surrogate, y = working_scale(y)
+        belief = cls(surrogate, float(y.max()) if len(y) else -np.inf)
         if state.surrogate.space == "features":
             return belief.add(list(state.pending_X)) if len(state.pending_X) else belief
         return belief.add(state.pending) if len(state.pending) else belief
@@ -265,6 +269,64 @@ class Belief:
             mean, _ = self.surrogate.predict(points)
         return Belief(self.surrogate.condition_on(points, mean), max(self.best, float(mean.max())))
 
+    def over(self, points: Any) -> tuple["Belief", Any]:
+        """Return a belief about these points only, and what stands for them there.
+
+        Where the surrogate can say how they vary together, everything else follows from that, at a fraction
+        of what asking it again after each choice would cost.
+        """
+        joint = getattr(self.surrogate, "joint", None)
+        if joint is None or len(points) > _MOST_JOINT:
+            return self, points
+        with torch.no_grad():
+            mean, covariance, noise = joint(points)
+        return Belief(FinitePosterior(mean, covariance, noise), self.best), torch.arange(len(mean))
+
+
+class FinitePosterior:
+    """A Gaussian over q points, which are called by their numbers: a surrogate for choosing among them.
+
+    Parameters
+    ----------
+    mean : Tensor of float64, (q,)
+    covariance : Tensor of float64, (q, q)
+    noise : float
+        Variance of the noise of an observation.
+    """
+
+    space: Literal["latent", "features"] = "latent"
+
+    def __init__(self, mean: Tensor, covariance: Tensor, noise: float) -> None:
+        self.mean = mean
+        self.covariance = covariance
+        self.noise = noise
+
+    def fit(self, Z: Any, y: Tensor, rng: np.random.Generator) -> Self:
+        """Condition in place; there is nothing to fit."""
+        self.__dict__.update(self.condition_on(Z, y).__dict__)
+        return self
+
+    def predict(self, Z: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance at the points with numbers Z (k,)."""
+        return self.mean[Z], self.covariance.diagonal()[Z].clamp_min(0.0)
+
+    def sample(self, Z: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        """Return n joint draws (n, k) at the points with numbers Z."""
+        covariance = self.covariance[Z][:, Z]
+        root = covariance_root(covariance, float(covariance.diagonal().max().clamp_min(1e-300)))
+        draws = torch.randn(n, len(Z), dtype=torch.float64, generator=generator)
+        return self.mean[Z] + draws @ root.T
+
+    def condition_on(self, Z: Tensor, y: Tensor) -> "FinitePosterior":
+        """Return the Gaussian given values y (k,) of the points with numbers Z (k,), one by one."""
+        mean, covariance = self.mean, self.covariance
+        for i, value in zip(Z.tolist(), y, strict=True):
+            column = covariance[:, i]
+            total = covariance[i, i] + self.noise
+            mean = mean + column * ((value - mean[i]) / total)
+            covariance = covariance - torch.outer(column, column) / total
+        return FinitePosterior(mean, covariance, self.noise)
+
 
 def safe_scores(
     criterion: Criterion, belief: Belief, points: Any, generator: torch.Generator
@@ -273,3 +335,9 @@ def safe_scores(
     with torch.no_grad():
         values = to_array(criterion.score(belief.surrogate, points, belief.best, generator))
     return np.nan_to_num(values, nan=-np.inf, posinf=np.finfo(np.float64).max, neginf=-np.inf)
+
+
+def for_turn(criterion: Criterion, i: int) -> Criterion:
+    """Return the criterion that chooses the i-th point, where several take turns."""
+    pick = getattr(criterion, "pick", None)
+    return criterion if pick is None else cast(Criterion, pick(i))

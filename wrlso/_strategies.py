@@ -18,6 +18,7 @@ from wrlso._search import (
     Proposal,
     Screener,
     SearchState,
+    for_turn,
     safe_scores,
 )
 from wrlso._validation import check_choice, check_count, check_real
@@ -251,7 +252,7 @@ class CandidatePool(BaseEstimator):
     r"""Decode many latent points, keep what is new, encode it again and take the best by its own encoding.
 
     Latent points are perturbed, mixed and recombined incumbents (drawn by the weights of the weighting) and
-    draws from where the data lies; half are decoded at temperature 0 and half at ``temperature``. Later
+    draws from where the data lies; some are decoded at temperature 0 and some at ``temperature``. Later
     generations start at the best candidates so far. No gradient is needed, and a candidate is judged where
     the encoder puts it, so that a decoder that does not invert the encoder does no harm. Works with
     surrogates of Z and of features of x. Candidates that the user supplied compete as well.
@@ -263,7 +264,9 @@ class CandidatePool(BaseEstimator):
     generations : int, default 4
         Rounds in which they are decoded.
     temperature : float, default 1.0
-        Of the stochastic half.
+        Of the stochastic decodings.
+    greedy : float in [0, 1], default 0.5
+        Share that is decoded at temperature 0 instead.
     sigma : tuple of two floats, default (0.1, 2.0)
         Smallest and largest perturbation, in standard deviations of the data per dimension.
     margin, quantile : float, default 1.1 and 0.999
@@ -278,6 +281,7 @@ class CandidatePool(BaseEstimator):
         *,
         generations: int = 4,
         temperature: float = 1.0,
+        greedy: float = 0.5,
         sigma: tuple[float, float] = (0.1, 2.0),
         margin: float = 1.1,
         quantile: float = 0.999,
@@ -286,6 +290,7 @@ class CandidatePool(BaseEstimator):
         self.n_candidates = n_candidates
         self.generations = generations
         self.temperature = temperature
+        self.greedy = greedy
         self.sigma = sigma
         self.margin = margin
         self.quantile = quantile
@@ -302,17 +307,19 @@ class CandidatePool(BaseEstimator):
         X, Z = self._gather(state, n, belief, screener, criterion, rng)
         if len(X) < n:
             raise screener.give_up(len(X), n)
-        points = _points(belief, X, Z)
+        belief, points = belief.over(_points(belief, X, Z))
         free = np.ones(len(X), dtype=bool)
         proposals: list[Proposal] = []
+        turn = len(state.y) + len(state.pending)
         while len(proposals) < n:
-            scores = safe_scores(criterion, belief, points, screener.generator)
+            chooser = for_turn(criterion, turn + len(proposals))
+            scores = safe_scores(chooser, belief, points, screener.generator)
             open_rows = np.flatnonzero(free)
             i = int(open_rows[scores[open_rows].argmax()])
             free[i] = False
             proposals.append(Proposal(X[i], torch.from_numpy(Z[i].copy()), float(scores[i])))
             if len(proposals) < n:
-                belief = belief.add(_points(belief, [X[i]], Z[i : i + 1]))
+                belief = belief.add(points[i : i + 1])
         return proposals, screener.finish()
 
     def _gather(
@@ -333,8 +340,9 @@ class CandidatePool(BaseEstimator):
         generation, widen = 0, 1.0
         while (left := self.max_attempts - screener.record.n_decoded) > 0:
             trial = self._recombine(min(size, left), incumbents, best, widen, landscape, state, rng)
-            half = len(trial) // 2
-            decoded = screener.decode(trial[:half], 0.0) + screener.decode(trial[half:], self.temperature)
+            n_greedy = round(self.greedy * len(trial))
+            decoded = screener.decode(trial[:n_greedy], 0.0)
+            decoded += screener.decode(trial[n_greedy:], self.temperature)
             new_X, new_Z = screener.encode([x for x in decoded if screener.admit(x, "duplicate")])
             X, Z = X + new_X, np.concatenate([Z, new_Z])
             generation += 1
@@ -386,6 +394,7 @@ class CandidatePool(BaseEstimator):
         for name in ("n_candidates", "generations", "max_attempts"):
             check_count(name, getattr(self, name))
         check_real("temperature", self.temperature, minimum=0.0)
+        check_real("greedy", self.greedy, minimum=0.0, maximum=1.0)
         check_real("margin", self.margin, above=0.0)
         check_real("quantile", self.quantile, above=0.0, maximum=1.0)
         if not isinstance(self.sigma, tuple | list) or len(self.sigma) != 2:

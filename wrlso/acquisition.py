@@ -4,6 +4,7 @@ An acquisition function says what a point is worth; a search strategy finds the 
 :class:`LatentSearch` looks in Z and decodes, :class:`CandidatePool` decodes first and judges what came out.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 from wrlso._search import AskRecord, Landscape, Proposal, Screener, SearchState
 from wrlso._strategies import CandidatePool, LatentSearch
 from wrlso._validation import check_count, check_real
-from wrlso.exceptions import ParameterTypeError
+from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.surrogate import Surrogate
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "CandidatePool",
     "LatentSearch",
     "LogExpectedImprovement",
+    "Mixture",
     "PriorSampling",
     "Proposal",
     "SearchState",
@@ -98,6 +100,9 @@ class LogExpectedImprovement(BaseEstimator):
 
     Parameters
     ----------
+    xi : float, default 0.0
+        Improvement that does not count yet, in standard deviations of the surrogate's (transformed) values;
+        larger ones explore more, where many points are almost as good as the best.
     search : CandidatePool, LatentSearch or None
         How it is maximised; None takes the default strategy, a :class:`CandidatePool`.
 
@@ -109,19 +114,22 @@ class LogExpectedImprovement(BaseEstimator):
     uses_surrogate = True
     differentiable = True
 
-    def __init__(self, search: SearchStrategy | None = None) -> None:
+    def __init__(self, search: SearchStrategy | None = None, *, xi: float = 0.0) -> None:
         self.search = search
+        self.xi = xi
 
     def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
         """Return log EI (q,) at the points; always finite."""
         mean, variance = surrogate.predict(points)
         deviation = variance.sqrt().clamp_min(_SMALLEST_DEVIATION)
-        return torch.log(deviation) + log_h(((mean - best) / deviation).clamp(-1e140, 1e140))
+        improvement = mean - best - self.xi
+        return torch.log(deviation) + log_h((improvement / deviation).clamp(-1e140, 1e140))
 
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
+        check_real("xi", self.xi, minimum=0.0)
         return _search(self.search).propose(state, n, rng, self)
 
 
@@ -181,6 +189,71 @@ class ThompsonSampling(BaseEstimator):
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         return _search(self.search).propose(state, n, rng, self)
+
+
+class Mixture(BaseEstimator):
+    """Several acquisition functions that take turns, over the points of a batch and from ask to ask.
+
+    Parameters
+    ----------
+    parts : sequence of acquisition functions
+        Such as ``[LogExpectedImprovement(), ThompsonSampling()]``; their own ``search`` is not used.
+    turns : sequence of int or None, default None
+        How many points in a row each part chooses; None: one each.
+    search : CandidatePool, LatentSearch or None
+        How they are maximised; None takes the default strategy, a :class:`CandidatePool`.
+    """
+
+    uses_surrogate = True
+    differentiable = False
+
+    def __init__(
+        self,
+        parts: Sequence[Any],
+        turns: Sequence[int] | None = None,
+        *,
+        search: SearchStrategy | None = None,
+    ) -> None:
+        self.parts = parts
+        self.turns = turns
+        self.search = search
+
+    def pick(self, i: int) -> Any:
+        """Return the part that chooses the i-th point of a campaign."""
+        turns = [1] * len(self.parts) if self.turns is None else self.turns
+        cycle = [part for part, turn in zip(self.parts, turns, strict=True) for _ in range(turn)]
+        return cycle[i % len(cycle)]
+
+    def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
+        """Return the values (q,) that the first part gives the points."""
+        value: Tensor = self.pick(0).score(surrogate, points, best, generator)
+        return value
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`Acquisition`."""
+        self._check_parameters()
+        return _search(self.search).propose(state, n, rng, self)
+
+    def _check_parameters(self) -> None:
+        if not isinstance(self.parts, Sequence):
+            raise ParameterTypeError(f"parts must be a sequence of acquisition functions, got {self.parts!r}")
+        if len(self.parts) == 0:
+            raise ParameterError("parts must hold at least one acquisition function, got none")
+        for i, part in enumerate(self.parts):
+            if not callable(getattr(part, "score", None)):
+                raise ParameterTypeError(
+                    f"parts[{i}] must be an acquisition function with score, got {part!r}"
+                )
+        if self.turns is None:
+            return
+        if len(self.turns) != len(self.parts):
+            raise ParameterError(
+                f"turns must have one number for each of the {len(self.parts)} parts, got {self.turns!r}"
+            )
+        for i, turn in enumerate(self.turns):
+            check_count(f"turns[{i}]", turn)
 
 
 class PriorSampling(BaseEstimator):

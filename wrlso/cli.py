@@ -210,6 +210,80 @@ def shapes(
     typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
 
 
+class ExpressionsConfig(StrEnum):
+    """Whose protocol a study of expressions follows."""
+
+    default = "default"
+    released = "released"
+    successors = "successors"
+
+
+class Identity(StrEnum):
+    """What makes two expressions the same point."""
+
+    values = "values"
+    text = "text"
+
+
+class ExpressionsSearch(StrEnum):
+    """What the Gaussian process models and how its acquisition is maximised."""
+
+    features = "features"
+    latent = "latent"
+    latent_ascent = "latent-ascent"
+
+
+@bench.command()
+def expressions(
+    out: Out,
+    settings: Annotated[
+        str, typer.Option(help="Any of neither,weighting,retraining,both; and the peers random,genetic.")
+    ] = ",".join(Setting),
+    seeds: Seeds = "0-2",
+    config: Annotated[
+        ExpressionsConfig, typer.Option(help="Protocol: ours, the released code's, the successors'.")
+    ] = ExpressionsConfig.default,
+    target: Annotated[
+        str | None, typer.Option(help="reference, paper, or an expression of x.  [default: reference]")
+    ] = None,
+    identity: Annotated[
+        Identity | None, typer.Option(help="What makes two expressions one point.  [default: the config's]")
+    ] = None,
+    search: Annotated[
+        ExpressionsSearch | None,
+        typer.Option(help="GP on tree fragments or on Z, over candidates; or log EI maximised in Z."),
+    ] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="Queries M.  [default: 500]")] = None,
+    n_start: Annotated[int | None, typer.Option(min=1, help="Starting expressions.")] = None,
+    k: Annotated[float | None, typer.Option(help="Rank-weighting parameter, up to inf.")] = None,
+    r: Annotated[int | None, typer.Option(min=1, help="Retrain every r new values.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Points asked for at once.")] = None,
+    network: Annotated[str | None, typer.Option(help="dense or paper.")] = None,
+    initial_epochs: Epochs = None,
+    retrain_epochs: Annotated[float | None, typer.Option(min=0, help="Epochs of a retraining.")] = None,
+    n_jobs: Annotated[int, typer.Option(min=1, help="Processes; each run uses one thread.")] = 1,
+) -> None:
+    """Recover a formula from its values, starting from the worse half of 100,000 expressions.
+
+    Example: wrlso bench expressions --settings both,genetic --seeds 0-9 --out runs
+    """
+    from wrlso.benchmarks.expressions_study import PEERS, expressions_study, run_peers
+    from wrlso.benchmarks.study import run_study
+
+    study = expressions_study(
+        config.value, target=target, identity=None if identity is None else identity.value,
+        search=None if search is None else search.value, budget=budget, n_start=n_start, k=k, r=r,
+        batch=batch, network=network, initial_epochs=initial_epochs, retrain_epochs=retrain_epochs,
+    )  # fmt: skip
+    names = [name.strip() for name in settings.split(",")]
+    peers = [name for name in names if name in PEERS]
+    ours = [name for name in names if name not in PEERS]
+    paths = run_peers(study, peers, parse_seeds(seeds), out)
+    if ours:
+        paths += run_study(study, parse_settings(",".join(ours)), parse_seeds(seeds), out, n_jobs=n_jobs)
+    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+
+
 @bench.command()
 def scores(
     out: Out,

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from wrlso._gp import KERNELS, Evidence, Hyperparameters, Posterior, build_posterior, evidence
 from wrlso._inducing import inducing_points
-from wrlso._targets import TRANSFORMS, TargetTransform, make_transform
+from wrlso._targets import TRANSFORMS, Standardize, TargetTransform, make_transform
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 
-__all__ = ["SparseGP", "Surrogate", "select_subset"]
+__all__ = ["SparseGP", "Surrogate", "covariance_root", "select_subset"]
 
 Array = NDArray[np.float64]
 _logger = logging.getLogger(__name__)
@@ -66,7 +66,8 @@ class SparseGP(BaseEstimator):
     n_best, n_random : int, default 2000 and 8000
         The data used: the best and a random choice of the others (all, when there are fewer).
     n_hyper : int or None, default 2000
-        Size of the random part of these data on which hyperparameters are fitted; None takes all.
+        Size of the random part of these data on which hyperparameters are fitted (but not under the number
+        of inducing points, unless these are the data); None takes all.
     kernel : {"matern52", "rbf"}
         Covariance function, with one lengthscale per dimension.
     transform : {"standardize", "winsorize", "rank"}
@@ -74,6 +75,9 @@ class SparseGP(BaseEstimator):
         fence; normal quantiles of the ranks.
     inducing : {"kmeans", "greedy"}
         Inducing points by k-means, or greedily where the conditional variance is largest (pivoted Cholesky).
+    ard : bool, default True
+        Whether each dimension of Z has its own scale and lengthscale. False for features of which there
+        are many: one of each for all.
     grow_inducing : bool, default True
         Whether a point given to :meth:`condition_on` becomes an inducing point where the present ones do
         not explain it, up to 2 m of them in total. See there.
@@ -130,6 +134,7 @@ class SparseGP(BaseEstimator):
         kernel: str = "matern52",
         transform: str = "standardize",
         inducing: str = "kmeans",
+        ard: bool = True,
         grow_inducing: bool = True,
         max_iter: int = 50,
         warm_iter: int = 15,
@@ -142,6 +147,7 @@ class SparseGP(BaseEstimator):
         self.kernel = kernel
         self.transform = transform
         self.inducing = inducing
+        self.ard = ard
         self.grow_inducing = grow_inducing
         self.max_iter = max_iter
         self.warm_iter = warm_iter
@@ -180,7 +186,7 @@ class SparseGP(BaseEstimator):
             raise DataError("fit: expected at least one observation, got none")
         chosen = select_subset(values, self.n_best, self.n_random, rng)
         points, values = points[chosen], values[chosen]
-        center, scale = _standardization(points)
+        center, scale = _standardization(points, self.ard)
         X = (points - center) / scale
         transform = make_transform(self.transform, values)
         t = transform.forward(values)
@@ -243,9 +249,26 @@ class SparseGP(BaseEstimator):
         """Return n joint draws (n, q) of the noise-free objective at Z (q, d), in the units of y; O(q³)."""
         posterior = self._fitted()
         mean, covariance = posterior.covariance(self._tensor(Z))
-        root = _covariance_root(covariance, posterior.hyper.outputscale)
+        root = covariance_root(covariance, posterior.hyper.outputscale)
         noise = torch.randn(n, len(mean), dtype=torch.float64, generator=generator)
         return self.transform_.inverse(mean + noise @ root.T)
+
+    def working_scale(self, y: Tensor) -> tuple["SparseGP", Tensor]:
+        """Return this process on the scale of the transformed y, and the values y (n,) on it.
+
+        Improvements are better weighed there: ``predict`` gives mean and variance in the units of y, and
+        these say little of a distribution that is normal before it is transformed back, and skew after.
+        """
+        self._fitted()
+        view = copy(self)
+        view.transform_ = Standardize(0.0, 1.0)
+        return view, torch.from_numpy(self.transform_.forward(_check_values(y, len(y))))
+
+    def joint(self, Z: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Mean (q,), covariance (q, q) and noise variance at Z (q, d), on the scale of the transformed y."""
+        posterior = self._fitted()
+        mean, covariance = posterior.covariance(self._tensor(Z))
+        return mean, covariance, posterior.hyper.noise
 
     def score(self, Z: Tensor, y: Tensor) -> float:
         """Mean log predictive density of held-out observations (noise included), in the units of y.
@@ -316,10 +339,13 @@ class SparseGP(BaseEstimator):
         A cold start climbs most of the way with a part of the inducing points, which costs a quarter; too few
         of them take signal for noise, so that the last steps are with all.
         """
-        if self.n_hyper is not None and len(X) > max(self.n_hyper, len(U)):
-            rows = rng.choice(len(X), size=max(self.n_hyper, len(U)), replace=False)
+        if self.n_hyper is not None and len(X) > self.n_hyper:
+            exact = len(U) == len(np.unique(X, axis=0))
+            n = self.n_hyper if exact else max(self.n_hyper, len(U))
+            rows = rng.permutation(len(X))[:n]
             X, t = X[rows], t[rows]
-        theta, coarse, iterations = start.to_log(), 0, self.warm_iter
+            U = np.unique(X, axis=0) if exact else U
+        theta, coarse, iterations = self._to_free(start.to_log()), 0, self.warm_iter
         if getattr(self, "hyperparameters_", None) is not start:
             iterations = self.max_iter
             if len(U) > _COARSE:
@@ -327,18 +353,26 @@ class SparseGP(BaseEstimator):
                 theta, coarse, _ = self._climb(theta, X, thin, t, self.max_iter)
                 iterations = min(self.max_iter, self.warm_iter)
         theta, fine, best = self._climb(theta, X, U, t, iterations)
-        return Hyperparameters.from_log(self.kernel, theta), coarse + fine, best
+        return Hyperparameters.from_log(self.kernel, self._from_free(theta, X)), coarse + fine, best
+
+    def _to_free(self, values: Array) -> Array:
+        """The log parameters that the optimizer moves: one of the equal lengthscales where there is one."""
+        return values if self.ard else values[-3:]
+
+    def _from_free(self, theta: Array, X: Array) -> Array:
+        return theta if self.ard else np.concatenate([np.full(X.shape[1] - 1, theta[0]), theta])
 
     def _climb(
         self, theta: Array, X: Array, U: Array, t: Array, iterations: int
     ) -> tuple[Array, int, Evidence]:
         """Return the best log parameters that L-BFGS saw, so that a failed line search costs nothing."""
-        center, width = _prior(X.shape[1])
+        center, width = (self._to_free(part) for part in _prior(X.shape[1]))
         seen: list[tuple[float, Array, Evidence]] = []
 
         def objective(theta: Array) -> tuple[float, Array]:
             try:
-                found = evidence(Hyperparameters.from_log(self.kernel, theta), X, U, t, jitter=self.jitter)
+                hyper = Hyperparameters.from_log(self.kernel, self._from_free(theta, X))
+                found = evidence(hyper, X, U, t, jitter=self.jitter)
             except DataError:  # a line search went where the covariance has no factor: make it turn back
                 if not seen:
                     raise
@@ -347,9 +381,12 @@ class SparseGP(BaseEstimator):
             value = found.value - 0.5 * float(deviation @ deviation)
             if not seen or value > seen[0][0]:
                 seen[:] = [(value, theta.copy(), found)]
-            return -value / len(X), -(found.gradient - deviation / width) / len(X)
+            slope = found.gradient
+            if not self.ard:
+                slope = np.concatenate([[slope[:-2].sum()], slope[-2:]])
+            return -value / len(X), -(slope - deviation / width) / len(X)
 
-        bounds = _bounds(X.shape[1])
+        bounds = self._to_free(_bounds(X.shape[1]))
         theta = np.clip(theta, bounds[:, 0], bounds[:, 1])
         if iterations == 0:
             objective(theta)
@@ -430,8 +467,8 @@ def select_subset(y: Array, n_best: int, n_random: int, rng: np.random.Generator
     return np.sort(np.concatenate([best, rng.choice(rest, size=n_random, replace=False)]))
 
 
-def _standardization(Z: Array) -> tuple[Array, Array]:
-    """Center and scale (d,) of Z.
+def _standardization(Z: Array, each: bool) -> tuple[Array, Array]:
+    """Center and scale (d,) of Z: one scale for each dimension, or the same for all.
 
     A dimension that hardly varies is scaled up tenfold at most: in a variational autoencoder it is one that
     the encoder has switched off, and what is left of it is noise.
@@ -441,6 +478,8 @@ def _standardization(Z: Array) -> tuple[Array, Array]:
     typical = float(np.sqrt(np.mean(deviation**2)))
     if not np.isfinite(typical) or typical <= 1e-12 * max(float(np.abs(Z).max()), 1e-300):
         return center, np.ones(Z.shape[1])
+    if not each:
+        return center, np.full(Z.shape[1], typical)
     return center, np.maximum(deviation, _SMALLEST_SCALE * typical)
 
 
@@ -460,7 +499,7 @@ def _bounds(d: int) -> Array:
     return np.asarray(np.log(np.array([*lengthscale, _OUTPUTSCALE_BOUNDS, _NOISE_BOUNDS])))
 
 
-def _covariance_root(covariance: Tensor, scale: float) -> Tensor:
+def covariance_root(covariance: Tensor, scale: float) -> Tensor:
     """Lower Cholesky factor (q, q) of a posterior covariance, with as little jitter as it needs."""
     symmetric = 0.5 * (covariance + covariance.T)
     identity = torch.eye(len(symmetric), dtype=symmetric.dtype)

@@ -19,7 +19,9 @@ from wrlso.exceptions import DataError
 __all__ = ["OPTIMA", "released_curves", "summarize", "table"]
 
 TOP = (1, 10, 50)
-OPTIMA = {"shapes": 4096.0}
+OPTIMA = {"shapes": 4096.0, "expressions": 0.0}
+REACHED = {"expressions": -1e-9}  # where rounding keeps an optimal x from its value, see Expressions
+PEERS = ("random", "genetic")
 RELEASED_TASKS = {"shapes": "shapes", "expressions": "expr", "penalized-logp": "chem"}
 RELEASED_SETTINGS = {
     "neither": "neither", "weighting": "weight", "retraining": "retrain", "both": "weight+retrain",
@@ -83,7 +85,8 @@ def table(records: Sequence[Record]) -> list[dict[str, str]]:
         last = [curve[-1] for curve in group.curves(1)]
         row["Top1 range"] = f"{_number(min(last))} to {_number(max(last))}"
         if optimum is not None:
-            reached = [_first_reaching(record["y"], optimum) for record in group.records]
+            target = REACHED.get(records[0]["task"], optimum)
+            reached = [_first_reaching(record["y"], target) for record in group.records]
             queries = ", ".join("–" if query is None else str(query) for query in reached)
             row["optimum reached"] = f"{sum(query is not None for query in reached)} of {len(reached)}"
             row["queries needed"] = queries
@@ -123,14 +126,15 @@ def released_curves(path: Path, task: str, K: int) -> ReleasedCurves:
 
 def _groups(records: Sequence[Record]) -> list[Group]:
     """Group runs by setting, and by search where there are several."""
-    searches = {record["options"].get("search", "") for record in records}
+    searches = {record["options"].get("search", "") for record in records} - {"peer"}
     by_label: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
         by_label[record["options"].get("search", ""), record["setting"]].append(record)
-    ordered = sorted(by_label, key=lambda key: (key[0], SETTINGS.index(key[1])))
+    order = (*SETTINGS, *PEERS)
+    ordered = sorted(by_label, key=lambda key: (key[0], order.index(key[1])))
     return [
         Group(
-            label=setting if len(searches) == 1 else f"{setting}, {search}",
+            label=setting if len(searches) == 1 or search == "peer" else f"{setting}, {search}",
             setting=setting,
             records=tuple(sorted(by_label[search, setting], key=lambda record: record["seed"])),
         )

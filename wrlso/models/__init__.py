@@ -1,8 +1,23 @@
-"""Generative models: the protocol, a VAE from two torch modules, and ready networks."""
+"""Generative models: the protocol, a VAE from two torch modules, a VAE of a grammar, and ready networks."""
 
+from wrlso.models.context_free import ContextFreeGrammar, Rule
 from wrlso.models.conv import conv_vae
 from wrlso.models.coordinate import coordinate_vae
+from wrlso.models.fragments import DerivationFragments
+from wrlso.models.grammar import GrammarVAE
 from wrlso.models.protocol import HasLogLikelihood, LatentModel, SamplesPrior
 from wrlso.models.vae import VAE, Codec
 
-__all__ = ["VAE", "Codec", "HasLogLikelihood", "LatentModel", "SamplesPrior", "conv_vae", "coordinate_vae"]
+__all__ = [
+    "VAE",
+    "Codec",
+    "ContextFreeGrammar",
+    "DerivationFragments",
+    "GrammarVAE",
+    "HasLogLikelihood",
+    "LatentModel",
+    "Rule",
+    "SamplesPrior",
+    "conv_vae",
+    "coordinate_vae",
+]

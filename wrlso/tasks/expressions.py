@@ -16,8 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from wrlso._random import draw_seed, isolated_torch_rng
 from wrlso._validation import check_choice, check_count
 from wrlso.exceptions import DataError, DataTypeError, ParameterError
+from wrlso.feature_gp import FeatureGP
+from wrlso.models.fragments import DerivationFragments
+from wrlso.models.grammar import GrammarVAE
 from wrlso.tasks._arithmetic import canonical, evaluate, score
 from wrlso.tasks._expression_data import (
     EXPRESSION_GRAMMAR,
@@ -273,6 +277,18 @@ class Expressions(BaseEstimator):
             )
         chosen = np.sort(check_random_state(random_state).choice(len(texts), self.n_start, replace=False))
         return [texts[i] for i in chosen], y[chosen]
+
+    def model(self, random_state: Any = None, **options: Any) -> GrammarVAE:
+        """Return an untrained :class:`wrlso.GrammarVAE` of the grammar, with its ``options``.
+
+        Its identity of strings is this task's :meth:`key`.
+        """
+        with isolated_torch_rng(draw_seed(random_state)):
+            return GrammarVAE(self.grammar, max_rules=self.max_rules, identity=self.key, **options)
+
+    def surrogate(self) -> FeatureGP:
+        """Return an unfitted Gaussian process over fragments of derivation trees."""
+        return FeatureGP(DerivationFragments(self.grammar))
 
     def is_novel_and_valid(self, x: Any) -> bool:
         """Say whether x belongs to the grammar, with at most 15 productions, and not to the worse half.

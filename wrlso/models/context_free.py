@@ -1,0 +1,409 @@
+"""Context-free grammars as text, their derivations as sequences of rules, and both ways between them.
+
+A derivation is written as the rules of its leftmost derivation, in order (Kusner, Paige and
+Hernández-Lobato, "Grammar Variational Autoencoder", ICML 2017). Parsing is Lark's.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from lark import Lark, Tree
+from lark.exceptions import GrammarError as LarkGrammarError
+from lark.exceptions import LarkError, UnexpectedCharacters, UnexpectedToken
+from numpy.typing import NDArray
+
+from wrlso._validation import check_count
+from wrlso.exceptions import DataError, DataTypeError, GrammarError
+
+__all__ = ["ContextFreeGrammar", "Rule", "shared_grammar"]
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<arrow>->|→|::=)|(?P<bar>\|)|(?P<name>[^\W\d]\w*)"
+    r"|(?P<quoted>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))"
+)
+_CACHE = 200_000  # strings whose derivation a grammar remembers
+_NEVER = 1 << 30  # length of a completion that does not exist
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One production: the nonterminal on its left, the symbols on its right, and which are terminals."""
+
+    left: str
+    right: tuple[str, ...]
+    terminal: tuple[bool, ...]
+
+    @property
+    def nonterminals(self) -> tuple[str, ...]:
+        """The nonterminals on the right, in order."""
+        return tuple(s for s, known in zip(self.right, self.terminal, strict=True) if not known)
+
+    def __str__(self) -> str:
+        """Return the rule as it is written in a grammar."""
+        right = (repr(s) if t else s for s, t in zip(self.right, self.terminal, strict=True))
+        return f"{self.left} -> {' '.join(right) or repr('')}"
+
+
+class ContextFreeGrammar:
+    r"""A context-free grammar, read from text.
+
+    Left recursion is fine. A string with more than one derivation is refused when it is parsed.
+
+    Parameters
+    ----------
+    text : str
+        One rule a line, ``A -> B 'c' | 'd'``: nonterminals are names, terminals stand in quotes, ``''`` is
+        the empty string; a line that starts with ``|`` continues, ``#`` starts a comment. The first
+        nonterminal is the start.
+    separator : str, default=" "
+        What stands between the terminals of a string. With white space here, white space between terminals
+        does not matter when a string is parsed.
+
+    Attributes
+    ----------
+    rules : tuple of Rule
+        Their position is their number in a derivation.
+    nonterminals : tuple of str
+        In order of appearance; the first is the start.
+    left : ndarray (n_rules,) int64
+        Number of the nonterminal on the left of each rule.
+    right : ndarray (n_rules, width) int64
+        Numbers of the nonterminals on the right, padded with -1.
+    children : tuple of tuple of int
+        The same without padding.
+    shortest : ndarray (n_nonterminals,) int64
+        Number of rules in the shortest complete derivation from each nonterminal.
+
+    Raises
+    ------
+    GrammarError
+        When the text is not a grammar, names a nonterminal without rules, has no terminals, has the same
+        rule twice, or has a nonterminal that no derivation can complete.
+
+    Examples
+    --------
+    >>> grammar = ContextFreeGrammar("S -> S '+' T | T \n T -> '(' S ')' | 'x' | '1'")
+    >>> derivation = grammar.parse("x + 1")
+    >>> [str(grammar.rules[rule]) for rule in derivation]
+    ["S -> S '+' T", 'S -> T', "T -> 'x'", "T -> '1'"]
+    >>> grammar.text(derivation)
+    'x + 1'
+    """
+
+    def __init__(self, text: str, *, separator: str = " ") -> None:
+        if not isinstance(text, str):
+            raise DataTypeError(f"a grammar must be text, got {type(text).__name__}")
+        if not isinstance(separator, str):
+            raise DataTypeError(f"separator must be a string, got {separator!r}")
+        self.source = text
+        self.separator = separator
+        self.rules = _read_rules(text)
+        self.nonterminals = tuple(dict.fromkeys(rule.left for rule in self.rules))
+        _check_rules(self.rules, self.nonterminals)
+        number = {name: i for i, name in enumerate(self.nonterminals)}
+        self._left = [number[rule.left] for rule in self.rules]  # read one by one, where arrays are slow
+        self.left = np.array(self._left, dtype=np.int64)
+        width = max(1, max(len(rule.nonterminals) for rule in self.rules))
+        self.right = np.full((len(self.rules), width), -1, dtype=np.int64)
+        for i, rule in enumerate(self.rules):
+            self.right[i, : len(rule.nonterminals)] = [number[name] for name in rule.nonterminals]
+        self.children = tuple(tuple(number[name] for name in rule.nonterminals) for rule in self.rules)
+        self.shortest = _shortest(self.rules, self.nonterminals)
+        self._stacked = [_stacked(rule, number) for rule in self.rules]
+        self._parser: Lark | None = None
+        self._derivations: dict[str, tuple[int, ...]] = {}
+
+    def __repr__(self) -> str:
+        """Show the size."""
+        return f"<grammar of {len(self.rules)} rules from {self.nonterminals[0]}>"
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other grammar has the same rules in the same order and the same separator."""
+        if not isinstance(other, ContextFreeGrammar):
+            return NotImplemented
+        return self.rules == other.rules and self.separator == other.separator
+
+    def __hash__(self) -> int:
+        """Return a hash of rules and separator."""
+        return hash((self.rules, self.separator))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what can be computed again."""
+        return self.__dict__ | {"_parser": None, "_derivations": {}}
+
+    def __deepcopy__(self, memo: Any) -> "ContextFreeGrammar":
+        """Return the grammar itself, as nothing about it changes."""
+        return self
+
+    @property
+    def terminals(self) -> tuple[str, ...]:
+        """The distinct terminals, in order of appearance."""
+        pairs = (pair for rule in self.rules for pair in zip(rule.right, rule.terminal, strict=True))
+        return tuple(dict.fromkeys(symbol for symbol, terminal in pairs if terminal))
+
+    def parse(self, string: str) -> tuple[int, ...]:
+        """Return the rules of the leftmost derivation of a string.
+
+        Raises
+        ------
+        DataTypeError
+            When it is not a string.
+        DataError
+            When it is not in the language (the message says where and what was expected), or has more than
+            one derivation.
+        """
+        if not isinstance(string, str):
+            raise DataTypeError(f"x must be a string of the grammar, got {string!r:.80}")
+        known = self._derivations.get(string)
+        if known is not None:
+            return known
+        if self._parser is None:
+            self._parser = _make_parser(self.rules, self.separator)
+        try:
+            tree = self._parser.parse(string)
+        except LarkError as error:
+            raise DataError(_explain(string, error)) from None
+        return self._remember(string, _leftmost(tree, string))
+
+    def text(self, derivation: Sequence[int]) -> str:
+        """Return the string of a complete derivation.
+
+        Raises
+        ------
+        DataError
+            When a rule does not fit, or the derivation ends too early or too late.
+        """
+        words: list[str] = []
+        stack: list[Any] = [0]
+        rules = iter(derivation)
+        while stack:
+            symbol = stack.pop()
+            if isinstance(symbol, str):
+                words.append(symbol)
+                continue
+            rule = next(rules, None)
+            if rule is None or self._left[rule] != symbol:
+                raise DataError(
+                    f"the derivation {list(derivation)} does not fit the grammar: expected a rule of "
+                    f"{self.nonterminals[symbol]}, got {'its end' if rule is None else self.rules[rule]}"
+                )
+            stack += self._stacked[rule]
+        if next(rules, None) is not None:
+            raise DataError(f"the derivation {list(derivation)} goes on after it is complete")
+        return self.separator.join(words)
+
+    def canonical_text(self, derivation: tuple[int, ...]) -> str:
+        """Return :meth:`text` and remember that this is how it is derived, which saves parsing it."""
+        string = self.text(derivation)
+        self._remember(string, derivation)
+        return string
+
+    def sample(self, max_rules: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """Return a random complete derivation of at most ``max_rules`` rules.
+
+        Each rule is drawn evenly among those that the rest of the derivation still leaves room for.
+        """
+        check_count("max_rules", max_rules, minimum=int(self.shortest[0]))
+        derivation: list[int] = []
+        stack, need = [0], int(self.shortest[0])
+        growth = self.growth
+        while stack:
+            symbol = stack.pop()
+            room = max_rules - len(derivation) - 1 - need
+            fitting = np.flatnonzero((self.left == symbol) & (growth <= room))
+            rule = int(fitting[rng.integers(len(fitting))])
+            derivation.append(rule)
+            need += int(growth[rule])
+            stack.extend(int(s) for s in self.right[rule][::-1] if s >= 0)
+        return tuple(derivation)
+
+    @property
+    def growth(self) -> NDArray[np.int64]:
+        """By how many rules each rule changes the least number of rules still needed, (n_rules,) int64."""
+        after = np.where(self.right >= 0, self.shortest[self.right], 0).sum(axis=1)
+        return np.asarray(after - self.shortest[self.left])
+
+    def _remember(self, string: str, derivation: tuple[int, ...]) -> tuple[int, ...]:
+        if len(self._derivations) >= _CACHE:
+            self._derivations.clear()
+        self._derivations[string] = derivation
+        return derivation
+
+
+@lru_cache(maxsize=16)
+def shared_grammar(text: str, separator: str) -> ContextFreeGrammar:
+    """Return a grammar that all who name the same text share, with the derivations that it remembers."""
+    return ContextFreeGrammar(text, separator=separator)
+
+
+def _stacked(rule: Rule, number: Mapping[str, int]) -> list[str | int]:
+    """The right side from right to left: terminals as strings but for the empty one, others as numbers."""
+    pairs = zip(reversed(rule.right), reversed(rule.terminal), strict=True)
+    return [symbol if terminal else number[symbol] for symbol, terminal in pairs if symbol or not terminal]
+
+
+def _read_rules(text: str) -> tuple[Rule, ...]:
+    rules: list[Rule] = []
+    left: str | None = None
+    for number, line in enumerate(text.splitlines(), start=1):
+        tokens = _tokens(line, number)
+        if not tokens:
+            continue
+        if tokens[0][0] != "bar":
+            if len(tokens) < 2 or tokens[0][0] != "name" or tokens[1][0] != "arrow":
+                raise GrammarError(
+                    f"line {number} of the grammar must be like A -> B 'c' | 'd', got {line.strip()!r}"
+                )
+            left, tokens = tokens[0][1], tokens[2:]
+        elif left is None:
+            raise GrammarError(f"line {number} of the grammar continues a rule, but there is none before it")
+        else:
+            tokens = tokens[1:]
+        rules += _alternatives(left, tokens, number)
+    if not rules:
+        raise GrammarError("a grammar must have at least one rule such as S -> 'x', got none")
+    return tuple(rules)
+
+
+def _tokens(line: str, number: int) -> list[tuple[str, str]]:
+    tokens: list[tuple[str, str]] = []
+    position = 0
+    line = line.rstrip()
+    while position < len(line):
+        match = _TOKEN.match(line, position)
+        if match is None or match.lastgroup is None:
+            if line[position:].lstrip().startswith("#"):
+                break
+            raise GrammarError(
+                f"line {number} of the grammar, column {position + 1}: expected a name, a terminal in "
+                f"quotes, -> or |, got {line[position:].strip()!r:.30}"
+            )
+        tokens.append((match.lastgroup, match[match.lastgroup]))
+        position = match.end()
+    return tokens
+
+
+def _alternatives(left: str, tokens: list[tuple[str, str]], number: int) -> list[Rule]:
+    alternatives: list[list[tuple[str, str]]] = [[]]
+    for kind, token in tokens:
+        if kind == "bar":
+            alternatives.append([])
+        elif kind == "arrow":
+            raise GrammarError(f"line {number} of the grammar: expected one -> in a line, got two")
+        else:
+            alternatives[-1].append((kind, token))
+    rules = []
+    for symbols in alternatives:
+        if not symbols:
+            raise GrammarError(
+                f"line {number} of the grammar: an alternative of {left} has no symbols; write '' for the "
+                "empty string"
+            )
+        right = tuple(_unquote(token) if kind == "quoted" else token for kind, token in symbols)
+        rules.append(Rule(left, right, tuple(kind == "quoted" for kind, _ in symbols)))
+    return rules
+
+
+def _unquote(token: str) -> str:
+    return re.sub(r"\\(.)", r"\1", token[1:-1])
+
+
+def _check_rules(rules: Sequence[Rule], nonterminals: Sequence[str]) -> None:
+    for rule in rules:
+        for name in rule.nonterminals:
+            if name not in nonterminals:
+                raise GrammarError(f"{name} in {rule} has no rule; put it in quotes if it is a terminal")
+        if rules.count(rule) > 1:
+            raise GrammarError(f"the rule {rule} is there twice: every string with it would be ambiguous")
+    if not any(any(rule.terminal) for rule in rules):
+        raise GrammarError("the grammar has no terminals: put the symbols of the strings in quotes")
+    endless = [
+        name for name, n in zip(nonterminals, _shortest(rules, nonterminals), strict=True) if n >= _NEVER
+    ]
+    if endless:
+        raise GrammarError(
+            f"no derivation from {', '.join(endless)} ever ends: give a rule without nonterminals that "
+            "never end"
+        )
+    reached, frontier = {nonterminals[0]}, [nonterminals[0]]
+    while frontier:
+        name = frontier.pop()
+        new = {s for rule in rules if rule.left == name for s in rule.nonterminals} - reached
+        reached |= new
+        frontier += sorted(new)
+    if unreached := [name for name in nonterminals if name not in reached]:
+        raise GrammarError(f"{', '.join(unreached)} cannot be reached from the start {nonterminals[0]}")
+
+
+def _shortest(rules: Sequence[Rule], nonterminals: Sequence[str]) -> NDArray[np.int64]:
+    """Rules in the shortest complete derivation from each nonterminal, by iteration to the fixed point."""
+    length = dict.fromkeys(nonterminals, _NEVER)
+    changed = True
+    while changed:
+        changed = False
+        for rule in rules:
+            total = 1 + sum(length[name] for name in rule.nonterminals)
+            if total < length[rule.left]:
+                length[rule.left] = total
+                changed = True
+    return np.array([length[name] for name in nonterminals], dtype=np.int64)
+
+
+def _make_parser(rules: Sequence[Rule], separator: str) -> Lark:
+    """Return Lark's LALR(1) parser, or where that has conflicts its Earley parser for any grammar."""
+    names = {name: f"n{i}" for i, name in enumerate(dict.fromkeys(rule.left for rule in rules))}
+    lines: dict[str, list[str]] = {}
+    for i, rule in enumerate(rules):
+        pairs = zip(rule.right, rule.terminal, strict=True)
+        right = " ".join(_literal(s) if terminal else names[s] for s, terminal in pairs if s or not terminal)
+        lines.setdefault(names[rule.left], []).append(f"{right} -> r{i}")
+    text = "\n".join(f"{left}: " + "\n | ".join(alternatives) for left, alternatives in lines.items())
+    if separator.isspace():
+        text += "\n%ignore /\\s+/"
+    options: dict[str, Any] = {"start": names[rules[0].left], "keep_all_tokens": True, "lexer": "basic"}
+    try:
+        return Lark(text, parser="lalr", strict=True, **options)
+    except LarkGrammarError:
+        return Lark(text, parser="earley", ambiguity="explicit", **options)
+
+
+def _literal(terminal: str) -> str:
+    escaped = terminal.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'
+
+
+def _leftmost(tree: Tree[Any], string: str) -> tuple[int, ...]:
+    derivation: list[int] = []
+    stack: list[Any] = [tree]
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, Tree):
+            continue
+        if node.data == "_ambig":
+            raise DataError(f"{string!r:.80} has more than one derivation: the grammar is ambiguous")
+        derivation.append(int(node.data[1:]))
+        stack.extend(reversed(node.children))
+    return tuple(derivation)
+
+
+def _explain(string: str, error: LarkError) -> str:
+    """Say where a string leaves the language, in the user's terms instead of the parser's."""
+    if not string.strip():
+        return "x must be a string of the grammar, got an empty one"
+    position = getattr(error, "pos_in_stream", None)
+    if isinstance(error, UnexpectedCharacters) and position is not None:
+        return (
+            f"{string!r:.80} is not in the grammar's language: no terminal begins at position {position}, "
+            f"{string[position:]!r:.20}"
+        )
+    token = getattr(error, "token", None)
+    if isinstance(error, UnexpectedToken) and token is not None and token.type != "$END":
+        return (
+            f"{string!r:.80} is not in the grammar's language: {str(token)!r} at position {token.start_pos} "
+            "does not fit what comes before it"
+        )
+    return f"{string!r:.80} is not in the grammar's language: it ends too early"
