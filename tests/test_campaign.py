@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from string_models import LETTERS, score, strings
 
 from wrlso import (
+    VAE,
     CandidatePool,
     DataError,
     LogExpectedImprovement,
@@ -210,6 +212,8 @@ def test_the_same_file_twice_changes_nothing(camp):
     lines = tell(camp, "filled.csv")
     assert lines[0] == "filled.csv: 2 new values, 1 failed, 1 not measured yet"
     told = state(camp)
+    times = {event.time for event in storage.events(camp) if event.kind == "tell"}
+    assert len(times) == 1  # all in one transaction
     assert [(s, v) for _, s, v, _ in told[0][-4:]] == [
         ("observed", [1.5]), ("failed", []), ("pending", []), ("observed", [-0.2]),
     ]  # fmt: skip
@@ -258,6 +262,22 @@ def test_points_that_were_never_asked_for_are_added(camp):
     rows, _ = state(camp)
     assert rows[34] == ("NNNNNN", "observed", [6.0], 0)
     assert rows[30][1:] == ("observed", [2.0], 0)
+    write(Path("twice.csv"), ["Smiles", "pIC50"], [["OOOOOO", 1], ["OOOOOO", 2], ["CCCCCC", 1]])
+    assert "2 points of these had not been asked for" in tell(camp, "twice.csv", replicates=True)
+
+
+def test_an_id_with_another_spelling_of_its_x_is_the_same_point(here, monkeypatch):
+    monkeypatch.setattr(VAE, "key", lambda self, x: "".join(sorted(x)))
+    opt = WeightedRetrainingOptimizer(model=string_models.make()).tell("CCNNOO", 1.0)
+    columns = Columns("id", "x", "y", None)
+
+    def told(x):
+        table = read_table(write(Path("table.csv"), ["id", "x", "y"], [[0, x, 2]]))
+        return plan_tell(table, columns, opt.history_, opt.model_, campaign="c", replicates=True).X
+
+    assert told("OONNCC") == ["CCNNOO"]
+    with pytest.raises(DataError, match="1 row of 1"):
+        told("CCCNOO")
 
 
 def test_ids_alone_or_a_status_are_enough(camp):
@@ -401,8 +421,15 @@ def test_a_file_of_another_campaign_is_refused(camp):
         tell(camp, "other.csv")
 
 
-def test_two_people_telling_one_file_at_once_tell_it_once(camp):
+def test_two_people_telling_one_file_at_once_tell_it_once(camp, monkeypatch):
     fill(["1", "2", "3", "4"])
+
+    def plan_slowly(*arguments, **options):
+        plan = plan_tell(*arguments, **options)
+        time.sleep(0.1)  # time enough for another one to plan the same
+        return plan
+
+    monkeypatch.setattr(campaign, "plan_tell", plan_slowly)
     errors = []
 
     def work():
