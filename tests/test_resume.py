@@ -9,7 +9,7 @@ import pytest
 
 from wrlso.benchmarks.crashes import digest, drive, networks
 
-N_KILLS = int(os.environ.get("WRLSO_KILLS", "200"))
+N_KILLS = int(os.environ.get("WRLSO_KILLS", "100"))  # 200 in the full version
 
 
 def python(code, *arguments):

@@ -470,12 +470,34 @@ class StoredMean(Mean):
 
 def test_a_surrogate_of_the_users_needs_a_state(folder):
     X = words()
-    with pytest.raises(ParameterError, match="cannot store the surrogate Mean .*get_state"):
+    with pytest.raises(
+        ParameterError, match="cannot store Mean of the surrogate Mean: give it methods get_state"
+    ):
         make_optimizer(surrogate=Mean()).fit(X, X.sum(axis=1)).autosave(folder)
     assert not folder.exists()
     opt = make_optimizer(surrogate=StoredMean()).fit(X, X.sum(axis=1)).autosave(folder)
     opt.ask()
     assert load(folder, surrogate=StoredMean())._core.surrogate.mean == opt._core.surrogate.mean
+
+
+def test_a_users_part_inside_a_part_of_the_library_is_put_back(folder):
+    """What was learned is stored, and what a file cannot hold comes from what load is given."""
+    X = words()
+    search = make_optimizer().acquisition.search
+
+    class Wrapped(type(search)):
+        pass
+
+    own = Wrapped(n_candidates=200)
+    opt = (
+        make_optimizer(acquisition=LogExpectedImprovement(search=own)).fit(X, X.sum(axis=1)).autosave(folder)
+    )
+    opt.ask()
+    with pytest.raises(ParameterError, match=r"acquisition \(it was test_storage"):
+        load(folder)
+    again = load(folder, acquisition=LogExpectedImprovement(search=own))
+    assert again._core.acquisition.search.get_params() == own.get_params()
+    np.testing.assert_array_equal(again.ask(), copy.deepcopy(opt).ask())
 
 
 class Learner(VAE):

@@ -286,7 +286,7 @@ def _unwritten(history: History, first: int) -> Iterator[NewObjects]:
 def _write_core(journal: Journal, core: Core, everything: bool) -> int:
     void, added = new_arrays(core, everything=everything)
     journal.remove_arrays("core", *void)
-    for kind, data in [("core", dump(core_fields(core))), *added]:
+    for kind, data in [("core", dump(core_fields(core), foreign=True)), *added]:
         journal.add_array(kind, data)
     state = model_fields(core.model)
     stored = {

@@ -1,15 +1,15 @@
 """What was learned as values to store, all of it or what the last draft has added, and back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from wrlso._core import Core
 from wrlso._packing import Foreign, dump, dump_json, is_own, load
-from wrlso.exceptions import DataTypeError, ParameterError, StorageError
+from wrlso.exceptions import ParameterError, StorageError
 from wrlso.history import History
 from wrlso.surrogate import SparseGP
 
@@ -47,7 +47,7 @@ def new_arrays(core: Core, *, everything: bool) -> tuple[list[str], list[tuple[s
     if everything or core.fitted:
         void += ["subset", "surrogate", "condition"]
         if core.surrogate is not None:
-            added.append(("surrogate", dump(_surrogate(core.surrogate))))
+            added.append(("surrogate", dump(_surrogate(core.surrogate), foreign=True)))
         if core.rows is not None:
             added.append(("subset", dump({"rows": core.rows, "y": core.y})))
     else:
@@ -60,7 +60,7 @@ def restore_fields(core: Core, fields: dict[str, Any], acquisition: Any) -> None
     for name in _COUNTERS:
         setattr(core, name, int(fields[name]))
     stored = fields["acquisition"]
-    if is_own(stored) and _is_alike(stored, acquisition):
+    if is_own(stored) and _is_alike(_refill(stored, acquisition), acquisition):
         core.acquisition = stored
         return
     core.acquisition = clone(acquisition, safe=False)
@@ -96,13 +96,12 @@ def check_state(core: Core | None, surrogate: Any) -> None:
     for part in (surrogate, None if core is None else core.surrogate):
         if part is None or _has_state(part):
             continue
-        try:
-            dump(part)
-        except DataTypeError as error:
+        unknown = [type(part).__name__] if not is_own(part) else list(_foreign_attributes(part))
+        if unknown:
             raise ParameterError(
-                f"a campaign cannot store the surrogate {type(part).__name__} ({error}): give it methods "
-                "get_state(), which returns a dict of numbers, texts and arrays, and set_state(state)"
-            ) from error
+                f"a campaign cannot store {', '.join(unknown)} of the surrogate {type(part).__name__}: "
+                "give it methods get_state(), which returns a dict of numbers, texts and arrays, and set_state(state)"
+            )
 
 
 def _inputs(part: dict[str, Any], history: History) -> Any:
@@ -128,9 +127,7 @@ def _has_state(part: Any) -> bool:
 def _acquisition(acquisition: Any) -> Any:
     if _has_state(acquisition):
         return {"state": acquisition.get_state()}
-    try:
-        dump(acquisition)
-    except DataTypeError:
+    if not is_own(acquisition) or list(_foreign_attributes(acquisition)):
         return None  # the user's own and without state: load is given it again
     return acquisition
 
@@ -139,9 +136,31 @@ def _surrogate(surrogate: Any) -> Any:
     return {"state": surrogate.get_state()} if _has_state(surrogate) else surrogate
 
 
+def _foreign_attributes(part: Any) -> Iterator[str]:
+    """Names of what is neither storable nor one of the parameters, which load is given again."""
+    parameters = part.get_params(deep=False) if isinstance(part, BaseEstimator) else {}
+    for name, value in vars(part).items():
+        stored = load(dump(value, foreign=True)) if not is_own(value) else None
+        if isinstance(stored, Foreign) and name not in parameters:
+            yield name
+
+
+def _refill(stored: Any, template: Any) -> Any:
+    """Put parameters that a file cannot hold back in place, from an object that has them."""
+    if type(stored) is type(template):
+        for name, value in vars(stored).items():
+            given = getattr(template, name, None)
+            if isinstance(value, Foreign):
+                object.__setattr__(stored, name, given)
+            elif is_own(value):
+                _refill(value, given)
+    return stored
+
+
 def _restored_surrogate(stored: Any, template: Any) -> Any:
     if is_own(stored):
-        return stored if _is_alike(stored, SparseGP() if template is None else template) else None
+        wanted = SparseGP() if template is None else template
+        return stored if _is_alike(_refill(stored, wanted), wanted) else None
     surrogate = clone(template, safe=False)
     _set_state(surrogate, stored["state"], "surrogate")
     return surrogate

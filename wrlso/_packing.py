@@ -8,6 +8,7 @@ import base64
 import dataclasses
 import json
 import math
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from wrlso import _gp, _search, _strategies, _targets, acquisition, surrogate, training, weighting
+from wrlso import weighting
 from wrlso.exceptions import DataTypeError, StorageError
 
 __all__ = ["Foreign", "dump", "dump_json", "is_own", "load", "load_json"]
@@ -26,23 +27,8 @@ _TAG = "!"
 _DAMAGE = (
     ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
-_MODULES = (_gp, _search, _strategies, _targets, acquisition, surrogate, training, weighting)
-_OWN = [
-    member
-    for module in _MODULES
-    for member in vars(module).values()
-    if getattr(member, "__module__", "").startswith("wrlso.")
-    and getattr(member, "__module__", "") != "wrlso.exceptions"
-]
-# the only classes and functions that a file can name
-_CLASSES: dict[str, type] = {
-    member.__name__: member
-    for member in _OWN
-    if isinstance(member, type) and not getattr(member, "_is_protocol", False)
-}
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    member.__name__: member for member in _OWN if isinstance(member, types.FunctionType)
-}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {name: getattr(weighting, name) for name in weighting.__all__}
+_CLASSES: dict[str, type] = {}  # this library's estimators and dataclasses: all that a file can name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +40,21 @@ class Foreign:
 
 def is_own(value: Any) -> bool:
     """Whether the value is an object of one of this library's classes that can be stored."""
-    return _CLASSES.get(type(value).__name__) is type(value)
+    name = type(value).__name__
+    return type(value).__module__.startswith("wrlso.") and _class_named(name) is type(value)
+
+
+def _class_named(name: str) -> type | None:
+    """Return the estimator or dataclass of this library that has a name; nothing is imported for it."""
+    if name not in _CLASSES:
+        modules = [module for key, module in sys.modules.items() if key.startswith("wrlso.")]
+        members = [member for module in modules for member in vars(module).values()]
+        for member in members:
+            if not isinstance(member, type) or not member.__module__.startswith("wrlso."):
+                continue
+            if issubclass(member, BaseEstimator) or dataclasses.is_dataclass(member):
+                _CLASSES.setdefault(member.__name__, member)
+    return _CLASSES.get(name)
 
 
 def dump_json(value: Any, *, parameters: bool = False, foreign: bool = False) -> str:
@@ -67,16 +67,16 @@ def load_json(text: str) -> Any:
     return _reading(lambda: _unpack(json.loads(text), []))
 
 
-def dump(value: Any) -> bytes:
+def dump(value: Any, *, foreign: bool = False) -> bytes:
     """Return a value as bytes: numbers, texts, containers, arrays, tensors, the library's own objects.
 
     Raises
     ------
     DataTypeError
-        For anything else.
+        For anything else, unless ``foreign``: then a :class:`Foreign` takes its place.
     """
     arrays: list[np.ndarray] = []
-    packed = _Packer(arrays, parameters=False, foreign=False).pack(value)
+    packed = _Packer(arrays, parameters=False, foreign=foreign).pack(value)
     layout = [[array.dtype.str, array.shape] for array in arrays]
     header = json.dumps([packed, layout], allow_nan=False).encode()
     return b"".join([len(header).to_bytes(4, "little"), header, *(array.tobytes() for array in arrays)])
@@ -213,7 +213,9 @@ def _read_random_state(packed: dict[str, Any], arrays: list[np.ndarray]) -> np.r
 
 
 def _read_object(packed: dict[str, Any], arrays: list[np.ndarray]) -> Any:
-    cls: Any = _CLASSES[packed["class"]]
+    cls: Any = _class_named(packed["class"])
+    if cls is None:
+        raise ValueError(f"it needs {packed['class']!r:.80}; import the module of wrlso that has it")
     state = {str(name): _unpack(item, arrays) for name, item in packed["state"].items()}
     if not all(name.isidentifier() and not name.startswith("__") for name in state):
         raise ValueError(f"a {cls.__name__} with impossible attributes")
