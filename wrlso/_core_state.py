@@ -100,7 +100,8 @@ def check_state(core: Core | None, surrogate: Any) -> None:
         if unknown:
             raise ParameterError(
                 f"a campaign cannot store {', '.join(unknown)} of the surrogate {type(part).__name__}: "
-                "give it methods get_state(), which returns a dict of numbers, texts and arrays, and set_state(state)"
+                "give it methods get_state(), which returns a dict of numbers, texts and arrays, and "
+                "set_state(state)"
             )
 
 

@@ -56,19 +56,21 @@ class PersistentState:
             ``set_state``, or objects that are neither texts, numbers, arrays or tuples of them, nor come back
             the same from the codec. Nothing is written then.
         """
-        path = Path(path)
-        with self._work, self._lock:
+        path = Path(path).absolute()
+        with self._work:
             check_state(self._core, self._surrogate_template())
-            if self._campaign is not None and self._campaign.path.absolute() == path.absolute():
+            if self._campaign is not None and self._campaign.path == path:
                 self._update(self._campaign)
-            elif is_campaign(path):
+                return
+            with self._lock:
+                if not is_campaign(path):
+                    create_campaign(path, self._history, self._core, pack_parameters(self), self.notes_)
+                    return
                 campaign = Campaign(path)
                 try:
                     self._update(campaign)
                 finally:
                     campaign.close()
-            else:
-                create_campaign(path, self._history, self._core, pack_parameters(self), self.notes_)
 
     def autosave(self, path: str | Path) -> Self:
         """Save, and from now on commit every change before the call that makes it returns.
@@ -107,18 +109,14 @@ class PersistentState:
         >>> bool(np.array_equal(later.pending_[0], x))
         True
         """
-        with self._work, self._lock:
-            self.save(path)
-            if self._campaign is not None and self._campaign.path == Path(path).absolute():
+        path = Path(path).absolute()
+        with self._work:
+            if self._campaign is not None and self._campaign.path == path:
+                self.save(path)
                 return self
-            campaign = Campaign(Path(path).absolute())
-            with campaign.transaction(write=False):
-                _, uid = campaign.generation
-                if uid != self._history.uid or campaign.has_core != (self._core is not None):
-                    campaign.close()
-                    raise StorageError(f"{path} was changed by another process just now: load it")
-                campaign.core_version = int(campaign.journal.get("core_version") or 0)
-            self._campaign = campaign
+            with self._lock:
+                self.save(path)
+                self._campaign = Campaign(path)
         return self
 
     @classmethod
@@ -306,7 +304,7 @@ class PersistentState:
     def _update(self, campaign: Campaign) -> None:
         """Bring a folder that holds an earlier state of this campaign up to date."""
         with campaign.lock.held():
-            with campaign.transaction():
+            with self._lock, campaign.transaction():
                 if campaign is self._campaign:
                     self._take_in()
                 else:
