@@ -799,6 +799,25 @@ def test_built_in_names_are_looked_up_in_the_registry_only(tmp_path, monkeypatch
     assert campaign.open_campaign(tmp_path / "camp").best_y_ == max(map(score, START))
 
 
+def test_the_built_in_model_of_expressions(tmp_path):
+    assert list(BUILT_IN) == ["expressions"]
+    terms = [
+        f"{a} {sign} {b}" for a in ("x", "1", "sin( x )") for sign in "+*/" for b in ("x", "2", "exp( x )")
+    ]
+    data = write(tmp_path / "a.csv", ["expression", "score"], [[x, -i] for i, x in enumerate(terms)])
+    lines = campaign.init(tmp_path / "camp", data, model="expressions", **FAST)
+    assert "26 points, 26 with a value, 1 row of repeated x" in lines[2]  # x + x and x * 2
+    _, lines = campaign.ask(
+        campaign.open_campaign(tmp_path / "camp"), tmp_path / "camp", 2, out=tmp_path / "b.csv"
+    )
+    assert "ids 26-27" in lines[0]
+    filled = (tmp_path / "b.csv").read_text().replace(",\n", ",1.5\n")
+    (tmp_path / "b.csv").write_text(filled)
+    opt = campaign.open_campaign(tmp_path / "camp")
+    assert campaign.tell(opt, tmp_path / "camp", tmp_path / "b.csv")[0] == "b.csv: 2 new values"
+    assert opt.best_y_ == 1.5
+
+
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
