@@ -18,6 +18,7 @@ from sklearn.utils import check_random_state
 
 from wrlso._random import draw_seed, isolated_torch_rng
 from wrlso._validation import check_choice, check_count
+from wrlso.acquisition import CandidatePool, LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.exceptions import DataError, DataTypeError, ParameterError
 from wrlso.feature_gp import FeatureGP
 from wrlso.models.fragments import DerivationFragments
@@ -289,6 +290,14 @@ class Expressions(BaseEstimator):
     def surrogate(self) -> FeatureGP:
         """Return an unfitted Gaussian process over fragments of derivation trees."""
         return FeatureGP(DerivationFragments(self.grammar))
+
+    def acquisition(self) -> Mixture:
+        """Return the search that did best: three points by log EI, two by Thompson sampling, and so on.
+
+        Candidates are decoded in one generation at temperature 2, as there is much that is alike.
+        """
+        pool = CandidatePool(generations=1, temperature=2.0)
+        return Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=pool)
 
     def is_novel_and_valid(self, x: Any) -> bool:
         """Say whether x belongs to the grammar, with at most 15 productions, and not to the worse half.
