@@ -1,6 +1,7 @@
 """The study of the expressions task: its configurations, and the peers on the same starting data."""
 
 import math
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -110,7 +111,7 @@ class ExpressionsStudy:
     @property
     def variant(self) -> str:
         """What sets the runs of one folder apart besides setting and seed."""
-        return f"{self.target}-{self.identity}-{self.search}"
+        return f"{_file_name(self.target)}-{self.identity}-{self.search}-k{self.k:g}-r{self.r}"
 
     @property
     def task(self) -> Expressions:
@@ -247,7 +248,7 @@ def run_peers(
     for seed in tqdm(seeds, desc="peers", disable=not progress):
         X, y = study.initial_data(seed)
         for peer in peers:
-            path = out / f"{study.name}-{study.target}-{study.identity}-{peer}-seed{seed}.json"
+            path = out / f"{study.name}-{_file_name(study.target)}-{study.identity}-{peer}-seed{seed}.json"
             paths.append(path)
             if path.exists():
                 check_same_options(path, read_record(path), options)
@@ -273,3 +274,8 @@ def run_peers(
                 },
             )
     return paths
+
+
+def _file_name(target: str) -> str:
+    """Return a target so that it can be part of a file's name."""
+    return re.sub(r"[^\w.]+", "_", target)

@@ -22,6 +22,7 @@ TOP = (1, 10, 50)
 OPTIMA = {"shapes": 4096.0, "expressions": 0.0}
 REACHED = {"expressions": -1e-9}  # where rounding keeps an optimal x from its value, see Expressions
 PEERS = ("random", "genetic")
+VARIED = ("search", "k", "r")  # options that set groups of runs in one folder apart
 RELEASED_TASKS = {"shapes": "shapes", "expressions": "expr", "penalized-logp": "chem"}
 RELEASED_SETTINGS = {
     "neither": "neither", "weighting": "weight", "retraining": "retrain", "both": "weight+retrain",
@@ -125,21 +126,24 @@ def released_curves(path: Path, task: str, K: int) -> ReleasedCurves:
 
 
 def _groups(records: Sequence[Record]) -> list[Group]:
-    """Group runs by setting, and by search where there are several."""
-    searches = {record["options"].get("search", "") for record in records} - {"peer"}
-    by_label: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    """Group runs by setting, and by search, k and r where there are several."""
+    ours = [record["options"] for record in records if record["setting"] in SETTINGS]
+    varied = [name for name in VARIED if len({str(options.get(name)) for options in ours}) > 1]
+    by_key: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:
-        by_label[record["options"].get("search", ""), record["setting"]].append(record)
+        options = record["options"] if record["setting"] in SETTINGS else {}
+        parts = (_part(name, options.get(name, "")) for name in varied if name in options)
+        by_key[(record["setting"], *parts)].append(record)
     order = (*SETTINGS, *PEERS)
-    ordered = sorted(by_label, key=lambda key: (key[0], order.index(key[1])))
+    ordered = sorted(by_key, key=lambda key: (key[0] in PEERS, key[1:], order.index(key[0])))
     return [
-        Group(
-            label=setting if len(searches) == 1 or search == "peer" else f"{setting}, {search}",
-            setting=setting,
-            records=tuple(sorted(by_label[search, setting], key=lambda record: record["seed"])),
-        )
-        for search, setting in ordered
+        Group(", ".join(key), key[0], tuple(sorted(by_key[key], key=lambda record: record["seed"])))
+        for key in ordered
     ]
+
+
+def _part(name: str, value: Any) -> str:
+    return str(value) if name == "search" else f"{name} = {value}"
 
 
 def _summarize_runs(folder: Path, records: Sequence[Record], released: Path | None) -> list[Path]:
