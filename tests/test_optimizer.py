@@ -19,6 +19,7 @@ from wrlso import (
     VAE,
     DataError,
     DataTypeError,
+    FeatureGP,
     LogExpectedImprovement,
     LowEffectiveSampleSizeWarning,
     ModelError,
@@ -755,21 +756,7 @@ def test_a_model_that_decodes_only_known_points_gives_up_with_a_message():
 
 
 def test_features_of_x_can_be_modelled_instead_of_z():
-    class OnObjects(SparseGP):
-        space = "features"
-
-        def _as_tensor(self, X):
-            return torch.tensor(np.stack(X), dtype=torch.float64)
-
-        def fit(self, X, y, rng):
-            return super().fit(self._as_tensor(X), y, rng)
-
-        def condition_on(self, X, y):
-            return super().condition_on(self._as_tensor(X), y)
-
-        def predict(self, X):
-            return super().predict(self._as_tensor(X))
-
-    opt = make_optimizer(surrogate=OnObjects(max_iter=5)).fit(X0, Y0)
+    surrogate = FeatureGP(np.stack, SparseGP(max_iter=5))
+    opt = make_optimizer(surrogate=surrogate).fit(X0, Y0)
     run(opt, 15)
     assert opt.best_y_ > Y0.max()

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from wrlso.acquisition import Proposal
-from wrlso.surrogate import SparseGP, Surrogate
+from wrlso.surrogate import KnowsNoise, Surrogate
 
 __all__ = ["interval_coverage", "predict_measurements", "predict_proposals"]
 
@@ -18,9 +18,8 @@ Array = NDArray[np.float64]
 def predict_measurements(surrogate: Surrogate, points: Any) -> tuple[Array, Array]:
     """Return mean and standard deviation (q,) of measurements at points, in the surrogate's units.
 
-    A :class:`wrlso.SparseGP` knows its noise, which is added to the uncertainty of the objective (where it
-    transforms y by ranks, with the size that it has at the median); of other surrogates the noise is unknown
-    and left out.
+    Noise that the surrogate knows (:meth:`wrlso.SparseGP.noise_variance`) is added to the uncertainty of the
+    objective; where it has no such method the noise is left out.
 
     Parameters
     ----------
@@ -30,7 +29,8 @@ def predict_measurements(surrogate: Surrogate, points: Any) -> tuple[Array, Arra
     """
     with torch.no_grad():
         mean, variance = surrogate.predict(points)
-    return _array(mean), np.sqrt(_array(variance).clip(0.0) + _noise_variance(surrogate))
+    noise = surrogate.noise_variance() if isinstance(surrogate, KnowsNoise) else 0.0
+    return _array(mean), np.sqrt(_array(variance).clip(0.0) + noise)
 
 
 def predict_proposals(
@@ -62,11 +62,3 @@ def interval_coverage(
 
 def _array(values: torch.Tensor) -> Array:
     return np.asarray(values.detach().to("cpu", torch.float64).numpy())
-
-
-def _noise_variance(surrogate: Surrogate) -> float:
-    if not isinstance(surrogate, SparseGP):
-        return 0.0
-    noise = torch.tensor([surrogate.hyperparameters_.noise], dtype=torch.float64)
-    _, variance = surrogate.transform_.moments(torch.zeros_like(noise), noise)
-    return float(variance)

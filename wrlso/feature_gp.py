@@ -82,6 +82,10 @@ class FeatureGP(BaseEstimator):
         """Mean log predictive density of held-out observations; see :meth:`SparseGP.score`."""
         return self._fitted().score(self._features(Z), y)
 
+    def noise_variance(self) -> float:
+        """Variance of a measurement's noise; see :meth:`SparseGP.noise_variance`."""
+        return self._fitted().noise_variance()
+
     def joint(self, Z: Sequence[Any]) -> tuple[Tensor, Tensor, float]:
         """Mean, covariance and noise variance at q objects; see :meth:`SparseGP.joint`."""
         return self._fitted().joint(self._features(Z))

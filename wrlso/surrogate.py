@@ -15,11 +15,12 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from wrlso._gp import KERNELS, Evidence, Hyperparameters, Posterior, build_posterior, evidence
+from wrlso._gp_inputs import check_int, check_points, check_values
 from wrlso._inducing import inducing_points
 from wrlso._targets import TRANSFORMS, Standardize, TargetTransform, make_transform
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 
-__all__ = ["SparseGP", "Surrogate", "covariance_root", "select_subset"]
+__all__ = ["KnowsNoise", "SparseGP", "Surrogate", "covariance_root", "select_subset"]
 
 Array = NDArray[np.float64]
 _logger = logging.getLogger(__name__)
@@ -29,8 +30,6 @@ _OUTPUTSCALE_BOUNDS = (1e-3, 1e3)
 _SHORTEST_LENGTHSCALE = 1e-2
 _LONGEST_LENGTHSCALE = 1e3  # times √d
 _SMALLEST_SCALE = 0.1  # of a dimension of Z, relative to the root mean square over dimensions
-_LARGEST_COORDINATE = 1e100  # squares of larger ones would overflow
-_LARGEST_VALUE = 1e150  # of |y|: the square of a larger one would overflow
 _COARSE = 250  # inducing points with which a cold start begins
 _WORST = 1e10  # per observation, of the negative log posterior
 
@@ -53,6 +52,14 @@ class Surrogate(Protocol):
 
     def sample(self, Z: Any, n: int, generator: torch.Generator) -> Tensor:
         """Return n joint posterior draws (n, q) of the noise-free objective in the units of y."""
+
+
+@runtime_checkable
+class KnowsNoise(Protocol):
+    """A surrogate that can say how much of what is measured is noise."""
+
+    def noise_variance(self) -> float:
+        """Variance of a measurement's noise in the units of y."""
 
 
 class SparseGP(BaseEstimator):
@@ -179,7 +186,7 @@ class SparseGP(BaseEstimator):
             When a constructor argument is impossible.
         """
         self._check_parameters()
-        points, values = _check_points(Z), _check_values(y, len(Z))
+        points, values = check_points(Z), check_values(y, len(Z))
         if not isinstance(rng, np.random.Generator):
             raise ParameterTypeError(f"rng: expected a numpy.random.Generator, got {type(rng).__name__}")
         if len(points) == 0:
@@ -230,8 +237,8 @@ class SparseGP(BaseEstimator):
             A new object; this one is unchanged.
         """
         posterior = self._fitted()
-        points = self._check_dimension(_check_points(Z))
-        values = self.transform_.forward(_check_values(y, len(points)))
+        points = self._check_dimension(check_points(Z))
+        values = self.transform_.forward(check_values(y, len(points)))
         for z, value in zip(torch.from_numpy(points), values, strict=True):
             grow = self.grow_inducing and len(posterior.U) < 2 * self.n_inducing
             posterior = posterior.condition(z, float(value), grow)
@@ -262,7 +269,12 @@ class SparseGP(BaseEstimator):
         self._fitted()
         view = copy(self)
         view.transform_ = Standardize(0.0, 1.0)
-        return view, torch.from_numpy(self.transform_.forward(_check_values(y, len(y))))
+        return view, torch.from_numpy(self.transform_.forward(check_values(y, len(y))))
+
+    def noise_variance(self) -> float:
+        """Variance of a measurement's noise in the units of y (with ``transform="rank"`` at the median)."""
+        noise = torch.tensor([self._fitted().hyper.noise], dtype=torch.float64)
+        return float(self.transform_.moments(torch.zeros_like(noise), noise)[1])
 
     def joint(self, Z: Tensor) -> tuple[Tensor, Tensor, float]:
         """Mean (q,), covariance (q, q) and noise variance at Z (q, d), on the scale of the transformed y."""
@@ -293,8 +305,8 @@ class SparseGP(BaseEstimator):
 
     def _standardized_residuals(self, Z: Tensor, y: Tensor) -> tuple[Array, Array, Array]:
         posterior = self._fitted()
-        points = self._check_dimension(_check_points(Z))
-        values = _check_values(y, len(points))
+        points = self._check_dimension(check_points(Z))
+        values = check_values(y, len(points))
         if len(points) == 0:
             raise DataError("score: expected at least one observation, got none")
         mean, variance = posterior.predict(torch.from_numpy(points))
@@ -403,11 +415,11 @@ class SparseGP(BaseEstimator):
             ("max_iter", 0),
             ("warm_iter", 0),
         ):
-            _check_int(name, getattr(self, name), least)
+            check_int(name, getattr(self, name), least)
         if self.n_best + self.n_random < 1:
             raise ParameterError("n_best + n_random: expected at least 1, got 0")
         if self.n_hyper is not None:
-            _check_int("n_hyper", self.n_hyper, 1)
+            check_int("n_hyper", self.n_hyper, 1)
         for name, allowed in (
             ("kernel", KERNELS),
             ("transform", tuple(TRANSFORMS)),
@@ -417,44 +429,6 @@ class SparseGP(BaseEstimator):
                 raise ParameterError(f"{name}: expected one of {allowed}, got {getattr(self, name)!r}")
         if not 0.0 <= self.jitter <= 1e-3:
             raise ParameterError(f"jitter: expected a number in [0, 1e-3], got {self.jitter!r}")
-
-
-def _check_int(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ParameterTypeError(f"{name}: expected an int, got {value!r}")
-    if value < least:
-        raise ParameterError(f"{name}: expected at least {least}, got {value}")
-
-
-def _check_points(Z: Any) -> Array:
-    """Return Z as a finite float64 array (n, d)."""
-    if not isinstance(Z, Tensor):
-        raise DataTypeError(f"Z: expected a tensor (n, d), got {type(Z).__name__}")
-    if Z.ndim != 2 or Z.shape[1] < 1:
-        raise DataError(f"Z: expected shape (n, d) with d ≥ 1, got {tuple(Z.shape)}")
-    points = Z.detach().to(device="cpu", dtype=torch.float64)
-    if not bool((points.abs() <= _LARGEST_COORDINATE).all()):
-        raise DataError(
-            f"Z: expected finite values of at most {_LARGEST_COORDINATE:g}, got {_extreme(points)}"
-        )
-    return np.asarray(points.numpy())
-
-
-def _extreme(points: Tensor) -> float:
-    """The value that is furthest from being usable: NaN, infinite or largest."""
-    return float(points.abs().max())
-
-
-def _check_values(y: Any, n: int) -> Array:
-    """Return y as a finite float64 array (n,), clipped to where variances can be represented."""
-    if not isinstance(y, Tensor):
-        raise DataTypeError(f"y: expected a tensor (n,), got {type(y).__name__}")
-    if tuple(y.shape) != (n,):
-        raise DataError(f"y: expected shape ({n},) to match Z, got {tuple(y.shape)}")
-    values = y.detach().to(device="cpu", dtype=torch.float64)
-    if not bool(torch.isfinite(values).all()):
-        raise DataError("y: expected finite values, got NaN or infinity")
-    return np.asarray(values.clamp(-_LARGEST_VALUE, _LARGEST_VALUE).numpy())
 
 
 def select_subset(y: Array, n_best: int, n_random: int, rng: np.random.Generator) -> NDArray[np.int64]:

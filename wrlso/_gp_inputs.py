@@ -1,0 +1,55 @@
+"""Checks of what a Gaussian process is given."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wrlso.exceptions import DataError, DataTypeError, ParameterError, ParameterTypeError
+
+__all__ = ["check_int", "check_points", "check_values"]
+
+Array = NDArray[np.float64]
+_LARGEST_COORDINATE = 1e100  # squares of larger ones would overflow
+_LARGEST_VALUE = 1e150  # of |y|: the square of a larger one would overflow
+
+
+def check_int(name: str, value: Any, least: int) -> None:
+    """Raise ParameterTypeError or ParameterError unless value is an int of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ParameterTypeError(f"{name}: expected an int, got {value!r}")
+    if value < least:
+        raise ParameterError(f"{name}: expected at least {least}, got {value}")
+
+
+def check_points(Z: Any) -> Array:
+    """Return Z as a finite float64 array (n, d)."""
+    if not isinstance(Z, Tensor):
+        raise DataTypeError(f"Z: expected a tensor (n, d), got {type(Z).__name__}")
+    if Z.ndim != 2 or Z.shape[1] < 1:
+        raise DataError(f"Z: expected shape (n, d) with d ≥ 1, got {tuple(Z.shape)}")
+    points = Z.detach().to(device="cpu", dtype=torch.float64)
+    if not bool((points.abs() <= _LARGEST_COORDINATE).all()):
+        raise DataError(
+            f"Z: expected finite values of at most {_LARGEST_COORDINATE:g}, got {_extreme(points)}"
+        )
+    return np.asarray(points.numpy())
+
+
+def _extreme(points: Tensor) -> float:
+    """The value that is furthest from being usable: NaN, infinite or largest."""
+    return float(points.abs().max())
+
+
+def check_values(y: Any, n: int) -> Array:
+    """Return y as a finite float64 array (n,), clipped to where variances can be represented."""
+    if not isinstance(y, Tensor):
+        raise DataTypeError(f"y: expected a tensor (n,), got {type(y).__name__}")
+    if tuple(y.shape) != (n,):
+        raise DataError(f"y: expected shape ({n},) to match Z, got {tuple(y.shape)}")
+    values = y.detach().to(device="cpu", dtype=torch.float64)
+    if not bool(torch.isfinite(values).all()):
+        raise DataError("y: expected finite values, got NaN or infinity")
+    return np.asarray(values.clamp(-_LARGEST_VALUE, _LARGEST_VALUE).numpy())
