@@ -13,11 +13,11 @@ from wrlso import RankWeighting, Trainer, WeightedRetrainingOptimizer
 from wrlso.tasks.expressions import Expressions, evaluate
 
 # %%
-# The data: a wave around a slope. The task holds the measured values and scores formulas by
-# -log(1 + mean squared error); starting formulas are the worse half of a large set of simple ones.
-points = np.linspace(-3, 3, 200)
-measured = points / 2 + np.sin(3 * points) + 0.1 * np.random.default_rng(0).normal(size=200)
-task = Expressions(target=measured, points=points, n_start=2000)
+# The data: a straight line with a wave on it. The task holds the measured values and scores formulas by
+# -log(1 + mean squared error); it starts with 5,000 of the worse half of a large set of simple ones.
+points = np.linspace(-10, 10, 1000)
+measured = 1 / 3 + points + np.sin(points**2) + 0.1 * np.random.default_rng(0).normal(size=1000)
+task = Expressions(target=measured, points=points)
 X, y = task.initial_data(0)
 
 # %%
@@ -27,25 +27,25 @@ optimizer = WeightedRetrainingOptimizer(
     surrogate=task.surrogate(),
     acquisition=task.acquisition(),
     weighting=RankWeighting(1e-2),
-    trainer=Trainer(initial_epochs=5, retrain_epochs=0.3),
-    retrain_every=25,
+    trainer=Trainer(initial_epochs=10, retrain_epochs=0.3),
     random_state=0,
 )
 optimizer.fit(X, y)
 found = {0: optimizer.best_x_}
-for i in range(1, 41):
+for i in range(1, 61):
     batch = optimizer.ask(5)
     optimizer.tell(batch, task.objectives(batch))
     if optimizer.best_x_ not in found.values():
         found[5 * i] = optimizer.best_x_
 
 # %%
-# The fit over time: what was known before, and each formula that was better than all before it.
+# The fit over time: the best formula before the search, and each that was better than all before it.
 figure, axes = plt.subplots(figsize=(8, 5))
-axes.plot(points, measured, ".", color="0.6", label="measured")
+middle = np.abs(points) < 4
+axes.plot(points[middle], measured[middle], ".", color="0.6", label="measured")
 colours = plt.get_cmap("viridis")(np.linspace(0.9, 0, len(found)))
 for colour, (query, formula) in zip(colours, found.items(), strict=True):
-    name = f"{query} queries: {formula}"
-    axes.plot(points, evaluate([formula], points)[0], color=colour, label=name)
-axes.set(xlabel="x", ylabel="y", ylim=(-4, 4), title=f"score {optimizer.best_y_:.3f}: {optimizer.best_x_}")
+    values = evaluate([formula], points[middle])[0]
+    axes.plot(points[middle], values, color=colour, label=f"{query} queries: {formula}")
+axes.set(xlabel="x", ylabel="y", ylim=(-7, 7), title=f"score {optimizer.best_y_:.3f}: {optimizer.best_x_}")
 axes.legend(fontsize=7)
