@@ -280,3 +280,12 @@ def test_figures_can_be_composed_and_pyplot_stays_out():
     assert plots.score_distributions({"a": [1.0, 2.0]}, figure=right) is right
     figure.canvas.draw()
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_any_number_of_curves_is_drawn():
+    curves = {f"setting {i}": (np.arange(3.0) + i, np.zeros(3)) for i in range(10)}
+    released = {"published": ([1, 2], np.zeros(2), np.zeros(2))}
+    figure = plots.topk_curves(curves, released=released, figure=plots.new_figure(4, 3))
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert [label for label in labels if label.startswith("setting")] == list(curves)
+    assert "published (released)" in labels

@@ -5,6 +5,7 @@ Colours are those of Okabe and Ito, which colour-blind people can tell apart.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -345,10 +346,9 @@ def topk_curves(
         Best possible value.
     """
     figure, axes = _axes(figure)
-    colours = dict(
-        zip([*curves, *(name for name in released or {} if name not in curves)], COLOURS, strict=False)
-    )
-    for (label, (mean, error)), style in zip(curves.items(), LINE_STYLES, strict=False):
+    labels = [*curves, *(name for name in released or {} if name not in curves)]
+    colours = dict(zip(labels, cycle(COLOURS), strict=False))
+    for (label, (mean, error)), style in zip(curves.items(), cycle(LINE_STYLES), strict=False):
         queries = np.arange(1, len(mean) + 1)
         axes.plot(queries, mean, color=colours[label], ls=style, lw=1.8, label=label)
         axes.fill_between(queries, mean - error, mean + error, color=colours[label], alpha=0.2, lw=0)
