@@ -4,7 +4,7 @@ import math
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from wrlso.benchmarks.records import (
     versions,
     write_record,
 )
-from wrlso.exceptions import ParameterError
+from wrlso.benchmarks.study import configured
 from wrlso.feature_gp import FeatureGP
 from wrlso.models.grammar import GrammarVAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
@@ -214,12 +214,7 @@ def expressions_study(config: str = "default", **options: Any) -> ExpressionsStu
     ParameterError, ParameterTypeError
         For an unknown configuration or option, or an impossible value.
     """
-    check_choice("config", config, CONFIGURATIONS)
-    names = {field.name for field in fields(ExpressionsStudy)}
-    given = {name: value for name, value in options.items() if value is not None}
-    if unknown := set(given) - names:
-        raise ParameterError(f"unknown options {sorted(unknown)}; known are {sorted(names)}")
-    return replace(CONFIGURATIONS[config], **given)
+    return configured(CONFIGURATIONS, config, options)
 
 
 def run_peers(

@@ -50,10 +50,8 @@ class _Derivations:
         self.max_rules = task.max_rules
         self.rng = rng
         self.left = self.grammar.left.tolist()
-        self.children = [[n for n in right if n >= 0] for right in self.grammar.right.tolist()]
-        self.shortest = self.grammar.shortest.tolist()
+        self.children = self.grammar.children
         rules = range(len(self.left))
-        self.rules_of = [[r for r in rules if self.left[r] == n] for n in range(len(self.shortest))]
         # rules that can stand in for each other, whatever is below them
         self.alike = [
             [
@@ -66,22 +64,7 @@ class _Derivations:
 
     def draw(self, symbol: int = 0, room: int | None = None) -> Derivation:
         """Draw a derivation: each rule evenly among those that leave room to complete the rest."""
-        room = self.max_rules if room is None else room
-        rules: list[int] = []
-        open_, need = [symbol], self.shortest[symbol]
-        while open_:
-            symbol = open_.pop()
-            need -= self.shortest[symbol]
-            spare = room - len(rules) - 1 - need
-            fitting = [r for r in self.rules_of[symbol] if self._need(r) <= spare]
-            rule = fitting[self.rng.integers(len(fitting))]
-            rules.append(rule)
-            need += self._need(rule)
-            open_.extend(reversed(self.children[rule]))
-        return tuple(rules)
-
-    def _need(self, rule: int) -> int:
-        return sum(self.shortest[child] for child in self.children[rule])
+        return self.grammar.sample(self.max_rules if room is None else room, self.rng, symbol)
 
     def sizes(self, derivation: Derivation) -> list[int]:
         """Return the number of rules of the subtree that starts at each place."""

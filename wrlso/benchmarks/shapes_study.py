@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +17,7 @@ from wrlso._random import stream
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.acquisition import Acquisition, LogExpectedImprovement
 from wrlso.benchmarks.records import data_hash, machine, versions, write_record
-from wrlso.benchmarks.study import quiet_about_small_k
-from wrlso.exceptions import ParameterError
+from wrlso.benchmarks.study import configured, quiet_about_small_k
 from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
@@ -285,13 +284,8 @@ def shapes_study(config: str = "default", **options: Any) -> ShapesStudy:
     ParameterError, ParameterTypeError
         For an unknown configuration or option, or an impossible value.
     """
-    check_choice("config", config, CONFIGURATIONS)
-    names = {field.name for field in fields(ShapesStudy)}
-    given = {name: value for name, value in options.items() if value is not None}
-    if unknown := set(given) - names:
-        raise ParameterError(f"unknown options {sorted(unknown)}; known are {sorted(names)}")
-    study = replace(CONFIGURATIONS[config], **given)
-    if "batch" not in given:
+    study = configured(CONFIGURATIONS, config, options)
+    if options.get("batch") is None:
         study = replace(study, batch=study.r if study.search == "oracle" else 1)
     return study
 

@@ -2,12 +2,12 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import joblib
 import numpy as np
@@ -23,10 +23,12 @@ from wrlso.benchmarks.records import (
     versions,
     write_record,
 )
-from wrlso.exceptions import LowEffectiveSampleSizeWarning, NoCandidateError
+from wrlso.exceptions import LowEffectiveSampleSizeWarning, NoCandidateError, ParameterError
 from wrlso.optimizer import WeightedRetrainingOptimizer
 
-__all__ = ["SETTINGS", "Run", "Study", "quiet_about_small_k", "run_queries", "run_study"]
+__all__ = ["SETTINGS", "Run", "Study", "configured", "quiet_about_small_k", "run_queries", "run_study"]
+
+S = TypeVar("S")
 
 SETTINGS = ("neither", "weighting", "retraining", "both")
 
@@ -64,6 +66,24 @@ class Study(Protocol):
 
     def optimizer(self, setting: str, seed: int, folder: Path) -> WeightedRetrainingOptimizer:
         """Return the optimizer of one run, not yet fitted."""
+
+
+def configured(configurations: Mapping[str, S], config: str, options: Mapping[str, Any]) -> S:
+    """Return a configuration (a dataclass) with some options changed; those that are None stay as they are.
+
+    Raises
+    ------
+    ParameterError, ParameterTypeError
+        For an unknown configuration or option, or an impossible value.
+    """
+    check_choice("config", config, configurations)
+    study: Any = configurations[config]
+    names = {field.name for field in fields(study)}
+    given = {name: value for name, value in options.items() if value is not None}
+    if unknown := set(given) - names:
+        raise ParameterError(f"unknown options {sorted(unknown)}; known are {sorted(names)}")
+    changed: S = replace(study, **given)
+    return changed
 
 
 @dataclass

@@ -7,7 +7,7 @@ Hernández-Lobato, "Grammar Variational Autoencoder", ICML 2017). Parsing is Lar
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -107,6 +107,10 @@ class ContextFreeGrammar:
         number = {name: i for i, name in enumerate(self.nonterminals)}
         self._left = [number[rule.left] for rule in self.rules]  # read one by one, where arrays are slow
         self.left = np.array(self._left, dtype=np.int64)
+        self._rules_of = [
+            [i for i, left in enumerate(self._left) if left == symbol]
+            for symbol in range(len(self.nonterminals))
+        ]
         width = max(1, max(len(rule.nonterminals) for rule in self.rules))
         self.right = np.full((len(self.rules), width), -1, dtype=np.int64)
         for i, rule in enumerate(self.rules):
@@ -202,26 +206,26 @@ class ContextFreeGrammar:
         self._remember(string, derivation)
         return string
 
-    def sample(self, max_rules: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """Return a random complete derivation of at most ``max_rules`` rules.
+    def sample(self, max_rules: int, rng: np.random.Generator, start: int = 0) -> tuple[int, ...]:
+        """Return a random complete derivation of at most ``max_rules`` rules from nonterminal ``start``.
 
         Each rule is drawn evenly among those that the rest of the derivation still leaves room for.
         """
-        check_count("max_rules", max_rules, minimum=int(self.shortest[0]))
+        check_count("max_rules", max_rules, minimum=int(self.shortest[start]))
+        growth = self.growth.tolist()
         derivation: list[int] = []
-        stack, need = [0], int(self.shortest[0])
-        growth = self.growth
+        stack, need = [start], int(self.shortest[start])
         while stack:
             symbol = stack.pop()
             room = max_rules - len(derivation) - 1 - need
-            fitting = np.flatnonzero((self.left == symbol) & (growth <= room))
-            rule = int(fitting[rng.integers(len(fitting))])
+            fitting = [rule for rule in self._rules_of[symbol] if growth[rule] <= room]
+            rule = fitting[rng.integers(len(fitting))]
             derivation.append(rule)
-            need += int(growth[rule])
-            stack.extend(int(s) for s in self.right[rule][::-1] if s >= 0)
+            need += growth[rule]
+            stack.extend(reversed(self.children[rule]))
         return tuple(derivation)
 
-    @property
+    @cached_property
     def growth(self) -> NDArray[np.int64]:
         """By how many rules each rule changes the least number of rules still needed, (n_rules,) int64."""
         after = np.where(self.right >= 0, self.shortest[self.right], 0).sum(axis=1)
