@@ -139,6 +139,7 @@ def test_parts_of_a_mixture_take_turns():
     mixture = Mixture([ei, ts], [3, 2])
     assert [for_turn(mixture, i) for i in range(7)] == [ei, ei, ei, ts, ts, ei, ei]
     assert [for_turn(Mixture([ei, ts]), i) for i in range(3)] == [ei, ts, ei]
+    assert for_turn(Mixture([ei, ts], [10**9, 1]), 10**9) is ts
     assert for_turn(ei, 4) is ei
     assert clone(mixture).get_params()["turns"] == [3, 2]
 
@@ -214,6 +215,13 @@ def test_turns_go_on_where_the_last_ask_ended():
         (Mixture(3), ParameterTypeError, "parts must be a sequence"),
         (Mixture([LogExpectedImprovement(), 3]), ParameterTypeError, "parts\\[1\\] must be an acquisition"),
         (Mixture([ThompsonSampling()], [1, 2]), ParameterError, "turns must have one number for each"),
+        (Mixture([ThompsonSampling()], 3), ParameterError, "turns must have one number for each"),
+        (Mixture([ThompsonSampling]), ParameterTypeError, "parts\\[0\\] must be an acquisition"),
+        (
+            Mixture([ThompsonSampling()], search=CandidatePool),
+            ParameterTypeError,
+            "search must be a strategy",
+        ),
         (Mixture([ThompsonSampling()], [0]), ParameterError, "turns\\[0\\] must be an integer of at least 1"),
         (LogExpectedImprovement(xi=-1.0), ParameterError, "xi must be"),
         (LogExpectedImprovement(CandidatePool(greedy=2.0)), ParameterError, "greedy must be"),
@@ -241,10 +249,46 @@ def test_what_is_missing_or_does_not_fit_is_named():
         FeatureGP(numbers).predict(["1.0"])
     with pytest.raises(ParameterTypeError, match="features must be callable"):
         FeatureGP(3).fit(["1.0"], torch.zeros(1, dtype=torch.float64), np.random.default_rng(0))
-    with pytest.raises(DataError, match="features must have shape \\(2, D\\)"):
-        FeatureGP(lambda X: np.zeros((1, 2))).fit(
-            ["1", "2"], torch.zeros(2, dtype=torch.float64), np.random.default_rng(0)
-        )
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (lambda X: np.zeros((1, 2)), "must return shape \\(2, D\\), D ≥ 1, got \\(1, 2\\)"),
+        (lambda X: np.zeros((2, 0)), "D ≥ 1, got \\(2, 0\\)"),
+        (lambda X: np.zeros(2), "got \\(2,\\)"),
+        (lambda X: [[1.0], [np.nan]], "finite numbers"),
+        (lambda X: [[1.0], [1.0, 2.0]], "must return numbers"),
+        (lambda X: [["a"], ["b"]], "must return numbers"),
+        (lambda X: None, "must return numbers"),
+        (lambda X: np.zeros((2, 1), dtype=complex), "must return numbers"),
+    ],
+)
+def test_features_that_are_no_matrix_of_numbers_are_refused(features, message):
+    y = torch.zeros(2, dtype=torch.float64)
+    with pytest.raises(DataError, match=message):
+        FeatureGP(features).fit(["1", "2"], y, np.random.default_rng(0))
+
+
+def test_features_that_change_their_number_are_refused():
+    widths = iter([2, 3])
+    surrogate = FeatureGP(lambda X: np.ones((len(X), next(widths))))
+    surrogate.fit(["1", "2"], torch.zeros(2, dtype=torch.float64), np.random.default_rng(0))
+    with pytest.raises(DataError, match="2 as in fit, got 3"):
+        surrogate.predict(["1"])
+
+
+def test_a_function_that_writes_to_its_objects_reaches_copies_only():
+    def writing(X):
+        features = np.stack(X).astype(float)
+        for x in X:
+            x[:] = 0
+        X.clear()
+        return features
+
+    X = [np.arange(3.0), np.ones(3)]
+    FeatureGP(writing).fit(X, torch.tensor([0.0, 1.0], dtype=torch.float64), np.random.default_rng(0))
+    np.testing.assert_array_equal(X, [[0, 1, 2], [1, 1, 1]])
 
 
 # ---------------------------------------------------------------- the whole, on the real task

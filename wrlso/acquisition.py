@@ -221,8 +221,8 @@ class Mixture(BaseEstimator):
     def pick(self, i: int) -> Any:
         """Return the part that chooses the i-th point of a campaign."""
         turns = [1] * len(self.parts) if self.turns is None else self.turns
-        cycle = [part for part, turn in zip(self.parts, turns, strict=True) for _ in range(turn)]
-        return cycle[i % len(cycle)]
+        ends = np.cumsum(turns)
+        return self.parts[int(np.searchsorted(ends, i % int(ends[-1]), side="right"))]
 
     def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
         """Return the values (q,) that the first part gives the points."""
@@ -242,13 +242,13 @@ class Mixture(BaseEstimator):
         if len(self.parts) == 0:
             raise ParameterError("parts must hold at least one acquisition function, got none")
         for i, part in enumerate(self.parts):
-            if not callable(getattr(part, "score", None)):
+            if isinstance(part, type) or not callable(getattr(part, "score", None)):
                 raise ParameterTypeError(
                     f"parts[{i}] must be an acquisition function with score, got {part!r}"
                 )
         if self.turns is None:
             return
-        if len(self.turns) != len(self.parts):
+        if not isinstance(self.turns, Sequence) or len(self.turns) != len(self.parts):
             raise ParameterError(
                 f"turns must have one number for each of the {len(self.parts)} parts, got {self.turns!r}"
             )
@@ -300,7 +300,7 @@ def _search(search: SearchStrategy | None) -> SearchStrategy:
     """Return the strategy, or the default one."""
     if search is None:
         return _DEFAULT_SEARCH()
-    if not callable(getattr(search, "propose", None)):
+    if isinstance(search, type) or not callable(getattr(search, "propose", None)):
         raise ParameterTypeError(
             f"search must be a strategy such as CandidatePool or LatentSearch, or None, got {search!r}"
         )

@@ -9,7 +9,8 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from torch import Tensor
 
-from wrlso.exceptions import DataError, NotFittedError, ParameterTypeError
+from wrlso._inputs import keep
+from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterTypeError
 from wrlso.surrogate import SparseGP
 
 __all__ = ["FeatureGP"]
@@ -114,7 +115,23 @@ class FeatureGP(BaseEstimator):
     def _features(self, X: Sequence[Any]) -> Tensor:
         if not callable(self.features):
             raise ParameterTypeError(f"features must be callable, got {self.features!r}")
-        features = torch.as_tensor(self.features(X), dtype=torch.float64)
-        if features.ndim != 2 or len(features) != len(X):
-            raise DataError(f"features must have shape ({len(X)}, D), got {tuple(features.shape)}")
+        # copies, as what the function does to its objects must not reach the records
+        found = self.features([keep(x) for x in X])
+        try:
+            array = np.asarray(found)
+            if array.dtype.kind not in "buif":
+                raise TypeError(f"they are of type {array.dtype}")
+            features = torch.from_numpy(array.astype(np.float64))
+        except (TypeError, ValueError) as error:
+            raise DataTypeError(f"features must return numbers of shape ({len(X)}, D): {error}") from error
+        if features.ndim != 2 or len(features) != len(X) or features.shape[1] < 1:
+            raise DataError(f"features must return shape ({len(X)}, D), D ≥ 1, got {tuple(features.shape)}")
+        if not bool(torch.isfinite(features).all()):
+            raise DataError("features must return finite numbers, got NaN or infinity")
+        gp: SparseGP | None = getattr(self, "gp_", None)
+        if gp is not None and hasattr(gp, "posterior_") and features.shape[1] != len(gp.posterior_.center):
+            raise DataError(
+                f"features must always return the same number of columns, {len(gp.posterior_.center)} as in "
+                f"fit, got {features.shape[1]}"
+            )
         return features

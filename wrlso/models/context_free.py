@@ -25,6 +25,7 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<arrow>->|→|::=)|(?P<bar>\|)|(?P<name>[^\W\d]\w*)"
     r"|(?P<quoted>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))"
 )
+_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
 _CACHE = 200_000  # strings whose derivation a grammar remembers
 _NEVER = 1 << 30  # length of a completion that does not exist
 
@@ -51,17 +52,18 @@ class Rule:
 class ContextFreeGrammar:
     r"""A context-free grammar, read from text.
 
-    Left recursion is fine. A string with more than one derivation is refused when it is parsed.
+    Left recursion is fine. Every string must have one derivation, which can be found with one terminal of
+    look-ahead (LALR(1)); other grammars are refused. Of terminals that begin alike the longest is read.
 
     Parameters
     ----------
     text : str
-        One rule a line, ``A -> B 'c' | 'd'``: nonterminals are names, terminals stand in quotes, ``''`` is
-        the empty string; a line that starts with ``|`` continues, ``#`` starts a comment. The first
-        nonterminal is the start.
+        One rule a line, ``A -> B 'c' | 'd'``: nonterminals are names, terminals stand in quotes (with the
+        escapes ``\n``, ``\t``, ``\\`` and those of quotes), ``''`` is the empty string; a line that starts
+        with ``|`` continues, ``#`` starts a comment. The first nonterminal is the start.
     separator : str, default=" "
-        What stands between the terminals of a string. With white space here, white space between terminals
-        does not matter when a string is parsed.
+        What stands between the terminals of a string: white space, which then does not matter when a string
+        is parsed, or nothing.
 
     Attributes
     ----------
@@ -82,7 +84,7 @@ class ContextFreeGrammar:
     ------
     GrammarError
         When the text is not a grammar, names a nonterminal without rules, has no terminals, has the same
-        rule twice, or has a nonterminal that no derivation can complete.
+        rule twice, has a nonterminal that no derivation can complete, or is ambiguous.
 
     Examples
     --------
@@ -99,11 +101,13 @@ class ContextFreeGrammar:
             raise DataTypeError(f"a grammar must be text, got {type(text).__name__}")
         if not isinstance(separator, str):
             raise DataTypeError(f"separator must be a string, got {separator!r}")
+        if separator.strip():
+            raise GrammarError(f"separator must be empty or white space, got {separator!r}")
         self.source = text
         self.separator = separator
         self.rules = _read_rules(text)
         self.nonterminals = tuple(dict.fromkeys(rule.left for rule in self.rules))
-        _check_rules(self.rules, self.nonterminals)
+        _check_rules(self.rules, self.nonterminals, separator)
         number = {name: i for i, name in enumerate(self.nonterminals)}
         self._left = [number[rule.left] for rule in self.rules]  # read one by one, where arrays are slow
         self.left = np.array(self._left, dtype=np.int64)
@@ -118,7 +122,8 @@ class ContextFreeGrammar:
         self.children = tuple(tuple(number[name] for name in rule.nonterminals) for rule in self.rules)
         self.shortest = _shortest(self.rules, self.nonterminals)
         self._stacked = [_stacked(rule, number) for rule in self.rules]
-        self._parser: Lark | None = None
+        self._parser: Lark | None = _make_parser(self.rules, separator)
+        self._exact = _reads_back(self.terminals, separator)
         self._derivations: dict[str, tuple[int, ...]] = {}
 
     def __repr__(self) -> str:
@@ -157,21 +162,20 @@ class ContextFreeGrammar:
         DataTypeError
             When it is not a string.
         DataError
-            When it is not in the language (the message says where and what was expected), or has more than
-            one derivation.
+            When it is not in the language; the message says where.
         """
         if not isinstance(string, str):
             raise DataTypeError(f"x must be a string of the grammar, got {string!r:.80}")
         known = self._derivations.get(string)
         if known is not None:
             return known
-        if self._parser is None:
+        if self._parser is None:  # in a copy that was pickled
             self._parser = _make_parser(self.rules, self.separator)
         try:
             tree = self._parser.parse(string)
         except LarkError as error:
             raise DataError(_explain(string, error)) from None
-        return self._remember(string, _leftmost(tree, string))
+        return self._remember(string, _leftmost(tree))
 
     def text(self, derivation: Sequence[int]) -> str:
         """Return the string of a complete derivation.
@@ -200,10 +204,22 @@ class ContextFreeGrammar:
             raise DataError(f"the derivation {list(derivation)} goes on after it is complete")
         return self.separator.join(words)
 
-    def canonical_text(self, derivation: tuple[int, ...]) -> str:
-        """Return :meth:`text` and remember that this is how it is derived, which saves parsing it."""
+    def canonical_text(self, derivation: tuple[int, ...]) -> str | None:
+        """Return :meth:`text`, and remember how it is derived, which saves parsing it.
+
+        None where the string does not parse: terminals that run into each other can read otherwise than they
+        were written ("C" and "o" as "Co").
+        """
         string = self.text(derivation)
-        self._remember(string, derivation)
+        if string in self._derivations:
+            return string
+        if self._exact:
+            self._remember(string, derivation)
+            return string
+        try:
+            self.parse(string)
+        except DataError:
+            return None
         return string
 
     def sample(self, max_rules: int, rng: np.random.Generator, start: int = 0) -> tuple[int, ...]:
@@ -313,10 +329,33 @@ def _alternatives(left: str, tokens: list[tuple[str, str]], number: int) -> list
 
 
 def _unquote(token: str) -> str:
-    return re.sub(r"\\(.)", r"\1", token[1:-1])
+    def character(escape: re.Match[str]) -> str:
+        if escape[1] not in _ESCAPES:
+            raise GrammarError(
+                f"{escape[0]} in the terminal {token} is no escape; write \\\\ for a backslash"
+            )
+        return _ESCAPES[escape[1]]
+
+    return re.sub(r"\\(.)", character, token[1:-1])
 
 
-def _check_rules(rules: Sequence[Rule], nonterminals: Sequence[str]) -> None:
+def _reads_back(terminals: Sequence[str], separator: str) -> bool:
+    """Whether every string is read as the terminals that it was written with, however they follow."""
+    if separator:
+        return not any(character.isspace() for terminal in terminals for character in terminal)
+    return not any(a != b and b.startswith(a) for a in terminals for b in terminals if a)
+
+
+def _check_rules(rules: Sequence[Rule], nonterminals: Sequence[str], separator: str) -> None:
+    for rule in rules:
+        for symbol, terminal in zip(rule.right, rule.terminal, strict=True):
+            if terminal and separator and symbol.isspace():
+                raise GrammarError(
+                    f"the terminal {symbol!r} in {rule} is white space, which only separates terminals here: "
+                    "use separator=''"
+                )
+            if terminal and "\0" in symbol:
+                raise GrammarError(f"the terminal {symbol!r} in {rule} holds a null character")
     for rule in rules:
         for name in rule.nonterminals:
             if name not in nonterminals:
@@ -358,7 +397,7 @@ def _shortest(rules: Sequence[Rule], nonterminals: Sequence[str]) -> NDArray[np.
 
 
 def _make_parser(rules: Sequence[Rule], separator: str) -> Lark:
-    """Return Lark's LALR(1) parser, or where that has conflicts its Earley parser for any grammar."""
+    """Return Lark's LALR(1) parser; raise GrammarError where the grammar has conflicts."""
     names = {name: f"n{i}" for i, name in enumerate(dict.fromkeys(rule.left for rule in rules))}
     lines: dict[str, list[str]] = {}
     for i, rule in enumerate(rules):
@@ -366,13 +405,18 @@ def _make_parser(rules: Sequence[Rule], separator: str) -> Lark:
         right = " ".join(_literal(s) if terminal else names[s] for s, terminal in pairs if s or not terminal)
         lines.setdefault(names[rule.left], []).append(f"{right} -> r{i}")
     text = "\n".join(f"{left}: " + "\n | ".join(alternatives) for left, alternatives in lines.items())
-    if separator.isspace():
+    if separator:
         text += "\n%ignore /\\s+/"
-    options: dict[str, Any] = {"start": names[rules[0].left], "keep_all_tokens": True, "lexer": "basic"}
     try:
-        return Lark(text, parser="lalr", strict=True, **options)
-    except LarkGrammarError:
-        return Lark(text, parser="earley", ambiguity="explicit", **options)
+        return Lark(
+            text, start=names[rules[0].left], parser="lalr", lexer="basic", strict=True, keep_all_tokens=True
+        )
+    except LarkGrammarError as error:
+        raise GrammarError(
+            "the grammar is ambiguous, or needs more than one terminal of look-ahead: some strings have "
+            "several derivations, or none can be chosen in time. Write the rules so that every string has "
+            f"one derivation, such as S -> S '+' T | T ({str(error).splitlines()[0]})"
+        ) from None
 
 
 def _literal(terminal: str) -> str:
@@ -380,17 +424,14 @@ def _literal(terminal: str) -> str:
     return f'"{escaped}"'
 
 
-def _leftmost(tree: Tree[Any], string: str) -> tuple[int, ...]:
+def _leftmost(tree: Tree[Any]) -> tuple[int, ...]:
     derivation: list[int] = []
     stack: list[Any] = [tree]
     while stack:
         node = stack.pop()
-        if not isinstance(node, Tree):
-            continue
-        if node.data == "_ambig":
-            raise DataError(f"{string!r:.80} has more than one derivation: the grammar is ambiguous")
-        derivation.append(int(node.data[1:]))
-        stack.extend(reversed(node.children))
+        if isinstance(node, Tree):
+            derivation.append(int(node.data[1:]))
+            stack.extend(reversed(node.children))
     return tuple(derivation)
 
 

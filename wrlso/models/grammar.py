@@ -81,6 +81,7 @@ class GrammarVAE(nn.Module):
             raise ParameterTypeError(f"grammar must be a ContextFreeGrammar or its text, got {grammar!r:.80}")
         check_count("max_rules", max_rules)
         check_count("latent_dim", latent_dim)
+        check_count("hidden", hidden)
         check_choice("network", network, NETWORKS)
         check_real("beta", beta, minimum=0)
         check_real("label_smoothing", label_smoothing, minimum=0, maximum=0.99)
@@ -132,6 +133,8 @@ class GrammarVAE(nn.Module):
         DataError, DataTypeError
             For what is not a string of the language, or takes more than ``max_rules`` rules.
         """
+        if X is None or isinstance(X, str) or not hasattr(X, "__len__"):
+            raise DataTypeError(f"X must be a list of strings of the grammar, got {X!r:.80}")
         rows = []
         for i, x in enumerate(X):
             try:
@@ -170,12 +173,15 @@ class GrammarVAE(nn.Module):
     ) -> list[Any]:
         """Return n strings: the likeliest allowed rule at each step at temperature 0, else drawn ones.
 
-        Every string is a complete derivation of at most ``max_rules`` rules; None only where z is not
-        finite.
+        Every string has a complete derivation of at most ``max_rules`` rules. None where z is not finite, or
+        where terminals run into each other so that the string is not of the language.
         """
         check_real("temperature", temperature, minimum=0)
+        Z = torch.as_tensor(Z, dtype=torch.float32)
+        if Z.ndim != 2 or Z.shape[1] != self.latent_dim:
+            raise DataError(f"Z must have shape (n, {self.latent_dim}), got {tuple(Z.shape)}")
         strings: list[str | None] = []
-        for part in torch.as_tensor(Z, dtype=torch.float32).split(_CHUNK):
+        for part in Z.split(_CHUNK):
             finite = torch.isfinite(part).all(dim=1)
             points = torch.where(finite[:, None], part, 0.0).to(self._growth.device)
             rows = self._derive(self.decoder(points).cpu(), temperature, generator).tolist()
@@ -184,8 +190,11 @@ class GrammarVAE(nn.Module):
             ]
         return strings
 
-    def _string(self, row: list[int]) -> str:
-        return self.grammar.canonical_text(tuple(row[: row.index(self._stop)] if self._stop in row else row))
+    def _string(self, row: list[int]) -> str | None:
+        rules = tuple(row[: row.index(self._stop)] if self._stop in row else row)
+        x = self.grammar.canonical_text(rules)
+        # what reads otherwise than it was written may take more rules than that
+        return x if x is not None and len(self.grammar.parse(x)) <= self.max_rules else None
 
     def _derive(self, logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
         """Choose rules (n, max_rules) by logits (n, max_rules, n_rules) on the CPU."""
