@@ -365,7 +365,10 @@ def test_nothing_is_overwritten(tmp_path, monkeypatch):
 def test_what_cannot_be_written_is_known_before(tmp_path):
     with pytest.raises(ParameterError, match="is a folder"), reserve(tmp_path):
         raise AssertionError("the block must not begin")
-    with pytest.raises(FileNotFoundError, match="nowhere"), reserve(tmp_path / "nowhere" / "out.csv"):
+    with (
+        pytest.raises(ParameterError, match="there is no folder .*nowhere for out.csv"),
+        reserve(tmp_path / "nowhere" / "out.csv"),
+    ):
         raise AssertionError("the block must not begin")
 
 

@@ -439,7 +439,8 @@ def reserve(path: Path, *, force: bool = False) -> Iterator[IO[str]]:
     Raises
     ------
     ParameterError
-        When the file exists and ``force`` is not set: also when it came to exist in the meantime.
+        When the file exists and ``force`` is not set: also when it came to exist in the meantime; or when
+        its folder does not exist.
     OSError
         When it cannot be written.
     """
@@ -447,6 +448,8 @@ def reserve(path: Path, *, force: bool = False) -> Iterator[IO[str]]:
         raise ParameterError(f"{path} is a folder; give the name of a file in it")
     if path.exists() and not force:
         raise _exists(path)
+    if not path.absolute().parent.is_dir():
+        raise ParameterError(f"there is no folder {path.parent} for {path.name}; make it first")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     stream = io.StringIO()
     try:
