@@ -62,7 +62,8 @@ def test_version():
         (("export",), "CAMPAIGN --out --json --csv --force"),
         (("report",), "CAMPAIGN --out --force"),
         (("demo",), "--out --seed --budget --search"),
-        (("bench",), "shapes scores plot"),
+        (("bench",), "shapes expressions scores plot"),
+        (("bench", "expressions"), "--settings --seeds --config --target --identity --search --k --r --out"),
         (("bench", "shapes"), "--settings --seeds --config --k --r --n-jobs --out"),
         (("bench", "plot"), "DIR --released"),
     ],
@@ -91,6 +92,19 @@ def test_bench_runs_resumes_and_plots(tmp_path):
     assert result.exit_code == 0, result.output
     assert "| both | 2 |" in result.output
     assert (out / "topk.png").exists()
+
+
+def test_bench_expressions_runs_settings_and_peers(tmp_path):
+    arguments = ["bench", "expressions", "--settings", "both,genetic", "--seeds", 0, "--out", tmp_path]
+    arguments += ["--budget", 4, "--n-start", 60, "--batch", 2, "--initial-epochs", 1, "--identity", "text"]
+    result = invoke(*arguments, "--target", "x + 1/2")
+    assert result.exit_code == 0, result.output
+    records = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("*.json"))]
+    assert [(record["setting"], len(record["y"])) for record in records] == [("both", 4), ("genetic", 4)]
+    assert {record["options"]["target"] for record in records} == {"x + 1/2"}
+    refused = invoke(*arguments[:2], "--settings", "annealing", "--out", tmp_path)
+    assert refused.exit_code == 2
+    assert "expected some of neither" in refused.output
 
 
 def test_bench_scores(tmp_path):
