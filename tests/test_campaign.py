@@ -561,7 +561,7 @@ def test_an_existing_file_is_not_overwritten_and_nothing_is_asked(camp):
     before = state(camp)
     with pytest.raises(ParameterError, match="batch.csv exists already"):
         campaign.ask(load(camp), camp, 2, out=Path("batch.csv"))
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(ParameterError, match="there is no folder nowhere"):
         campaign.ask(load(camp), camp, 2, out=Path("nowhere/batch.csv"))
     assert state(camp) == before
     campaign.ask(load(camp), camp, 2, out=Path("batch.csv"), force=True)
