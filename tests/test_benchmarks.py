@@ -395,3 +395,17 @@ def test_demo_improves_and_draws(tmp_path, monkeypatch):
     assert result.retrainings == 1
     assert result.best > result.start == 400.0
     assert re.search(r"from 400 pixels .* to \d+ \(\d+% of the optimum 4096\) in 6 queries", str(result))
+
+
+def test_options_that_came_later_leave_earlier_records_valid(tmp_path):
+    earlier = shapes_study(search="gp")
+    assert not {"transform", "thompson"} & set(earlier.options())
+    assert earlier.variant == "gp"
+    later = shapes_study(search="gp", transform="winsorize", thompson=2)
+    assert later.options() == earlier.options() | {"transform": "winsorize", "thompson": 2}
+    assert later.variant == "gp-transform-winsorize-thompson-2"
+    optimizer = later.optimizer("both", 0, tmp_path)
+    assert optimizer.surrogate.transform == "winsorize"
+    assert optimizer.acquisition.turns == [3, 2]
+    with pytest.raises(ParameterError, match="thompson must be"):
+        shapes_study(thompson=-1)

@@ -191,6 +191,13 @@ def shapes(
     pretrain_epochs: Pretrain = None,
     initial_epochs: Epochs = None,
     retrain_epochs: Annotated[float | None, typer.Option(min=0, help="Epochs of a retraining.")] = None,
+    transform: Annotated[
+        str | None, typer.Option(help="What the GP does to y: standardize, winsorize or rank.")
+    ] = None,
+    thompson: Annotated[
+        int | None,
+        typer.Option(min=0, max=4, help="Of five points so many by Thompson sampling (gp)."),
+    ] = None,
     n_jobs: Annotated[int, typer.Option(min=1, help="Processes; each run uses one thread.")] = 1,
 ) -> None:
     """Maximise the area of a 64 × 64 image, in the four settings of the paper.
@@ -204,7 +211,8 @@ def shapes(
     study = _shapes_study(
         config, data=data, subset=subset, search=search, budget=budget, k=k, r=r, batch=batch,
         network=network, latent_dim=latent_dim, pretrain_epochs=pretrain_epochs,
-        initial_epochs=initial_epochs, retrain_epochs=retrain_epochs,
+        initial_epochs=initial_epochs, retrain_epochs=retrain_epochs, transform=transform,
+        thompson=thompson,
     )  # fmt: skip
     paths = run_study(study, parse_settings(settings), parse_seeds(seeds), out, n_jobs=n_jobs)
     typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from wrlso._random import stream
 from wrlso._validation import check_choice, check_count, check_real
-from wrlso.acquisition import Acquisition, LogExpectedImprovement
+from wrlso.acquisition import Acquisition, LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.benchmarks.records import data_hash, machine, versions, write_record
 from wrlso.benchmarks.study import configured, quiet_about_small_k
 from wrlso.models.protocol import LatentModel
@@ -63,8 +63,10 @@ class ShapesStudy:
     pretrain_batch_size : int
     initial_epochs, retrain_epochs, batch_size, lr, retrain_lr, variance_reduction, grad_clip
         See :class:`wrlso.Trainer`.
-    n_inducing : int
-        Inducing points of the GP search's surrogate.
+    n_inducing, transform
+        Inducing points of the GP search's surrogate, and what it does to y; see :class:`wrlso.SparseGP`.
+    thompson : int
+        How many of every five points the GP search chooses by Thompson sampling instead of log EI.
     copies : int
         Weights are those of so many copies of each starting image (:class:`CopiedRankWeighting`).
     bounds, margin, n_per_axis, radius, n_points
@@ -97,6 +99,8 @@ class ShapesStudy:
     variance_reduction: str = "sample"
     grad_clip: float | None = 300.0
     n_inducing: int = 200
+    transform: str = "standardize"
+    thompson: int = 0
     copies: int = 1
     bounds: float | Literal["data"] = "data"
     margin: float = 1.2
@@ -111,6 +115,7 @@ class ShapesStudy:
         check_real("k", self.k, above=0, finite=False)
         for name in ("budget", "r", "batch", "latent_dim", "copies"):
             check_count(name, getattr(self, name))
+        check_count("thompson", self.thompson, minimum=0)
         check_real("beta", self.beta, above=0)
         check_real("pretrain_epochs", self.pretrain_epochs, minimum=0)
 
@@ -122,7 +127,8 @@ class ShapesStudy:
     @property
     def variant(self) -> str:
         """What sets the runs of one folder apart besides setting and seed."""
-        return self.search
+        changed = {name: value for name, value in self.options().items() if name in _LATER}
+        return "-".join([self.search, *(f"{name}-{value}" for name, value in changed.items())])
 
     @property
     def task(self) -> Shapes:
@@ -130,8 +136,9 @@ class ShapesStudy:
         return Shapes(self.data, subset=self.subset, network=self.network, latent_dim=self.latent_dim)
 
     def options(self) -> dict[str, Any]:
-        """Return every option."""
-        return asdict(self)
+        """Return every option; those that came later only where they are not as they always were."""
+        options = asdict(self)
+        return {k: v for k, v in options.items() if k not in _LATER or v != _LATER[k]}
 
     def objective(self, x: Any) -> float:
         """Return the area of x."""
@@ -167,7 +174,7 @@ class ShapesStudy:
             model=self.start_model(seed, folder),
             weighting=self.weighting(self.k if setting in ("weighting", "both") else math.inf),
             acquisition=self._acquisition(),
-            surrogate=SparseGP(n_inducing=self.n_inducing),
+            surrogate=SparseGP(n_inducing=self.n_inducing, transform=self.transform),
             trainer=self.trainer(),
             retrain_every=self.r if setting in ("retraining", "both") else None,
             random_state=seed,
@@ -213,7 +220,12 @@ class ShapesStudy:
         )
 
     def _acquisition(self) -> Acquisition:
-        return self.grid() if self.search == "oracle" else LogExpectedImprovement()
+        if self.search == "oracle":
+            return self.grid()
+        if self.thompson == 0:
+            return LogExpectedImprovement()
+        parts = [LogExpectedImprovement(), ThompsonSampling()]
+        return Mixture(parts, [5 - self.thompson, self.thompson])
 
     def _beta_schedule(self) -> GeometricBeta | None:
         if self.beta_start is None:
@@ -230,6 +242,7 @@ class ShapesStudy:
 
 
 _PRETRAINING, _SCORES = 0, 1
+_LATER = {"transform": "standardize", "thompson": 0}  # options that earlier records do not have
 
 CONFIGURATIONS: dict[str, ShapesStudy] = {
     # The released code's protocol: one pretrained model for all runs, then an epoch with the setting's

@@ -22,7 +22,7 @@ TOP = (1, 10, 50)
 OPTIMA = {"shapes": 4096.0, "expressions": 0.0}
 REACHED = {"expressions": -1e-9}  # where rounding keeps an optimal x from its value, see Expressions
 PEERS = ("random", "genetic")
-VARIED = ("search", "k", "r")  # options that set groups of runs in one folder apart
+VARIED = ("search", "k", "r", "transform", "thompson")  # options that set groups of runs in one folder apart
 RELEASED_TASKS = {"shapes": "shapes", "expressions": "expr", "penalized-logp": "chem"}
 RELEASED_SETTINGS = {
     "neither": "neither", "weighting": "weight", "retraining": "retrain", "both": "weight+retrain",
@@ -132,7 +132,7 @@ def _groups(records: Sequence[Record]) -> list[Group]:
     by_key: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:
         options = record["options"] if record["setting"] in SETTINGS else {}
-        parts = (_part(name, options.get(name, "")) for name in varied if name in options)
+        parts = (_part(name, options[name]) for name in varied if name in options)
         by_key[(record["setting"], *parts)].append(record)
     order = (*SETTINGS, *PEERS)
     ordered = sorted(by_key, key=lambda key: (key[0] in PEERS, key[1:], order.index(key[0])))
