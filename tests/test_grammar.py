@@ -293,13 +293,19 @@ def test_a_trained_model_reconstructs():
     assert after > 0.6
 
 
-def test_label_smoothing_keeps_allowed_rules_in_reach():
+def test_label_smoothing_makes_certainty_costly_in_training_only():
     plain, smooth = model_of("expressions"), model_of("expressions", label_smoothing=0.3)
+    with torch.no_grad():
+        plain.decoder[-2].weight.zero_()
+        plain.decoder[-2].bias.view(15, -1)[:, 7] = 30.0  # certain of x wherever a T stands
     smooth.load_state_dict(plain.state_dict())
-    inputs, z = plain.tensorize(["x + 1", "sin( x )"]), torch.randn(2, 4)
-    nll = -plain.log_likelihood(inputs, z)
-    torch.testing.assert_close(-smooth.log_likelihood(inputs, z), nll)
-    assert torch.isfinite(smooth.loss(inputs)).all()
+    inputs, z = plain.tensorize(["x"]), torch.randn(1, 4)
+    torch.testing.assert_close(smooth.log_likelihood(inputs, z), plain.log_likelihood(inputs, z))
+    torch.manual_seed(0)
+    certain = plain.loss(inputs)
+    torch.manual_seed(0)
+    # 0.3 of the second step's target lies on seven rules, six of them 30 nats away
+    assert float((smooth.loss(inputs) - certain).detach()) == pytest.approx(0.3 * 6 / 7 * 30, rel=0.01)
 
 
 def test_identity_is_the_derivation_or_the_user_s():

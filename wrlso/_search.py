@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from wrlso._random import torch_generator
 from wrlso.exceptions import DataError, NoCandidateError, NotFittedError
 from wrlso.models.protocol import LatentModel, SamplesPrior
-from wrlso.surrogate import Surrogate, covariance_root
+from wrlso.surrogate import HasWorkingScale, Surrogate, covariance_root
 
 __all__ = ["AskRecord", "Criterion", "Proposal", "SearchState"]
 
@@ -255,9 +255,8 @@ class Belief:
         if state.surrogate is None:
             raise NotFittedError("this acquisition needs a fitted surrogate: fit one, or use PriorSampling")
         surrogate, y = state.surrogate, state.y
-        working_scale = getattr(surrogate, "working_scale", None)
-        if working_scale is not None:
-            surrogate, y = working_scale(y)
+        if isinstance(surrogate, HasWorkingScale):
+            surrogate, y = surrogate.working_scale(y)
         belief = cls(surrogate, float(y.max()) if len(y) else -np.inf)
         if state.surrogate.space == "features":
             return belief.add(list(state.pending_X)) if len(state.pending_X) else belief
@@ -275,16 +274,17 @@ class Belief:
         Where the surrogate can say how they vary together, everything else follows from that, at a fraction
         of what asking it again after each choice would cost.
         """
-        joint = getattr(self.surrogate, "joint", None)
-        if joint is None or len(points) > _MOST_JOINT:
+        if not isinstance(self.surrogate, HasWorkingScale) or len(points) > _MOST_JOINT:
             return self, points
         with torch.no_grad():
-            mean, covariance, noise = joint(points)
-        return Belief(FinitePosterior(mean, covariance, noise), self.best), torch.arange(len(mean))
+            mean, covariance, noise = self.surrogate.joint(points)
+        # it is never fitted, which is all that it lacks
+        finite = cast(Surrogate, FinitePosterior(mean, covariance, noise))
+        return Belief(finite, self.best), torch.arange(len(mean))
 
 
 class FinitePosterior:
-    """A Gaussian over q points, which are called by their numbers: a surrogate for choosing among them.
+    """A Gaussian over q points, which are called by their numbers: what a choice among them needs.
 
     Parameters
     ----------
@@ -294,17 +294,10 @@ class FinitePosterior:
         Variance of the noise of an observation.
     """
 
-    space: Literal["latent", "features"] = "latent"
-
     def __init__(self, mean: Tensor, covariance: Tensor, noise: float) -> None:
         self.mean = mean
         self.covariance = covariance
         self.noise = noise
-
-    def fit(self, Z: Any, y: Tensor, rng: np.random.Generator) -> Self:
-        """Condition in place; there is nothing to fit."""
-        self.__dict__.update(self.condition_on(Z, y).__dict__)
-        return self
 
     def predict(self, Z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance at the points with numbers Z (k,)."""

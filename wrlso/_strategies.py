@@ -97,8 +97,10 @@ class LatentSearch(BaseEstimator):
         landscape = Landscape.of(state, rng, self.margin, self.quantile)
         screener = Screener(state, type(self).__name__, rng)
         proposals: list[Proposal] = []
+        turn = len(state.y) + len(state.pending)
         while len(proposals) < n:
-            proposal = self._one(state, belief, landscape, screener, criterion, rng)
+            chooser = for_turn(criterion, turn + len(proposals))
+            proposal = self._one(state, belief, landscape, screener, chooser, rng)
             if proposal is None:
                 raise screener.give_up(len(proposals), n)
             proposals.append(proposal)

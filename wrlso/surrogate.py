@@ -20,7 +20,7 @@ from wrlso._inducing import inducing_points
 from wrlso._targets import TRANSFORMS, Standardize, TargetTransform, make_transform
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 
-__all__ = ["KnowsNoise", "SparseGP", "Surrogate", "covariance_root", "select_subset"]
+__all__ = ["HasWorkingScale", "KnowsNoise", "SparseGP", "Surrogate", "covariance_root", "select_subset"]
 
 Array = NDArray[np.float64]
 _logger = logging.getLogger(__name__)
@@ -60,6 +60,17 @@ class KnowsNoise(Protocol):
 
     def noise_variance(self) -> float:
         """Variance of a measurement's noise in the units of y."""
+
+
+@runtime_checkable
+class HasWorkingScale(Protocol):
+    """A surrogate that is jointly normal on a scale of its own, on which a search compares points."""
+
+    def working_scale(self, y: Tensor) -> tuple["Surrogate", Tensor]:
+        """Return the same surrogate on that scale, and the values y (n,) on it."""
+
+    def joint(self, Z: Any) -> tuple[Tensor, Tensor, float]:
+        """Mean (q,), covariance (q, q) and noise variance at q points, on that scale."""
 
 
 class SparseGP(BaseEstimator):
