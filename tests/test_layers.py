@@ -18,7 +18,7 @@ LAYERS = [
     {"exceptions"},
     {"weighting", "models"},
     {"datasets", "testing", "training"},
-    {"surrogate", "feature_gp"},
+    {"surrogate", "feature_gp", "tanimoto"},
     {"acquisition"},
     {"history"},
     {"storage"},

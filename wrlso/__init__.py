@@ -35,6 +35,7 @@ from wrlso.models import VAE, GrammarVAE, LatentModel, conv_vae, coordinate_vae
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.run import maximize, minimize
 from wrlso.surrogate import SparseGP
+from wrlso.tanimoto import MorganCounts, TanimotoGP
 from wrlso.training import GeometricBeta, Trainer
 from wrlso.weighting import (
     CEMPIWeighting,
@@ -68,6 +69,7 @@ __all__ = [
     "LowEffectiveSampleSizeWarning",
     "Mixture",
     "ModelError",
+    "MorganCounts",
     "NoCandidateError",
     "NonFiniteLossError",
     "NotFittedError",
@@ -77,6 +79,7 @@ __all__ = [
     "RWRWeighting",
     "RankWeighting",
     "SparseGP",
+    "TanimotoGP",
     "ThompsonSampling",
     "Trainer",
     "UniformWeighting",

@@ -1,0 +1,466 @@
+"""A surrogate on structures: a Gaussian process with the Tanimoto kernel on counts of features of x."""
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+from scipy.optimize import minimize_scalar
+from scipy.sparse import csr_array, issparse
+from scipy.stats import norm
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from wrlso._fingerprints import MOST_COUNTS, MOST_FEATURES, Levels, Overlaps, expand, join, morgan, tanimoto
+from wrlso._gp_inputs import check_int, check_values
+from wrlso._inputs import keep
+from wrlso._targets import TRANSFORMS, Standardize, TargetTransform, make_transform
+from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
+from wrlso.surrogate import covariance_root, select_subset
+
+__all__ = ["MorganCounts", "TanimotoGP"]
+
+Array = NDArray[np.float64]
+
+_NOISE_BOUNDS = (1e-4, 10.0)  # of the noise's variance, relative to the signal's
+_NOISE_PRIOR = (float(np.log(1e-2)), 2.0)  # centre and width of its logarithm
+_SIGNAL_PRIOR = (1.0, 1.0)  # shape and scale of the inverse gamma density of the signal's variance
+_WARM = 1.5  # half width of the search for log noise around an earlier result
+_CLOSE = 0.05  # error of log noise that is small enough
+_VARIANCE_FLOOR = 1e-12  # relative to the signal's variance
+_ROWS = 2048  # objects predicted at once
+
+
+class MorganCounts(BaseEstimator):
+    """Counts of the circular neighbourhoods of atoms (Morgan or ECFP features) of molecules given as SMILES.
+
+    Features are not folded: two of them share a column only where their 32-bit hashes agree. What was
+    computed for the last 50,000 molecules is kept. Needs RDKit (the extra ``molecules``).
+
+    Parameters
+    ----------
+    radius : int, default=1
+        Largest number of bonds from the centre of a neighbourhood; radius 2 is ECFP4.
+    counts : bool, default=True
+        Whether to count; False says only whether a feature is there.
+    chirality : bool, default=False
+        Whether stereocentres tell neighbourhoods apart.
+
+    References
+    ----------
+    Rogers and Hahn, "Extended-Connectivity Fingerprints", J. Chem. Inf. Model. 50, 2010.
+
+    Examples
+    --------
+    >>> MorganCounts(radius=0)(["CCC", "CO"]).sum(axis=1).tolist()
+    [3, 2]
+    """
+
+    def __init__(self, radius: int = 1, *, counts: bool = True, chirality: bool = False) -> None:
+        self.radius = radius
+        self.counts = counts
+        self.chirality = chirality
+
+    def __call__(self, X: Sequence[str]) -> csr_array:
+        """Return the counts as a sparse int64 array (n, 2³²).
+
+        Raises
+        ------
+        DataError, DataTypeError
+            When an x is not the SMILES of a molecule with at least one atom; says which.
+        ParameterError, ParameterTypeError
+            When ``radius`` is impossible.
+        """
+        check_int("radius", self.radius, 0)
+        rows = []
+        for i, x in enumerate(X):
+            if not isinstance(x, str):
+                raise DataTypeError(f"X[{i}]: expected a SMILES string, got {type(x).__name__}")
+            row = morgan(str(x), int(self.radius), bool(self.counts), bool(self.chirality))
+            if row is None:
+                raise DataError(f"X[{i}]: expected the SMILES of a molecule, got {x[:200]!r}")
+            rows.append(row)
+        ends = np.cumsum([0, *(len(features) for features, _ in rows)])
+        none = [np.empty(0, dtype=np.int64)]
+        features, values = (np.concatenate(none + [row[part] for row in rows]) for part in (0, 1))
+        return csr_array((values, features, ends), shape=(len(rows), 2**32))
+
+
+class TanimotoGP(BaseEstimator):
+    """Exact Gaussian process on structures, with the Tanimoto (MinMax) kernel on counts of features.
+
+    Two objects are as alike as the share of features that they have in common. The latent space proposes,
+    the structure decides, as for :class:`wrlso.FeatureGP`. Takes :class:`wrlso.CandidatePool`, not
+    :class:`wrlso.LatentSearch`.
+
+    Parameters
+    ----------
+    fingerprint : callable or None, default None
+        List of n objects → array, tensor or SciPy sparse matrix (n, D) of counts: whole numbers, none
+        negative, which add up to at most 65,535 for one object. It must give one x the same counts always.
+        None: :class:`MorganCounts`, for molecules given as SMILES.
+    n_best, n_random : int, default 1000 and 1000
+        The data used: the best and a random choice of the others (all, when there are fewer). With n of them
+        a fit costs O(n³), everything else O(n²) for each point, and memory is O(n²).
+    transform : {"winsorize", "standardize", "rank"}
+        What is done to y; see :class:`wrlso.SparseGP`.
+
+    Attributes
+    ----------
+    evidence_ : float
+        Log marginal likelihood of the data used, with the priors on the hyperparameters.
+    n_evaluations_ : int
+        How often the last fit computed it.
+    posterior_, transform_
+        The posterior on the scale of the transformed y, and that transformation.
+
+    Notes
+    -----
+    There are three hyperparameters: the signal's variance s and the mean are maximised in closed form, which
+    leaves one search for the noise's share. Conditioning adds rows to the Cholesky factor and is exact.
+    Everything is float64 and runs on the CPU.
+
+    References
+    ----------
+    Ralaivola et al., "Graph kernels for chemical informatics", Neural Networks 18, 2005 (the kernel).
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> X = ["C", "CC", "CCC", "CCCC", "CCCCC"]
+    >>> y = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0], dtype=torch.float64)
+    >>> surrogate = TanimotoGP(lambda X: np.array([[len(x)] for x in X]))
+    >>> mean, variance = surrogate.fit(X, y, np.random.default_rng(0)).predict(["C", "CCCCCC"])
+    >>> bool(mean[0] < mean[1]), bool(variance[0] < variance[1])
+    (True, True)
+    """
+
+    space: Literal["latent", "features"] = "features"
+
+    evidence_: float
+    n_evaluations_: int
+    posterior_: "TanimotoPosterior"
+    transform_: TargetTransform
+
+    def __init__(
+        self,
+        fingerprint: Callable[[Sequence[Any]], Any] | None = None,
+        n_best: int = 1000,
+        n_random: int = 1000,
+        *,
+        transform: str = "winsorize",
+    ) -> None:
+        self.fingerprint = fingerprint
+        self.n_best = n_best
+        self.n_random = n_random
+        self.transform = transform
+
+    def fit(self, Z: Sequence[Any], y: Tensor, rng: np.random.Generator) -> Self:
+        """Fit the hyperparameters by maximum a posteriori, then the posterior.
+
+        Parameters
+        ----------
+        Z : sequence of n objects
+            n ≥ 1.
+        y : Tensor of float64, (n,)
+            Their values, larger is better.
+        rng : numpy.random.Generator
+            Chooses the random part of the data.
+
+        Returns
+        -------
+        TanimotoGP
+            Itself. A second fit starts at the first one's noise.
+
+        Raises
+        ------
+        DataError, DataTypeError
+            When lengths disagree, a value is not finite, or an object has no counts.
+        ParameterError, ParameterTypeError
+            When a constructor argument is impossible.
+        """
+        self._check_parameters()
+        values = check_values(y, len(Z))
+        if not isinstance(rng, np.random.Generator):
+            raise ParameterTypeError(f"rng: expected a numpy.random.Generator, got {type(rng).__name__}")
+        if len(Z) == 0:
+            raise DataError("fit: expected at least one observation, got none")
+        chosen = select_subset(values, self.n_best, self.n_random, rng)
+        counts = self._counts([Z[int(i)] for i in chosen])
+        transform = make_transform(self.transform, values[chosen])
+        t = transform.forward(values[chosen])
+        levels = expand(counts)
+        previous: TanimotoPosterior | None = getattr(self, "posterior_", None)
+        K = tanimoto(Overlaps(levels).of(levels), levels.sizes, levels.sizes)
+        best, evaluations = _maximize_evidence(K, t, None if previous is None else previous.ratio)
+        self.posterior_ = TanimotoPosterior(
+            levels, t, (len(t),), best.signal, best.ratio, best.mean, counts.shape[1]
+        )
+        self.transform_, self.evidence_, self.n_evaluations_ = transform, best.value, evaluations
+        return self
+
+    def condition_on(self, Z: Sequence[Any], y: Tensor) -> "TanimotoGP":
+        """Return a new process that has seen q more observations; O(n²) for each, and exact.
+
+        Hyperparameters and the transformation of y stay.
+
+        Parameters
+        ----------
+        Z : sequence of q objects
+            The new points.
+        y : Tensor of float64, (q,)
+            Their values, in the units of the y that was fitted.
+
+        Returns
+        -------
+        TanimotoGP
+            A new object; this one is unchanged.
+        """
+        posterior = self._fitted()
+        values = check_values(y, len(Z))
+        conditioned = copy(self)
+        conditioned.posterior_ = posterior.condition(self._levels(Z), self.transform_.forward(values))
+        return conditioned
+
+    def predict(self, Z: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """Mean and variance (q,) of the noise-free objective at q objects, in the units of y."""
+        mean, variance = self._moments(Z)
+        return self.transform_.moments(torch.from_numpy(mean), torch.from_numpy(variance))
+
+    def sample(self, Z: Sequence[Any], n: int, generator: torch.Generator) -> Tensor:
+        """Return n joint draws (n, q) of the noise-free objective at q objects, in the units of y; O(q³)."""
+        mean, covariance, _ = self.joint(Z)
+        root = covariance_root(covariance, self._fitted().signal)
+        noise = torch.randn(n, len(mean), dtype=torch.float64, generator=generator)
+        return self.transform_.inverse(mean + noise @ root.T)
+
+    def score(self, Z: Sequence[Any], y: Tensor) -> float:
+        """Mean log predictive density of held-out observations; see :meth:`SparseGP.score`."""
+        values = check_values(y, len(Z))
+        if len(Z) == 0:
+            raise DataError("score: expected at least one observation, got none")
+        mean, variance = self._moments(Z)
+        deviation = np.sqrt(variance + self._fitted().noise)
+        density = norm.logpdf(self.transform_.forward(values), mean, deviation)
+        return float(np.mean(density + self.transform_.log_slope(values)))
+
+    def noise_variance(self) -> float:
+        """Variance of a measurement's noise in the units of y; see :meth:`SparseGP.noise_variance`."""
+        noise = torch.tensor([self._fitted().noise], dtype=torch.float64)
+        return float(self.transform_.moments(torch.zeros_like(noise), noise)[1])
+
+    def joint(self, Z: Sequence[Any]) -> tuple[Tensor, Tensor, float]:
+        """Mean (q,), covariance (q, q) and noise variance at q objects, on the scale of the transformed y."""
+        posterior = self._fitted()
+        mean, covariance = posterior.covariance(self._levels(Z))
+        return torch.from_numpy(mean), torch.from_numpy(covariance), posterior.noise
+
+    def working_scale(self, y: Tensor) -> tuple["TanimotoGP", Tensor]:
+        """Return the same process before y is transformed back; see :meth:`SparseGP.working_scale`."""
+        self._fitted()
+        view = copy(self)
+        view.transform_ = Standardize(0.0, 1.0)
+        return view, torch.from_numpy(self.transform_.forward(check_values(y, len(y))))
+
+    def _moments(self, Z: Sequence[Any]) -> tuple[Array, Array]:
+        posterior = self._fitted()
+        parts = [posterior.predict(self._levels(Z[i : i + _ROWS])) for i in range(0, max(len(Z), 1), _ROWS)]
+        mean, variance = (np.concatenate([part[which] for part in parts]) for which in (0, 1))
+        return mean, variance
+
+    def _levels(self, X: Sequence[Any]) -> Levels:
+        counts, expected = self._counts(X), self._fitted().n_features
+        if counts.shape[1] != expected:
+            raise DataError(
+                f"fingerprint must always return the same number of columns, {expected} as in fit, got "
+                f"{counts.shape[1]}"
+            )
+        return expand(counts)
+
+    def _counts(self, X: Sequence[Any]) -> csr_array:
+        fingerprint = MorganCounts() if self.fingerprint is None else self.fingerprint
+        if not callable(fingerprint):
+            raise ParameterTypeError(f"fingerprint must be callable or None, got {fingerprint!r}")
+        # copies, as what the function does to its objects must not reach the records
+        return _checked_counts(fingerprint([keep(x) for x in X]), len(X))
+
+    def _fitted(self) -> "TanimotoPosterior":
+        posterior: TanimotoPosterior | None = getattr(self, "posterior_", None)
+        if posterior is None:
+            raise NotFittedError("this TanimotoGP is not fitted yet: call fit(X, y, rng) first")
+        return posterior
+
+    def _check_parameters(self) -> None:
+        check_int("n_best", self.n_best, 0)
+        check_int("n_random", self.n_random, 0)
+        if self.n_best + self.n_random < 1:
+            raise ParameterError("n_best + n_random: expected at least 1, got 0")
+        if self.transform not in TRANSFORMS:
+            raise ParameterError(f"transform: expected one of {tuple(TRANSFORMS)}, got {self.transform!r}")
+
+
+@dataclass(frozen=True)
+class TanimotoPosterior:
+    """The posterior given t ~ N(mean, signal · (K + ratio · I)).
+
+    The Cholesky factor is not a field: it is made again, block by block and so to the last bit, where the
+    posterior was loaded from a file.
+    """
+
+    levels: Levels
+    t: Array  # (n,) transformed values
+    blocks: tuple[int, ...]  # how many observations came at once, the fit's first
+    signal: float
+    ratio: float
+    mean: float
+    n_features: int
+
+    @property
+    def noise(self) -> float:
+        """Variance of the noise of an observation."""
+        return self.signal * self.ratio
+
+    @cached_property
+    def _overlaps(self) -> Overlaps:
+        return Overlaps(self.levels)
+
+    @cached_property
+    def _factors(self) -> tuple[Array, Array]:
+        """L (n, n) with L Lᵀ = K + ratio · I, and L⁻¹ (t - mean) (n,)."""
+        L, v = np.empty((0, 0)), np.empty(0)
+        K = self._correlation(self.levels)
+        for size in self.blocks:
+            n = len(L)
+            L, v = _append(L, v, K[n : n + size, : n + size], self.t[n : n + size] - self.mean, self.ratio)
+        return L, v
+
+    def _correlation(self, queries: Levels) -> Array:
+        return tanimoto(self._overlaps.of(queries), queries.sizes, self.levels.sizes)
+
+    def _whitened(self, queries: Levels) -> tuple[Array, Array]:
+        """Mean (q,) and V = L⁻¹ k (n, q)."""
+        L, v = self._factors
+        V = solve_triangular(
+            L, self._correlation(queries).T, lower=True, overwrite_b=True, check_finite=False
+        )
+        return self.mean + V.T @ v, V
+
+    def predict(self, queries: Levels) -> tuple[Array, Array]:
+        """Mean and variance (q,)."""
+        mean, V = self._whitened(queries)
+        return mean, self.signal * (1.0 - np.einsum("ij,ij->j", V, V)).clip(_VARIANCE_FLOOR)
+
+    def covariance(self, queries: Levels) -> tuple[Array, Array]:
+        """Mean (q,) and joint covariance (q, q)."""
+        mean, V = self._whitened(queries)
+        prior = tanimoto(Overlaps(queries).of(queries), queries.sizes, queries.sizes)
+        return mean, self.signal * (prior - V.T @ V)
+
+    def condition(self, queries: Levels, t: Array) -> "TanimotoPosterior":
+        """Add q observations; O(n² q)."""
+        if len(t) == 0:
+            return self
+        levels = join(self.levels, queries)
+        grown = replace(self, levels=levels, t=np.concatenate([self.t, t]), blocks=(*self.blocks, len(t)))
+        rows = tanimoto(grown._overlaps.of(queries), queries.sizes, levels.sizes)
+        # the cached value of a frozen instance: what it would compute itself, from the start
+        grown.__dict__["_factors"] = _append(*self._factors, rows, t - self.mean, self.ratio)
+        return grown
+
+
+def _append(L: Array, v: Array, rows: Array, residual: Array, ratio: float) -> tuple[Array, Array]:
+    """Return the factor and the whitened residual after rows (q, n + q) of the kernel were added."""
+    n, q = len(L), len(rows)
+    grown = np.zeros((n + q, n + q))
+    grown[:n, :n] = L
+    if n:
+        grown[n:, :n] = solve_triangular(L, rows[:, :n].T, lower=True, check_finite=False).T
+    below = grown[n:, :n]
+    corner = rows[:, n:] - below @ below.T
+    corner[np.diag_indices(q)] += ratio
+    grown[n:, n:] = np.linalg.cholesky(corner)
+    rest = solve_triangular(grown[n:, n:], residual - below @ v, lower=True, check_finite=False)
+    return grown, np.concatenate([v, rest])
+
+
+@dataclass(frozen=True)
+class _Fit:
+    value: float  # log marginal likelihood with priors
+    signal: float
+    ratio: float
+    mean: float
+
+
+def _maximize_evidence(K: Array, t: Array, start: float | None) -> tuple[_Fit, int]:
+    """Return the best hyperparameters that were seen, and how many were tried."""
+    lowest, highest = np.log(_NOISE_BOUNDS)
+    low, high = lowest, highest
+    if start is not None:
+        low, high = max(lowest, np.log(start) - _WARM), min(highest, np.log(start) + _WARM)
+    tried: list[_Fit] = []
+
+    def loss(log_ratio: float) -> float:
+        tried.append(_evidence(K, t, float(np.exp(log_ratio))))
+        return -tried[-1].value
+
+    options = {"xatol": _CLOSE}
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options=options)
+    edges = (low > lowest and found.x < low + 2 * _CLOSE), (high < highest and found.x > high - 2 * _CLOSE)
+    if any(edges):  # the data changed more than a warm start allows for
+        bounds = (lowest, low) if edges[0] else (high, highest)
+        minimize_scalar(loss, bounds=bounds, method="bounded", options=options)
+    return max(tried, key=lambda fit: fit.value), len(tried)
+
+
+def _evidence(K: Array, t: Array, ratio: float) -> _Fit:
+    """Log marginal likelihood at a noise ratio, with signal and mean at their best, up to a constant."""
+    n = len(t)
+    shifted = K.copy()
+    shifted[np.diag_indices(n)] += ratio
+    L = np.linalg.cholesky(shifted)
+    ones, target = solve_triangular(L, np.stack([np.ones(n), t], axis=1), lower=True, check_finite=False).T
+    mean = float(np.clip((ones @ target) / (ones @ ones), t.min(), t.max()))
+    residual = target - mean * ones
+    shape, scale = _SIGNAL_PRIOR
+    freedom = 0.5 * n + shape + 1.0
+    signal = float((0.5 * (residual @ residual) + scale) / freedom)
+    prior = 0.5 * ((np.log(ratio) - _NOISE_PRIOR[0]) / _NOISE_PRIOR[1]) ** 2
+    value = (
+        -freedom * (np.log(signal) + 1.0) - np.log(np.diag(L)).sum() - 0.5 * n * np.log(2.0 * np.pi) - prior
+    )
+    return _Fit(float(value), signal, ratio, mean)
+
+
+def _checked_counts(found: Any, n: int) -> csr_array:
+    """Return what a fingerprint gave for n objects as sorted counts without zeros (n, D)."""
+    try:
+        if not issparse(found):
+            found = np.asarray(found)
+        if found.dtype.kind not in "buif":
+            raise TypeError(f"they are of type {found.dtype}")
+    except (TypeError, ValueError) as error:
+        raise DataTypeError(f"fingerprint must return counts of shape ({n}, D): {error}") from error
+    if found.ndim != 2 or found.shape[0] != n or not 1 <= found.shape[1] <= MOST_FEATURES:
+        raise DataError(f"fingerprint must return shape ({n}, D), D ≥ 1, got {tuple(found.shape)}")
+    counts = csr_array(found, copy=True)
+    counts.sum_duplicates()
+    counts.eliminate_zeros()
+    values = counts.data
+    whole = (values >= 0) & (values <= MOST_COUNTS) & (values == np.floor(values))
+    if not whole.all():
+        raise DataError(
+            f"fingerprint must return whole numbers from 0 to {MOST_COUNTS:,}, got {values[~whole][0]!r}"
+        )
+    totals = counts.sum(axis=1)
+    if n and float(totals.max()) > MOST_COUNTS:
+        row = int(totals.argmax())
+        raise DataError(
+            f"fingerprint: the counts of one object must add up to at most {MOST_COUNTS:,}, got "
+            f"{int(totals[row]):,} for X[{row}]"
+        )
+    return counts
