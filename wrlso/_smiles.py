@@ -1,0 +1,293 @@
+"""Reading molecules written as SMILES: one spelling for each, problems named, bounded time, no log.
+
+RDKit is imported when the first molecule is read. What RDKit accepts and is no molecule is refused here:
+texts with a name behind them, dummy atoms, query atoms and bonds. Time is bounded by the length of the text:
+nothing that fits into 1000 characters took longer than 0.1 s (complete graphs, grids, cages, dendrimers).
+
+Numbers of atoms (``[CH3:1]``) say nothing about a molecule and are dropped; hydrogen atoms become implicit.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from wrlso._validation import check_choice, check_count
+from wrlso.exceptions import DataError, DataTypeError
+
+__all__ = ["MAX_LENGTH", "canonical", "parse", "rdkit_module", "read_molecules", "unparsed_problem"]
+
+Mol: TypeAlias = Any  # rdkit.Chem.Mol
+Salts: TypeAlias = Literal["refuse", "largest", "keep"]
+Policy: TypeAlias = Literal["refuse", "keep"]
+
+#: Longest SMILES that is read by default, in characters; the longest of ZINC250k has 109.
+MAX_LENGTH = 1000
+
+_REMEMBERED = 2**16  # molecules whose spelling is kept, about 500 bytes each
+_SHOWN = 5  # problems that one error names
+_VAGUE = re.compile(r"[*~]|\[#")  # how dummy atoms and query bonds can be written
+_ORDERS = {"SINGLE", "DOUBLE", "TRIPLE", "QUADRUPLE", "AROMATIC", "DATIVE"}
+
+
+@cache
+def rdkit_module(name: str) -> Any:
+    """Return a module of RDKit, such as ``"rdkit.Chem"``.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        When RDKit is not installed; names the extra that installs it.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "rdkit":
+            raise
+        message = "rdkit is missing, which molecules need; install it with: pip install 'wrlso[molecules]'"
+        raise ModuleNotFoundError(message, name="rdkit") from error
+
+
+def parse(smiles: Any, max_length: int = MAX_LENGTH) -> Mol | None:
+    """Return RDKit's molecule, sanitised, without atom numbers; None for what is no molecule.
+
+    Never raises, logs nothing. None for everything that :func:`unparsed_problem` has a name for. Salts,
+    charges, isotopes and radicals are molecules here.
+    """
+    text = _plain(smiles, max_length)
+    if text is None:
+        return None
+    chem = rdkit_module("rdkit.Chem")
+    with rdkit_module("rdkit.rdBase").BlockLogs():
+        try:
+            molecule = chem.MolFromSmiles(text)
+        except Exception:  # RDKit raises its own classes and RuntimeError for what it cannot cope with
+            return None
+    if molecule is None or not molecule.GetNumHeavyAtoms() or (_VAGUE.search(text) and _vague(molecule)):
+        return None
+    if ":" in text:
+        for atom in molecule.GetAtoms():
+            atom.SetAtomMapNum(0)
+    return molecule
+
+
+def canonical(smiles: Any, stereo: bool = True) -> str | None:
+    """Return the one spelling of a molecule, None for what is none. Never raises, logs nothing; cached.
+
+    Charges, isotopes and all fragments are kept, see :func:`read_molecules` for policies. Two spellings are
+    equal exactly when RDKit takes the molecules for the same. Tautomers and protonation states differ.
+
+    Parameters
+    ----------
+    smiles : object
+        Blanks at the ends do not matter.
+    stereo : bool, default=True
+        Whether stereocentres and the geometry of double bonds count; without, they are left out.
+
+    Examples
+    --------
+    >>> canonical("OCC"), canonical("C(O)C "), canonical("C(C"), canonical("F/C=C/F", stereo=False)
+    ('CCO', 'CCO', None, 'FC=CF')
+    """
+    text = _plain(smiles, MAX_LENGTH)
+    return None if text is None else _canonical(text, bool(stereo))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _canonical(text: str, stereo: bool) -> str | None:
+    molecule = parse(text)
+    return None if molecule is None else _write(molecule, stereo)
+
+
+def unparsed_problem(smiles: Any, max_length: int = MAX_LENGTH) -> str | None:
+    """Say why :func:`parse` returns None for this x, in a few words; None when it is a molecule."""
+    if not isinstance(smiles, str):
+        return f"is {type(smiles).__name__}, not a str"
+    text = smiles.strip()
+    if not text:
+        return "is empty"
+    if len(text) > max_length:
+        return f"has {len(text)} characters, more than {max_length}"
+    if _plain(text, max_length) is None:
+        return "holds blanks or characters that are not printable ASCII"
+    if parse(text, max_length) is not None:
+        return None
+    chem = rdkit_module("rdkit.Chem")
+    with rdkit_module("rdkit.rdBase").BlockLogs():
+        try:
+            unchecked = chem.MolFromSmiles(text, sanitize=False)
+            problems = [] if unchecked is None else chem.DetectChemistryProblems(unchecked)
+        except Exception:
+            unchecked, problems = None, []
+    if unchecked is None:
+        return "is no SMILES"
+    if problems:
+        return f"is no molecule ({problems[0].Message().strip()})"
+    if not any(atom.GetAtomicNum() != 1 for atom in unchecked.GetAtoms()):
+        return "has no atom but hydrogen"
+    return _vague(unchecked) or "is no molecule"
+
+
+def read_molecules(
+    X: Sequence[Any],
+    *,
+    stereo: bool = True,
+    salts: Salts = "refuse",
+    isotopes: Policy = "refuse",
+    radicals: Policy = "refuse",
+    max_length: int = MAX_LENGTH,
+    name: str = "X",
+) -> list[str]:
+    """Return the canonical SMILES of n molecules, or name every row that is refused and why.
+
+    Parameters
+    ----------
+    X : sequence of n str
+    stereo : bool, default=True
+        Whether stereochemistry is kept.
+    salts : {"refuse", "largest", "keep"}, default="refuse"
+        What to do with more than one fragment (salts, solvents, mixtures). ``"largest"`` takes the one with
+        most heavy atoms, of those the heaviest, with its charge.
+    isotopes, radicals : {"refuse", "keep"}, default="refuse"
+        What to do with atoms of stated mass and with unpaired electrons. Charges are always kept.
+    max_length : int, default=1000
+        Longest SMILES that is read, in characters.
+    name : str, default="X"
+        What the error calls the data.
+
+    Returns
+    -------
+    list of n str
+
+    Raises
+    ------
+    DataError
+        When rows are refused; names up to five with the reason.
+    DataTypeError
+        When X is no sequence of str.
+    ParameterError, ParameterTypeError
+        When a policy is none of its choices.
+
+    Examples
+    --------
+    >>> read_molecules(["OCC", "CC(=O)[O-].[Na+]"], salts="largest")
+    ['CCO', 'CC(=O)[O-]']
+    """
+    check_choice("salts", salts, ("refuse", "largest", "keep"))
+    check_choice("isotopes", isotopes, ("refuse", "keep"))
+    check_choice("radicals", radicals, ("refuse", "keep"))
+    check_count("max_length", max_length)
+    if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
+        raise DataTypeError(f"{name} must be a sequence of SMILES, got {type(X).__name__}")
+    policies = _Policies(bool(stereo), salts, isotopes, radicals, int(max_length))
+    rows = [_standard(_text(x, max_length), policies) for x in X]
+    refused = [row for row, (spelling, _) in enumerate(rows) if spelling is None]
+    if refused:
+        _refuse(X, refused, rows, name, policies)
+    return [spelling for spelling, _ in rows if spelling is not None]
+
+
+class _Policies(NamedTuple):
+    stereo: bool
+    salts: Salts
+    isotopes: Policy
+    radicals: Policy
+    max_length: int
+
+
+def _refuse(
+    X: Sequence[Any],
+    refused: list[int],
+    rows: list[tuple[str | None, str]],
+    name: str,
+    policies: _Policies,
+) -> None:
+    """Raise the error that names rows and reasons."""
+    problems = {row: rows[row][1] or unparsed_problem(X[row], policies.max_length) for row in refused}
+    shown = [f"row {row} {problems[row]}: {_shown(X[row])}" for row in refused[:_SHOWN]]
+    more = [f"and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
+    wrong_type = any(not isinstance(X[row], str) for row in refused[:_SHOWN])
+    raise (DataTypeError if wrong_type else DataError)(
+        f"{name} must hold SMILES of single molecules; {'; '.join(shown + more)}"
+    )
+
+
+def _shown(x: Any) -> str:
+    text = repr(x)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _text(x: Any, max_length: int) -> str:
+    """Return the text to be read, '' for what is refused unread."""
+    return _plain(x, max_length) or ""
+
+
+def _plain(smiles: Any, max_length: int) -> str | None:
+    """Return the text without blanks at its ends if it could be a SMILES."""
+    if not isinstance(smiles, str):
+        return None
+    text = str(smiles).strip()
+    # RDKit would take what follows a blank for a name, and stop at a zero character
+    if not 0 < len(text) <= max_length or not text.isascii() or not text.isprintable() or " " in text:
+        return None
+    return text
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _standard(text: str, policies: _Policies) -> tuple[str | None, str]:
+    """Return (canonical SMILES, "") or (None, problem); the problem is "" for what cannot be parsed."""
+    molecule = parse(text, policies.max_length) if text else None
+    if molecule is None:
+        return None, ""
+    chem = rdkit_module("rdkit.Chem")
+    fragments = chem.GetMolFrags(molecule)
+    if len(fragments) > 1 and policies.salts == "refuse":
+        return None, f"has {len(fragments)} fragments (salts='largest' would take the largest)"
+    if len(fragments) > 1 and policies.salts == "largest":
+        molecule = _largest(molecule)
+    problem = _peculiarity(molecule, policies) if "[" in text else ""  # loops over atoms cost
+    return (None, problem) if problem else (_write(molecule, policies.stereo), "")
+
+
+def _largest(molecule: Mol) -> Mol:
+    """Return the fragment with most heavy atoms, then the heaviest, then the first in the alphabet."""
+    chem, descriptors = rdkit_module("rdkit.Chem"), rdkit_module("rdkit.Chem.Descriptors")
+    fragments = chem.GetMolFrags(molecule, asMols=True)
+    return min(
+        fragments,
+        key=lambda part: (-part.GetNumHeavyAtoms(), -descriptors.MolWt(part), chem.MolToSmiles(part)),
+    )
+
+
+def _peculiarity(molecule: Mol, policies: _Policies) -> str:
+    """Return what the policies refuse in a molecule, "" for nothing."""
+    atoms = list(molecule.GetAtoms())
+    if policies.radicals == "refuse":
+        radicals = Counter(atom.GetSymbol() for atom in atoms if atom.GetNumRadicalElectrons())
+        if radicals:
+            return f"has unpaired electrons at {', '.join(radicals)} (radicals='keep' would take it)"
+    if policies.isotopes == "refuse":
+        isotopes = Counter(f"{atom.GetIsotope()}{atom.GetSymbol()}" for atom in atoms if atom.GetIsotope())
+        if isotopes:
+            return f"has isotopes {', '.join(isotopes)} (isotopes='keep' would take it)"
+    return ""
+
+
+def _vague(molecule: Mol) -> str:
+    """Return what makes a molecule a pattern rather than a molecule, "" for nothing."""
+    if any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()):
+        return "has a dummy atom (*)"
+    if any(str(bond.GetBondType()) not in _ORDERS for bond in molecule.GetBonds()):
+        return "has a bond of unstated order (~)"
+    return ""
+
+
+def _write(molecule: Mol, stereo: bool) -> str:
+    """Return the canonical SMILES; without stereo, isotopes stay, which RDKit's own option would drop."""
+    chem = rdkit_module("rdkit.Chem")
+    if not stereo:
+        chem.RemoveStereochemistry(molecule)
+    text: str = chem.MolToSmiles(molecule)
+    return text
