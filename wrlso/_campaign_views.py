@@ -168,6 +168,7 @@ def json_export(history: History, about: dict[str, Any]) -> str:
     events = [
         {"time": iso_time(event.time), "kind": event.kind, "id": event.row, "value": event.value}
         | ({"old": event.data} if event.kind == "update" else {})
+        | ({"reason": event.data} if event.kind == "tell" and event.data else {})
         for event in history.events
         if event.row >= 0
     ]

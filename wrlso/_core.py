@@ -95,10 +95,18 @@ class Core:
                 model.load_state_dict(self.given_weights)
             rng = stream(self.seed, TRAINING, self.n_trainings)
             log = (trainer.fit if initial else trainer.fine_tune)(model, inputs, weights, rng, verbose)
-        self.model, self.Z, self.rows, self.y = model, None, None, None
-        self.trained, self.weights_file, self.encoded = True, None, []
+        self._put_in_place(model, None)
         self.n_trainings += 1
         return {"epochs": log, "seconds": time.perf_counter() - start}
+
+    def take_training(self, trained: "Core") -> None:
+        """Put the model in place that another draft has trained, while this one's search went on."""
+        self._put_in_place(trained.model, trained.weights_file)
+        self.n_trainings, self.n_at_training = trained.n_trainings, trained.n_at_training
+
+    def _put_in_place(self, model: Any, weights_file: str | None) -> None:
+        self.model, self.Z, self.rows, self.y = model, None, None, None
+        self.trained, self.weights_file, self.encoded = True, weights_file, []
 
     def encode(self, history: History, rows: np.ndarray) -> Tensor:
         """Return the (m, d) float64 encodings of some rows, each made once per model."""
@@ -202,6 +210,8 @@ def build_model(
         raise ParameterError(
             f"give either encoder and decoder, or model; got {' and '.join(given) or 'none'}"
         )
+    # always in evaluation mode but for its training: threads that switch it to and fro would meet
+    built.train(False)
     return built.to(_resolve_device(device))
 
 

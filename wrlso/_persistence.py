@@ -35,6 +35,7 @@ class PersistentState:
     _texts: dict[str, str]
     _lock: threading.RLock  # state; held briefly
     _work: threading.RLock  # one fit, ask or retrain at a time
+    _training: threading.RLock  # one training at a time; taken before the others
 
     # ---------------------------------------------------------------- for users
 
@@ -356,6 +357,7 @@ class PersistentState:
         self._texts = {}
         self._lock = threading.RLock()
         self._work = threading.RLock()
+        self._training = threading.RLock()
 
 
 def _relearn(model: Any, history: History) -> None:

@@ -38,7 +38,8 @@ class Event(NamedTuple):
         Microseconds since 1970, UTC.
     data : object
         For "update" the values before; for "ask" z (d,) and what the surrogate expected; for "search" the
-        :class:`wrlso.acquisition.AskRecord`; for "train" the log.
+        :class:`wrlso.acquisition.AskRecord`; for "train" the log; for the "tell" of a failure its reason,
+        where one was given.
     """
 
     kind: EventKind
@@ -79,6 +80,8 @@ class Record:
         the user's sign; None where it was not asked or no surrogate took part.
     n_failures : int
         How often an experiment on it failed.
+    reason : str or None
+        Why the last one that failed did, where that was told.
     revisions : list of list of float
         The values before each correction.
     asked_at, told_at : str or None
@@ -93,6 +96,7 @@ class Record:
     z: np.ndarray | None = None
     prediction: tuple[float, float] | None = None
     n_failures: int = 0
+    reason: str | None = None
     revisions: list[list[float]] = field(default_factory=list)
     asked_at: str | None = None
     told_at: str | None = None
@@ -257,7 +261,7 @@ class History:
         kind, row, value, time, data = event
         if kind in ("start", "tell"):
             if value is None:
-                self._fail(row)
+                self._fail(row, data)
             else:
                 self._observe(row, value)
             self.records[row].told_at = iso_time(time)
@@ -292,9 +296,10 @@ class History:
         self.revision += 1
         self._y[self._position[row]] = float(np.mean(record.values))
 
-    def _fail(self, row: int) -> None:
+    def _fail(self, row: int, reason: str | None) -> None:
         record = self.records[row]
         record.n_failures += 1
+        record.reason = reason
         if record.status != "observed":  # a record that has values keeps them
             self._set_status(row, "failed")
 

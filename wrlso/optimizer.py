@@ -3,17 +3,20 @@
 The state machine has two parts. The *history* holds what users told and what is pending; only it changes
 in ``tell``, ``update`` and ``release``. The *core* holds what was learned (model, surrogate, counters); ask
 and retrain work on a draft of it, which replaces the core when the work is done. So an interrupted ask
-changes nothing, and a tell from another thread never waits for training.
+changes nothing, a tell from another thread never waits for training, and an ask need not.
 """
 
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 
+from wrlso._background import StoppableRows, TrainingStopped, swap_in
 from wrlso._changes import Changes
 from wrlso._core import (
     ASKING,
@@ -24,6 +27,7 @@ from wrlso._core import (
     weigh,
 )
 from wrlso._inputs import keep, read_start, read_told
+from wrlso._known import Known
 from wrlso._persistence import PersistentState
 from wrlso._predictions import predict_proposals
 from wrlso._random import draw_seed, stream
@@ -36,8 +40,8 @@ from wrlso.acquisition import (
     Proposal,
     SearchState,
 )
-from wrlso.exceptions import NoCandidateError, NotFittedError, UnknownPointError
-from wrlso.history import History, RowSubset
+from wrlso.exceptions import NoCandidateError, UnknownPointError
+from wrlso.history import History
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
 from wrlso.surrogate import Surrogate
@@ -49,7 +53,7 @@ _MIN_VALUES = 5  # below this a surrogate knows too little to search with
 _MAX_CANDIDATES = 10_000  # x without a value that one ask considers
 
 
-class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
+class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
     """Search for the best x by latent-space optimization with weighted retraining.
 
     Call :meth:`fit` with starting data, then :meth:`ask`, run the experiment, and :meth:`tell`, in any order
@@ -91,8 +95,9 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
     verbose : int, default=0
         A progress bar for each training from 1 on.
     callbacks : sequence of objects, default=()
-        Their methods ``on_ask(opt, X)``, ``on_tell(opt, X, values)`` and ``on_retrain(opt, log)`` are called
-        where they exist.
+        Their methods ``on_ask(opt, X)``, ``on_tell(opt, X, values)``, ``on_retrain(opt, log)`` and, by
+        :func:`wrlso.maximize`, ``on_stop(opt, result)`` are called where they exist, in the thread that did
+        it.
 
     Attributes
     ----------
@@ -189,7 +194,7 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
             When X or y is empty, of the wrong length, infinite or of the wrong type, the model breaks its
             contract, or when a parameter cannot be. The earlier state stays in place.
         """
-        with self._working():
+        with self._training, self._working():
             check_parameters(self)
             X, values = read_start(X, y)
             core = self._fresh_core()
@@ -201,11 +206,20 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
         self._call_back("on_retrain", log)
         return self
 
-    def ask(self, n: int | None = None) -> Any:
+    def ask(self, n: int | None = None, *, retrain: bool = True) -> Any:
         """Return one new point to evaluate, or a list of ``n`` distinct ones; retrain first when due.
 
         A point is never returned twice, nor one that has a value, failed, is infeasible or invalid. It is
         pending until it is told or released.
+
+        Parameters
+        ----------
+        n : int, default=None
+            Number of points; None: one point, not in a list.
+        retrain : bool, default=True
+            False: search with the present model though training is due or goes on in another thread; who
+            asks so calls :meth:`retrain` when :attr:`training_due_` says so. A model that was never trained
+            is trained in any case.
 
         Raises
         ------
@@ -215,12 +229,14 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
             When a bounded search finds no new point.
         """
         check_count("n", n, none="one point")
-        with self._working():
+        # who may train waits for a training that is under way: it may be the one that is due
+        with self._training if retrain else nullcontext(), self._working():
             check_parameters(self)
             core, history = self._require_core()
             draft = core.draft()
             draft.n_asks += 1
-            log = self._train(draft, history) if self._training_due(core, history) else None
+            due = self._training_due(core, history) if retrain else core.n_trainings == 0
+            log = self._train(draft, history) if due else None
             try:
                 X = self._propose(draft, history, 1 if n is None else n, log)
             except NoCandidateError:
@@ -231,7 +247,7 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
         self._call_back("on_ask", X)
         return X[0] if n is None else X
 
-    def tell(self, x: Any, y: Any) -> Self:
+    def tell(self, x: Any, y: Any, *, reason: str | None = None) -> Self:
         """Report results: one point when y is a number or None, a batch when y is a sequence.
 
         Parameters
@@ -241,6 +257,8 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
         y : float, None or sequence of them
             Values in the user's sign; None or NaN means that the experiment failed. A point that already
             has a value gets a replicate.
+        reason : str, default=None
+            Why those without a value failed; kept in the history.
 
         Raises
         ------
@@ -255,7 +273,7 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
             if core is None:
                 core = changes.core = self._fresh_core()
             for row, value in zip(changes.add(core.model, X), values, strict=True):
-                changes.note("tell", row, value)
+                changes.note("tell", row, value, reason if value is None else None)
         self._call_back("on_tell", X, values)
         return self
 
@@ -276,84 +294,52 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
             changes.note("release", self._known_row(x, "pending"))
         return self
 
-    def retrain(self) -> Self:
-        """Train the model on all data now; until :attr:`retrain_every` new values the next ask does not."""
-        with self._working():
-            check_parameters(self)
-            core, history = self._require_core()
-            draft = core.draft()
-            log = self._train(draft, history)
-            self._publish(draft, log)
-        self._call_back("on_retrain", log)
+    def retrain(self, *, block: bool = True, stop: threading.Event | None = None) -> Self:
+        """Train the model on all data now; until :attr:`retrain_every` new values the next ask does not.
+
+        Parameters
+        ----------
+        block : bool, default=True
+            Whether asks of other threads and processes wait. Otherwise ``ask(retrain=False)`` goes on with
+            the present model; the trained copy takes its place when it is ready, unless something else was
+            trained or fitted meanwhile.
+        stop : threading.Event, default=None
+            Once it is set, training ends at the next minibatch and nothing has changed.
+        """
+        with self._training:
+            try:
+                if block:
+                    with self._working():
+                        log = self._retrain(stop)
+                else:
+                    log = self._retrain(stop)
+            except TrainingStopped:
+                return self
+        if log is not None:
+            self._call_back("on_retrain", log)
         return self
-
-    # ---------------------------------------------------------------- what is known
-
-    @property
-    def model_(self) -> Any:
-        """The current model."""
-        return self._require_core()[0].model
-
-    @property
-    def history_(self) -> History:
-        """Everything that was given, asked, told and trained."""
-        return self._require_core()[1]
-
-    @property
-    def X_(self) -> list[Any]:
-        """Points with a value, starting data first."""
-        history = self.history_
-        return [keep(history.records[row].x) for row in history.observed_rows]
-
-    @property
-    def y_(self) -> np.ndarray:
-        """Their values (n,) in the user's sign."""
-        return self.history_.y
-
-    @property
-    def weights_(self) -> np.ndarray:
-        """Their weights (n,) in training, mean 1."""
-        return weigh(self._sign * self.history_.y, self.weighting)
-
-    @property
-    def pending_(self) -> list[Any]:
-        """Points that were asked for and not yet told."""
-        history = self.history_
-        return [keep(history.records[row].x) for row in history.rows_with("pending")]
-
-    @property
-    def best_x_(self) -> Any:
-        """The point with the best value."""
-        return keep(self.history_.records[self.history_.observed_rows[self._best()]].x)
-
-    @property
-    def best_y_(self) -> float:
-        """The best value in the user's sign."""
-        return float(self.history_.y[self._best()])
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether there is any data."""
         return self._core is not None
 
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        """Show the progress of the search, or the parameters before there is any."""
-        if self._core is None:
-            return str(super().__repr__(N_CHAR_MAX))
-        from wrlso.report import text_summary
-
-        return text_summary(self)
-
-    def _repr_html_(self) -> str:
-        from wrlso.report import html_summary
-
-        return html_summary(self)
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
-
     # ---------------------------------------------------------------- training
 
-    def _train(self, core: Core, history: History) -> dict[str, Any]:
+    def _retrain(self, stop: threading.Event | None) -> dict[str, Any] | None:
+        """Train a draft and let it take effect; return the log, None where it came too late."""
+        with self._working():
+            check_parameters(self)
+            core, history = self._require_core()
+            draft = core.draft()
+        log = self._train(draft, history, stop)
+        with self._working():
+            now = swap_in(draft, history, *self._require_core())
+            if now is None:
+                return None
+            self._publish(now, log)
+        return log
+
+    def _train(self, core: Core, history: History, stop: threading.Event | None = None) -> dict[str, Any]:
         """Train the (unpublished) core on all data."""
         with self._lock:
             observed, y = history.observed_rows, history.y
@@ -363,18 +349,12 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
         trainer = self.trainer if self.trainer is not None else Trainer()
         sample = rows_to_reconstruct(observed, self._sign * y, unlabelled)
         before = measure_reconstruction(core.model, history, sample)
-        log = core.train(trainer, RowSubset(history.inputs, rows), weights, self.verbose)
+        log = core.train(trainer, StoppableRows(history.inputs, rows, stop), weights, self.verbose)
         after = measure_reconstruction(core.model, history, sample)
         core.n_at_training = len(y)
         if self._campaign is not None:
             self._campaign.prepare(core)  # before the transaction, which makes others wait
         return {"n_observed": len(y), "reconstruction": {"before": before, "after": after}} | log
-
-    def _training_due(self, core: Core, history: History) -> bool:
-        if core.n_trainings == 0:
-            return True
-        new = history.n_observed - core.n_at_training
-        return self.retrain_every is not None and new >= self.retrain_every
 
     # ---------------------------------------------------------------- searching
 
@@ -446,16 +426,6 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
             )
         return row
 
-    def _best(self) -> int:
-        y = self.history_.y
-        if len(y) == 0:
-            raise NotFittedError("there is no best point yet: no value has been given by fit or tell")
-        return int(np.argmax(self._sign * y))
-
-    @property
-    def _sign(self) -> float:
-        return -1.0 if self.direction == "minimize" else 1.0
-
     def _fresh_core(self) -> Core:
         model = self._built_model()
         given = None
@@ -463,11 +433,6 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
             given = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         acquisition = clone(self._acquisition_template(), safe=False)
         return Core(model, given, draw_seed(self.random_state), acquisition)
-
-    def _require_core(self) -> tuple[Core, History]:
-        if self._core is None or len(self._history) == 0:
-            raise NotFittedError("no x is known yet: call fit(X, y) with starting data, or tell(x, y), first")
-        return self._core, self._history
 
     def _call_back(self, event: str, *args: Any) -> None:
         for callback in self.callbacks:
@@ -483,7 +448,8 @@ class WeightedRetrainingOptimizer(PersistentState, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy has locks of its own and no campaign: it must be loaded to take part in one
-        return {k: v for k, v in super().__getstate__().items() if k not in ("_lock", "_work", "_campaign")}
+        own = ("_lock", "_work", "_training", "_campaign")
+        return {k: v for k, v in super().__getstate__().items() if k not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._make_state()
