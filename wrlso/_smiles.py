@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from wrlso._validation import check_choice, check_count
 from wrlso.exceptions import DataError, DataTypeError
 
-__all__ = ["MAX_LENGTH", "canonical", "parse", "rdkit_module", "read_molecules", "unparsed_problem"]
+__all__ = ["MAX_LENGTH", "canonical", "parse", "optional_module", "read_molecules", "unparsed_problem"]
 
 Mol: TypeAlias = Any  # rdkit.Chem.Mol
 Salts: TypeAlias = Literal["refuse", "largest", "keep"]
@@ -33,21 +33,24 @@ _ORDERS = {"SINGLE", "DOUBLE", "TRIPLE", "QUADRUPLE", "AROMATIC", "DATIVE"}
 
 
 @cache
-def rdkit_module(name: str) -> Any:
-    """Return a module of RDKit, such as ``"rdkit.Chem"``.
+def optional_module(name: str) -> Any:
+    """Return a module that molecules need, such as ``"rdkit.Chem"``.
 
     Raises
     ------
     ModuleNotFoundError
-        When RDKit is not installed; names the extra that installs it.
+        When its package is not installed; names the extra that installs it.
     """
+    package = name.partition(".")[0]
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "rdkit":
+        if error.name != package:
             raise
-        message = "rdkit is missing, which molecules need; install it with: pip install 'wrlso[molecules]'"
-        raise ModuleNotFoundError(message, name="rdkit") from error
+        message = (
+            f"{package} is missing, which molecules need; install it with: pip install 'wrlso[molecules]'"
+        )
+        raise ModuleNotFoundError(message, name=package) from error
 
 
 def parse(smiles: Any, max_length: int = MAX_LENGTH) -> Mol | None:
@@ -59,8 +62,8 @@ def parse(smiles: Any, max_length: int = MAX_LENGTH) -> Mol | None:
     text = _plain(smiles, max_length)
     if text is None:
         return None
-    chem = rdkit_module("rdkit.Chem")
-    with rdkit_module("rdkit.rdBase").BlockLogs():
+    chem = optional_module("rdkit.Chem")
+    with optional_module("rdkit.rdBase").BlockLogs():
         try:
             molecule = chem.MolFromSmiles(text)
         except Exception:  # RDKit raises its own classes and RuntimeError for what it cannot cope with
@@ -114,8 +117,8 @@ def unparsed_problem(smiles: Any, max_length: int = MAX_LENGTH) -> str | None:
         return "holds blanks or characters that are not printable ASCII"
     if parse(text, max_length) is not None:
         return None
-    chem = rdkit_module("rdkit.Chem")
-    with rdkit_module("rdkit.rdBase").BlockLogs():
+    chem = optional_module("rdkit.Chem")
+    with optional_module("rdkit.rdBase").BlockLogs():
         try:
             unchecked = chem.MolFromSmiles(text, sanitize=False)
             problems = [] if unchecked is None else chem.DetectChemistryProblems(unchecked)
@@ -241,7 +244,7 @@ def _standard(text: str, policies: _Policies) -> tuple[str | None, str]:
     molecule = parse(text, policies.max_length) if text else None
     if molecule is None:
         return None, ""
-    chem = rdkit_module("rdkit.Chem")
+    chem = optional_module("rdkit.Chem")
     fragments = chem.GetMolFrags(molecule)
     if len(fragments) > 1 and policies.salts == "refuse":
         return None, f"has {len(fragments)} fragments (salts='largest' would take the largest)"
@@ -253,7 +256,7 @@ def _standard(text: str, policies: _Policies) -> tuple[str | None, str]:
 
 def _largest(molecule: Mol) -> Mol:
     """Return the fragment with most heavy atoms, then the heaviest, then the first in the alphabet."""
-    chem, descriptors = rdkit_module("rdkit.Chem"), rdkit_module("rdkit.Chem.Descriptors")
+    chem, descriptors = optional_module("rdkit.Chem"), optional_module("rdkit.Chem.Descriptors")
     fragments = chem.GetMolFrags(molecule, asMols=True)
     return min(
         fragments,
@@ -286,7 +289,7 @@ def _vague(molecule: Mol) -> str:
 
 def _write(molecule: Mol, stereo: bool) -> str:
     """Return the canonical SMILES; without stereo, isotopes stay, which RDKit's own option would drop."""
-    chem = rdkit_module("rdkit.Chem")
+    chem = optional_module("rdkit.Chem")
     if not stereo:
         chem.RemoveStereochemistry(molecule)
     text: str = chem.MolToSmiles(molecule)
