@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from wrlso._validation import check_choice, check_count
 from wrlso.exceptions import DataError, DataTypeError
 
-__all__ = ["MAX_LENGTH", "canonical", "parse", "optional_module", "read_molecules", "unparsed_problem"]
+__all__ = ["MAX_LENGTH", "canonical", "optional_module", "parse", "read_molecules", "unparsed_problem"]
 
 Mol: TypeAlias = Any  # rdkit.Chem.Mol
 Salts: TypeAlias = Literal["refuse", "largest", "keep"]
