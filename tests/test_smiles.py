@@ -205,5 +205,5 @@ def test_a_missing_rdkit_names_the_extra():
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert result.stdout.strip() == (
-        "rdkit rdkit is missing, which molecules need; install it with: pip install 'wrlso[molecules]'"
+        "rdkit rdkit is missing, which molecules need; pip install 'wrlso[molecules]' installs it"
     )

@@ -43,14 +43,11 @@ def optional_module(name: str) -> Any:
     """
     package = name.partition(".")[0]
     try:
-        return import_module(name)
+        import_module(package)
     except ModuleNotFoundError as error:
-        if error.name != package:
-            raise
-        message = (
-            f"{package} is missing, which molecules need; install it with: pip install 'wrlso[molecules]'"
-        )
+        message = f"{package} is missing, which molecules need; pip install 'wrlso[molecules]' installs it"
         raise ModuleNotFoundError(message, name=package) from error
+    return import_module(name)
 
 
 def parse(smiles: Any, max_length: int = MAX_LENGTH) -> Mol | None:
