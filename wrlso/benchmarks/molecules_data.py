@@ -1,0 +1,69 @@
+"""Make a table of molecules and their properties: ``python -m wrlso.benchmarks.molecules_data``.
+
+Reads molecules, one SMILES a line, and writes a table that :func:`wrlso.datasets.load_molecules` reads:
+canonical SMILES, each once, with what :func:`wrlso.tasks.molecules.properties` says of them::
+
+    python -m wrlso.benchmarks.molecules_data sampled.smi wrlso/data/molecules.csv.xz
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from wrlso._molecule_files import write_molecule_table
+from wrlso._smiles import read_molecules
+from wrlso._validation import check_count
+from wrlso.exceptions import DataError
+from wrlso.tasks.molecules import properties
+
+__all__ = ["main", "make_table"]
+
+
+def make_table(X: Sequence[str], path: Path, *, n_jobs: int = 1) -> int:
+    """Write the table of n molecules and return how many distinct ones it holds.
+
+    Parameters
+    ----------
+    X : sequence of n str
+        SMILES of single molecules.
+    path : Path
+        File to write, packed when its name ends in ``.xz``.
+    n_jobs : int, default=1
+        Processes that compute the properties.
+
+    Raises
+    ------
+    DataError, DataTypeError
+        When an x is no single molecule, or there is none; names the row.
+    ParameterError, ParameterTypeError
+        When ``n_jobs`` is impossible.
+    """
+    check_count("n_jobs", n_jobs)
+    molecules = list(dict.fromkeys(read_molecules(X, radicals="keep", isotopes="keep")))
+    if not molecules:
+        raise DataError("X must hold at least one molecule, got none")
+    from joblib import Parallel, delayed
+
+    rows = Parallel(n_jobs=n_jobs, batch_size=100)(delayed(properties)(x) for x in molecules)
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    write_molecule_table(path, {"smiles": molecules, **columns})
+    return len(molecules)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make a table from the command line; return how many molecules it holds."""
+    parser = argparse.ArgumentParser(prog="python -m wrlso.benchmarks.molecules_data")
+    parser.description = "Make a table of molecules and their properties."
+    parser.add_argument("molecules", type=Path, help="text file, one SMILES a line")
+    parser.add_argument("table", type=Path, help="file to write, .csv or .csv.xz")
+    parser.add_argument("--jobs", type=int, default=1, help="number of processes")
+    options = parser.parse_args(arguments)
+    X = options.molecules.read_text(encoding="utf-8").split()
+    n = make_table(X, options.table, n_jobs=options.jobs)
+    sys.stderr.write(f"{n} molecules in {options.table}\n")
+    return n
+
+
+if __name__ == "__main__":
+    main()
