@@ -59,6 +59,8 @@ ODD_MOLECULES = (
     "O=C(C)N(CC)C1=CC=CC(C2=CC=NC3=C(C=NN23)C#N)=C1",  # zaleplon
     "CCCCC(=O)N(Cc1ccc(cc1)-c1ccccc1-c1nn[nH]n1)C(C(C)C)C(=O)O",  # valsartan
     "CN(C=O)Cc1ccc(cc1)-c1ccccc1",  # valsartan's pattern
+    "CN(Cc1ccc(-c2cc(F)ccc2F)cc1)C(=O)CCS(N)(=O)=O",  # with it, and more like sitagliptin
+    "CCN(Cc1ccc(-c2cc(N)ccc2C)cc1)C(=O)CS(C)(=O)=O",
     "CCCOc1cc2ncnc(Nc3ccc4ncsc4c3)c2cc1S(=O)(=O)C(C)(C)C",  # where both hops start
     "CCCOc1cc2ncnc(Nc3ccccc3)c2cc1",  # its scaffold without its decoration
     "CC(=O)Oc1ccccc1C(=O)O",  # aspirin

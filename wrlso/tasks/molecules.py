@@ -192,7 +192,11 @@ class _MoleculeTask(ABC, BaseEstimator):
                 )
             chosen = check_random_state(random_state).choice(len(X), self.n_start, replace=False)
             X = [X[i] for i in np.sort(chosen)]
-        return X, score(scorer, X, n_jobs=self.n_jobs)
+        if not isinstance(scorer, _Objective):
+            return X, score(scorer, X, n_jobs=self.n_jobs)
+        # what is kept serves all caps and bounds: X is within the cap
+        y = score(_Objective(scorer.name), X, n_jobs=self.n_jobs)
+        return X, y if scorer.clip is None else np.maximum(y, scorer.clip)
 
     def model(self, random_state: Any = None, **options: Any) -> Any:
         """Return the model of molecules that comes with the package, :class:`SelfiesVAE`, with ``options``.
