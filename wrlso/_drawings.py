@@ -1,4 +1,4 @@
-"""How one x looks on a page: text, a small picture, or what a registered function draws.
+"""How one x looks on a page: text, a small picture, or what the model or a registered function draws.
 
 Pictures are embedded as ``data:`` images. An image cannot run scripts or fetch anything, whatever it holds.
 """
@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["draw", "image_source", "register_drawing", "text_of"]
+from wrlso._molecule_drawing import molecule_svg
+from wrlso.models.protocol import DrawsObjects
+
+__all__ = ["draw", "image_source", "molecule_svg", "picture", "register_drawing", "text_of"]
 
 Drawing = Callable[[Any], str]
 
@@ -30,7 +33,8 @@ def register_drawing(kind: type | str, function: Drawing) -> None:
     ----------
     kind : type or str
         The type of x; or the class name of the model, for x such as strings that say little of themselves.
-        The model's name comes first, then the nearest type.
+        The model's name comes first, then what the model itself draws
+        (:class:`wrlso.models.protocol.DrawsObjects`), then the nearest type.
     function : callable x → str
         Returns a drawing as SVG. Where it raises, x is written as text, and the reason is logged.
 
@@ -67,12 +71,22 @@ def draw(x: Any, model: Any, *, pixels: int = 64, registered: bool = True) -> st
     ----------
     x : object
     model : LatentModel
-        Its class name is looked up among the registered functions.
+        Draws x where it can, unless a function is registered for its class name.
     pixels : int, default=64
         Images are thinned to at most about so many pixels along each side.
     registered : bool, default=True
-        Whether registered functions are used; long tables do without.
+        Whether models and registered functions draw; long tables do without.
     """
+    found = picture(x, model, pixels=pixels, registered=registered)
+    if found is None:
+        return f"<code>{html.escape(text_of(x))}</code>"
+    source, style = found
+    name = html.escape(text_of(x))
+    return f'<img class="{style}" src="{source}" alt="{name}" title="{name}">'
+
+
+def picture(x: Any, model: Any, *, pixels: int = 64, registered: bool = True) -> tuple[str, str] | None:
+    """Return the data URI of a picture of x and its kind, "drawing" or "pixels"; None where there is none."""
     function = _function_for(x, model) if registered else None
     if function is not None:
         try:
@@ -80,12 +94,12 @@ def draw(x: Any, model: Any, *, pixels: int = 64, registered: bool = True) -> st
         except Exception as error:  # a user's function, which must not cost the report
             _logger.warning("no drawing of %s: %s", text_of(x, 80), error)
         else:
-            return _image(image_source(svg.encode(), "svg+xml"), x, "drawing")
-    picture = _pixels(x)
-    if picture is None:
-        return f"<code>{html.escape(text_of(x))}</code>"
-    step = -(-max(picture.shape[:2]) // pixels)
-    return _image(image_source(_png(picture[::step, ::step]), "png"), x, "pixels")
+            return image_source(svg.encode(), "svg+xml"), "drawing"
+    levels = _pixels(x)
+    if levels is None:
+        return None
+    step = -(-max(levels.shape[:2]) // pixels)
+    return image_source(_png(levels[::step, ::step]), "png"), "pixels"
 
 
 def image_source(data: bytes, kind: str) -> str:
@@ -93,14 +107,13 @@ def image_source(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _image(source: str, x: Any, style: str) -> str:
-    name = html.escape(text_of(x))
-    return f'<img class="{style}" src="{source}" alt="{name}" title="{name}">'
-
-
 def _function_for(x: Any, model: Any) -> Drawing | None:
-    names = [parent.__name__ for parent in type(model).__mro__]
-    return next((_registered[kind] for kind in (*names, *type(x).__mro__) if kind in _registered), None)
+    for parent in type(model).__mro__:
+        if parent.__name__ in _registered:
+            return _registered[parent.__name__]
+    if isinstance(model, DrawsObjects):
+        return model.draw
+    return next((_registered[kind] for kind in type(x).__mro__ if kind in _registered), None)
 
 
 def _plain(x: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from wrlso._drawings import image_source
 
-__all__ = ["Figures", "alert", "details", "page", "paragraph", "section", "table", "tiles"]
+__all__ = ["Figures", "alert", "details", "page", "paragraph", "section", "strip", "table", "tiles"]
 
 _DPI = 150
 
@@ -40,8 +40,9 @@ nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 1rem 0; pa
 .tiles small { display: block; color: var(--soft); font-size: .8rem; font-weight: 400; }
 section { margin: 1rem 0; padding: 1.1rem 1.25rem; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.25rem; }
+.strip { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; }
 figure { margin: .75rem 0 0; }
-figure > img { display: block; width: 100%; height: auto; padding: .4rem; border-radius: .35rem;
+figure > img:not([class]) { display: block; width: 100%; height: auto; padding: .4rem; border-radius: .35rem;
   background: #fff; }
 figcaption { margin-top: .35rem; max-width: 48rem; }
 .alert { padding: .5rem .75rem; border-radius: .35rem; background: var(--mark); }
@@ -148,6 +149,15 @@ def tiles(facts: Iterable[tuple[str, str, str]]) -> str:
         for name, value, remark in facts
     )
     return f'<dl class="tiles">{cells}</dl>'
+
+
+def strip(pictures: Iterable[tuple[str, str]]) -> str:
+    """Return pictures (HTML) side by side, each with a caption (plain text)."""
+    figures = "".join(
+        f"<figure>{drawn}<figcaption>{html.escape(caption)}</figcaption></figure>"
+        for drawn, caption in pictures
+    )
+    return f'<div class="strip">{figures}</div>'
 
 
 def details(summary: str, content: str) -> str:

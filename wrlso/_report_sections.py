@@ -13,7 +13,8 @@ import torch
 from scipy.stats import rankdata
 
 from wrlso import plots
-from wrlso._drawings import draw, text_of
+from wrlso._drawings import draw, picture, text_of
+from wrlso._figures import improvements
 from wrlso._predictions import interval_coverage
 from wrlso._reconstruction import measure_reconstruction, rows_to_reconstruct
 from wrlso._report_data import (
@@ -27,7 +28,7 @@ from wrlso._report_data import (
     predict_now,
     thin,
 )
-from wrlso._report_page import Figures, alert, details, paragraph, table, tiles
+from wrlso._report_page import Figures, alert, details, paragraph, strip, table, tiles
 from wrlso._version import __version__
 from wrlso.history import Record, iso_time
 from wrlso.weighting import effective_sample_size
@@ -37,6 +38,7 @@ __all__ = ["headline", "sections"]
 _N_BEST = 20
 _N_ROWS = 500  # of a table
 _N_DRAWN = 2000  # points of a scatter plot, of each kind
+_N_OVER_TIME = 8  # pictures of the best over time
 _N_SAMPLES = 6  # points shown with their reconstruction
 
 Section = tuple[str, str, str]
@@ -102,7 +104,23 @@ def _progress(campaign: Campaign, figures: Figures) -> str:
     text = f"Best so far: {_number(y[best])}, {where}."
     if trainings:
         text += f" The model was retrained {len(trainings)} times; grey lines say when."
-    return paragraph(text) + figures.add("progress", figure, alt, caption)
+    return paragraph(text) + figures.add("progress", figure, alt, caption) + _best_over_time(campaign)
+
+
+def _best_over_time(campaign: Campaign) -> str:
+    """Return pictures of the points that were better than all before; nothing where x have no pictures."""
+    better, n_start = campaign.sign * campaign.y, campaign.n_start
+    first = [int(better[:n_start].argmax())] if n_start else []
+    positions = [*first, *range(n_start, len(better))]
+    pictures = []
+    for i in improvements(better[positions], _N_OVER_TIME):
+        position = positions[i]
+        x = campaign.record(campaign.rows[position]).x
+        if picture(x, campaign.model) is None:
+            return ""
+        where = "starting data" if position < n_start else f"value {position - n_start + 1}"
+        pictures.append((draw(x, campaign.model), f"{where}: {_number(campaign.y[position])}"))
+    return "<h3>The best over time</h3>" + strip(pictures)
 
 
 def _candidates(campaign: Campaign) -> str:

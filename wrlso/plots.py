@@ -13,6 +13,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
+from wrlso._figures import new_figure
+from wrlso._molecule_plots import molecule_grid, molecule_timeline
 from wrlso._predictions import interval_coverage
 from wrlso.exceptions import DataError
 from wrlso.models.protocol import LatentModel
@@ -27,6 +29,8 @@ __all__ = [
     "image_timeline",
     "latent_manifold",
     "latent_scatter",
+    "molecule_grid",
+    "molecule_timeline",
     "new_figure",
     "prediction_scatter",
     "progress_curve",
@@ -441,14 +445,6 @@ def _edges(values: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
 
 def _cycle(colours: Sequence[str], n: int) -> list[str]:
     return [colours[i % len(colours)] for i in range(n)]
-
-
-def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of this size in inches, apart from pyplot and its state."""
-    # Not pyplot: it keeps every figure alive and chooses a backend for the whole process.
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _legend(axes: "Axes", loc: str = "best") -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from wrlso._drawings import register_drawing
+from wrlso._drawings import molecule_svg, picture, register_drawing, text_of
 from wrlso.exceptions import ParameterError
 
-__all__ = ["html_summary", "register_drawing", "text_summary", "write_report"]
+__all__ = ["html_summary", "molecule_svg", "register_drawing", "text_summary", "write_report"]
 
 _FIGURES = ("progress", "prediction", "calibration", "latent", "weights", "reconstruction", "loss")
 
@@ -123,7 +123,7 @@ def text_summary(opt: Any) -> str:
 
 
 def html_summary(opt: Any) -> str:
-    """Return the same as an HTML table with a curve of the best value so far, without scripts."""
+    """Return the same as an HTML table with a curve and a picture of the best so far, without scripts."""
     if not opt.__sklearn_is_fitted__():
         return f"<pre>{html.escape(repr(opt))}</pre>"
     rows = "".join(
@@ -132,7 +132,20 @@ def html_summary(opt: Any) -> str:
         for name, value in _facts(opt).items()
     )
     title = f"<strong>{html.escape(_title(opt))}</strong>"
-    return f"<div class='wrlso'>{title}<table>{rows}</table>{_sparkline(opt)}</div>"
+    return f"<div class='wrlso'>{title}<table>{rows}</table>{_sparkline(opt)}{_best_picture(opt)}</div>"
+
+
+def _best_picture(opt: Any) -> str:
+    """Return a picture of the best x as HTML; nothing where there is none."""
+    if not len(opt.history_.y):
+        return ""
+    x = opt.best_x_
+    found = picture(x, opt.model_)
+    if found is None:
+        return ""
+    name = html.escape(text_of(x), quote=True)
+    rendering = "pixelated" if found[1] == "pixels" else "auto"
+    return f"<img src='{found[0]}' alt='best: {name}' height='{_HEIGHT}' style='image-rendering:{rendering}'>"
 
 
 def _title(opt: Any) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["HasLogLikelihood", "LatentModel", "Objects", "SamplesPrior"]
+__all__ = ["DrawsObjects", "HasLogLikelihood", "LatentModel", "Objects", "SamplesPrior"]
 
 Objects: TypeAlias = Sequence[Any] | np.ndarray  # n objects; an array (n, ...) holds one in each row
 
@@ -87,3 +87,11 @@ class SamplesPrior(Protocol):
 
     def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Return n latent points (n, d) drawn from where the training data lies."""
+
+
+@runtime_checkable
+class DrawsObjects(Protocol):
+    """A model that knows what its objects look like, such as strings that stand for molecules."""
+
+    def draw(self, x: Any) -> str:
+        """Return a picture of x as SVG; where it raises, x is shown as text."""
