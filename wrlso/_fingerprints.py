@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from wrlso._smiles import optional_module, parse
+
 __all__ = ["MOST_COUNTS", "MOST_FEATURES", "Levels", "Overlaps", "expand", "join", "morgan", "tanimoto"]
 
 Array = NDArray[np.float64]
@@ -122,11 +124,8 @@ def tanimoto(overlap: Array, sizes: Integers, others: Integers) -> Array:
 @lru_cache(maxsize=_REMEMBERED)
 def morgan(smiles: str, radius: int, counts: bool, chirality: bool) -> tuple[Integers, Integers] | None:
     """Return features (k,) and how often each occurs (k,), read-only; None for what is not a molecule."""
-    from rdkit import Chem, rdBase
-
-    with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles)
-    if molecule is None or molecule.GetNumAtoms() == 0:
+    molecule = parse(smiles)
+    if molecule is None:
         return None
     found = _generator(radius, chirality).GetSparseCountFingerprint(molecule).GetNonzeroElements()
     features = np.fromiter(found.keys(), dtype=np.int64, count=len(found))
@@ -139,6 +138,5 @@ def morgan(smiles: str, radius: int, counts: bool, chirality: bool) -> tuple[Int
 
 @cache
 def _generator(radius: int, chirality: bool) -> Any:
-    from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
-
-    return GetMorganGenerator(radius=radius, includeChirality=chirality)
+    module = optional_module("rdkit.Chem.rdFingerprintGenerator")
+    return module.GetMorganGenerator(radius=radius, includeChirality=chirality)

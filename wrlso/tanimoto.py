@@ -19,6 +19,7 @@ from torch import Tensor
 from wrlso._fingerprints import MOST_COUNTS, MOST_FEATURES, Levels, Overlaps, expand, join, morgan, tanimoto
 from wrlso._gp_inputs import check_int, check_values
 from wrlso._inputs import keep
+from wrlso._smiles import unparsed_problem
 from wrlso._targets import TRANSFORMS, Standardize, TargetTransform, make_transform
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 from wrlso.surrogate import covariance_root, select_subset
@@ -72,7 +73,7 @@ class MorganCounts(BaseEstimator):
         Raises
         ------
         DataError, DataTypeError
-            When an x is not the SMILES of a molecule with at least one atom; says which.
+            When an x is not the SMILES of a molecule; says which, and why.
         ParameterError, ParameterTypeError
             When ``radius`` is impossible.
         """
@@ -83,7 +84,8 @@ class MorganCounts(BaseEstimator):
                 raise DataTypeError(f"X[{i}]: expected a SMILES string, got {type(x).__name__}")
             row = morgan(str(x), int(self.radius), bool(self.counts), bool(self.chirality))
             if row is None:
-                raise DataError(f"X[{i}]: expected the SMILES of a molecule, got {x[:200]!r}")
+                problem = unparsed_problem(x)
+                raise DataError(f"X[{i}]: expected the SMILES of a molecule, but {x[:200]!r} {problem}")
             rows.append(row)
         ends = np.cumsum([0, *(len(features) for features, _ in rows)])
         none = [np.empty(0, dtype=np.int64)]
