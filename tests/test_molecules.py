@@ -4,8 +4,10 @@ import json
 import math
 import os
 import pickle
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -325,7 +327,10 @@ def test_zinc250k_is_the_data_unless_asked(monkeypatch):
     molecules._named_pool.cache_clear()
 
 
-def test_scores_of_the_data_are_kept(tmp_path, monkeypatch):
+def test_scores_of_many_molecules_are_kept(tmp_path, monkeypatch):
+    QED(data=START).initial_data()
+    assert not (tmp_path / "cache").exists()
+    monkeypatch.setattr(molecules, "_WORTH_KEEPING", 4)
     X, y = QED(data=START).initial_data()
     (kept,) = (tmp_path / "cache" / "scores").iterdir()
     assert kept.name.startswith("qed-")
@@ -333,11 +338,11 @@ def test_scores_of_the_data_are_kept(tmp_path, monkeypatch):
     again, z = QED(data=START).initial_data()
     assert again == X
     np.testing.assert_array_equal(y, z)
-    Molecules(len, data=START, n_start=2)
     assert len(list((tmp_path / "cache" / "scores").iterdir())) == 1
 
 
-def test_kept_scores_serve_all_caps_and_bounds(tmp_path):
+def test_kept_scores_serve_all_caps_and_bounds(tmp_path, monkeypatch):
+    monkeypatch.setattr(molecules, "_WORTH_KEEPING", 0)
     ring = "C1" + "C" * 20 + "C1"
     for options in ({}, {"clip": None}, {"clip": -4}, {"max_heavy_atoms": 22}):
         task = PenalizedLogP(data=[ring], **options)
@@ -367,6 +372,15 @@ def test_tasks_follow_scikit_learn(task):
     assert twin.get_params() == task.get_params()
     assert pickle.loads(pickle.dumps(task)).objective("CCO") == twin.objective("CCO")
     assert str(next(iter(task.get_params()))) in repr(twin.set_params(n_start=7)) or twin.n_start == 7
+
+
+def test_the_model_is_the_shipped_one_with_the_tasks_identity(monkeypatch):
+    given = []
+    model = SimpleNamespace(pretrained=lambda **options: given.append(options))
+    monkeypatch.setitem(sys.modules, "wrlso.models.selfies", SimpleNamespace(SelfiesVAE=model))
+    QED().model(0)
+    QED(stereo=False).model(max_tokens=50)
+    assert given == [{"stereo": True}, {"stereo": False, "max_tokens": 50}]
 
 
 def test_the_surrogate_is_one_of_structures():

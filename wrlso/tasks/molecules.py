@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from math import nan
 from typing import Any, Literal, TypeAlias
 
@@ -32,6 +33,7 @@ Values: TypeAlias = NDArray[np.float64]
 Data: TypeAlias = Literal["zinc250k", "shipped"] | Sequence[str]
 
 _VERSION = 1  # of the scores' definitions: what was kept of another one is not used
+_WORTH_KEEPING = 1000  # more molecules than these take seconds to score
 _REACHED = 1.0
 _KNOWN_OPTIMA = frozenset(
     name
@@ -162,7 +164,8 @@ class _MoleculeTask(ABC, BaseEstimator):
     def initial_data(self, random_state: Any = None) -> tuple[list[str], Values]:
         """Return starting molecules, canonical SMILES without those that are too large, and their scores.
 
-        Scores of many molecules are computed in parallel, with a progress bar, and kept on disk.
+        More than 1000 molecules are scored in parallel, with a progress bar; but for a function of one's own,
+        their scores are kept on disk.
 
         Parameters
         ----------
@@ -195,16 +198,17 @@ class _MoleculeTask(ABC, BaseEstimator):
         if not isinstance(scorer, _Objective):
             return X, score(scorer, X, n_jobs=self.n_jobs)
         # what is kept serves all caps and bounds: X is within the cap
-        y = score(_Objective(scorer.name), X, n_jobs=self.n_jobs)
+        y = score(_Objective(scorer.name), X, n_jobs=self.n_jobs, cache=len(X) > _WORTH_KEEPING)
         return X, y if scorer.clip is None else np.maximum(y, scorer.clip)
 
     def model(self, random_state: Any = None, **options: Any) -> Any:
-        """Return the model of molecules that comes with the package, :class:`SelfiesVAE`, with ``options``.
+        """Return the model of molecules that comes with the package, a SELFIES VAE, with its ``options``.
 
-        It is trained already, so ``random_state`` has no influence; a search trains a copy further.
+        It tells molecules apart as the task does. It is trained already, so ``random_state`` has no
+        influence; a search trains a copy further.
         """
-        module = optional_module("wrlso.models.selfies")
-        return module.SelfiesVAE.pretrained(**options)
+        module = import_module("wrlso.models.selfies")
+        return module.SelfiesVAE.pretrained(**({"stereo": bool(self.stereo)} | options))
 
     def surrogate(self) -> TanimotoGP:
         """Return an unfitted Gaussian process over fragments of molecules."""
