@@ -417,6 +417,22 @@ def test_the_comparison_finds_what_differs(tmp_path, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["kind"] == "objectives"
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("Median molecules 2", "median2"),
+        ("C9H10N2O2PF2Cl", "isomers_c9h10n2o2pf2cl"),
+        ("Celecoxib rediscovery", "celecoxib_rediscovery"),
+        ("Valsartan SMARTS", "valsartan_smarts"),
+        ("Deco Hop", "deco_hop"),
+        ("QED", "qed"),
+    ],
+)
+def test_names_of_the_package_become_ours(theirs, ours):
+    assert benchmark._our_name(theirs) == ours
+    assert ours in GUACAMOL_OBJECTIVES
+
+
 def test_a_missing_package_is_named(tmp_path):
     with pytest.raises(ParameterError, match="the package guacamol is not in .*pip install --no-deps"):
         benchmark.peer_scores(tmp_path)

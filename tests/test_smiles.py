@@ -177,10 +177,10 @@ def grid(n, symbol):
     ids=lambda smiles: smiles[:8],
 )
 def test_odd_molecules_end_soon(smiles):
-    start = time.perf_counter()
+    start = time.process_time()
     canonical(smiles)
     parse(smiles)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_nothing_is_logged(capfd):
