@@ -186,6 +186,18 @@ def test_a_run_does_not_depend_on_the_order_of_sets():
 
 
 @pytest.mark.skipif("ga" not in PEERS, reason="mol_ga is not installed")
+@pytest.mark.parametrize("name", ["ga", "screened"])
+def test_another_spelling_of_a_known_molecule_is_no_new_one(name, monkeypatch):
+    from mol_ga.graph_ga import gen_candidates
+
+    made = iter(["OCC", "C(O)C", "OC(C)C", "C(F)C", "FCC", "CCF", "ClC"] * 50)
+    monkeypatch.setattr(gen_candidates, "mutate", lambda *args: None)
+    monkeypatch.setattr(gen_candidates, "reproduce", lambda *args: next(made, None))
+    trace = PEERS[name](oxygens, START, Y, 9, 0)
+    assert sorted(canonical(x) for x, _ in trace) == ["CCF", "CCl"]
+
+
+@pytest.mark.skipif("ga" not in PEERS, reason="mol_ga is not installed")
 def test_the_screen_takes_any_surrogate_of_features_and_acquisition():
     counts = TanimotoGP(lambda X: np.array([[x.count("C"), x.count("O")] for x in X]), 5, 5)
     trace = screened_ga(

@@ -2,7 +2,7 @@
 
 Every method calls the objective with molecules only that are neither in the starting data nor were evaluated
 before, and returns what it evaluated, in order. Molecules are told apart by their canonical SMILES, so X must
-be canonical (as ``rdkit.Chem.MolToSmiles`` writes them).
+be canonical (as :func:`wrlso.datasets.canonical_smiles` writes them).
 
 The two genetic algorithms need ``mol_ga`` from PyPI (Tripp and Hernández-Lobato, "Genetic algorithms are
 strong baselines for molecule generation", 2023, on the operators of Jensen, Chem. Sci. 10, 2019).
@@ -10,7 +10,7 @@ strong baselines for molecule generation", 2023, on the operators of Jensen, Che
 
 import heapq
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -22,6 +22,7 @@ from sklearn.base import clone
 
 from wrlso._random import torch_generator
 from wrlso._search import Belief, evaluating, for_turn, safe_scores, to_model
+from wrlso._smiles import canonical
 from wrlso._validation import check_count
 from wrlso.acquisition import LogExpectedImprovement
 from wrlso.exceptions import DataError
@@ -35,6 +36,13 @@ Objective = Callable[[str], float]
 Trace = list[tuple[str, float]]
 
 _IDLE = 200  # generations in a row without a new molecule after which a method ends
+
+
+def _new(children: Iterable[str], known: Mapping[Hashable, float]) -> dict[str, str]:
+    """Return {key: SMILES} of molecules that are not known yet, each once, in an order of their own."""
+    # mol_ga returns sets of strings, whose order changes from process to process
+    found = {canonical(x) or x: x for x in sorted(children, reverse=True)}
+    return {key: found[key] for key in sorted(found) if key not in known}
 
 
 class _Spent(Exception):
@@ -57,8 +65,10 @@ class _Calls:
         self.objective = objective
         self.budget = budget
         self.worst = float(self.values.min())
-        self.known: set[Hashable] = set(X)
         self.start = list(X)
+        self.known: dict[Hashable, float] = {}
+        for x, value in zip(self.start, self.values, strict=True):
+            self.known[x] = max(float(value), self.known.get(x, -math.inf))
         self.trace: Trace = []
 
     @property
@@ -66,23 +76,19 @@ class _Calls:
         """Calls that are left."""
         return self.budget - len(self.trace)
 
-    def evaluate(self, x: str) -> float:
+    def evaluate(self, x: str, key: Hashable) -> float:
         """Evaluate a new molecule; what has no finite value counts as the worst of the starting data."""
         if self.left == 0:
             raise _Spent
-        self.known.add(x)
         value = float(self.objective(x))
         self.trace.append((x, value))
-        return value if math.isfinite(value) else self.worst
+        self.known[key] = value if math.isfinite(value) else self.worst
+        return self.known[key]
 
     def best(self, n: int) -> dict[str, float]:
         """Return the n best starting molecules with their values; of repeated ones the best value."""
-        found: dict[str, float] = {}
-        for i in np.argsort(-self.values, kind="stable"):
-            if len(found) == n:
-                break
-            found.setdefault(self.start[i], float(self.values[i]))
-        return found
+        chosen = heapq.nlargest(n, dict.fromkeys(self.start), key=self.known.__getitem__)
+        return {x: self.known[x] for x in chosen}
 
 
 def graph_ga(
@@ -136,14 +142,13 @@ def graph_ga(
 
     def scores(candidates: list[str]) -> list[float]:
         nonlocal idle
-        new = [x for x in candidates if x not in calls.known]
+        new = _new(candidates, calls.known)
         idle = 0 if new else idle + 1
         if idle > _IDLE:
             raise _Spent
-        # mol_ga iterates over sets of strings, whose order changes from process to process
-        found = {x: calls.evaluate(x) for x in sorted(new)}
-        # a starting molecule outside of the first population: its value is not asked for again
-        return [found.get(x, calls.worst) for x in candidates]
+        for key, x in new.items():
+            calls.evaluate(x, key)
+        return [calls.known[canonical(x) or x] for x in candidates]
 
     with suppress(_Spent):
         default_ga(
@@ -219,11 +224,10 @@ def screened_ga(
     idle = 0
     while calls.left and idle < _IDLE:
         parents = uniform_quantile_sampling(members, 2 * offspring, rng)
-        made = graph_ga_blended_generation(parents, offspring, rng)
-        children = sorted(x for x in made if x not in calls.known)
+        children = _new(graph_ga_blended_generation(parents, offspring, rng), calls.known)
         idle = 0 if children else idle + 1
-        for x in screen.choose(children, min(batch, calls.left)):
-            members.append((screen.evaluate(x), x))
+        for key in screen.choose(list(children), min(batch, calls.left)):
+            members.append((screen.evaluate(children[key], key), children[key]))
         members = heapq.nlargest(population, members)
     return calls.trace
 
@@ -248,9 +252,9 @@ class _Screen:
         self.X, self.y = list(calls.start), list(calls.values)
         self.fitted_at = self.seen = 0
 
-    def evaluate(self, x: str) -> float:
+    def evaluate(self, x: str, key: str) -> float:
         """Evaluate a molecule, and remember it for the surrogate."""
-        value = self.calls.evaluate(x)
+        value = self.calls.evaluate(x, key)
         self.X.append(x)
         self.y.append(value)
         return value
@@ -323,7 +327,7 @@ def prior_sampling(
     """
     check_count("max_attempts", max_attempts)
     calls = _Calls(objective, X, y, budget)
-    calls.known = {model.key(x) for x in X}
+    known = {model.key(x) for x in X}
     generator = torch_generator(np.random.default_rng(seed))
     decoded = 0
     with evaluating(model):
@@ -336,9 +340,9 @@ def prior_sampling(
             decoded += n
             for x in model.decode(to_model(model, Z), temperature, generator):
                 key = None if x is None else model.key(x)
-                if key is not None and key not in calls.known and calls.left:
-                    calls.evaluate(x)
-                    calls.known.add(key)
+                if key is not None and key not in known and calls.left:
+                    calls.evaluate(x, key)
+                    known.add(key)
     return calls.trace
 
 
@@ -372,5 +376,5 @@ def best_of_set(
         if not calls.left:
             break
         if molecules[i] not in calls.known:
-            calls.evaluate(molecules[i])
+            calls.evaluate(molecules[i], molecules[i])
     return calls.trace
