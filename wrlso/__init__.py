@@ -18,6 +18,7 @@ from wrlso.acquisition import (
 from wrlso.exceptions import (
     DataError,
     DataTypeError,
+    ExecutorError,
     GrammarError,
     LowEffectiveSampleSizeWarning,
     ModelError,
@@ -59,6 +60,7 @@ __all__ = [
     "DataError",
     "DataTypeError",
     "DbASWeighting",
+    "ExecutorError",
     "FeatureGP",
     "GeometricBeta",
     "GrammarError",

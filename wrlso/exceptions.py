@@ -9,6 +9,7 @@ from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 __all__ = [
     "DataError",
     "DataTypeError",
+    "ExecutorError",
     "GrammarError",
     "LowEffectiveSampleSizeWarning",
     "ModelError",
@@ -46,6 +47,10 @@ class DataTypeError(DataError, TypeError):
 
 class ModelError(WrlsoError, ValueError):
     """A generative model, encoder or decoder breaks its contract."""
+
+
+class ExecutorError(WrlsoError, RuntimeError):
+    """What runs the evaluations is broken for good: its workers died or hang, and it makes no new ones."""
 
 
 class GrammarError(WrlsoError, ValueError):

@@ -1,0 +1,170 @@
+"""When which worker evaluated what, when the model was trained, and how busy the workers were."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
+__all__ = ["Attempt", "Evaluation", "Timeline", "utilization_chart"]
+
+_COLOURS = {"value": "#0072B2", "failed": "#D55E00", "lost": "#777777"}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One call of the objective.
+
+    Attributes
+    ----------
+    worker : str
+        Host, process and thread; empty where nothing came back.
+    submitted, started, ended : float
+        Seconds since 1970: handed to the engine, begun and ended. Where nothing came back from the worker,
+        it counts as busy from the submission until that was noticed.
+    reason : str or None
+        Why it failed; None where it returned a value.
+    lost : bool
+        Whether the worker died or exceeded the timeout.
+    """
+
+    worker: str
+    submitted: float
+    started: float
+    ended: float
+    reason: str | None = None
+    lost: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that happened to one point.
+
+    Attributes
+    ----------
+    x : object
+    value : float or None
+        None where every attempt failed.
+    reason : str or None
+        Why the last attempt failed.
+    attempts : tuple of Attempt
+        At least one, and no more than ``retries`` + 1.
+    """
+
+    x: Any
+    value: float | None
+    reason: str | None
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long the last attempt took."""
+        return self.attempts[-1].ended - self.attempts[-1].started
+
+
+@dataclass
+class Timeline:
+    """What a loop did, and when.
+
+    Attributes
+    ----------
+    n_workers : int
+        Evaluations that could be out at once.
+    evaluations : list of Evaluation
+        In the order in which they were told.
+    asks, trainings : list of (float, float)
+        Begin and end of each, seconds since 1970; an ask that trains first is one ask here.
+    """
+
+    n_workers: int
+    evaluations: list[Evaluation] = field(default_factory=list)
+    asks: list[tuple[float, float]] = field(default_factory=list)
+    trainings: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """All attempts of all evaluations, in the order of their beginning."""
+        found = [attempt for evaluation in self.evaluations for attempt in evaluation.attempts]
+        return sorted(found, key=lambda attempt: attempt.started)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """From the first submission to the end of the last attempt; (0, 0) where there is none."""
+        attempts = self.attempts
+        if not attempts:
+            return 0.0, 0.0
+        return min(a.submitted for a in attempts), max(a.ended for a in attempts)
+
+    @property
+    def utilization(self) -> float:
+        """Share of the workers' time within :attr:`span` that went into evaluations, in [0, 1]."""
+        begin, end = self.span
+        busy = sum(attempt.ended - attempt.started for attempt in self.attempts)
+        return busy / (self.n_workers * (end - begin)) if end > begin else 0.0
+
+    def lanes(self) -> list[list[Attempt]]:
+        """Return the attempts in as few rows as need be so that none overlap: one row for each worker."""
+        rows: list[list[Attempt]] = []
+        for attempt in self.attempts:
+            free = [row for row in rows if row[-1].ended <= attempt.started]
+            same = [row for row in free if row[-1].worker == attempt.worker]
+            if free:
+                (same or free)[0].append(attempt)
+            else:
+                rows.append([attempt])
+        return rows
+
+
+def utilization_chart(timeline: Timeline, *, figure: "Figure | SubFigure | None" = None) -> Any:
+    """Draw a bar for every evaluation, a row for every worker, and the trainings behind them.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        Such as ``result.timeline`` of :func:`wrlso.maximize`.
+    figure : Figure or SubFigure, default=None
+        Where to draw; None: a new one.
+
+    Returns
+    -------
+    matplotlib Figure or SubFigure
+    """
+    if figure is None:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7.5, 3.0), layout="constrained")
+    axes = figure.add_subplot()
+    begin = timeline.span[0]
+    lanes = timeline.lanes()
+    for number, (first, last) in enumerate(timeline.trainings):
+        label = "training" if number == 0 else None
+        axes.axvspan(first - begin, last - begin, color="#E69F00", alpha=0.3, linewidth=0, label=label)
+    for kind, colour in _COLOURS.items():
+        bars = [(row, a) for row, lane in enumerate(lanes) for a in lane if _kind(a) == kind]
+        if bars:
+            rows, attempts = zip(*bars, strict=True)
+            axes.barh(
+                rows,
+                [a.ended - a.started for a in attempts],
+                left=[a.started - begin for a in attempts],
+                color=colour,
+                edgecolor="white",
+                linewidth=0.5,
+                label=kind,
+            )
+    axes.set(xlabel="seconds", ylabel="worker", title=f"{timeline.utilization:.0%} busy")
+    axes.set_yticks(_ticks(len(lanes)))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
+    return figure
+
+
+def _kind(attempt: Attempt) -> str:
+    if attempt.lost:
+        return "lost"
+    return "value" if attempt.reason is None else "failed"
+
+
+def _ticks(n: int) -> Sequence[int]:
+    return range(n) if n <= 10 else range(0, n, n // 8)
