@@ -137,7 +137,8 @@ class _Loop:
         if self._evaluation_seconds is None:
             return 0
         ending = self._crew.size * self._ask_seconds / max(self._evaluation_seconds, 1e-9)
-        return 0 if ending < _NEGLIGIBLE else min(self._crew.size, math.ceil(1.5 * ending))
+        most = 4 * self._crew.size  # more would be asked for with too little known
+        return 0 if ending < _NEGLIGIBLE else min(most, math.ceil(1.5 * ending))
 
     def _training_is_due(self) -> bool:
         history = self._opt.history_
