@@ -1,5 +1,6 @@
 """Two ways to find the point that maximises an acquisition function: in Z, and among decoded candidates."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,11 +24,14 @@ from wrlso._search import (
 )
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.exceptions import ParameterError
+from wrlso.weighting import rank_weights
 
 __all__ = ["CandidatePool", "LatentSearch"]
 
 _TOP_SHARE = 0.2  # starts come from this share of the best points (method.md)
 _N_INCUMBENTS = 1000  # draws, with replacement, of the data points that are perturbed
+_SHIFTS = np.array([0, 0, 0, 0, -2, -1, 1, 2])  # by how many blocks a spliced tail moves, equally likely
+_logger = logging.getLogger(__name__)
 _STEPS = (0.1, 0.2, 0.4, 0.8, 1.6)  # of the last resort, in standard deviations of the data
 
 
@@ -275,6 +279,18 @@ class CandidatePool(BaseEstimator):
         Candidates stay in the box ± ``margin`` × this quantile of \|Z\| per dimension.
     max_attempts : int, default 5000
         Points decoded before the search gives up because too few are new; perturbations grow meanwhile.
+    splice : float in [0, 1], default 0.0
+        Share of the latent points that are made of two incumbents: blocks of coordinates of one, then those
+        of the other, sometimes moved to later or earlier blocks. For models whose z is a sequence of blocks
+        that each say what stands at one place, such as :class:`wrlso.models.SelfiesVAE`.
+    block : int, default 1
+        Coordinates of such a block; ``latent_dim`` must be a multiple. Blocks of zeros behind the last other
+        one count as not used.
+    k : float or None, default None
+        Incumbents are drawn by rank weights with this k; None: by the weights of the optimizer's weighting.
+    least_new : float in [0, 1], default 0.2
+        Where a smaller share of what was decoded is new, the search has collapsed: the perturbations and the
+        share that is drawn from where the data lies grow, and up to as many points again are decoded.
     """
 
     def __init__(
@@ -288,6 +304,10 @@ class CandidatePool(BaseEstimator):
         margin: float = 1.1,
         quantile: float = 0.999,
         max_attempts: int = 5000,
+        splice: float = 0.0,
+        block: int = 1,
+        k: float | None = None,
+        least_new: float = 0.2,
     ) -> None:
         self.n_candidates = n_candidates
         self.generations = generations
@@ -297,6 +317,10 @@ class CandidatePool(BaseEstimator):
         self.margin = margin
         self.quantile = quantile
         self.max_attempts = max_attempts
+        self.splice = splice
+        self.block = block
+        self.k = k
+        self.least_new = least_new
 
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator, criterion: Criterion
@@ -304,6 +328,10 @@ class CandidatePool(BaseEstimator):
         """Return n proposals; see :class:`wrlso.acquisition.Acquisition`."""
         self._check_parameters()
         check_count("n", n)
+        if self.splice > 0 and state.model.latent_dim % self.block:
+            raise ParameterError(
+                f"block must divide the model's latent_dim, {state.model.latent_dim}, got {self.block}"
+            )
         belief = Belief.of(state)
         screener = Screener(state, type(self).__name__, rng)
         X, Z = self._gather(state, n, belief, screener, criterion, rng)
@@ -335,24 +363,30 @@ class CandidatePool(BaseEstimator):
     ) -> tuple[list[Any], Array]:
         """Decode, screen and encode until the generations are over and there are at least n candidates."""
         landscape = Landscape.of(state, rng, self.margin, self.quantile)
-        incumbents = _incumbents(state, landscape, rng)
+        incumbents = _incumbents(state, landscape, rng, self.k)
         X, Z = _supplied(state, screener)
         best = Z[:0]
         size = -(-self.n_candidates // self.generations)
-        generation, widen = 0, 1.0
+        generation, widen, n_new = 0, 1.0, 0
         while (left := self.max_attempts - screener.record.n_decoded) > 0:
             trial = self._recombine(min(size, left), incumbents, best, widen, landscape, state, rng)
             n_greedy = round(self.greedy * len(trial))
             decoded = screener.decode(trial[:n_greedy], 0.0)
             decoded += screener.decode(trial[n_greedy:], self.temperature)
-            new_X, new_Z = screener.encode([x for x in decoded if screener.admit(x, "duplicate")])
+            admitted = [x for x in decoded if screener.admit(x, "duplicate")]
+            n_new += len(admitted)
+            new_X, new_Z = screener.encode(admitted)
             X, Z = X + new_X, np.concatenate([Z, new_Z])
             generation += 1
-            if generation >= self.generations:
-                if len(X) >= n:
-                    break
+            collapsed = n_new < self.least_new * screener.record.n_decoded
+            if collapsed and generation == 1:
+                _logger.info("%d of %d candidates are new: widening", n_new, screener.record.n_decoded)
+            last = generation >= self.generations
+            if last and len(X) >= n and (not collapsed or generation >= 2 * self.generations):
+                break
+            if last or collapsed:
                 widen *= 1.5
-            elif len(X) > 0:
+            if not last and len(X) > 0:
                 scores = safe_scores(criterion, belief, _points(belief, X, Z), screener.generator)
                 best = Z[np.argsort(-scores, kind="stable")[: -(-len(X) // 10)]]
         return X, Z
@@ -367,7 +401,7 @@ class CandidatePool(BaseEstimator):
         state: SearchState,
         rng: np.random.Generator,
     ) -> Array:
-        """Return latent points (size, d), shuffled: half perturbed, a sixth each of three other kinds."""
+        """Return latent points (size, d), shuffled: spliced, half of the others perturbed, three more."""
 
         def parents(count: int) -> Array:
             rows = incumbents[rng.integers(len(incumbents), size=count)]
@@ -375,8 +409,12 @@ class CandidatePool(BaseEstimator):
                 rows[::2] = best[rng.integers(len(best), size=len(rows[::2]))]
             return rows
 
-        sixth, d = size // 6, incumbents.shape[1]
-        perturbed = size - 3 * sixth
+        n_spliced, d = round(self.splice * size), incumbents.shape[1]
+        spliced = [_spliced(parents(n_spliced), parents(n_spliced), self.block, rng)] if n_spliced else []
+        size -= n_spliced
+        sixth = size // 6
+        drawn = min(round(widen * sixth), 2 * sixth)  # more where little else is new
+        perturbed = size - 2 * sixth - drawn
         step = widen * np.exp(rng.uniform(np.log(self.sigma[0]), np.log(self.sigma[1]), size=(perturbed, 1)))
         noise = step * landscape.spread * rng.standard_normal((perturbed, d))
         # Half of the steps move a few coordinates only, which in high dimensions stays close to good points.
@@ -385,16 +423,20 @@ class CandidatePool(BaseEstimator):
         share = rng.uniform(size=(sixth, 1))
         rows = landscape.rows[rng.integers(len(landscape.rows), size=(2, sixth))]
         trial = [
+            *spliced,
             parents(perturbed) + noise,
             share * parents(sixth) + (1.0 - share) * parents(sixth),
             parents(sixth) + widen * rng.uniform(0.2, 0.8, size=(sixth, 1)) * (rows[0] - rows[1]),
-            landscape.draw(state.model, sixth, rng),
+            landscape.draw(state.model, drawn, rng),
         ]
         return landscape.clip(rng.permutation(np.concatenate(trial)))
 
     def _check_parameters(self) -> None:
-        for name in ("n_candidates", "generations", "max_attempts"):
+        for name in ("n_candidates", "generations", "max_attempts", "block"):
             check_count(name, getattr(self, name))
+        for name in ("splice", "least_new"):
+            check_real(name, getattr(self, name), minimum=0.0, maximum=1.0)
+        check_real("k", self.k, above=0.0, finite=False, none="the weighting's weights")
         check_real("temperature", self.temperature, minimum=0.0)
         check_real("greedy", self.greedy, minimum=0.0, maximum=1.0)
         check_real("margin", self.margin, above=0.0)
@@ -419,13 +461,31 @@ def _best_rows(state: SearchState, k: int, landscape: Landscape) -> Array:
     return np.asarray(state.Z[torch.topk(state.y, k).indices].numpy())
 
 
-def _incumbents(state: SearchState, landscape: Landscape, rng: np.random.Generator) -> Array:
-    """Draw data points by their weights, to be parents with equal chances."""
+def _incumbents(state: SearchState, landscape: Landscape, rng: np.random.Generator, k: float | None) -> Array:
+    """Draw data points by rank weights, or by their own, to be parents with equal chances."""
     if len(state.y) == 0:
         return landscape.rows
-    weights = np.asarray(state.weights.numpy(), dtype=np.float64)
+    weights = np.asarray((state.weights if k is None else state.y).numpy(), dtype=np.float64)
+    if k is not None:
+        weights = rank_weights(weights, k)
     chosen = rng.choice(len(weights), size=_N_INCUMBENTS, p=weights / weights.sum())
     return np.asarray(state.Z[torch.from_numpy(chosen)].numpy())
+
+
+def _spliced(first: Array, second: Array, size: int, rng: np.random.Generator) -> Array:
+    """Return points (n, d): the first blocks of one parent each, then blocks of the other, often moved.
+
+    The cut lies within the blocks that the first parent uses. What a moved tail leaves open is zero.
+    """
+    n, d = first.shape
+    places = np.arange(d // size)
+    a, b = first.reshape(n, -1, size), second.reshape(n, -1, size)
+    used = (places + 1)[None] * (a != 0).any(axis=2)
+    cut = 1 + np.floor(rng.uniform(size=n) * np.maximum(used.max(axis=1) - 1, 1)).astype(np.int64)
+    source = places[None] - _SHIFTS[rng.integers(len(_SHIFTS), size=n)][:, None]
+    there = (source >= 0) & (source < len(places))
+    tail = np.take_along_axis(b, source.clip(0, len(places) - 1)[:, :, None], axis=1) * there[:, :, None]
+    return np.asarray(np.where((places < cut[:, None])[:, :, None], a, tail).reshape(n, d))
 
 
 def _supplied(state: SearchState, screener: Screener) -> tuple[list[Any], Array]:
