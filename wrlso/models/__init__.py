@@ -1,4 +1,4 @@
-"""Generative models: the protocol, a VAE from two torch modules, a VAE of a grammar, and ready networks."""
+"""Generative models: the protocol, a VAE from two networks, ready ones of shapes, formulas and molecules."""
 
 from wrlso.models.context_free import ContextFreeGrammar, Rule
 from wrlso.models.conv import conv_vae
@@ -6,6 +6,7 @@ from wrlso.models.coordinate import coordinate_vae
 from wrlso.models.fragments import DerivationFragments
 from wrlso.models.grammar import GrammarVAE
 from wrlso.models.protocol import HasLogLikelihood, LatentModel, SamplesPrior
+from wrlso.models.selfies import SelfiesVAE
 from wrlso.models.vae import VAE, Codec
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LatentModel",
     "Rule",
     "SamplesPrior",
+    "SelfiesVAE",
     "conv_vae",
     "coordinate_vae",
 ]

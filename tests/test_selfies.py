@@ -1,0 +1,319 @@
+"""The molecule model: what it reads, what it refuses, what it writes, and what growing leaves alone."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wrlso import RankWeighting, Trainer
+from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
+from wrlso.models import SelfiesVAE
+from wrlso.models._chunks import END, ChunkDecoder, ChunkEncoder, ChunkPrior, ChunkSizes, sequence_nll
+from wrlso.models._selfies_text import read_all, read_smiles, to_smiles
+from wrlso.testing import check_latent_model
+
+MOLECULES = [
+    "CC(=O)Oc1ccccc1C(=O)O",
+    "CN1CCC[C@H]1c1cccnc1",
+    "Cn1c(=O)c2c(ncn2C)n(C)c1=O",
+    "C/C=C/C(=O)[O-]",
+    "C[NH+](C)CCc1c[nH]c2ccccc12",
+    "O=S(=O)(N1CCCCC1)c1ccc(Cl)cc1",
+    "CC(C)(C)c1ccc2occ(CC(=O)Nc3ccccc3F)c2c1",
+    "CCCCCCCCCCCCCCCCCCCC",
+    "FC(F)(F)c1ccc(Br)cc1",
+    "N#Cc1ccc(-c2ccc(O[C@@H](C(=O)N3CCCC3)c3ccccc3)cc2)cc1",
+]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return SelfiesVAE.pretrained()
+
+
+def small(**parameters):
+    torch.manual_seed(0)
+    tokens = ["[C]", "[=C]", "[O]", "[N]", "[Branch1]", "[Ring1]", "[=O]", "[=Branch1]"]
+    return SelfiesVAE(tokens, width=16, hidden=16, chunk_dim=2, **parameters)
+
+
+def test_keeps_the_contract(model):
+    check_latent_model(model, MOLECULES)
+
+
+def test_an_untrained_one_keeps_the_contract():
+    check_latent_model(small(), ["CCO", "CC=O", "C1CCCCC1", "CC(=O)N", "O=CN(C)C", "CCN"])
+
+
+def test_most_drugs_come_back(model):
+    decoded = model.decode(model.encode(model.tensorize(MOLECULES)))
+    flat = [SelfiesVAE.pretrained(stereo=False).key(x) for x in MOLECULES]
+    again = [SelfiesVAE.pretrained(stereo=False).key(x) for x in decoded if x is not None]
+    assert len(set(flat) & set(again)) >= 6
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    seed=st.integers(0, 2**31),
+    scale=st.sampled_from([0.1, 1.0, 10.0, 1e6]),
+    temperature=st.sampled_from([0, 1]),
+)
+def test_whatever_is_written_can_be_read_and_is_written_the_one_way(model, seed, scale, temperature):
+    generator = torch.Generator().manual_seed(seed)
+    Z = scale * torch.randn(20, model.latent_dim, generator=generator)
+    found = [x for x in model.decode(Z, temperature, generator) if x is not None]
+    assert [model.key(x) for x in found] == found
+    assert model.tensorize(found).shape == (len(found), 104)
+    assert ((model.tensorize(found) != END).sum(dim=1) <= 100).all()
+
+
+@pytest.mark.parametrize("max_tokens", [1, 5, 40])
+def test_the_length_cap_holds(max_tokens):
+    capped = SelfiesVAE.pretrained(max_tokens=max_tokens)
+    generator = torch.Generator().manual_seed(0)
+    found = [x for x in capped.decode(3 * torch.randn(50, capped.latent_dim, generator=generator)) if x]
+    assert found
+    assert max(len(read_smiles(x, True, "refuse").tokens) for x in found) <= max_tokens
+    with pytest.raises(DataError, match=rf"row 0: .* tokens, more than max_tokens={max_tokens}"):
+        capped.tensorize(["C" * (max_tokens + 1)])
+
+
+def test_a_point_does_not_depend_on_its_neighbours(model):
+    Z = model.sample_prior(70, torch.Generator().manual_seed(3))
+    assert [model.decode(z[None])[0] for z in Z[:10]] == model.decode(Z)[:10]
+
+
+def test_nothing_comes_of_what_is_not_finite(model):
+    Z = model.encode(model.tensorize(["CCO", "CCO", "CCO"]))
+    Z[1, 0] = torch.nan
+    Z[2, 5] = torch.inf
+    decoded = model.decode(Z)
+    assert decoded[0] is not None
+    assert decoded[1:] == [None, None]
+    with pytest.raises(DataError, match=r"Z must have shape \(n, 104\), got \(2, 3\)"):
+        model.decode(torch.zeros(2, 3))
+
+
+def test_points_far_out_end(model):
+    Z = torch.full((5, model.latent_dim), 3e38)
+    assert len(model.decode(Z)) == 5
+
+
+# ---------------------------------------------------------------- identity and what is refused
+
+
+def test_identity_is_the_molecule(model):
+    assert model.key("OC(=O)c1ccccc1OC(C)=O") == model.key("CC(=O)Oc1ccccc1C(=O)O")
+    assert model.key("C[C@H](N)C(=O)O") != model.key("C[C@@H](N)C(=O)O")
+    flat = SelfiesVAE.pretrained(stereo=False)
+    assert flat.key("C[C@H](N)C(=O)O") == flat.key("C[C@@H](N)C(=O)O")
+    assert "@" not in "".join(
+        x or "" for x in flat.decode(flat.sample_prior(50, torch.Generator().manual_seed(0)))
+    )
+
+
+def test_salts_are_refused_or_the_largest_part_is_taken(model):
+    with pytest.raises(DataError, match=r"row 1: .*fragment"):
+        model.tensorize(["CCO", "CC(=O)[O-].[Na+]"])
+    largest = SelfiesVAE.pretrained(salts="largest")
+    assert torch.equal(largest.tensorize(["CC(=O)[O-].[Na+]"]), largest.tensorize(["CC(=O)[O-]"]))
+    assert largest.key("CC(=O)[O-].[Na+]") == largest.key("CC(=O)[O-]")
+
+
+@pytest.mark.parametrize(
+    ("x", "problem"),
+    [
+        ("", "empty"),
+        ("c1ccccc", "ring|SMILES|molecule"),
+        ("[13CH4]", "isotop|mass"),
+        ("[CH3]", "unpaired"),
+        ("C[Si](C)(C)C", r"token \[Si\], which is not in the vocabulary; extend"),
+        ("*CC", "dummy|atom"),
+        ("C" * 101, "101 tokens, more than max_tokens=100"),
+    ],
+)
+def test_what_cannot_be_taken_is_named_with_its_row(model, x, problem):
+    with pytest.raises(DataError, match=rf"(?s)row 1.*({problem})"):
+        model.tensorize(["CCO", x])
+
+
+def test_no_list_of_texts_is_refused(model):
+    with pytest.raises(DataTypeError, match="sequence of SMILES, got str"):
+        model.tensorize("CCO")
+    with pytest.raises(DataTypeError, match="str, got int in row 1"):
+        model.tensorize(["CCO", 3])
+
+
+def test_parameters_are_checked():
+    with pytest.raises(ParameterError, match="max_tokens must be at most 103, got 104"):
+        SelfiesVAE.pretrained(max_tokens=104)
+    with pytest.raises(ParameterError, match="salts"):
+        SelfiesVAE.pretrained(salts="keep")
+    with pytest.raises(ParameterError, match=r"SELFIES tokens such as '\[=C\]', got 'C'"):
+        SelfiesVAE(["[C]", "C"])
+    with pytest.raises(ParameterError, match="distinct tokens, got 2, of them 1 distinct"):
+        SelfiesVAE(["[C]", "[C]"])
+    with pytest.raises(ParameterTypeError, match="sequence of SELFIES tokens"):
+        SelfiesVAE("[C]")
+
+
+def test_hydrogen_takes_the_place_of_unpaired_electrons():
+    # the letter of SELFIES: a carbon with one stated hydrogen and one bond
+    assert to_smiles(["[C]", "[C@@H1]"], True) == "CC"
+    assert to_smiles(["[C]", "[C@@H1]", "[Branch1]", "[C]", "[F]", "[Cl]"], True) == "C[C@@H](F)Cl"
+
+
+def test_many_molecules_are_read_in_parallel_as_one_by_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("WRLSO_CACHE", str(tmp_path))
+    monkeypatch.setattr("wrlso.models._selfies_text._MANY", 5)
+    X = [*MOLECULES, "c1ccccc"]
+    assert read_all(X, True, "refuse") == [read_smiles(x, True, "refuse") for x in X]
+    assert not list(tmp_path.rglob("*.txt"))  # what holds problems is not kept
+    for _ in range(2):  # the second time from the disk
+        assert read_all(MOLECULES, True, "refuse") == [read_smiles(x, True, "refuse") for x in MOLECULES]
+    assert len(list(tmp_path.rglob("*.txt"))) == 1
+
+
+# ---------------------------------------------------------------- growing, files, training
+
+
+def test_growing_changes_nothing_for_known_tokens(model):
+    grown = copy.deepcopy(model)
+    new = ["C[Si](C)(C)C", "OB(O)c1ccccc1"]
+    assert grown.missing_tokens(new) == ["[Si]", "[B]"]
+    assert grown.extend(new) is grown
+    assert grown.missing_tokens(new) == []
+    inputs = model.tensorize(MOLECULES)
+    assert torch.equal(grown.tensorize(MOLECULES), inputs)
+    torch.testing.assert_close(grown.encode(inputs), model.encode(inputs))
+    Z = model.sample_prior(40, torch.Generator().manual_seed(0))
+    assert grown.decode(Z) == model.decode(Z)
+    assert grown.encode(grown.tensorize(new)).isfinite().all()
+    with pytest.raises(DataError, match=r"row 0: .* token \[Si\]"):
+        model.tensorize(new)
+
+
+def test_a_grown_model_learns_its_new_tokens():
+    grown = small()
+    X = ["C[Si](C)(C)C", "CC[Si](C)(C)C", "CCC[Si](C)(C)O"] * 20
+    grown.fit(X, epochs=100, batch_size=30, lr=1e-2, verbose=0)
+    assert set(grown.decode(grown.encode(grown.tensorize(X)))) == set(X)
+    drawn = grown.decode(grown.sample_prior(50, torch.Generator().manual_seed(0)))
+    assert len(set(drawn) & set(X)) >= 1  # the prior lies where the data lies
+
+
+def test_a_file_brings_back_the_same_model(tmp_path):
+    one = small(beta=0.3, max_tokens=50).extend(["C[Si](C)C"])
+    one.to_file(tmp_path / "m.safetensors", half=False, about={"data": "none"})
+    other = SelfiesVAE.from_file(tmp_path / "m.safetensors")
+    assert (other.vocabulary, other.beta, other.max_tokens) == (one.vocabulary, 0.3, 50)
+    Z = torch.randn(20, one.latent_dim, generator=torch.Generator().manual_seed(0))
+    assert other.decode(Z) == one.decode(Z)
+    assert SelfiesVAE.from_file(tmp_path / "m.safetensors", max_tokens=7).max_tokens == 7
+    with pytest.raises(ParameterError, match="got width"):
+        SelfiesVAE.from_file(tmp_path / "m.safetensors", width=7)
+
+
+def test_a_state_grows_the_model_that_takes_it():
+    one = small().extend(["C[Si](C)C"])
+    other = small()
+    other.set_state(one.get_state())
+    other.load_state_dict(one.state_dict())
+    assert other.vocabulary == one.vocabulary
+    with pytest.raises(ModelError, match="does not begin with this model's"):
+        small().set_state({"vocabulary": ["[N]", "[C]"]})
+
+
+def test_the_prior_is_trained_without_an_influence_on_the_rest():
+    model = small().train()
+    inputs = model.tensorize(["CCO", "CC=O", "CC(=O)N"])
+
+    def gradients(with_prior):
+        torch.manual_seed(1)
+        if not with_prior:
+            model.prior.nll = lambda z, n: torch.zeros(len(z))
+        model.zero_grad()
+        model.loss(inputs).sum().backward()
+        return {name: p.grad for name, p in model.named_parameters() if not name.startswith("prior")}
+
+    first = gradients(True)
+    assert all(p.grad.abs().sum() > 0 for n, p in model.named_parameters() if n in ("prior.out.weight",))
+    second = gradients(False)
+    for name, gradient in first.items():
+        assert (gradient is None and second[name] is None) or torch.equal(gradient, second[name])
+
+
+def test_weighted_retraining_moves_what_the_prior_writes():
+    model = small()
+    X = ["CCCCCC", "CCOCC", "NCCN"] * 30
+    model.fit(X, epochs=50, batch_size=45, lr=1e-2, verbose=0)
+    y = np.array([x.count("O") for x in X], dtype=float)
+
+    def oxygens():
+        drawn = model.decode(model.sample_prior(300, torch.Generator().manual_seed(0)))
+        return np.mean([x.count("O") > 0 for x in drawn if x])
+
+    before = oxygens()
+    trainer = Trainer(retrain_epochs=20, batch_size=30, lr=5e-3)
+    trainer.fine_tune(model, model.tensorize(X), RankWeighting(k=1e-2)(y), np.random.default_rng(0))
+    assert oxygens() > before + 0.2
+
+
+# ---------------------------------------------------------------- the networks
+
+
+def test_a_chunk_sees_no_later_one():
+    torch.manual_seed(0)
+    sizes = ChunkSizes(9, n_chunks=5, chunk=4, chunk_dim=3, width=16, hidden=12)
+    decoder = ChunkDecoder(sizes)
+    z = torch.randn(4, sizes.latent_dim)
+    torch.testing.assert_close(decoder.features(z, 2), decoder.features(z)[:, :8])
+    moved = z.clone()
+    moved[:, 2 * 3 :] += 1.0
+    torch.testing.assert_close(decoder.features(moved)[:, :8], decoder.features(z)[:, :8])
+    assert not torch.allclose(decoder.features(moved)[:, 8:], decoder.features(z)[:, 8:])
+
+
+def test_padding_says_nothing():
+    torch.manual_seed(0)
+    sizes = ChunkSizes(9, n_chunks=5, chunk=4, chunk_dim=3, width=16, hidden=12)
+    encoder = ChunkEncoder(sizes)
+    tokens = torch.tensor([[2, 3, 4, 5, 6, 0, 0, 0]])
+    longer = torch.nn.functional.pad(tokens, (0, 12))
+    for short, long in zip(encoder(tokens), encoder(longer), strict=True):
+        torch.testing.assert_close(short, long)
+    assert (encoder(tokens)[0].view(5, 3)[2:] == 0).all()
+
+
+@torch.no_grad()
+def test_the_likelihood_sums_to_one_over_all_short_sequences():
+    torch.manual_seed(0)
+    sizes = ChunkSizes(4, n_chunks=1, chunk=3, chunk_dim=2, width=8, hidden=8, n_heads=2)
+    decoder = ChunkDecoder(sizes)
+    # END, MASK and two tokens; what is longer than two tokens has the rest of the probability
+    rows = [[a, b, END] for a in (1, 2, 3) for b in (1, 2, 3)] + [[a, END, END] for a in (1, 2, 3)]
+    tokens = torch.tensor([*rows, [END, END, END]])
+    z = torch.randn(1, 2).expand(len(tokens), 2)
+    total = torch.exp(-sequence_nll(decoder(z, tokens), tokens)).sum()
+    three = torch.tensor([[a, b, c] for a in (1, 2, 3) for b in (1, 2, 3) for c in (1, 2, 3)])
+    logits, targets = decoder(z[:1].expand(27, 2), three)
+    steps = torch.nn.functional.cross_entropy(logits, targets, reduction="none").view(27, 3).sum(1)
+    assert float(total + torch.exp(-steps).sum()) == pytest.approx(1.0, abs=1e-5)
+
+
+@torch.no_grad()
+def test_the_prior_is_a_density_and_draws_from_it():
+    torch.manual_seed(0)
+    sizes = ChunkSizes(4, n_chunks=2, chunk=3, chunk_dim=1, width=8, hidden=8, n_heads=2)
+    prior = ChunkPrior(sizes, width=8, n_components=3)
+    grid = torch.linspace(-12, 12, 481)
+    points = torch.cartesian_prod(grid, grid)
+    mass = torch.exp(-prior.nll(points, 2)) * 0.05**2
+    assert float(mass.sum()) == pytest.approx(1.0, abs=1e-2)
+    draws = prior.sample(20_000, torch.Generator().manual_seed(0))
+    expected = (mass[:, None] * points).sum(dim=0)
+    assert draws.mean(dim=0).tolist() == pytest.approx(expected.tolist(), abs=0.06)
+    assert torch.equal(draws, prior.sample(20_000, torch.Generator().manual_seed(0)))

@@ -1,0 +1,152 @@
+"""How the model that ships was trained: ``python -m wrlso.benchmarks.pretrain OUT --minutes 65``.
+
+Trains :class:`wrlso.models.SelfiesVAE` on ZINC250k less 5,000 molecules that are held out. Each epoch holds
+every molecule, one in seven of them once more without stereochemistry (so that a search without it is at
+home, too), and 15,000 longer molecules: two of the training set joined, so that the model knows what a long
+molecule is. It can be stopped at any time; the same command goes on. Uses a GPU when there is one.
+
+OUT is a folder: ``checkpoint.pt``, ``log.jsonl`` with a line every two minutes, and at the end
+``selfies_zinc250k.safetensors`` in half precision. ``--card FILE`` measures what the model card says.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wrlso.benchmarks.model_card import measure
+from wrlso.datasets import canonical_smiles, fetch_zinc250k
+from wrlso.models import SelfiesVAE
+from wrlso.models._selfies_text import read_all, read_smiles, to_smiles
+from wrlso.models._sequence_training import SequenceTraining
+
+__all__ = ["main", "split"]
+
+N_HELD_OUT = 5000
+_FLAT_SHARE = 0.15
+_N_JOINED, _JOINED_TOKENS = 15_000, (45, 100)
+_BETA = 0.15
+
+
+def split(X: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the molecules for training and those held out, always the same ones."""
+    order = np.random.default_rng(0).permutation(len(X))
+    return [X[i] for i in order[N_HELD_OUT:]], [X[i] for i in order[:N_HELD_OUT]]
+
+
+def joined(X: Sequence[str], n: int) -> list[str]:
+    """Return n molecules of which each is two of X, bound where the SELFIES of one follows the other's."""
+    rng = np.random.default_rng(0)
+    readings = read_all(X, True, "refuse")
+    low, high = _JOINED_TOKENS
+    found: dict[str, None] = {}
+    while len(found) < n:
+        first, second = (readings[i].tokens for i in rng.choice(len(X), 2))
+        length = len(first) + len(second)
+        if low <= length <= high and length >= rng.integers(low, high):
+            smiles = to_smiles((*first, *second), True)
+            if smiles is not None and len(read_smiles(smiles, True, "refuse").tokens) in range(1, high + 1):
+                found[smiles] = None
+    return list(found)
+
+
+def vocabulary(X: Iterable[Sequence[str]]) -> list[str]:
+    """Return the tokens of some sequences, the most frequent first."""
+    counts: dict[str, int] = {}
+    for tokens in X:
+        for token in tokens:
+            counts[token] = counts.get(token, 0) + 1
+    return sorted(counts, key=lambda token: -counts[token])
+
+
+def training_data(model: SelfiesVAE, X: Sequence[str]) -> dict[str, Tensor]:
+    """Return token numbers ("inputs") and each row's probability to be in an epoch ("shares")."""
+    flat = [x for x in canonical_smiles(X, stereo=False) if x]
+    parts = [(_readable(model, X), 1.0), (_readable(model, flat), _FLAT_SHARE)]
+    parts.append((_readable(model, joined(X, _N_JOINED)), 1.0))
+    return {
+        "inputs": torch.cat([model.tensorize(part) for part, _ in parts]),
+        "shares": torch.cat([torch.full((len(part),), share) for part, share in parts]),
+    }
+
+
+def _readable(model: SelfiesVAE, X: Sequence[str]) -> list[str]:
+    known = set(model.vocabulary)
+    return [
+        reading.smiles
+        for reading in read_all(X, True, "refuse")
+        if reading.problem is None
+        and len(reading.tokens) <= model.max_tokens
+        and known.issuperset(reading.tokens)
+    ]
+
+
+def train(out: Path, minutes: float, progress: Callable[[str], None] = print) -> None:
+    """Train, or go on with what is in the folder, and write the file that ships."""
+    out.mkdir(parents=True, exist_ok=True)
+    X = [x for x in canonical_smiles(fetch_zinc250k()) if x]
+    known, held_out = split(X)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokens = vocabulary(reading.tokens for reading in read_all(X, True, "refuse"))
+    model = SelfiesVAE(tokens, beta=_BETA).to(device)
+    checkpoint, prepared = out / "checkpoint.pt", out / "data.pt"
+    if not prepared.exists():
+        _save(prepared, training_data(model, known))
+    data = torch.load(prepared, weights_only=True)
+    training = SequenceTraining(model, random_state=0)
+    if checkpoint.exists():
+        stored = torch.load(checkpoint, weights_only=True, map_location=device)
+        model.load_state_dict(stored["model"])
+        training.load_state_dict(stored["training"])
+    sample = model.tensorize(held_out[:1000])
+
+    def check(state: SequenceTraining) -> None:
+        line = state.summary() | {"exact": exact(model, held_out[:1000], sample)}
+        with (out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        progress(json.dumps(line))
+        _save(checkpoint, {"model": model.state_dict(), "training": state.state_dict()})
+
+    training.run(data["inputs"], minutes=minutes, shares=data["shares"], on_check=check)
+    about = training.summary() | {"data": "ZINC250k", "made_by": "wrlso.benchmarks.pretrain"}
+    model.cpu().eval().to_file(out / "selfies_zinc250k.safetensors", about=about)
+
+
+def exact(model: SelfiesVAE, X: Sequence[str], inputs: Tensor) -> float:
+    """Share of molecules that come back from their own z."""
+    decoded = model.decode(model.encode(inputs))
+    return float(np.mean([a == b for a, b in zip(X, decoded, strict=True)]))
+
+
+def _save(path: Path, content: dict[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    torch.save(content, part)
+    os.replace(part, path)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run from the shell."""
+    parser = argparse.ArgumentParser(prog="python -m wrlso.benchmarks.pretrain", description=__doc__)
+    parser.add_argument("out", type=Path, help="folder for checkpoint, log and weights")
+    parser.add_argument(
+        "--minutes", type=float, default=65.0, help="time of training, earlier runs counted in"
+    )
+    parser.add_argument(
+        "--card", type=Path, help="write a model card of the weights in OUT to this JSON file"
+    )
+    options = parser.parse_args(arguments)
+    train(options.out, options.minutes, progress=lambda line: print(line, flush=True))  # noqa: T201
+    if options.card is not None:
+        held_out = split([x for x in canonical_smiles(fetch_zinc250k()) if x])
+        card = measure(SelfiesVAE.from_file(options.out / "selfies_zinc250k.safetensors"), *held_out)
+        options.card.write_text(json.dumps(card, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,451 @@
+"""A variational autoencoder of molecules, written as SELFIES: whatever it decodes is a molecule."""
+
+import json
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wrlso._smiles import canonical
+from wrlso._validation import check_choice, check_count, check_real
+from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
+from wrlso.models._chunks import (
+    END,
+    MASK,
+    ChunkDecoder,
+    ChunkEncoder,
+    ChunkPrior,
+    ChunkSizes,
+    gaussian_divergence,
+    sequence_nll,
+    trimmed,
+)
+from wrlso.models._selfies_text import Reading, read_all, read_smiles, to_smiles
+from wrlso.models._sequence_training import SequenceTraining, fast_in_bfloat16
+from wrlso.models.protocol import Objects
+
+__all__ = ["SelfiesVAE"]
+
+_CHUNK = 1024  # molecules that go through a network at once
+_STAGES = (4, 6, 9)  # chunks worked out at first, and then for molecules that are longer
+_N_SPECIAL = 2  # END and MASK stand before the vocabulary's tokens
+_WEIGHTS = Path(__file__).parents[1] / "data" / "selfies_zinc250k.safetensors"
+
+
+class SelfiesVAE(nn.Module):
+    """Latent model of molecules: SMILES in, canonical SMILES out.
+
+    It implements :class:`wrlso.models.LatentModel`. A molecule is spelt as SELFIES (Krenn et al. 2020) and
+    cut into 13 chunks of eight tokens, each with latent dimensions of its own, so that neighbouring points
+    are molecules that differ in a part. Every sequence of tokens is a molecule: nothing decoded is invalid.
+
+    Two molecules are one point when their canonical SMILES are equal. A SMILES that holds more than one
+    fragment, isotopes, radicals or what is no molecule is refused by name and row, see ``salts``. Charges are
+    kept.
+
+    Parameters
+    ----------
+    vocabulary : sequence of str, default=None
+        SELFIES tokens that it can read and write; None: those of the model that ships. :meth:`extend`
+        adds more.
+    stereo : bool, default=True
+        Whether stereochemistry is read, written and part of a molecule's identity.
+    salts : {"refuse", "largest"}, default="refuse"
+        What to do with a SMILES of several fragments: refuse it, or take the largest.
+    max_tokens : int, default=100
+        Longest molecule in tokens, at most 103; longer ones are refused, and none is decoded.
+    beta : float, default=0.1
+        Weight of the divergence from N(0, I) in the loss.
+    token_dropout : float in [0, 1), default=0.2
+        Share of the previous tokens that is hidden from the decoder in training.
+    chunk_dim : int, default=8
+        Latent dimensions of each of the 13 chunks.
+    width, hidden : int, default=192, 256
+        Units of the layers over chunks and of those over tokens.
+
+    Examples
+    --------
+    >>> model = SelfiesVAE.pretrained()
+    >>> Z = model.encode(model.tensorize(["CC(=O)Oc1ccccc1C(=O)O"]))
+    >>> model.decode(Z)
+    ['CC(=O)Oc1ccccc1C(=O)O']
+    """
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str] | None = None,
+        *,
+        stereo: bool = True,
+        salts: str = "refuse",
+        max_tokens: int = 100,
+        beta: float = 0.1,
+        token_dropout: float = 0.2,
+        chunk_dim: int = 8,
+        width: int = 192,
+        hidden: int = 256,
+    ) -> None:
+        super().__init__()
+        check_choice("salts", salts, ("refuse", "largest"))
+        check_real("beta", beta, minimum=0)
+        check_real("token_dropout", token_dropout, minimum=0, maximum=0.99)
+        for name, value in (("chunk_dim", chunk_dim), ("width", width), ("hidden", hidden)):
+            check_count(name, value)
+        self.vocabulary = _checked(_shipped_vocabulary() if vocabulary is None else vocabulary)
+        self.stereo, self.salts, self.beta, self.token_dropout = bool(stereo), salts, beta, token_dropout
+        n_tokens = _N_SPECIAL + len(self.vocabulary)
+        self.sizes = ChunkSizes(n_tokens, chunk_dim=chunk_dim, width=width, hidden=hidden)
+        self._set_max_tokens(max_tokens)
+        self.encoder, self.decoder = ChunkEncoder(self.sizes), ChunkDecoder(self.sizes)
+        self.prior = ChunkPrior(self.sizes)
+        self._index()
+
+    @classmethod
+    def pretrained(
+        cls, *, stereo: bool = True, salts: str = "refuse", max_tokens: int = 100, beta: float | None = None
+    ) -> "SelfiesVAE":
+        """Return the model that ships with the package, trained on ZINC250k; see its card in the docs."""
+        return cls.from_file(_WEIGHTS, stereo=stereo, salts=salts, max_tokens=max_tokens, beta=beta)
+
+    @classmethod
+    def from_file(cls, path: str | Path, **changes: Any) -> "SelfiesVAE":
+        """Return the model that :meth:`to_file` wrote.
+
+        ``changes`` replace ``stereo``, ``salts``, ``max_tokens``, ``beta``, ``token_dropout``; None keeps.
+        """
+        header, weights = _read_file(Path(path))
+        known = {"stereo", "salts", "max_tokens", "beta", "token_dropout"}
+        if set(changes) - known:
+            unknown = ", ".join(sorted(set(changes) - known))
+            raise ParameterError(f"changes must be among {', '.join(sorted(known))}, got {unknown}")
+        parameters = header["parameters"] | {name: v for name, v in changes.items() if v is not None}
+        model = cls(header["vocabulary"], **parameters)
+        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        return model.eval()
+
+    def to_file(self, path: str | Path, *, half: bool = True, about: Mapping[str, Any] | None = None) -> None:
+        """Write weights, vocabulary and parameters as one safetensors file.
+
+        Parameters
+        ----------
+        path : str or Path
+        half : bool, default=True
+            Whether weights are rounded to half precision.
+        about : mapping, default=None
+            What the file shall say of its training, anything that JSON takes.
+        """
+        from safetensors.torch import save_file
+
+        parameters = {
+            "stereo": self.stereo, "salts": self.salts, "max_tokens": self.max_tokens, "beta": self.beta,
+            "token_dropout": self.token_dropout, "chunk_dim": self.sizes.chunk_dim,
+            "width": self.sizes.width, "hidden": self.sizes.hidden,
+        }  # fmt: skip
+        header = {
+            "format": 1,
+            "vocabulary": self.vocabulary,
+            "parameters": parameters,
+            "about": dict(about or {}),
+        }
+        dtype = torch.float16 if half else torch.float32
+        weights = {name: tensor.to(dtype).contiguous().cpu() for name, tensor in self.state_dict().items()}
+        save_file(weights, path, metadata={"wrlso": json.dumps(header)})
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimension d of the latent space."""
+        return self.sizes.latent_dim
+
+    # ---------------------------------------------------------------- molecules and tokens
+
+    def tensorize(self, X: Objects) -> Tensor:
+        """Return the token numbers of n SMILES (n, 104), uint8 (int16 for more than 255), 0 behind the end.
+
+        Raises
+        ------
+        DataError
+            Naming row and problem of up to five SMILES that are no molecules, have more than ``max_tokens``
+            tokens, or tokens that are not in the vocabulary.
+        DataTypeError
+            When X is no sequence of str.
+        """
+        if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
+            raise DataTypeError(f"X must be a sequence of SMILES, got {type(X).__name__}")
+        array = np.zeros((len(X), self.sizes.length), np.uint8 if self.sizes.n_tokens < 256 else np.int16)
+        problems = []
+        for row, x in enumerate(X):
+            if not isinstance(x, str):
+                raise DataTypeError(f"X must hold SMILES, str, got {type(x).__name__} in row {row}")
+        for row, (x, reading) in enumerate(zip(X, read_all(list(X), self.stereo, self.salts), strict=True)):
+            numbers, problem = self._numbers(x, reading)
+            if problem is None:
+                array[row, : len(numbers)] = numbers
+            else:
+                problems.append(f"row {row}: {problem}")
+        if problems:
+            more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+            raise DataError(f"X holds {len(problems)} SMILES that this model cannot take: "
+                            f"{'; '.join(problems[:5])}{more}")  # fmt: skip
+        return torch.from_numpy(array)
+
+    def key(self, x: str) -> Hashable:
+        """Return the identity of a molecule, its canonical SMILES."""
+        spelling = canonical(x, self.stereo) if self.salts == "refuse" else self._read(x).smiles
+        if not spelling:
+            raise DataError(f"x must be a molecule's SMILES, got {x!r:.80}")
+        return spelling
+
+    def missing_tokens(self, X: Iterable[str]) -> list[str]:
+        """Return the SELFIES tokens of some SMILES that are not in the vocabulary, in order of appearance."""
+        found = (token for reading in read_all(list(X), self.stereo, self.salts) for token in reading.tokens)
+        return list(dict.fromkeys(token for token in found if token not in self._numbered))
+
+    def extend(self, X: Iterable[str]) -> Self:
+        """Add the tokens of some SMILES to the vocabulary, in place; returns self.
+
+        What has been trained stays as it was: molecules of known tokens have the same encodings. The new
+        tokens mean nothing yet: train further, or let the optimizer do so.
+        """
+        new = self.missing_tokens(X)
+        return self._grow(new) if new else self
+
+    def draw(self, x: str, size: tuple[int, int] = (220, 160)) -> str:
+        """Return a drawing of a molecule as SVG, for plots and reports."""
+        from wrlso._drawings import molecule_svg
+
+        return molecule_svg(x, size)
+
+    def _read(self, x: str) -> Reading:
+        return read_smiles(x, self.stereo, self.salts)
+
+    def _numbers(self, x: str, reading: Reading) -> tuple[list[int], str | None]:
+        if reading.problem is not None:
+            return [], reading.problem
+        if len(reading.tokens) > self.max_tokens:
+            n = len(reading.tokens)
+            return [], f"{x!r:.80} takes {n} tokens, more than max_tokens={self.max_tokens} allows"
+        missing = [token for token in reading.tokens if token not in self._numbered]
+        if missing:
+            return [], (
+                f"{x!r:.80} needs the token {missing[0]}, which is not in the vocabulary; extend(X) adds it"
+            )
+        return [self._numbered[token] for token in reading.tokens], None
+
+    def _molecule(self, numbers: list[int]) -> str | None:
+        """Return the SMILES of token numbers, None for what this model could not read again."""
+        end = numbers.index(END) if END in numbers else len(numbers)
+        smiles = to_smiles([self.vocabulary[n - _N_SPECIAL] for n in numbers[:end]], self.stereo)
+        return smiles if smiles is not None and self._numbers(smiles, self._read(smiles))[1] is None else None
+
+    # ---------------------------------------------------------------- the latent space
+
+    @torch.no_grad()
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Return the posterior means (n, d) of token numbers (n, 104).
+
+        Raises ModelError where the weights give something that is not finite.
+        """
+        # by length, so that short molecules do not go through the network with the chunks of long ones
+        order = (inputs != END).sum(dim=1).argsort()
+        Z = torch.empty(len(inputs), self.latent_dim)
+        for rows in order.split(_CHUNK):
+            tokens = trimmed(inputs[rows].to(self._device), self.sizes.chunk)
+            Z[rows] = self.encoder(tokens)[0].cpu()
+        if not bool(torch.isfinite(Z).all()):
+            raise ModelError("the encoder must return finite means, got NaN or infinity")
+        return Z
+
+    @torch.no_grad()
+    def decode(
+        self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
+    ) -> list[str | None]:
+        """Return n canonical SMILES: the likeliest token at each step at temperature 0, else drawn ones.
+
+        None where z is not finite, where the sequence is empty, and for the few molecules that have no
+        spelling of at most ``max_tokens`` tokens of the vocabulary.
+        """
+        check_real("temperature", temperature, minimum=0)
+        Z = torch.as_tensor(Z, dtype=torch.float32)
+        if Z.ndim != 2 or Z.shape[1] != self.latent_dim:
+            raise DataError(f"Z must have shape (n, {self.latent_dim}), got {tuple(Z.shape)}")
+        found: list[str | None] = []
+        for part in Z.split(_CHUNK):
+            finite = torch.isfinite(part).all(dim=1)
+            # what is huge would overflow inside; nothing lies out there
+            points = torch.where(finite[:, None], part, 0.0).clamp(-1e4, 1e4).to(self._device)
+            rows = self._write(points, temperature, generator).tolist()
+            found += [
+                self._molecule(row) if ok else None for row, ok in zip(rows, finite.tolist(), strict=True)
+            ]
+        return found
+
+    def _write(self, Z: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+        """Choose token numbers (n, max_tokens), one step for all molecules at a time."""
+        sizes = self.sizes
+        written = torch.full((len(Z), self.max_tokens), END)
+        open_ = torch.arange(len(Z))
+        recent = torch.full((len(Z), sizes.context), END, device=Z.device)
+        features, n_chunks = Z, 0
+        for step in range(self.max_tokens):
+            if step == n_chunks * sizes.chunk:
+                # chunks do not see later ones, so the later ones are worked out for long molecules only
+                n_chunks = next(n for n in (*_STAGES, sizes.n_chunks) if n > n_chunks)
+                features = self.decoder.features(Z[open_.to(Z.device)], n_chunks)
+            logits = self.decoder.next_logits(features[:, step], recent).float().cpu()
+            logits[:, MASK] = -torch.inf
+            if step == 0:
+                logits[:, END] = -torch.inf  # an empty molecule is none
+            if temperature > 0:
+                # the largest of logits with Gumbel noise is a draw from their softmax
+                uniform = torch.rand(logits.shape, generator=generator).clamp(1e-30, 1 - 1e-7)
+                logits = logits - temperature * torch.log(-torch.log(uniform))
+            chosen = logits.argmax(dim=1)
+            written[open_, step] = chosen
+            going = chosen != END
+            if not bool(going.all()):
+                open_, chosen = open_[going], chosen[going]
+                there = going.to(Z.device)
+                features, recent = features[there], recent[there]
+            if not len(open_):
+                break
+            recent = torch.cat([chosen.to(Z.device)[:, None], recent[:, :-1]], dim=1)
+        return written
+
+    def loss(self, inputs: Tensor) -> Tensor:
+        """Return the negative ELBOs (n,): one-sample reconstruction plus beta times the divergence.
+
+        In training mode it holds the loss of the network behind :meth:`sample_prior`, too, which has no
+        influence on the others, and matrix products are done in bfloat16 where the machine has instructions
+        for it.
+        """
+        tokens = trimmed(inputs.to(self._device), self.sizes.chunk)
+        fast = self.training and fast_in_bfloat16(self._device)
+        dropout = self.token_dropout if self.training else 0.0
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=fast):
+            mean, log_variance = self.encoder(tokens)
+            z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+            out: Tensor = sequence_nll(self.decoder(z, tokens, dropout), tokens)
+            out = out + self.beta * gaussian_divergence(mean, log_variance)
+            if self.training:
+                # detached: the prior follows the data, the data do not follow the prior
+                n_chunks = min(tokens.shape[1] // self.sizes.chunk + 1, self.sizes.n_chunks)
+                out = out + self.prior.nll(z.detach(), n_chunks)
+        return out
+
+    def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
+        """Return log p(x_i | z_i) (n,), differentiable in Z (n, d): that of decoding at temperature 1."""
+        tokens = trimmed(inputs.to(Z.device), self.sizes.chunk)
+        return -sequence_nll(self.decoder(Z.float(), tokens), tokens)
+
+    @torch.no_grad()
+    def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return n points (n, d) drawn from where the data of the last training lies."""
+        return self.prior.sample(n, generator)
+
+    # ---------------------------------------------------------------- training by oneself
+
+    def fit(
+        self,
+        X: Sequence[str],
+        epochs: float = 20,
+        *,
+        batch_size: int = 256,
+        lr: float = 2e-3,
+        random_state: int = 0,
+        verbose: int = 1,
+    ) -> Self:
+        """Train on a list of SMILES, from the weights it has; tokens that are new are added first.
+
+        Parameters
+        ----------
+        X : sequence of n str
+        epochs : float, default=20
+            Passes over the data.
+        batch_size : int, default=256
+        lr : float, default=2e-3
+            Largest learning rate; it rises for 200 steps and falls along a cosine.
+        random_state : int, default=0
+        verbose : int, default=1
+            0 for no progress bar.
+        """
+        check_real("epochs", epochs, above=0)
+        if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not len(X):
+            raise DataTypeError(f"X must be a sequence of at least one SMILES, got {X!r:.80}")
+        self.extend(X)
+        inputs = self.tensorize(X)
+        training = SequenceTraining(self, lr=lr, batch_size=batch_size, random_state=random_state)
+        training.run(inputs, epochs, verbose=verbose)
+        return self.eval()
+
+    # ---------------------------------------------------------------- state
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what it keeps beside its weights, for :meth:`set_state`."""
+        return {"vocabulary": list(self.vocabulary)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Grow to the stored vocabulary; one that this model's own does not begin is refused."""
+        stored = [str(token) for token in state["vocabulary"]]
+        if stored[: len(self.vocabulary)] != list(self.vocabulary):
+            raise ModelError(
+                f"the stored model's vocabulary of {len(stored)} tokens does not begin with this model's "
+                f"{len(self.vocabulary)}: make the model as it was made then"
+            )
+        self._grow(stored[len(self.vocabulary) :])
+
+    def extra_repr(self) -> str:
+        """Show the parameters that are not modules."""
+        sizes = f"{len(self.vocabulary)} tokens, max_tokens={self.max_tokens}"
+        return f"{sizes}, stereo={self.stereo}, beta={self.beta}"
+
+    @property
+    def _device(self) -> torch.device:
+        return self.decoder.logits.weight.device
+
+    def _set_max_tokens(self, max_tokens: int) -> None:
+        check_count("max_tokens", max_tokens)
+        if max_tokens >= self.sizes.length:
+            raise ParameterError(f"max_tokens must be at most {self.sizes.length - 1}, got {max_tokens}")
+        self.max_tokens = int(max_tokens)
+
+    def _index(self) -> None:
+        self._numbered = {token: _N_SPECIAL + i for i, token in enumerate(self.vocabulary)}
+
+    def _grow(self, new: Sequence[str]) -> Self:
+        if new:
+            self.vocabulary = _checked([*self.vocabulary, *new])
+            self.encoder.grow(len(new))
+            self.decoder.grow(len(new))
+            self.sizes = self.encoder.sizes
+            self._index()
+        return self
+
+
+def _checked(vocabulary: Sequence[str]) -> list[str]:
+    if isinstance(vocabulary, str) or not all(isinstance(token, str) for token in vocabulary):
+        raise ParameterTypeError(f"vocabulary must be a sequence of SELFIES tokens, got {vocabulary!r:.80}")
+    tokens = list(vocabulary)
+    wrong = [t for t in tokens if not (t.startswith("[") and t.endswith("]") and t.count("[") == 1)]
+    if wrong:
+        raise ParameterError(f"vocabulary must hold SELFIES tokens such as '[=C]', got {wrong[0]!r:.80}")
+    if not tokens or len(set(tokens)) < len(tokens):
+        n = len(set(tokens))
+        raise ParameterError(f"vocabulary must hold distinct tokens, got {len(tokens)}, of them {n} distinct")
+    return tokens
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get("wrlso")
+        if text is None:
+            raise ModelError(f"{path} holds no SelfiesVAE: it lacks the header that to_file writes")
+        return json.loads(text), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _shipped_vocabulary() -> list[str]:
+    vocabulary: list[str] = _read_file(_WEIGHTS)[0]["vocabulary"]
+    return vocabulary
