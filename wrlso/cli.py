@@ -292,6 +292,88 @@ def expressions(
     typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
 
 
+class MoleculesConfig(StrEnum):
+    """Which of our protocols a study of molecules follows."""
+
+    default = "default"
+    capped = "capped"
+    development = "development"
+
+
+class MoleculesData(StrEnum):
+    """Starting molecules."""
+
+    zinc250k = "zinc250k"
+    shipped = "shipped"
+
+
+class MoleculesSurrogate(StrEnum):
+    """What the Gaussian process models."""
+
+    tanimoto = "tanimoto"
+    latent = "latent"
+
+
+@bench.command()
+def molecules(
+    out: Out,
+    settings: Annotated[
+        str,
+        typer.Option(
+            help="Any of neither,weighting,retraining,both; and the peers random,subset,genetic,screened."
+        ),
+    ] = ",".join(Setting),
+    seeds: Seeds = "0-2",
+    config: Annotated[
+        MoleculesConfig, typer.Option(help="All of ZINC250k; at most 38 heavy atoms; a short trial.")
+    ] = MoleculesConfig.default,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="penalized-logp, qed or one of GuacaMol's.  [default: penalized-logp]"),
+    ] = None,
+    max_heavy_atoms: Annotated[int | None, typer.Option(min=1, help="Largest molecule.")] = None,
+    max_ring: Annotated[int | None, typer.Option(min=3, help="Largest ring.  [default: 8]")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, max=103, help="Longest molecule that is decoded.  [default: 100]")
+    ] = None,
+    data: Annotated[MoleculesData | None, typer.Option(help="Starting molecules.")] = None,
+    n_start: Annotated[
+        int | None, typer.Option(min=1, help="How many of them, drawn for each seed.  [default: all]")
+    ] = None,
+    surrogate: Annotated[
+        MoleculesSurrogate | None, typer.Option(help="Process on fingerprints or on Z.")
+    ] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="Queries M.  [default: 500]")] = None,
+    k: Annotated[float | None, typer.Option(help="Rank-weighting parameter, up to inf.")] = None,
+    r: Annotated[int | None, typer.Option(min=1, help="Retrain every r new values.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Points asked for at once.")] = None,
+    first_steps: Annotated[int | None, typer.Option(min=0, help="Steps of the first training.")] = None,
+    later_steps: Annotated[int | None, typer.Option(min=0, help="Steps of a retraining.")] = None,
+    n_candidates: Annotated[int | None, typer.Option(min=1, help="Points decoded in one ask.")] = None,
+    n_jobs: Annotated[int, typer.Option(min=1, help="Processes; each run uses one thread.")] = 1,
+) -> None:
+    """Search over molecules with the model that ships, starting from ZINC250k.
+
+    Example: wrlso bench molecules --config capped --settings both,genetic --seeds 0-4 --out runs
+    """
+    from wrlso.benchmarks.molecules_study import PEERS, molecules_study, run_peers
+    from wrlso.benchmarks.study import run_study
+
+    study = molecules_study(
+        config.value, goal=objective, max_heavy_atoms=max_heavy_atoms, max_ring=max_ring,
+        max_tokens=max_tokens, data=None if data is None else data.value, n_start=n_start,
+        surrogate=None if surrogate is None else surrogate.value, budget=budget, k=k, r=r, batch=batch,
+        first_steps=first_steps, later_steps=later_steps, n_candidates=n_candidates,
+    )  # fmt: skip
+    names = [name.strip() for name in settings.split(",")]
+    peers = [name for name in names if name in PEERS]
+    ours = [name for name in names if name not in PEERS]
+    settings_of_ours = parse_settings(",".join(ours)) if ours else []
+    paths = run_study(study, settings_of_ours, parse_seeds(seeds), out, n_jobs=n_jobs)
+    paths += run_peers(study, peers, parse_seeds(seeds), out)
+    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+
+
 @bench.command()
 def scores(
     out: Out,

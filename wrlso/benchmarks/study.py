@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import joblib
 import numpy as np
@@ -26,7 +26,16 @@ from wrlso.benchmarks.records import (
 from wrlso.exceptions import LowEffectiveSampleSizeWarning, NoCandidateError, ParameterError
 from wrlso.optimizer import WeightedRetrainingOptimizer
 
-__all__ = ["SETTINGS", "Run", "Study", "configured", "quiet_about_small_k", "run_queries", "run_study"]
+__all__ = [
+    "SETTINGS",
+    "DescribesRuns",
+    "Run",
+    "Study",
+    "configured",
+    "quiet_about_small_k",
+    "run_queries",
+    "run_study",
+]
 
 S = TypeVar("S")
 
@@ -68,6 +77,16 @@ class Study(Protocol):
         """Return the optimizer of one run, not yet fitted."""
 
 
+@runtime_checkable
+class DescribesRuns(Protocol):
+    """A study that has more to record than values."""
+
+    def describe(
+        self, X: Sequence[Any], y: Sequence[float], optimizer: WeightedRetrainingOptimizer
+    ) -> dict[str, Any]:
+        """Return what else the record of a run holds, by name; X (n,) was evaluated, in this order."""
+
+
 def configured(configurations: Mapping[str, S], config: str, options: Mapping[str, Any]) -> S:
     """Return a configuration (a dataclass) with some options changed; those that are None stay as they are.
 
@@ -91,6 +110,7 @@ class Run:
     """Values and seconds of one run as it goes on."""
 
     values: list[float] = field(default_factory=list)
+    asked: list[Any] = field(default_factory=list)
     retrained_at: list[int] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     stopped: str = "budget"
@@ -194,6 +214,8 @@ def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress:
         del X, y
         optimizer.retrain()
         run = run_queries(study, optimizer, bar)
+    seconds = {"total": round(perf_counter() - start, 2)} | run.seconds
+    more = study.describe(run.asked, run.values, optimizer) if isinstance(study, DescribesRuns) else {}
     write_record(
         path,
         {
@@ -207,9 +229,10 @@ def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress:
             "threads": 1,
             "starting_data": starting_data,
             "stopped": run.stopped,
-            "seconds": {"total": round(perf_counter() - start, 2)} | run.seconds,
+            "seconds": seconds,
             "retrained_at": run.retrained_at,
             "y": run.values,
+            **more,
         },
     )
 
@@ -231,6 +254,7 @@ def run_queries(
         objective_seconds += perf_counter() - start
         optimizer.tell(X, y)
         run.values += y
+        run.asked += X
         bar.update(len(y))
         bar.set_postfix(best=max(run.values))
     run.seconds = _seconds_by_stage(optimizer) | {"objective": round(objective_seconds, 2)}

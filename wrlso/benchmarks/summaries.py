@@ -21,8 +21,12 @@ __all__ = ["OPTIMA", "released_curves", "summarize", "table"]
 TOP = (1, 10, 50)
 OPTIMA = {"shapes": 4096.0, "expressions": 0.0}
 REACHED = {"expressions": -1e-9}  # where rounding keeps an optimal x from its value, see Expressions
-PEERS = ("random", "genetic")
-VARIED = ("search", "k", "r", "transform", "thompson")  # options that set groups of runs in one folder apart
+PEERS = ("random", "subset", "genetic", "screened")
+# options that set groups of runs in one folder apart
+VARIED = ("search", "surrogate", "max_heavy_atoms", "n_start", "k", "r", "transform", "thompson")
+DIAGNOSIS = {
+    "new": "new candidates", "valid": "valid candidates", "rank_correlation": "rank correlation of the GP",
+}  # fmt: skip
 RELEASED_TASKS = {"shapes": "shapes", "expressions": "expr", "penalized-logp": "chem"}
 RELEASED_SETTINGS = {
     "neither": "neither", "weighting": "weight", "retraining": "retrain", "both": "weight+retrain",
@@ -91,10 +95,31 @@ def table(records: Sequence[Record]) -> list[dict[str, str]]:
             queries = ", ".join("–" if query is None else str(query) for query in reached)
             row["optimum reached"] = f"{sum(query is not None for query in reached)} of {len(reached)}"
             row["queries needed"] = queries
+        if "heavy_atoms" in group.records[0]:
+            row |= _molecules(group.records)
         minutes = np.mean([record["seconds"]["total"] for record in group.records]) / 60
         row["minutes a run"] = f"{minutes:.1f}"
         rows.append(row)
     return rows
+
+
+def _molecules(records: Sequence[Record]) -> dict[str, str]:
+    """Return what stands beside scores of molecules: cap and sizes, and how the search went where known."""
+    options = records[0]["options"]
+    most = options["max_heavy_atoms"]
+    best = [record.get("best") for record in records]
+    row = {
+        "cap": f"{options['max_tokens']} tokens" if most is None else f"{most} heavy atoms",
+        "best of each seed (heavy atoms; alkane of that size)": ", ".join(
+            "–" if b is None else f"{_number(b['y'])} ({b['heavy_atoms']}; {_number(b['alkane'])})"
+            for b in best
+        ),
+    }
+    for name, title in DIAGNOSIS.items():
+        found = [record.get("diagnosis", {}).get(name) for record in records]
+        known = [value for value in found if value is not None]
+        row[title] = f"{np.mean(known):.2f}" if known else "–"
+    return row
 
 
 def released_curves(path: Path, task: str, K: int) -> ReleasedCurves:
@@ -143,7 +168,7 @@ def _groups(records: Sequence[Record]) -> list[Group]:
 
 
 def _part(name: str, value: Any) -> str:
-    return str(value) if name == "search" else f"{name} = {value}"
+    return str(value) if name in ("search", "surrogate") else f"{name} = {value}"
 
 
 def _summarize_runs(folder: Path, records: Sequence[Record], released: Path | None) -> list[Path]:

@@ -1,0 +1,219 @@
+"""The study of molecules: starting data, settings, peers, what records and tables say."""
+
+import copy
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("rdkit")
+pytest.importorskip("selfies")
+
+from wrlso import RankWeighting, SparseGP, TanimotoGP
+from wrlso._smiles import canonical
+from wrlso.benchmarks import molecules_start
+from wrlso.benchmarks.molecules_start import KnownMolecules, Shape, prepared_model, shapes
+from wrlso.benchmarks.molecules_study import (
+    CONFIGURATIONS,
+    OBJECTIVES,
+    PEERS,
+    MoleculesStudy,
+    molecules_study,
+    run_peers,
+)
+from wrlso.benchmarks.records import read_records
+from wrlso.benchmarks.study import SETTINGS, run_study
+from wrlso.benchmarks.summaries import summarize, table
+from wrlso.exceptions import ParameterError
+from wrlso.models.selfies import SelfiesVAE
+from wrlso.tasks import PenalizedLogP
+from wrlso.weighting import UniformWeighting
+
+LEFT = ["C", "CC", "CCC", "CC(C)", "CO", "N", "F", "Cl", "COC", "CS", "C1CC1", "CN(C)"]
+MIDDLE = ["C", "CO", "c1ccc(cc1)", "C(=O)N", "CC=C", "N1CCC(CC1)"]
+RIGHT = ["C", "O", "CC#N", "C(=O)O"]
+MOLECULES = sorted({canonical(a + b + c) for a in LEFT for b in MIDDLE for c in RIGHT})
+
+TINY = MoleculesStudy(
+    max_heavy_atoms=12,
+    budget=8,
+    r=4,
+    batch=4,
+    first_steps=1,
+    later_steps=1,
+    batch_size=8,
+    n_candidates=40,
+    n_best=40,
+    n_random=40,
+    refit_every=8,
+)
+
+
+@pytest.fixture(autouse=True)
+def own_molecules(tmp_path, monkeypatch):
+    """Start from a few hundred molecules that are made here, and keep nothing."""
+    monkeypatch.setenv("WRLSO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        molecules_start,
+        "make_task",
+        lambda goal, data, n_start=None: PenalizedLogP(data=MOLECULES, n_start=n_start),
+    )
+    molecules_start.start.cache_clear()
+    yield
+    molecules_start.start.cache_clear()
+
+
+def test_every_setting_and_peer_makes_a_record_and_a_row(tmp_path):
+    peers = [peer for peer in PEERS if peer in ("random", "subset") or has_mol_ga()]
+    study = replace(TINY, n_start=150)
+    run_study(study, SETTINGS, [0], tmp_path / "runs", progress=False)
+    run_peers(study, peers, [0], tmp_path / "runs", progress=False)
+    records = read_records(tmp_path / "runs")
+    assert len(records) == len(SETTINGS) + len(peers)
+    assert len({record["starting_data"]["sha256"] for record in records}) == 1
+    start = set(study.initial_data(0)[0])
+    for record in records:
+        assert len(record["y"]) == 8
+        assert len({canonical(x) for x in record["x"]} - start) == 8
+        assert max(record["heavy_atoms"]) <= 12
+        assert all(Shape(12, 8)(x) for x in record["x"])
+        np.testing.assert_allclose(record["y"], [PenalizedLogP().objective(x) for x in record["x"]])
+        n = record["best"]["heavy_atoms"]
+        assert record["best"]["y"] == max(record["y"])
+        assert record["best"]["alkane"] == pytest.approx(PenalizedLogP().objective("C" * n))
+    rows = table(records)
+    assert [row["setting"] for row in rows] == [*SETTINGS, *peers]
+    assert all(row["cap"] == "12 heavy atoms" and "alkane" in " ".join(row) for row in rows)
+    assert {path.name for path in summarize(tmp_path / "runs")} == {"topk.png", "table.md", "table.csv"}
+
+
+def has_mol_ga():
+    try:
+        import mol_ga  # noqa: F401
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
+def test_a_record_says_how_the_search_went(tmp_path):
+    (path,) = run_study(TINY, ["both"], [3], tmp_path / "runs", progress=False)
+    record = json.loads(path.read_text())
+    assert len(record["asks"]["n_decoded"]) == 2
+    for decoded, new in zip(record["asks"]["n_decoded"], record["asks"]["new"], strict=True):
+        assert 4 <= new <= decoded
+    shares = record["diagnosis"]
+    parts = ["known", "repeated", "infeasible", "new"]
+    assert shares["valid"] == pytest.approx(sum(shares[part] for part in parts), abs=1e-3)
+    assert len(record["predicted"]) == 8
+    assert all(isinstance(value, float) for value in record["predicted"])
+    assert len(shares["reconstruction"]) == 2
+    assert record["retrained_at"] == [4]
+
+
+def test_a_finished_run_is_not_run_again_and_another_study_is_refused(tmp_path):
+    out = tmp_path / "runs"
+    paths = run_study(TINY, ["neither"], [0], out, progress=False) + run_peers(TINY, ["random"], [0], out)
+    before = [path.stat().st_mtime_ns for path in paths]
+    run_study(TINY, ["neither"], [0], out, progress=False)
+    run_peers(TINY, ["random"], [0], out, progress=False)
+    assert [path.stat().st_mtime_ns for path in paths] == before
+    other = replace(TINY, budget=4)
+    with pytest.raises(ParameterError, match="budget is 8 there and 4 here"):
+        run_study(other, ["neither"], [0], out, progress=False)
+    with pytest.raises(ParameterError, match="budget is 8 there and 4 here"):
+        run_peers(other, ["random"], [0], out, progress=False)
+
+
+def test_settings_differ_in_training_only(tmp_path):
+    optimizers = {setting: TINY.optimizer(setting, 0, tmp_path) for setting in SETTINGS}
+    weighted = {s: isinstance(o.weighting, RankWeighting) for s, o in optimizers.items()}
+    retrained = {s: o.retrain_every for s, o in optimizers.items()}
+    first = {s: o.trainer.initial_epochs > 0 for s, o in optimizers.items()}
+    assert weighted == {"neither": False, "weighting": True, "retraining": False, "both": True}
+    assert retrained == {"neither": None, "weighting": None, "retraining": 4, "both": 4}
+    assert first == weighted
+    assert {repr(o.acquisition) for o in optimizers.values()} == {repr(TINY.acquisition())}
+    assert isinstance(molecules_study(k=np.inf).optimizer("both", 0, tmp_path).weighting, UniformWeighting)
+    assert isinstance(replace(TINY, surrogate="latent").process(), SparseGP)
+    assert isinstance(TINY.process(), TanimotoGP)
+
+
+def test_training_is_as_long_as_the_number_of_steps_says(tmp_path):
+    for n_start in (40, 200):
+        study = replace(TINY, n_start=n_start, first_steps=5, later_steps=3, max_heavy_atoms=None)
+        optimizer = study.optimizer("both", 0, tmp_path)
+        weights = np.ones(len(study.initial_data(0)[0]))
+        for epochs, steps in ((optimizer.trainer.initial_epochs, 5), (optimizer.trainer.retrain_epochs, 3)):
+            whole, part = divmod(epochs, 1)
+            lengths = [1.0] * int(whole) + ([part] if part > 1e-9 else [])
+            rng = np.random.default_rng(0)
+            batches = [part for n in lengths for part in optimizer.trainer.batches(weights, n, rng)]
+            seen = sum(len(rows) for rows, _ in batches)
+            assert seen == pytest.approx(8 * steps, abs=1)
+
+
+def test_the_search_on_z_runs(tmp_path):
+    study = replace(TINY, surrogate="latent", budget=4)
+    (path,) = run_study(study, ["both"], [1], tmp_path / "runs", progress=False)
+    assert np.isfinite(json.loads(path.read_text())["y"]).all()
+
+
+def test_a_prepared_model_is_the_model_that_ships():
+    X = [x for x in MOLECULES if len(x) < 12][:20]
+    plain = SelfiesVAE.pretrained()
+    tokens = [bytes(row.numpy().tolist()).rstrip(b"\0") for row in plain.tensorize(X)]
+    model = prepared_model(KnownMolecules(X, tokens), 100)
+    new = "CCOCCOCCO"
+    for batch in (X, [new], [X[0], new]):
+        assert torch.equal(model.tensorize(batch), plain.tensorize(batch))
+    assert [model.key(x) for x in [*X, "OCC"]] == [plain.key(x) for x in [*X, "OCC"]]
+    assert copy.deepcopy(model).known is model.known
+    Z = model.encode(model.tensorize(X))
+    assert torch.equal(Z, plain.encode(plain.tensorize(X)))
+    assert model.decode(Z) == plain.decode(Z)
+
+
+def test_shapes_of_molecules_are_counted():
+    X = ["CCO", "C1CCCCC1", "C1CCCCCCCCC1C", "[H]O[H]", "c1ccc2ccccc2c1"]
+    heavy_atoms, rings = shapes(X)
+    assert heavy_atoms.tolist() == [3, 6, 11, 1, 10]
+    assert rings.tolist() == [0, 6, 10, 0, 6]
+    assert [Shape(10, 8)(x) for x in X] == [True, True, False, True, True]
+    assert [Shape(None, None)(x) for x in [*X, "C1CC", 3, None]] == [True] * 5 + [False] * 3
+
+
+def test_molecules_that_do_not_fit_are_not_in_the_starting_data():
+    small = replace(TINY, max_heavy_atoms=7)
+    X, y = small.initial_data(0)
+    assert set(X) == {x for x in MOLECULES if Shape(7, None)(x)}
+    assert len(y) == len(X) < len(MOLECULES)
+    short = replace(TINY, max_heavy_atoms=None, max_tokens=5)
+    model = SelfiesVAE.pretrained(max_tokens=5)
+    for x in short.initial_data(0)[0]:
+        model.tensorize([x])
+    assert short.start(0).n_left_out == len(MOLECULES) - len(short.initial_data(0)[0]) > 0
+
+
+def test_what_cannot_be_is_refused_before_anything_runs(tmp_path):
+    with pytest.raises(ParameterError, match="unknown options"):
+        molecules_study(colour="red")
+    with pytest.raises(ParameterError, match="config must be"):
+        molecules_study("fast")
+    with pytest.raises(ParameterError, match="goal must be"):
+        molecules_study(goal="beauty")
+    with pytest.raises(ParameterError, match="surrogate must be"):
+        molecules_study(surrogate="oracle")
+    with pytest.raises(ParameterError, match="peers must be"):
+        run_peers(TINY, ["annealing"], [0], tmp_path / "runs", progress=False)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_all_objectives_and_configurations_have_a_study(monkeypatch):
+    monkeypatch.undo()
+    for goal in OBJECTIVES:
+        assert np.isfinite(MoleculesStudy(goal=goal).objective("CC(=O)Oc1ccccc1C(=O)O"))
+    assert CONFIGURATIONS["capped"].max_heavy_atoms == 38
+    assert CONFIGURATIONS["default"].max_heavy_atoms is None
+    assert CONFIGURATIONS["development"].n_start == 10_000

@@ -1,0 +1,212 @@
+"""Starting molecules of a study: read once, kept on disk, and the model that knows them already.
+
+Reading a quarter of a million SMILES takes minutes. They are the same for hundreds of runs, so their tokens
+are kept in :func:`wrlso.datasets.cache_folder`, beside their scores.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from wrlso._keeping import content_hash, keep_lines, kept_lines
+from wrlso._smiles import parse
+from wrlso.datasets import score
+from wrlso.exceptions import DataError
+from wrlso.models.protocol import Objects
+from wrlso.models.selfies import SelfiesVAE
+from wrlso.tasks import QED, GuacaMol, PenalizedLogP
+
+__all__ = [
+    "KnownMolecules",
+    "PreparedVAE",
+    "Shape",
+    "Start",
+    "make_task",
+    "prepared_model",
+    "shapes",
+    "start",
+]
+
+Values = NDArray[np.float64]
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Which molecules may be proposed: not too large, and without rings larger than the data's.
+
+    Chains that are closed to large rings look like good long chains to fingerprints of small neighbourhoods,
+    and score far below.
+
+    Parameters
+    ----------
+    max_heavy_atoms : int or None
+        None: any size.
+    max_ring : int or None
+        Atoms of the largest ring; None: any.
+    """
+
+    max_heavy_atoms: int | None
+    max_ring: int | None
+
+    def __call__(self, x: Any) -> bool:
+        """Say whether x is such a molecule."""
+        found = _shape(x)
+        return found is not None and self.allows(*found)
+
+    def allows(self, heavy_atoms: float, largest_ring: float) -> bool:
+        """Say whether a molecule of this shape may be proposed."""
+        return (self.max_heavy_atoms is None or heavy_atoms <= self.max_heavy_atoms) and (
+            self.max_ring is None or largest_ring <= self.max_ring
+        )
+
+
+def _shape(x: Any) -> tuple[int, int] | None:
+    """Return heavy atoms and the atoms of the largest ring, None for what is no molecule."""
+    molecule = parse(x)
+    if molecule is None:
+        return None
+    rings = molecule.GetRingInfo().AtomRings()
+    return molecule.GetNumHeavyAtoms(), max(map(len, rings), default=0)
+
+
+def _packed_shape(x: Any) -> float:
+    found = _shape(x)
+    return float("nan") if found is None else 1000.0 * found[0] + found[1]
+
+
+def shapes(X: Sequence[str]) -> tuple[Values, Values]:
+    """Return heavy atoms (n,) and atoms of the largest rings (n,) of n molecules; kept on disk for many."""
+    packed = score(_packed_shape, X, n_jobs=1, cache="shapes-1" if len(X) > _CHUNK else False, progress=False)
+    heavy_atoms = np.floor(packed / 1000.0)
+    return heavy_atoms, packed - 1000.0 * heavy_atoms
+
+
+def make_task(objective: str, data: str, n_start: int | None = None) -> Any:
+    """Return the task of an objective, "penalized-logp", "qed" or one of GuacaMol's, without a cap."""
+    kinds = {"penalized-logp": PenalizedLogP, "qed": QED}
+    if objective in kinds:
+        return kinds[objective](data=data, n_start=n_start)
+    return GuacaMol(objective.replace("-", "_"), data=data, n_start=n_start)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Starting data of one seed.
+
+    Attributes
+    ----------
+    X : tuple of n str
+        Canonical SMILES that the model can take.
+    y : ndarray (n,) float64
+    known : KnownMolecules
+        Their tokens.
+    n_left_out : int
+        Molecules of the data that are too large, or that the model cannot take.
+    """
+
+    X: tuple[str, ...]
+    y: Values
+    known: "KnownMolecules"
+    n_left_out: int
+
+
+@lru_cache(maxsize=2)
+def start(
+    objective: str, data: str, n_start: int | None, max_heavy_atoms: int | None, max_tokens: int, seed: int
+) -> Start:
+    """Return the starting data of a seed, the same for all methods; scores and tokens are kept on disk."""
+    X, y = make_task(objective, data, n_start).initial_data(seed)
+    tokens = _tokens(X, SelfiesVAE.pretrained(max_tokens=max_tokens))
+    fits = np.array([len(row) > 0 for row in tokens])
+    if max_heavy_atoms is not None:
+        fits &= shapes(X)[0] <= max_heavy_atoms
+    rows = np.flatnonzero(fits)
+    if not len(rows):
+        raise DataError(f"none of the {len(X)} molecules of {data} has at most {max_heavy_atoms} heavy atoms")
+    kept = tuple(X[i] for i in rows)
+    known = KnownMolecules(kept, [tokens[i] for i in rows])
+    return Start(kept, y[rows], known, len(X) - len(rows))
+
+
+class KnownMolecules:
+    """Molecules whose tokens are known; copies of a model share it.
+
+    Parameters
+    ----------
+    X : sequence of n str
+        Canonical SMILES.
+    tokens : sequence of n bytes
+        Their token numbers.
+    """
+
+    def __init__(self, X: Sequence[str], tokens: Sequence[bytes]) -> None:
+        self.rows = {x: row for row, x in enumerate(X)}
+        self.tokens = list(tokens)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def tensor(self, X: Sequence[str], length: int) -> Tensor | None:
+        """Return the token numbers (m, length), uint8, of m molecules; None when one of them is not known."""
+        rows = [self.rows.get(x, -1) for x in X]
+        if min(rows, default=-1) < 0:
+            return None
+        padded = b"".join(self.tokens[row].ljust(length, b"\0") for row in rows)
+        return torch.from_numpy(np.frombuffer(padded, np.uint8).reshape(-1, length).copy())
+
+
+class PreparedVAE(SelfiesVAE):
+    """The model that ships, with the starting molecules read already; in all else the same.
+
+    Attributes
+    ----------
+    known : KnownMolecules or None
+    """
+
+    known: KnownMolecules | None = None
+
+    def tensorize(self, X: Objects) -> Tensor:
+        """Return the token numbers of n SMILES; see :meth:`wrlso.models.SelfiesVAE.tensorize`."""
+        found = None if self.known is None else self.known.tensor(list(X), self.sizes.length)
+        return super().tensorize(X) if found is None else found
+
+    def key(self, x: str) -> Hashable:
+        """Return the canonical SMILES."""
+        return x if self.known is not None and x in self.known.rows else super().key(x)
+
+
+def prepared_model(known: KnownMolecules, max_tokens: int) -> PreparedVAE:
+    """Return the model that ships, which need not read these molecules any more."""
+    model: Any = PreparedVAE.pretrained(max_tokens=max_tokens)
+    model.known = known
+    prepared: PreparedVAE = model
+    return prepared
+
+
+def _tokens(X: Sequence[str], model: SelfiesVAE) -> list[bytes]:
+    """Return the token numbers of each molecule without padding; nothing for what the model cannot take."""
+    key = f"tokens-1-{content_hash([*model.vocabulary, str(model.max_tokens)])}-{content_hash(X)}"
+    lines = kept_lines(key, len(X))
+    if lines is None:
+        lines = []
+        for first in tqdm(range(0, len(X), _CHUNK), desc="reading molecules", disable=len(X) < 2 * _CHUNK):
+            lines += _read(X[first : first + _CHUNK], model)
+        keep_lines(key, lines)
+    return [bytes.fromhex(line) for line in lines]
+
+
+def _read(X: Sequence[str], model: SelfiesVAE) -> list[str]:
+    try:
+        rows = model.tensorize(X)
+    except DataError:
+        return [""] if len(X) == 1 else [line for x in X for line in _read([x], model)]
+    return [row.numpy().astype(np.uint8).tobytes().rstrip(b"\0").hex() for row in rows]
