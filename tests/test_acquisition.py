@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from wrlso._search import Belief, Landscape
+from wrlso._strategies import _incumbents, _spliced
 from wrlso.acquisition import (
     Acquisition,
     CandidatePool,
@@ -391,6 +392,123 @@ def test_degenerate_data_are_searched(kind):
         assert len({p.x for p in proposals} - {(0, 0)}) == 2
 
 
+# ------------------------------------------------------------------ blocks of coordinates
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 4), st.integers(0, 6), st.integers(0, 2**32 - 1))
+def test_splicing_takes_the_head_of_one_parent_and_a_tail_of_the_other(n_blocks, size, used, seed):
+    used = min(used, n_blocks)
+    a = 1.0 + np.arange(n_blocks * size)[None].repeat(50, axis=0)
+    a[:, used * size :] = 0.0
+    b = -1.0 - np.arange(n_blocks * size)[None].repeat(50, axis=0)
+    children = _spliced(a, b, size, rng(seed)).reshape(50, n_blocks, size)
+    a, b = (parent.reshape(50, n_blocks, size) for parent in (a, b))
+    for child in children:
+        # at least one block of the first parent, and not its last one where it has several
+        assert np.array_equal(child[0], a[0, 0])
+        assert (child[max(used - 1, 1) :] <= 0).all()
+        sources = {tuple(block): place for place, block in enumerate(b[0])}
+        moves = {
+            sources[tuple(block)] - place for place, block in enumerate(child) if tuple(block) in sources
+        }
+        # one block after the other, all moved by the same number of places, nothing in between
+        assert len(moves) <= 1
+        assert all(-2 <= move <= 2 for move in moves)
+        own = {tuple(block) for block in a[0]}
+        assert all(tuple(block) in own | set(sources) or not block.any() for block in child)
+
+
+def test_splicing_moves_tails_both_ways_and_often_not_at_all():
+    a, b = np.ones((4000, 6)), -np.arange(1.0, 7.0)[None].repeat(4000, axis=0)
+    children = _spliced(a, b, 1, rng())
+    kept = (children == b)[:, -1].mean()
+    longer = (children[:, -1] < 0).mean() - kept
+    shorter = (children[:, -1] == 0).mean()
+    assert 0.4 < kept < 0.6
+    assert 0.2 < longer < 0.3
+    assert 0.2 < shorter < 0.3
+
+
+def test_incumbents_follow_values_where_k_says_so():
+    state, _ = campaign(n=60)
+    landscape = Landscape.of(state, rng(), 1.1, 0.999)
+    best = state.Z[state.y.argmax()].numpy()
+
+    def share(k):
+        return float((_incumbents(state, landscape, rng(), k) == best).all(axis=1).mean())
+
+    assert share(None) < 0.05
+    assert share(1e-3) > 0.15
+    assert share(1e-1) < share(1e-3)
+    assert share(np.inf) < 0.05
+
+
+@pytest.mark.parametrize("splice", [0.5, 1.0])
+def test_spliced_candidates_are_proposed(splice):
+    state, cells = campaign(n=40, d=4)
+    search = CandidatePool(n_candidates=100, generations=2, splice=splice, block=2, k=1e-2)
+    proposals, record = LogExpectedImprovement(search=search).propose(state, 3, rng())
+    assert not {p.x for p in proposals} & cells
+    assert record.n_decoded >= 100
+
+
+def test_blocks_have_to_fill_the_latent_space():
+    state, _ = campaign(n=10)
+    with pytest.raises(ParameterError, match="block must divide the model's latent_dim, 2, got 3"):
+        LogExpectedImprovement(search=CandidatePool(splice=0.5, block=3)).propose(state, 1, rng())
+
+
+# ------------------------------------------------------------------ when the search collapses
+
+
+class NearestModel(GridModel):
+    """Decodes to the nearest of few known cells, unless a point lies far from all of them."""
+
+    def __init__(self, cells, reach):
+        super().__init__()
+        self.cells = np.array(sorted(cells))
+        self.reach = reach
+
+    def decode(self, Z, temperature=0.0, generator=None):
+        points = 5.0 * Z.numpy()
+        distance = np.linalg.norm(points[:, None] - self.cells[None], axis=2)
+        near = distance.min(axis=1) < self.reach
+        nearest = self.cells[distance.argmin(axis=1)]
+        return [tuple(x) for x in np.where(near[:, None], nearest, np.round(points).astype(int)).tolist()]
+
+
+@pytest.mark.parametrize("generations", [1, 3])
+def test_a_collapsed_search_is_noticed_and_widened(generations, caplog):
+    state, cells = campaign(n=40)
+    state = SearchState(**(vars(state) | {"model": NearestModel(cells, 4.0)}))
+
+    def new_share(least_new):
+        search = CandidatePool(
+            300, generations=generations, sigma=(0.1, 0.5), greedy=1.0, least_new=least_new, margin=20.0
+        )
+        proposals, record = LogExpectedImprovement(search=search).propose(state, 1, rng())
+        assert proposals[0].x not in cells
+        return (record.n_decoded - sum(record.rejected.values())), record.n_decoded
+
+    with caplog.at_level("INFO", logger="wrlso"):
+        plain, n_plain = new_share(0.0)
+        assert not caplog.records
+        widened, n_widened = new_share(0.2)
+    assert plain < 0.2 * n_plain
+    assert widened > plain
+    assert n_plain < n_widened <= 2 * n_plain
+    assert [record.getMessage().split(":")[1] for record in caplog.records] == [" widening"]
+
+
+def test_a_search_that_finds_enough_is_not_widened(caplog):
+    state, _ = campaign()
+    with caplog.at_level("INFO", logger="wrlso"):
+        _, record = LogExpectedImprovement(search=CandidatePool(n_candidates=200)).propose(state, 1, rng())
+    assert record.n_decoded == 200
+    assert not caplog.records
+
+
 # ------------------------------------------------------------------ the point of it all
 
 
@@ -431,6 +549,10 @@ def test_search_beats_random_at_the_same_budget(search):
     ("acquisition", "error", "message"),
     [
         (LogExpectedImprovement(search=CandidatePool(0)), ParameterError, "n_candidates"),
+        (LogExpectedImprovement(search=CandidatePool(splice=1.5)), ParameterError, "splice"),
+        (LogExpectedImprovement(search=CandidatePool(block=0)), ParameterError, "block"),
+        (LogExpectedImprovement(search=CandidatePool(k=0.0)), ParameterError, "k must be"),
+        (LogExpectedImprovement(search=CandidatePool(least_new=-0.1)), ParameterError, "least_new"),
         (LogExpectedImprovement(search=CandidatePool(sigma=(0.0, 1.0))), ParameterError, r"sigma\[0\]"),
         (LogExpectedImprovement(search=CandidatePool(sigma=(2.0, 1.0))), ParameterError, r"sigma\[1\]"),
         (LogExpectedImprovement(search=CandidatePool(sigma=1.0)), ParameterError, "pair"),

@@ -385,7 +385,7 @@ class CandidatePool(BaseEstimator):
             if last and len(X) >= n and (not collapsed or generation >= 2 * self.generations):
                 break
             if last or collapsed:
-                widen *= 1.5
+                widen *= 2.0 if collapsed else 1.5
             if not last and len(X) > 0:
                 scores = safe_scores(criterion, belief, _points(belief, X, Z), screener.generator)
                 best = Z[np.argsort(-scores, kind="stable")[: -(-len(X) // 10)]]
