@@ -21,7 +21,7 @@ from wrlso import (
     UpperConfidenceBound,
     WeightedRetrainingOptimizer,
 )
-from wrlso._fingerprints import MOST_COUNTS, Overlaps, expand, join, tanimoto
+from wrlso._fingerprints import MOST_COUNTS, Overlaps, dots, expand, join, squares, tanimoto
 from wrlso._packing import dump, load
 from wrlso.acquisition import SearchState
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
@@ -179,21 +179,27 @@ def test_an_impossible_radius_is_refused():
 # ---------------------------------------------------------------- the process
 
 
+def whole_kernel(gp, A, B):
+    """The kernel with its linear part, as it is defined."""
+    share, scale = gp.posterior_.kernel.linear, gp.posterior_.kernel.scale
+    return (1 - share) * minmax(A, B) + share * (A @ B.T) / scale
+
+
 def by_hand(gp, X, t, new):
     """Mean and covariance of the exact process at fixed hyperparameters, from the definition."""
     p = gp.posterior_
     A, B = letters(X), letters(new)
-    weights = np.linalg.solve(minmax(A, A) + p.ratio * np.eye(len(X)), minmax(A, B))
+    weights = np.linalg.solve(whole_kernel(gp, A, A) + p.ratio * np.eye(len(X)), whole_kernel(gp, A, B))
     mean = p.mean + weights.T @ (t - p.mean)
-    return mean, p.signal * (minmax(B, B) - minmax(B, A) @ weights)
+    return mean, p.signal * (whole_kernel(gp, B, B) - whole_kernel(gp, B, A) @ weights)
 
 
-@given(seeds)
+@given(seeds, st.sampled_from([0.0, 0.4, "auto"]))
 @settings(max_examples=15, deadline=None)
-def test_it_is_the_exact_process(seed):
+def test_it_is_the_exact_process(seed, linear):
     X, new = words(40, seed), words(9, seed + 1)
     y = values(X, seed)
-    gp = TanimotoGP(letters, transform="standardize").fit(X, y, np.random.default_rng(0))
+    gp = TanimotoGP(letters, transform="standardize", linear=linear).fit(X, y, np.random.default_rng(0))
     mean, covariance = by_hand(gp, X, gp.transform_.forward(y.numpy()), new)
     scale = gp.transform_.scale
     ours = gp.predict(new)
@@ -213,8 +219,8 @@ def test_conditioning_hundreds_of_times_is_recomputing_once():
         start += size
     p = gp.posterior_
     assert len(p.t) == 400
-    levels = p.levels
-    K = tanimoto(Overlaps(levels).of(levels), levels.sizes, levels.sizes)
+    A = letters(X + more)
+    K = whole_kernel(gp, A, A)
     whole = np.linalg.cholesky(K + p.ratio * np.eye(400))
     L, v = p._factors
     np.testing.assert_allclose(L, whole, atol=1e-8)
@@ -223,6 +229,34 @@ def test_conditioning_hundreds_of_times_is_recomputing_once():
     mean, covariance = by_hand(gp, X + more, t, new)
     np.testing.assert_allclose(gp.joint(new)[0], mean, atol=1e-8)
     np.testing.assert_allclose(gp.joint(new)[1], covariance, atol=1e-8)
+
+
+@given(count_matrices, seeds)
+def test_products_and_squares_are_those_of_the_counts(A, seed):
+    B = np.random.default_rng(seed).integers(0, 4, size=(5, A.shape[1]))
+    ours, theirs = expand(csr_array(A)), expand(csr_array(B))
+    np.testing.assert_array_equal(dots(ours, theirs), A @ B.T)
+    np.testing.assert_array_equal(squares(ours), (A * A).sum(axis=1))
+
+
+def test_a_linear_part_carries_on_what_features_add():
+    """What is longer than all data is predicted to be better by what each letter adds."""
+    X = [x for x in words(200) if len(x) < 8]
+    y = torch.tensor([float(x.count("a")) for x in X], dtype=torch.float64)
+    alike, auto = (
+        TanimotoGP(letters, linear=linear).fit(X, y, np.random.default_rng(0)) for linear in (0.0, "auto")
+    )
+    assert auto.linear_ > 0
+    far = ["a" * n for n in (10, 20, 40)]
+    assert auto.predict(far)[0].tolist() == pytest.approx([10, 20, 40], rel=0.15)
+    assert alike.predict(["a" * 40])[0][0] < 10
+    assert auto.predict(far)[1].diff().min() > 0  # and less is known the further out it lies
+
+
+def test_without_a_linear_trend_there_is_no_linear_part():
+    X = words(150)
+    y = torch.tensor([float(len(set(x)) % 2) for x in X], dtype=torch.float64)
+    assert TanimotoGP(letters).fit(X, y, np.random.default_rng(0)).linear_ <= 0.2
 
 
 def test_conditioning_leaves_the_original_alone():
@@ -278,7 +312,7 @@ def test_the_evidence_is_the_density_of_the_data():
 def test_the_fit_finds_the_best_noise_and_starts_there_again():
     gp, X = fitted(120)
     t = gp.transform_.forward(values(X).numpy())
-    K = minmax(letters(X), letters(X))
+    K = whole_kernel(gp, letters(X), letters(X))
     grid = [_evidence(K, t, r).value for r in np.geomspace(1e-4, 10, 60)]
     assert gp.evidence_ > max(grid) - 0.01
     cold = gp.n_evaluations_

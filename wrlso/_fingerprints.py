@@ -19,7 +19,18 @@ from scipy.sparse import csr_array
 
 from wrlso._smiles import optional_module, parse
 
-__all__ = ["MOST_COUNTS", "MOST_FEATURES", "Levels", "Overlaps", "expand", "join", "morgan", "tanimoto"]
+__all__ = [
+    "MOST_COUNTS",
+    "MOST_FEATURES",
+    "Levels",
+    "Overlaps",
+    "dots",
+    "expand",
+    "join",
+    "morgan",
+    "squares",
+    "tanimoto",
+]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -113,6 +124,40 @@ def _split(
     place = (rows[~frequent], columns[~frequent] - n_frequent)
     ones = np.ones(len(place[0]), dtype=np.float32)
     return dense, csr_array((ones, place), shape=(n, n_columns - n_frequent))
+
+
+def dots(queries: Levels, levels: Levels) -> Array:
+    """Return Σ_f c_f(x) c_f(x') (q, n) of q queries with n objects."""
+    found = [each.keys >> _LEVEL_BITS for each in (queries, levels)]
+    features = np.unique(found[1])
+    if len(features) == 0 or len(queries) == 0:
+        return np.zeros((len(queries), len(levels)))
+    ours, theirs = (
+        _counts(each, rows, features) for each, rows in zip((queries, levels), found, strict=True)
+    )
+    product: Array = (ours @ theirs.T).toarray()
+    return product
+
+
+def squares(levels: Levels) -> Array:
+    """Return Σ_f c_f(x)² (n,)."""
+    found = levels.keys >> _LEVEL_BITS
+    counts = _counts(levels, found, np.unique(found))
+    total: Array = np.asarray(counts.multiply(counts).sum(axis=1), dtype=np.float64).reshape(len(levels))
+    return total
+
+
+def _counts(levels: Levels, found: Integers, features: Integers) -> csr_array:
+    """Return the counts (n, F) of some features, sorted, given the feature of every key."""
+    if len(features) == 0:
+        return csr_array((len(levels), 0), dtype=np.float64)
+    columns = np.searchsorted(features, found).clip(max=len(features) - 1)
+    known = features[columns] == found
+    rows = np.repeat(np.arange(len(levels)), levels.sizes)[known]
+    # levels of one feature are as many entries at one place, which add up
+    counts = csr_array((np.ones(len(rows)), (rows, columns[known])), shape=(len(levels), len(features)))
+    counts.sum_duplicates()
+    return counts
 
 
 def tanimoto(overlap: Array, sizes: Integers, others: Integers) -> Array:

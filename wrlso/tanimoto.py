@@ -16,11 +16,23 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from wrlso._fingerprints import MOST_COUNTS, MOST_FEATURES, Levels, Overlaps, expand, join, morgan, tanimoto
+from wrlso._fingerprints import (
+    MOST_COUNTS,
+    MOST_FEATURES,
+    Levels,
+    Overlaps,
+    dots,
+    expand,
+    join,
+    morgan,
+    squares,
+    tanimoto,
+)
 from wrlso._gp_inputs import check_int, check_values
 from wrlso._inputs import keep
 from wrlso._smiles import unparsed_problem
 from wrlso._targets import TRANSFORMS, Standardize, TargetTransform, make_transform
+from wrlso._validation import check_real
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 from wrlso.surrogate import covariance_root, select_subset
 
@@ -35,6 +47,8 @@ _WARM = 1.5  # half width of the search for log noise around an earlier result
 _CLOSE = 0.05  # error of log noise that is small enough
 _VARIANCE_FLOOR = 1e-12  # relative to the signal's variance
 _ROWS = 2048  # objects predicted at once
+_LINEAR_SHARES = (0.0, 0.2, 0.5, 0.8, 0.95)  # of which "auto" takes the one with the largest evidence
+_LINEAR_ROWS = 500  # that it is computed from: the shares differ by many nats or do not matter
 
 
 class MorganCounts(BaseEstimator):
@@ -94,7 +108,7 @@ class MorganCounts(BaseEstimator):
 
 
 class TanimotoGP(BaseEstimator):
-    """Exact Gaussian process on structures, with the Tanimoto (MinMax) kernel on counts of features.
+    """Exact Gaussian process on structures: Tanimoto (MinMax) and linear kernel on counts of features.
 
     Two objects are as alike as the share of features that they have in common. The latent space proposes,
     the structure decides, as for :class:`wrlso.FeatureGP`. Takes :class:`wrlso.CandidatePool`, not
@@ -111,6 +125,11 @@ class TanimotoGP(BaseEstimator):
         a fit costs O(n³), everything else O(n²) for each point, and memory is O(n²).
     transform : {"winsorize", "standardize", "rank"}
         What is done to y; see :class:`wrlso.SparseGP`.
+    linear : float in [0, 1) or "auto", default="auto"
+        Share of the prior's variance that a linear function of the counts has, at an average object. The
+        Tanimoto kernel alone returns to the mean where objects are unlike the data; with a linear part what
+        every feature adds is carried on, as to molecules larger than any so far. "auto": the share among 0,
+        0.2, 0.5, 0.8 and 0.95 under which the data are the likeliest.
 
     Attributes
     ----------
@@ -118,13 +137,16 @@ class TanimotoGP(BaseEstimator):
         Log marginal likelihood of the data used, with the priors on the hyperparameters.
     n_evaluations_ : int
         How often the last fit computed it.
+    linear_ : float
+        The share of the linear part.
     posterior_, transform_
         The posterior on the scale of the transformed y, and that transformation.
 
     Notes
     -----
-    There are three hyperparameters: the signal's variance s and the mean are maximised in closed form, which
-    leaves one search for the noise's share. Conditioning adds rows to the Cholesky factor and is exact.
+    There are four hyperparameters: the linear part's share is chosen from a few on a part of the data, the
+    signal's variance s and the mean are maximised in closed form, which leaves one search for the noise's
+    share. Conditioning adds rows to the Cholesky factor and is exact.
     Everything is float64 and runs on the CPU.
 
     References
@@ -145,6 +167,7 @@ class TanimotoGP(BaseEstimator):
     space: Literal["latent", "features"] = "features"
 
     evidence_: float
+    linear_: float
     n_evaluations_: int
     posterior_: "TanimotoPosterior"
     transform_: TargetTransform
@@ -156,11 +179,13 @@ class TanimotoGP(BaseEstimator):
         n_random: int = 1000,
         *,
         transform: str = "winsorize",
+        linear: float | str = "auto",
     ) -> None:
         self.fingerprint = fingerprint
         self.n_best = n_best
         self.n_random = n_random
         self.transform = transform
+        self.linear = linear
 
     def fit(self, Z: Sequence[Any], y: Tensor, rng: np.random.Generator) -> Self:
         """Fit the hyperparameters by maximum a posteriori, then the posterior.
@@ -198,13 +223,35 @@ class TanimotoGP(BaseEstimator):
         t = transform.forward(values[chosen])
         levels = expand(counts)
         previous: TanimotoPosterior | None = getattr(self, "posterior_", None)
-        K = tanimoto(Overlaps(levels).of(levels), levels.sizes, levels.sizes)
+        kernel, K = self._choose_kernel(levels, t, rng)
         best, evaluations = _maximize_evidence(K, t, None if previous is None else previous.ratio)
         self.posterior_ = TanimotoPosterior(
-            levels, t, (len(t),), best.signal, best.ratio, best.mean, counts.shape[1]
+            levels, t, (len(t),), kernel, best.signal, best.ratio, best.mean, counts.shape[1]
         )
         self.transform_, self.evidence_, self.n_evaluations_ = transform, best.value, evaluations
+        self.linear_ = kernel.linear
         return self
+
+    def _choose_kernel(
+        self, levels: Levels, t: Array, rng: np.random.Generator
+    ) -> tuple["StructureKernel", Array]:
+        """Return the kernel and its matrix (n, n)."""
+        alike = tanimoto(Overlaps(levels).of(levels), levels.sizes, levels.sizes)
+        if self.linear == 0:
+            return StructureKernel(0.0, 1.0), alike
+        products = dots(levels, levels)
+        scale = max(float(np.diag(products).mean()), 1.0)
+        if self.linear != "auto":
+            share = float(self.linear)
+        else:
+            rows = rng.permutation(len(t))[:_LINEAR_ROWS]
+            part = np.ix_(rows, rows)
+            evidence = [
+                _maximize_evidence((1 - s) * alike[part] + s / scale * products[part], t[rows], None)[0].value
+                for s in _LINEAR_SHARES
+            ]
+            share = _LINEAR_SHARES[int(np.argmax(evidence))]
+        return StructureKernel(share, scale), (1 - share) * alike + share / scale * products
 
     def condition_on(self, Z: Sequence[Any], y: Tensor) -> "TanimotoGP":
         """Return a new process that has seen q more observations; O(n²) for each, and exact.
@@ -302,8 +349,32 @@ class TanimotoGP(BaseEstimator):
         check_int("n_random", self.n_random, 0)
         if self.n_best + self.n_random < 1:
             raise ParameterError("n_best + n_random: expected at least 1, got 0")
+        if self.linear != "auto":
+            check_real("linear", self.linear, minimum=0, maximum=0.999)
         if self.transform not in TRANSFORMS:
             raise ParameterError(f"transform: expected one of {tuple(TRANSFORMS)}, got {self.transform!r}")
+
+
+@dataclass(frozen=True)
+class StructureKernel:
+    """(1 - linear) · Tanimoto + linear · ⟨c(x), c(x')⟩ / scale; 1 on the diagonal for an average object."""
+
+    linear: float
+    scale: float
+
+    def between(self, overlaps: Overlaps, queries: Levels) -> Array:
+        """Return the kernel (q, n) of q queries with n objects."""
+        K = tanimoto(overlaps.of(queries), queries.sizes, overlaps.levels.sizes)
+        if self.linear:
+            K *= 1.0 - self.linear
+            K += self.linear / self.scale * dots(queries, overlaps.levels)
+        return K
+
+    def diagonal(self, queries: Levels) -> Array:
+        """Return the kernel (q,) of each query with itself."""
+        if not self.linear:
+            return np.ones(len(queries))
+        return (1.0 - self.linear) + self.linear / self.scale * squares(queries)
 
 
 @dataclass(frozen=True)
@@ -317,6 +388,7 @@ class TanimotoPosterior:
     levels: Levels
     t: Array  # (n,) transformed values
     blocks: tuple[int, ...]  # how many observations came at once, the fit's first
+    kernel: StructureKernel
     signal: float
     ratio: float
     mean: float
@@ -342,7 +414,7 @@ class TanimotoPosterior:
         return L, v
 
     def _correlation(self, queries: Levels) -> Array:
-        return tanimoto(self._overlaps.of(queries), queries.sizes, self.levels.sizes)
+        return self.kernel.between(self._overlaps, queries)
 
     def _whitened(self, queries: Levels) -> tuple[Array, Array]:
         """Mean (q,) and V = L⁻¹ k (n, q)."""
@@ -355,12 +427,13 @@ class TanimotoPosterior:
     def predict(self, queries: Levels) -> tuple[Array, Array]:
         """Mean and variance (q,)."""
         mean, V = self._whitened(queries)
-        return mean, self.signal * (1.0 - np.einsum("ij,ij->j", V, V)).clip(_VARIANCE_FLOOR)
+        left = self.kernel.diagonal(queries) - np.einsum("ij,ij->j", V, V)
+        return mean, self.signal * left.clip(_VARIANCE_FLOOR)
 
     def covariance(self, queries: Levels) -> tuple[Array, Array]:
         """Mean (q,) and joint covariance (q, q)."""
         mean, V = self._whitened(queries)
-        prior = tanimoto(Overlaps(queries).of(queries), queries.sizes, queries.sizes)
+        prior = self.kernel.between(Overlaps(queries), queries)
         return mean, self.signal * (prior - V.T @ V)
 
     def condition(self, queries: Levels, t: Array) -> "TanimotoPosterior":
@@ -369,7 +442,7 @@ class TanimotoPosterior:
             return self
         levels = join(self.levels, queries)
         grown = replace(self, levels=levels, t=np.concatenate([self.t, t]), blocks=(*self.blocks, len(t)))
-        rows = tanimoto(grown._overlaps.of(queries), queries.sizes, levels.sizes)
+        rows = grown._correlation(queries)
         # the cached value of a frozen instance: what it would compute itself, from the start
         grown.__dict__["_factors"] = _append(*self._factors, rows, t - self.mean, self.ratio)
         return grown
