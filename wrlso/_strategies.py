@@ -30,6 +30,7 @@ __all__ = ["CandidatePool", "LatentSearch"]
 
 _TOP_SHARE = 0.2  # starts come from this share of the best points (method.md)
 _N_INCUMBENTS = 1000  # draws, with replacement, of the data points that are perturbed
+_BLOCKS_MOVED = 0.35  # share of blocks in a step that moves some only; it is as long as one that moves all
 _SHIFTS = np.array([0, 0, 0, 0, -2, -1, 1, 2])  # by how many blocks a spliced tail moves, equally likely
 _logger = logging.getLogger(__name__)
 _STEPS = (0.1, 0.2, 0.4, 0.8, 1.6)  # of the last resort, in standard deviations of the data
@@ -284,10 +285,12 @@ class CandidatePool(BaseEstimator):
         of the other, sometimes moved to later or earlier blocks. For models whose z is a sequence of blocks
         that each say what stands at one place, such as :class:`wrlso.models.SelfiesVAE`.
     block : int, default 1
-        Coordinates of such a block; ``latent_dim`` must be a multiple. Blocks of zeros behind the last other
-        one count as not used.
+        Coordinates that belong together and move together; ``latent_dim`` must be a multiple. Blocks of
+        zeros behind the last other one count as not used.
     k : float or None, default None
         Incumbents are drawn by rank weights with this k; None: by the weights of the optimizer's weighting.
+    explore : float in [0, 1], default 1/3
+        Share of the others that are draws from where the data lies, or moved by differences between data.
     least_new : float in [0, 1], default 0.2
         Where a smaller share of what was decoded is new, the search has collapsed: the perturbations and the
         share that is drawn from where the data lies grow, and up to as many points again are decoded.
@@ -307,6 +310,7 @@ class CandidatePool(BaseEstimator):
         splice: float = 0.0,
         block: int = 1,
         k: float | None = None,
+        explore: float = 1.0 / 3.0,
         least_new: float = 0.2,
     ) -> None:
         self.n_candidates = n_candidates
@@ -320,6 +324,7 @@ class CandidatePool(BaseEstimator):
         self.splice = splice
         self.block = block
         self.k = k
+        self.explore = explore
         self.least_new = least_new
 
     def propose(
@@ -328,7 +333,7 @@ class CandidatePool(BaseEstimator):
         """Return n proposals; see :class:`wrlso.acquisition.Acquisition`."""
         self._check_parameters()
         check_count("n", n)
-        if self.splice > 0 and state.model.latent_dim % self.block:
+        if state.model.latent_dim % self.block:
             raise ParameterError(
                 f"block must divide the model's latent_dim, {state.model.latent_dim}, got {self.block}"
             )
@@ -412,21 +417,24 @@ class CandidatePool(BaseEstimator):
         n_spliced, d = round(self.splice * size), incumbents.shape[1]
         spliced = [_spliced(parents(n_spliced), parents(n_spliced), self.block, rng)] if n_spliced else []
         size -= n_spliced
-        sixth = size // 6
-        drawn = min(round(widen * sixth), 2 * sixth)  # more where little else is new
-        perturbed = size - 2 * sixth - drawn
+        mixed = int((1.0 - self.explore) * size / 4.0 + 1e-9)
+        moved = int(self.explore * size / 2.0 + 1e-9)
+        drawn = min(round(widen * moved), 2 * moved)  # more where little else is new
+        perturbed = size - mixed - moved - drawn
         step = widen * np.exp(rng.uniform(np.log(self.sigma[0]), np.log(self.sigma[1]), size=(perturbed, 1)))
         noise = step * landscape.spread * rng.standard_normal((perturbed, d))
         # Half of the steps move a few coordinates only, which in high dimensions stays close to good points.
         few = rng.uniform(size=perturbed) < 0.5
-        noise[few] *= rng.uniform(size=(int(few.sum()), d)) < min(1.0, 20.0 / d)
-        share = rng.uniform(size=(sixth, 1))
-        rows = landscape.rows[rng.integers(len(landscape.rows), size=(2, sixth))]
+        moving, scale = (min(1.0, 20.0 / d), 1.0) if self.block == 1 else (_BLOCKS_MOVED, _BLOCKS_MOVED**-0.5)
+        blocks = rng.uniform(size=(int(few.sum()), d // self.block)) < moving
+        noise[few] *= scale * blocks.repeat(self.block, axis=1)
+        share = rng.uniform(size=(mixed, 1))
+        rows = landscape.rows[rng.integers(len(landscape.rows), size=(2, moved))]
         trial = [
             *spliced,
             parents(perturbed) + noise,
-            share * parents(sixth) + (1.0 - share) * parents(sixth),
-            parents(sixth) + widen * rng.uniform(0.2, 0.8, size=(sixth, 1)) * (rows[0] - rows[1]),
+            share * parents(mixed) + (1.0 - share) * parents(mixed),
+            parents(moved) + widen * rng.uniform(0.2, 0.8, size=(moved, 1)) * (rows[0] - rows[1]),
             landscape.draw(state.model, drawn, rng),
         ]
         return landscape.clip(rng.permutation(np.concatenate(trial)))
@@ -434,7 +442,7 @@ class CandidatePool(BaseEstimator):
     def _check_parameters(self) -> None:
         for name in ("n_candidates", "generations", "max_attempts", "block"):
             check_count(name, getattr(self, name))
-        for name in ("splice", "least_new"):
+        for name in ("splice", "explore", "least_new"):
             check_real(name, getattr(self, name), minimum=0.0, maximum=1.0)
         check_real("k", self.k, above=0.0, finite=False, none="the weighting's weights")
         check_real("temperature", self.temperature, minimum=0.0)

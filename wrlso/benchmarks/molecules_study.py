@@ -67,7 +67,7 @@ class MoleculesStudy:
         See :class:`wrlso.Trainer`.
     turns : pair of int
         How many points of a batch are chosen by log EI, and how many by Thompson sampling.
-    n_candidates, generations, temperature, greedy, sigma_low, sigma_high, splice
+    n_candidates, generations, temperature, greedy, sigma_low, sigma_high, splice, explore
         See :class:`wrlso.CandidatePool`.
     parents_k : float
         Rank-weighting parameter by which the pool draws its incumbents, the same in all settings.
@@ -94,12 +94,13 @@ class MoleculesStudy:
     lr: float = 3e-4
     turns: tuple[int, int] = (3, 2)
     n_candidates: int = 400
-    generations: int = 2
+    generations: int = 4
     temperature: float = 1.0
     greedy: float = 0.5
     sigma_low: float = 0.1
-    sigma_high: float = 1.0
+    sigma_high: float = 0.6
     splice: float = 0.3
+    explore: float = 0.1
     parents_k: float = 1e-3
     n_best: int = 1000
     n_random: int = 1000
@@ -209,6 +210,7 @@ class MoleculesStudy:
             splice=self.splice,
             block=_BLOCK,
             k=self.parents_k,
+            explore=self.explore,
         )
         return Mixture([LogExpectedImprovement(), ThompsonSampling()], self.turns, search=pool)
 
