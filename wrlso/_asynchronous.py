@@ -58,7 +58,7 @@ class _Loop:
         self._stop_training = threading.Event()
         self._most = math.inf  # points to ask for at once
         self._exhausted: str | None = None  # why there was no candidate, until something has changed
-        self._ask_seconds = 0.0
+        self._ask_seconds: deque[float] = deque(maxlen=10)
         self._evaluation_seconds: float | None = None
 
     def goes_on(self) -> bool:
@@ -136,9 +136,11 @@ class _Loop:
             return self._wanted_stock
         if self._evaluation_seconds is None:
             return 0
-        ending = self._crew.size * self._ask_seconds / max(self._evaluation_seconds, 1e-9)
+        # the slowest, as some asks fit the surrogate first
+        slowest = max(self._ask_seconds, default=0.0)
+        ending = self._crew.size * slowest / max(self._evaluation_seconds, 1e-9)
         most = 4 * self._crew.size  # more would be asked for with too little known
-        return 0 if ending < _NEGLIGIBLE else min(most, math.ceil(1.5 * ending))
+        return 0 if ending < _NEGLIGIBLE else min(most, math.ceil(1.2 * ending))
 
     def _training_is_due(self) -> bool:
         history = self._opt.history_
@@ -154,7 +156,7 @@ class _Loop:
         start = time.time()
         X: list[Any] = self._opt.ask(n, retrain=False)
         self._progress.timeline.asks.append((start, time.time()))
-        self._ask_seconds = 0.5 * (self._ask_seconds or time.time() - start) + 0.5 * (time.time() - start)
+        self._ask_seconds.append(time.time() - start)
         _logger.debug("asked for %d in %.3f s", n, time.time() - start)
         return X
 

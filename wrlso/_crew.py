@@ -84,6 +84,11 @@ class Crew:
         return len(self._out) + len(self._again)
 
     @property
+    def hangs(self) -> bool:
+        """Whether a worker is still in a call that was given up."""
+        return any(not freed() for freed in self._hanging)
+
+    @property
     def free(self) -> int:
         """Number of points that may be submitted."""
         if self._hanging:

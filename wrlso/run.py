@@ -217,12 +217,13 @@ def _run(
     with tqdm(total=n_calls, desc=direction, unit="call", disable=not options.verbose) as bar:
         progress = Progress(opt, n_calls, bar, *reasons)
         engine = make_engine(options.executor, options.n_jobs)
-        ended = False
+        idle = False
         try:
-            _evaluate(progress, options, options.crew(engine, objective))
-            ended = progress.left <= 0
+            crew = options.crew(engine, objective)
+            _evaluate(progress, options, crew)
+            idle = progress.left <= 0 and not crew.hangs
         finally:
-            engine.close(kill=not ended)
+            engine.close(kill=not idle)
     result = progress.result(progress.message or f"the budget of {n_calls} calls is used up")
     _logger.info("stopped after %d calls: %s", result.nfev, result.message)
     for callback in opt.callbacks:

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from wrlso.acquisition import AskRecord, PriorSampling, Proposal
+from wrlso.acquisition import AskRecord, CandidatePool, LogExpectedImprovement, PriorSampling, Proposal
 from wrlso.benchmarks.records import machine, versions, write_record
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.run import maximize
@@ -44,7 +44,12 @@ _N_WORKERS = 8
 
 
 def utilization(
-    engine: str = "processes", *, n_calls: int = 200, retrain_epochs: float = 4.0, seed: int = 0
+    engine: str = "processes",
+    *,
+    n_calls: int = 200,
+    retrain_epochs: float = 4.0,
+    n_candidates: int = 1000,
+    seed: int = 0,
 ) -> tuple[dict[str, Any], Timeline]:
     """Compare the asynchronous loop with synchronous batches of 8, on the same engine, from the same start.
 
@@ -55,6 +60,8 @@ def utilization(
     n_calls : int, default=200
     retrain_epochs : float, default=4.0
         Passes of one training over the shapes and all that was found; there is one every n_calls // 5.
+    n_candidates : int, default=1000
+        Points of the pool that one ask decodes.
     seed : int, default=0
 
     Returns
@@ -70,6 +77,7 @@ def utilization(
         model=Shapes().model(random_state=seed),
         trainer=Trainer(initial_epochs=2, retrain_epochs=retrain_epochs, lr=1e-3),
         surrogate=SparseGP(n_inducing=100),
+        acquisition=LogExpectedImprovement(search=CandidatePool(n_candidates=n_candidates)),
         retrain_every=n_calls // 5,
         random_state=seed,
     ).fit(X, y)
@@ -92,6 +100,7 @@ def utilization(
         "n_calls": n_calls,
         "n_workers": _N_WORKERS,
         "retrain_epochs": retrain_epochs,
+        "n_candidates": n_candidates,
         "seed": seed,
         "loops": loops,
         "throughput_ratio": round(ratio, 2),
@@ -307,6 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine", choices=["processes", "dask"], default="processes")
     parser.add_argument("--n-calls", type=int)
     parser.add_argument("--retrain-epochs", type=float, default=4.0)
+    parser.add_argument("--candidates", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the record here, and a chart beside it")
     options = parser.parse_args(arguments)
@@ -315,7 +325,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     timeline = None
     if options.study == "utilization":
         record, timeline = utilization(
-            options.engine, retrain_epochs=options.retrain_epochs, seed=options.seed, **given
+            options.engine,
+            retrain_epochs=options.retrain_epochs,
+            n_candidates=options.candidates,
+            seed=options.seed,
+            **given,
         )
     elif options.study == "faults":
         record = faults(seed=options.seed, **given)
