@@ -14,8 +14,9 @@ from tqdm.auto import tqdm
 
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.acquisition import CandidatePool, LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.benchmarks import molecules_start
 from wrlso.benchmarks.molecule_peers import best_of_set, graph_ga, prior_sampling, screened_ga
-from wrlso.benchmarks.molecules_start import Shape, Start, make_task, prepared_model, shapes, start
+from wrlso.benchmarks.molecules_start import Shape, Start, make_task, prepared_model, shapes
 from wrlso.benchmarks.records import (
     check_same_options,
     data_hash,
@@ -154,7 +155,9 @@ class MoleculesStudy:
         """Return the starting data of a seed."""
         # all of the data is the same for every seed
         seed = 0 if self.n_start is None else seed
-        return start(self.goal, self.data, self.n_start, self.max_heavy_atoms, self.max_tokens, seed)
+        return molecules_start.start(
+            self.goal, self.data, self.n_start, self.max_heavy_atoms, self.max_tokens, seed
+        )
 
     def initial_data(self, seed: int) -> tuple[list[str], Any]:
         """Return the starting molecules and scores of a seed."""
@@ -375,8 +378,9 @@ def _subset(study: MoleculesStudy, calls: _Counted, X: list[str], y: Any, seed: 
     if study.n_start is None:
         best_of_set(calls, X[:1], y[:1], _FREE * study.budget, seed, molecules=X)
         return
-    everything = start("penalized-logp", study.data, None, study.max_heavy_atoms, study.max_tokens, 0)
-    best_of_set(calls, X, y, _FREE * study.budget, seed, molecules=everything.X)
+    # of all objectives the one whose scores are most likely kept on disk
+    everything, _ = molecules_start.make_task("penalized-logp", study.data).initial_data(0)
+    best_of_set(calls, X, y, _FREE * study.budget, seed, molecules=everything)
 
 
 def _genetic(study: MoleculesStudy, calls: _Counted, X: list[str], y: Any, seed: int) -> None:
