@@ -31,6 +31,7 @@ from wrlso import (
     minimize,
 )
 from wrlso._evaluation import Outcome, Task
+from wrlso.benchmarks.parallel import faults, loop_overhead
 from wrlso.timeline import Attempt, Evaluation, Timeline, utilization_chart
 
 X0 = words()
@@ -438,6 +439,18 @@ def test_when_all_workers_hang_there_is_an_error_or_new_ones():
     assert {e.reason for e in result.timeline.evaluations} == {"no result within 0.5 s"}
 
 
+def test_a_call_that_hangs_does_not_hold_up_the_end():
+    def objective(x):
+        if x[0]:
+            time.sleep(1000)
+        return float(x.sum())
+
+    start = time.monotonic()
+    result = maximize(objective, drawing(), 6, executor=lambda: ProcessPoolExecutor(4), timeout=1, verbose=0)
+    assert 0 < np.isnan(result.func_vals).sum() < 6
+    assert time.monotonic() - start < 100
+
+
 def test_an_objective_that_cannot_be_pickled_is_named():
     lock = threading.Lock()
 
@@ -744,3 +757,18 @@ def test_cancelled_futures_are_lost_points():
     with pytest.raises(ExecutorError, match="in a row were lost, the last with CancelledError"):
         maximize(count, opt, n_calls=30, executor=Cancels(), max_pending=2, verbose=0)
     assert opt.pending_ == []
+
+
+def test_the_study_of_faults_accounts_for_every_point():
+    record = faults(60, n_kills=2, timeout=1.0)
+    assert record["accounted_for"] == sum(record["statuses"].values()) == sum(record["became"].values()) == 60
+    assert record["workers_killed"] == 2
+    for name in ("told_twice", "executed_twice", "executed_but_not_told", "pending"):
+        assert record[name] == 0
+    assert record["executions"] == 60 - record["told_but_not_executed"]
+
+
+def test_the_study_of_overhead_has_its_peer():
+    milliseconds = loop_overhead(5)["milliseconds_per_call"]
+    assert milliseconds.keys() > {"by hand", "in process", "threads"}
+    assert all(value > 0 for value in milliseconds.values())
