@@ -226,6 +226,13 @@ def test_prior_draws_follow_the_model_that_knows_its_prior():
     assert np.linalg.norm(np.mean([p.x for p in proposals], axis=0) / 5.0 - 4.0) < 0.5
 
 
+def test_no_draws_need_no_model():
+    state, _ = campaign(n=10, d=3)
+    model = PriorModel(3)
+    model.sample_prior = None  # is not called
+    assert Landscape.of(state, rng(), 1.1, 0.999).draw(model, 0, rng()).shape == (0, 3)
+
+
 def test_prior_draws_lie_where_the_data_lies():
     state, _ = campaign(fit=False)
     proposals, _ = PriorSampling().propose(state, 20, rng())

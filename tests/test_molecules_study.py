@@ -134,7 +134,7 @@ def test_settings_differ_in_training_only(tmp_path):
     assert weighted == {"neither": False, "weighting": True, "retraining": False, "both": True}
     assert retrained == {"neither": None, "weighting": None, "retraining": 4, "both": 4}
     assert first == weighted
-    assert {repr(o.acquisition) for o in optimizers.values()} == {repr(TINY.acquisition())}
+    assert len({repr(o.acquisition) for o in optimizers.values()}) == 1
     assert isinstance(molecules_study(k=np.inf).optimizer("both", 0, tmp_path).weighting, UniformWeighting)
     assert isinstance(replace(TINY, surrogate="latent").process(), SparseGP)
     assert isinstance(TINY.process(), TanimotoGP)

@@ -235,6 +235,8 @@ class Landscape:
 
     def draw(self, model: LatentModel, n: int, rng: np.random.Generator) -> Array:
         """Draw n points from where the data lies: the model's own prior, else around random rows."""
+        if n == 0:  # of a small pool; models need not know how to draw nothing
+            return np.empty((0, model.latent_dim))
         if isinstance(model, SamplesPrior):
             with evaluating(model):
                 return to_array(model.sample_prior(n, torch_generator(rng)))

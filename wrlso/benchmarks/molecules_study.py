@@ -172,12 +172,13 @@ class MoleculesStudy:
         """Return the optimizer of one run, not yet fitted; all settings start from the model that ships."""
         weighted, retrained = setting in ("weighting", "both"), setting in ("retraining", "both")
         found = self.start(seed)
+        model = prepared_model(found.known, self.max_tokens)
         share = self.batch_size / len(found.X)  # of the data in one step
         return WeightedRetrainingOptimizer(
-            model=prepared_model(found.known, self.max_tokens),
+            model=model,
             feasible=self.feasible,
             weighting=RankWeighting(self.k) if weighted and math.isfinite(self.k) else UniformWeighting(),
-            acquisition=self.acquisition(),
+            acquisition=self.acquisition(model.sizes.chunk_dim),
             surrogate=self.process(),
             trainer=Trainer(
                 initial_epochs=share * self.first_steps if weighted else 0,
@@ -201,8 +202,8 @@ class MoleculesStudy:
             self.n_inducing, self.n_best, self.n_random, n_hyper=500, ard=False, transform="winsorize"
         )
 
-    def acquisition(self) -> Mixture:
-        """Return the acquisition function with its pool of candidates."""
+    def acquisition(self, block: int) -> Mixture:
+        """Return the acquisition function with its pool; ``block`` coordinates belong to a chunk."""
         pool = CandidatePool(
             self.n_candidates,
             generations=self.generations,
@@ -211,7 +212,7 @@ class MoleculesStudy:
             sigma=(self.sigma_low, self.sigma_high),
             max_attempts=10 * self.n_candidates,
             splice=self.splice,
-            block=_BLOCK,
+            block=block,
             k=self.parents_k,
             explore=self.explore,
         )
@@ -256,7 +257,6 @@ class MoleculesStudy:
         return found
 
 
-_BLOCK = 8  # coordinates of a chunk of the model that ships
 _STAGES = ("fit", "acquire", "decode")
 
 CONFIGURATIONS: dict[str, MoleculesStudy] = {
