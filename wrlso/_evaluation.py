@@ -79,6 +79,8 @@ class Task:
 
 
 def _evaluation(objective: Callable[[Any], Any], home: int, once: bool) -> Callable[..., tuple[Any, ...]]:
+    pack = _packer()
+
     # a nested function with imports of its own: pickled by value, it needs nothing of this library
     def evaluate(x: Any, token: str) -> tuple[Any, ...]:
         import os
@@ -104,22 +106,28 @@ def _evaluation(objective: Callable[[Any], Any], home: int, once: bool) -> Calla
             if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
                 value = value.item()
         except (Exception, SystemExit) as error:
-            away = os.getpid() != home
-            if isinstance(error, SystemExit) and not away:
+            if isinstance(error, SystemExit) and os.getpid() == home:
                 raise
             reason, details = f"{type(error).__name__}: {error}", traceback.format_exc()
-            shown: Any = error
-            if away:
-                import pickle
-
-                import cloudpickle
-
-                try:
-                    shown = cloudpickle.dumps(error)
-                    pickle.loads(shown)
-                except Exception:
-                    shown = b""
+            shown = error if os.getpid() == home else pack(error)
             return worker, started, time.time(), None, reason, details, shown
         return worker, started, time.time(), value
 
     return evaluate
+
+
+def _packer() -> Callable[[BaseException], bytes]:
+    def pack(error: BaseException) -> bytes:
+        """Return a pickle that is sure to be readable, or nothing."""
+        import pickle
+
+        import cloudpickle
+
+        try:
+            shown: bytes = cloudpickle.dumps(error)
+            pickle.loads(shown)
+        except Exception:
+            return b""
+        return shown
+
+    return pack
