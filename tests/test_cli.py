@@ -61,7 +61,7 @@ def test_version():
         (("retrain",), "CAMPAIGN --model"),
         (("export",), "CAMPAIGN --out --json --csv --force"),
         (("report",), "CAMPAIGN --out --force"),
-        (("demo",), "--out --seed --budget --search"),
+        (("demo",), "--out --task --seed --budget --search"),
         (("bench",), "shapes expressions molecules scores plot"),
         (("bench", "molecules"), "--settings --seeds --config --objective --max-heavy-atoms --n-start --out"),
         (("bench", "expressions"), "--settings --seeds --config --target --identity --search --k --r --out"),
@@ -118,10 +118,23 @@ def test_bench_scores(tmp_path):
 
 def test_demo_says_what_improved(tmp_path):
     picture = tmp_path / "picture.png"
-    result = invoke("demo", "--out", picture, "--budget", 4, "--seed", 3)
+    result = invoke("demo", "--task", "shapes", "--out", picture, "--budget", 4, "--seed", 3)
     assert result.exit_code == 0, result.output
     assert re.search(r"from \d+ pixels in the starting data to \d+", " ".join(result.output.split()))
     assert picture.exists()
+
+
+def test_the_demo_searches_molecules(tmp_path, monkeypatch):
+    pytest.importorskip("rdkit")
+    monkeypatch.setattr("wrlso.benchmarks.molecules_demo._N_START", 30)
+    picture = tmp_path / "new" / "picture.png"
+    result = invoke("demo", "--out", picture, "--budget", 3, "--seed", 2)
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.stdout.split())
+    assert re.search(
+        r"ranolazine_mpo \(0 to 1\): from 0\.\d+, the best of 30 molecules, to 0\.\d+ in 3", words
+    )
+    assert picture.stat().st_size > 10_000
 
 
 def test_expected_errors_are_one_line(tmp_path, monkeypatch):
@@ -131,7 +144,9 @@ def test_expected_errors_are_one_line(tmp_path, monkeypatch):
     assert re.fullmatch(r"wrlso: error: k must be a number > 0, got 0\.0", code)
     # a folder that cannot be made: its parent is a file
     (tmp_path / "file").touch()
-    code = run_main(monkeypatch, "demo", "--budget", 1, "--out", tmp_path / "file" / "picture.png")
+    code = run_main(
+        monkeypatch, "demo", "--task", "shapes", "--budget", 1, "--out", tmp_path / "file" / "picture.png"
+    )
     assert code.startswith("wrlso: error: ")
     assert "\n" not in code
 
@@ -141,6 +156,8 @@ def test_expected_errors_are_one_line(tmp_path, monkeypatch):
     [
         ("fly",),
         ("demo", "--budget", "0"),
+        ("demo", "--task", "poems"),
+        ("demo", "--search", "gp"),
         ("bench", "shapes"),
         ("bench", "shapes", "--out", "x", "--search", "lucky"),
         ("bench", "shapes", "--out", "x", "--seeds", "a"),
@@ -362,7 +379,9 @@ def test_numbers():
         cli.parse_numbers("1e-5,many")
 
 
-@pytest.mark.parametrize(("package", "extra"), [("typer", "cli"), ("matplotlib", "plots")])
+@pytest.mark.parametrize(
+    ("package", "extra"), [("typer", "cli"), ("matplotlib", "plots"), ("rdkit", "molecules")]
+)
 def test_missing_packages_are_named(package, extra, tmp_path):
     code = (
         f"import sys; sys.modules[{package!r}] = None; sys.argv = ['wrlso', 'demo', '--budget', '1'];"

@@ -24,7 +24,7 @@ LAYERS = [
     {"storage"},
     {"optimizer"},
     {"run", "timeline", "plots", "report"},
-    {"tasks"},
+    {"tasks", "molecules"},
     {"campaign"},
     {"benchmarks"},
     {"cli"},

@@ -4,6 +4,10 @@ import sys
 
 __all__ = ["main"]
 
+_EXTRAS = {"typer": "cli", "matplotlib": "plots"} | dict.fromkeys(
+    ("rdkit", "selfies", "networkx"), "molecules"
+)
+
 
 def main() -> None:
     """Run the command line; missing optional packages are named in one line."""
@@ -13,7 +17,7 @@ def main() -> None:
         run()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        extra = {"typer": "cli", "matplotlib": "plots"}.get(package)
+        extra = _EXTRAS.get(package)
         if extra is None:
             raise
         sys.exit(f"wrlso: error: {package} is missing; install it with: pip install 'wrlso[{extra}]'")

@@ -96,9 +96,9 @@ class Campaign:
         names of the two files.
         """
         stored = json.loads(self.journal.get("model") or "{}")
+        if stored["state"]:  # first, as it may say how large the weights are: a vocabulary that has grown
+            _set_state(model, load(bytes.fromhex(stored["state"])), stored["class"])
         _load_weights(model, read_weights(self.path, stored["weights"]), stored["class"])
-        if stored["state"]:
-            model.set_state(load(bytes.fromhex(stored["state"])))
         given = None if stored["given"] is None else read_weights(self.path, stored["given"])
         return model, given, stored["weights"], stored["given"]
 
@@ -322,6 +322,16 @@ def _merged(blocks: list[NewObjects]) -> Iterator[NewObjects]:
 def _is_shared(block: NewObjects) -> bool:
     first = block.X[0]
     return isinstance(first, np.ndarray) and first.ctypes.data == block.inputs.data_ptr()
+
+
+def _set_state(model: Any, state: Any, class_name: str) -> None:
+    try:
+        model.set_state(state)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"this is another model than the campaign's ({class_name}), got {type(model).__name__}: "
+            "it cannot take what is stored beside the weights"
+        ) from error
 
 
 def _load_weights(model: Any, weights: dict[str, Any], class_name: str) -> None:

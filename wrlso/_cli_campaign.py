@@ -103,33 +103,40 @@ def init(
         int, typer.Option(min=0, help="Retrain when this many points are new; 0: only by wrlso retrain.")
     ] = 50,
     epochs: Annotated[
-        float | None, typer.Option(min=0, help="Passes of the first training.  [default: 20]")
+        float | None,
+        typer.Option(min=0, help="Passes of the first training.  [default: the model's, often 20]"),
     ] = None,
     retrain_epochs: Annotated[
-        float | None, typer.Option(min=0, help="Passes of each retraining.  [default: 1]")
+        float | None, typer.Option(min=0, help="Passes of each retraining.  [default: the model's, often 1]")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of the training.  [default: 0.001]")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Of the training.  [default: 64]")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of the training.  [default: the model's]")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Of the training.  [default: the model's]")
+    ] = None,
 ) -> None:
     """Start a campaign: read data, train the model on it, and make the folder CAMPAIGN.
 
     A blank value (or nan) is an x that was not measured: the model learns from it, and it may be proposed.
     'failed' is an experiment that failed. Rows with the same x are repeated measurements; their mean counts.
+    --model selfies is the model of molecules that comes with the package; tokens of the data that it does not
+    know are added to it.
+
     Columns that are not named are guessed from names and contents, and the guess is said. Other columns do
     no harm. UTF-8, UTF-16 and Windows files, commas, semicolons and tabs are recognised.
 
     For example:
       wrlso init solubility --data measured.csv --model expressions --x formula --y logS
+      wrlso init permeability --data assay.csv --model selfies
       wrlso init kinase --data library.smi --model mylab.models:make --direction minimize
     """
     from wrlso import campaign as work
-    from wrlso.training import Trainer
 
     chosen: dict[str, Any] = {
         "initial_epochs": epochs, "retrain_epochs": retrain_epochs, "lr": learning_rate,
         "batch_size": batch_size,
     }  # fmt: skip
-    trainer = Trainer(**{name: value for name, value in chosen.items() if value is not None})
     _say(
         work.init(
             campaign,
@@ -141,7 +148,7 @@ def init(
             direction=direction.value,
             random_state=seed,
             retrain_every=retrain_every or None,
-            trainer=trainer,
+            training={name: value for name, value in chosen.items() if value is not None},
             verbose=_verbose(),
         )
     )

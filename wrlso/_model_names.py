@@ -26,8 +26,14 @@ def _expressions(random_state: int) -> LatentModel:
     return model
 
 
+def _selfies(random_state: int) -> LatentModel:
+    from wrlso.models.selfies import SelfiesVAE
+
+    return SelfiesVAE.pretrained()
+
+
 # Name → (seed → untrained or pretrained model whose x are text). A new line is all that a new name needs.
-BUILT_IN: dict[str, Callable[[int], LatentModel]] = {"expressions": _expressions}
+BUILT_IN: dict[str, Callable[[int], LatentModel]] = {"expressions": _expressions, "selfies": _selfies}
 
 
 def make_model(name: str, seed: int) -> LatentModel:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from wrlso._campaign_views import plural
 from wrlso._tables import (
@@ -19,7 +20,7 @@ from wrlso.exceptions import DataError
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel
 
-__all__ = ["AS_BEFORE", "Form", "choose_columns", "read_start", "start_contents"]
+__all__ = ["AS_BEFORE", "Form", "choose_columns", "learn_tokens", "read_start", "start_contents"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,18 @@ def choose_columns(table: Table, form: Form, decimal: str, values: bool) -> tupl
     else:
         lines.append(f"the values are in the column {y!r} (guessed; --y or --no-y say otherwise)")
     return x, y, lines
+
+
+def learn_tokens(table: Table, x: str, model: Any) -> list[str]:
+    """Let a model whose vocabulary can grow take in what the table has, and say what was new."""
+    if not callable(getattr(model, "missing_tokens", None)):
+        return []
+    X = [text for row in table.rows if (text := table.named(row, x))]
+    new = model.missing_tokens(X)
+    if not new:
+        return []
+    model.extend(X)
+    return [f"{plural(len(new), 'token')} new to the model, which it learns from these data: {' '.join(new)}"]
 
 
 def read_start(

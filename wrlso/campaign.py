@@ -6,7 +6,7 @@ what it did. Points go by their ids, which are their rows in ``history_.records`
 
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from wrlso._campaign_views import (
 )
 from wrlso._files import WorkLock
 from wrlso._model_names import BUILT_IN, make_model, model_of_campaign, named_callable
-from wrlso._starting import AS_BEFORE, Form, choose_columns, read_start, start_contents
+from wrlso._starting import AS_BEFORE, Form, choose_columns, learn_tokens, read_start, start_contents
 from wrlso._tables import (
     Table,
     find_column,
@@ -35,7 +35,9 @@ from wrlso._tables import (
 from wrlso._telling import Columns, current_value, describe_value, plan_tell
 from wrlso.exceptions import DataError, ParameterError, UnknownPointError
 from wrlso.history import History
+from wrlso.molecules import search_options
 from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.training import Trainer
 
 __all__ = [
     "BUILT_IN",
@@ -64,6 +66,7 @@ def init(
     form: Form = AS_BEFORE,
     values: bool = True,
     feasible: str | None = None,
+    training: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Lines:
     """Make a campaign from a file of x with or without values, and train the model on it.
@@ -82,6 +85,8 @@ def init(
         Whether the file has values.
     feasible : str, default=None
         ``package.module:function`` that says whether an x may be proposed.
+    training : mapping, default=None
+        Parameters of the trainer that are not to be the model's defaults.
     **options
         Parameters of the optimizer.
 
@@ -98,8 +103,12 @@ def init(
     decimal = form.decimal or "."
     x, y, guesses = choose_columns(table, form, decimal, values)
     generative = make_model(model, options.get("random_state") or 0)
+    guesses += learn_tokens(table, x, generative)
     X, told, failed = read_start(table, x, y, decimal, generative)
     test = None if feasible is None else named_callable(feasible)
+    options = search_options(generative, len(X)) | options
+    if training:
+        options["trainer"] = options.get("trainer", Trainer()).set_params(**training)
     opt = WeightedRetrainingOptimizer(model=generative, feasible=test, **options)
     opt.notes_.update(model=model, x=x, y=y or form.y or "y", delimiter=table.delimiter, decimal=decimal)
     start = time.perf_counter()

@@ -138,21 +138,44 @@ def common(
     """Latent-space optimization with weighted retraining."""
 
 
+class DemoTask(StrEnum):
+    """What the demonstration searches."""
+
+    molecules = "molecules"
+    shapes = "shapes"
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where the picture goes (PNG).")] = Path("wrlso-demo.png"),
+    task: Annotated[DemoTask, typer.Option(help="Molecules, or images.")] = DemoTask.molecules,
     seed: Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same run.")] = 0,
-    budget: Annotated[int, typer.Option(min=1, help="Most queries.")] = 500,
-    search: Annotated[Search, typer.Option(help="Oracle grid, or a GP.")] = Search.oracle,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Most queries.  [default: 100 molecules, 500 images]")
+    ] = None,
+    search: Annotated[
+        Search | None, typer.Option(help="Of shapes: oracle grid, or a GP.  [default: oracle]")
+    ] = None,
 ) -> None:
-    """Watch weighted retraining extrapolate, in about a minute.
+    """Watch weighted retraining extrapolate, in one to three minutes.
 
-    From squares of at most 400 pixels it grows 64 × 64 images towards all 4,096 pixels, and draws the best
-    images over time, the progress curve and the latent manifold.
+    Molecules: from 1000 of those that ship, sampled from the model that ships, it searches for a better
+    ranolazine (GuacaMol's objective), and draws the best molecules over time and the progress curve.
+
+    Shapes: from squares of at most 400 pixels it grows 64 × 64 images towards all 4,096 pixels, and draws the
+    best images over time, the progress curve and the latent manifold.
     """
-    from wrlso.benchmarks.demo import run_demo
+    if task is DemoTask.shapes:
+        from wrlso.benchmarks.demo import run_demo
 
-    typer.echo(run_demo(out, seed=seed, budget=budget, search=search.value))
+        chosen = Search.oracle if search is None else search
+        typer.echo(run_demo(out, seed=seed, budget=500 if budget is None else budget, search=chosen.value))
+        return
+    if search is not None:
+        raise typer.BadParameter("--search is for --task shapes", param_hint="--search")
+    from wrlso.benchmarks.molecules_demo import run_molecules_demo
+
+    typer.echo(run_molecules_demo(out, seed=seed, budget=100 if budget is None else budget))
 
 
 Out = Annotated[Path, typer.Option(help="Folder of the records; finished runs in it are not run again.")]

@@ -1,0 +1,116 @@
+"""Searching molecules in one call and from the shell; a vocabulary that grows with the data."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rdkit")
+pytest.importorskip("selfies")
+
+from wrlso import DataError, ModelError, TanimotoGP, Trainer, WeightedRetrainingOptimizer, campaign
+from wrlso.benchmarks.molecules_demo import run_molecules_demo
+from wrlso.models import SelfiesVAE, coordinate_vae
+from wrlso.molecules import molecule_search, search_options
+
+KNOWN = ["CCO", "CCN", "CCCO", "CCCCO", "c1ccccc1O", "CC(=O)Oc1ccccc1C(=O)O", "CCOCC", "CCCCN"]
+Y = [float(len(x)) for x in KNOWN]
+ODD = ["CB(O)c1ccccc1", "C[Si](C)(C)CO"]
+
+
+def same_weights(one, other):
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def grown():
+    """A search whose data have tokens that the model did not know."""
+    model = SelfiesVAE.pretrained()
+    assert model.missing_tokens(ODD) == ["[B]", "[Si]"]
+    model.extend(ODD)
+    return molecule_search([*KNOWN, *ODD], [*Y, 3.0, 4.0], model=model, random_state=0)
+
+
+def test_one_call_starts_a_search():
+    opt = molecule_search(KNOWN, Y, direction="minimize", random_state=1, trainer=Trainer(initial_epochs=0))
+    batch = opt.ask(2)
+    assert len({opt.model_.key(x) for x in [*batch, *KNOWN]}) == len(KNOWN) + 2
+    opt.tell(batch, [1.0, None])
+    assert (opt.direction, opt.best_y_) == ("minimize", 1.0)
+    assert isinstance(opt.surrogate, TanimotoGP)
+    with pytest.raises(DataError, match="2 fragments"):
+        molecule_search(["CCO", "[Na+].CC(=O)[O-]"])
+
+
+@pytest.mark.parametrize(("n", "first", "later"), [(8, 20, 5), (1000, 19.2, 5), (128_000, 0.15, 0.05)])
+def test_training_takes_as_many_steps_for_many_molecules(n, first, later):
+    trainer = search_options(SelfiesVAE.pretrained(), n)["trainer"]
+    assert trainer.initial_epochs == pytest.approx(first)
+    assert trainer.retrain_epochs == pytest.approx(later)
+
+
+def test_other_models_keep_the_optimizers_defaults():
+    assert search_options(coordinate_vae(), 100) == {}
+
+
+def test_a_given_model_stays_as_it_was(grown):
+    model = SelfiesVAE.pretrained()
+    with pytest.raises(DataError, match=r"needs the token \[B\]"):
+        molecule_search(ODD, [1.0, 2.0], model=model)
+    assert "[B]" not in model.vocabulary
+    assert grown.model_.vocabulary[-2:] == ["[B]", "[Si]"]
+
+
+def test_a_campaign_with_a_grown_vocabulary_goes_on(grown, tmp_path):
+    grown.save(tmp_path / "camp")
+    loaded = WeightedRetrainingOptimizer.load(tmp_path / "camp", model=SelfiesVAE.pretrained())
+    assert loaded.model_.vocabulary == grown.model_.vocabulary
+    assert same_weights(loaded.model_, grown.model_)
+    loaded.tell("CCB(O)O", 2.0)
+    assert loaded.X_[-1] == "CCB(O)O"
+    with pytest.raises(ModelError, match="this is another model than the campaign's"):
+        WeightedRetrainingOptimizer.load(tmp_path / "camp", model=coordinate_vae())
+
+
+def test_the_cycle_in_the_shell(tmp_path):
+    data = tmp_path / "assay.csv"
+    rows = [f"{x},{y}" for x, y in zip(KNOWN, Y, strict=True)] + [f"{ODD[0]},", f"{ODD[1]},failed"]
+    data.write_text("\n".join(["SMILES,pIC50", *rows]) + "\n")
+    camp = tmp_path / "camp"
+    lines = campaign.init(camp, data, model="selfies", training={"initial_epochs": 1}, random_state=0)
+    assert lines[2] == "2 tokens new to the model, which it learns from these data: [B] [Si]"
+    assert "10 points, 8 with a value, 1 failed" in lines[3]
+    opt = campaign.open_campaign(camp)
+    assert isinstance(opt.surrogate, TanimotoGP)
+    assert opt.trainer.initial_epochs == 1
+    assert opt.trainer.batch_size == 128  # what was not chosen is the model's
+    campaign.ask(opt, camp, 2, out=tmp_path / "batch.csv")
+    batch = tmp_path / "batch.csv"
+    batch.write_text(
+        "\n".join(line + "9.5" * (i > 0) for i, line in enumerate(batch.read_text().splitlines()))
+    )
+    with campaign.recording(camp) as again:
+        assert "2 new values" in campaign.tell(again, camp, batch)[0]
+    campaign.report(campaign.open_campaign(camp), tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text().count('<img class="drawing"') >= 2
+
+
+def test_rows_that_the_model_cannot_take_are_named_once(tmp_path):
+    data = tmp_path / "assay.csv"
+    data.write_text("SMILES,pIC50\nCCO,1\n[Na+].CC(=O)[O-],2\nc1cc,3\n" + "C" * 120 + ",4\n")
+    with pytest.raises(DataError, match="3 rows of 4 cannot be used, so no campaign was made") as caught:
+        campaign.init(tmp_path / "camp", data, model="selfies")
+    salt, broken, long = caught.value.__notes__
+    assert salt.startswith("row 3: the model cannot read '[Na+].CC(=O)[O-]': has 2 fragments")
+    assert broken.startswith("row 4: the model cannot read 'c1cc': is no SMILES")
+    assert long.startswith("row 5: ")
+    assert "takes 120 tokens, more than max_tokens=100 allows" in long
+    assert not any("row 0" in note for note in caught.value.__notes__)
+    assert not (tmp_path / "camp").exists()
+
+
+def test_the_demo_draws_what_it_found(tmp_path):
+    found = run_molecules_demo(tmp_path / "demo.png", seed=1, budget=4, n_start=15, progress=False)
+    assert (found.queries, found.n_start, found.retrainings) == (4, 15, 0)
+    assert 0 <= found.start <= found.best <= 1
+    assert SelfiesVAE.pretrained().key(found.best_x) == found.best_x
+    assert found.picture.stat().st_size > 10_000

@@ -1,0 +1,96 @@
+"""Search over molecules in one call: the model that ships, and the parts of the optimizer that go with it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wrlso.acquisition import CandidatePool, LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.models.protocol import LatentModel
+from wrlso.models.selfies import SelfiesVAE
+from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.tanimoto import TanimotoGP
+from wrlso.training import Trainer
+
+__all__ = ["molecule_search", "search_options"]
+
+_BATCH = 128  # molecules in a training step
+_FIRST, _LATER = 150, 50  # most steps of the first training, and of each later one: well under a minute
+_PASSES = 20  # passes over few molecules, which take fewer steps
+
+
+def molecule_search(
+    X: Sequence[str],
+    y: Sequence[float | None] | np.ndarray | None = None,
+    *,
+    model: SelfiesVAE | None = None,
+    **options: Any,
+) -> WeightedRetrainingOptimizer:
+    """Start a search over molecules: ``ask`` the result for molecules to make, and ``tell`` it their values.
+
+    It is a :class:`wrlso.WeightedRetrainingOptimizer` that has been fitted to the data, with the model that
+    ships and :func:`search_options`.
+
+    Parameters
+    ----------
+    X : sequence of n str
+        SMILES of the molecules to start from.
+    y : sequence (n,) of float, default=None
+        Their values; None or NaN marks a molecule that was not measured.
+    model : SelfiesVAE, default=None
+        None: ``SelfiesVAE.pretrained()``. It is copied. Call its ``extend(X)`` first where X has tokens that
+        it does not know.
+    **options
+        Parameters of the optimizer, such as ``direction="minimize"``, ``feasible`` or ``random_state``.
+
+    Raises
+    ------
+    DataError, DataTypeError, ParameterError, ParameterTypeError
+        As :meth:`wrlso.WeightedRetrainingOptimizer.fit` does; each molecule that cannot be taken is named.
+
+    Examples
+    --------
+    >>> opt = molecule_search(["CCO", "CCN", "CCC", "CCCC", "CCCO"], [1, 0, 2, 3, 2], random_state=0)
+    >>> batch = opt.ask(2)
+    >>> opt = opt.tell(batch, [4.0, None])
+    """
+    model = SelfiesVAE.pretrained() if model is None else model
+    parts = search_options(model, len(X)) | options
+    return WeightedRetrainingOptimizer(model=model, **parts).fit(X, y)
+
+
+def search_options(model: LatentModel, n: int) -> dict[str, Any]:
+    """Return the optimizer's parameters that go with a model of molecules, nothing for other models.
+
+    Parameters
+    ----------
+    model : LatentModel
+    n : int
+        Number of molecules to start from: many need fewer passes of training.
+
+    Returns
+    -------
+    dict
+        ``surrogate``: a :class:`wrlso.TanimotoGP`, which judges molecules by their fragments.
+        ``acquisition``: log EI and Thompson sampling, three and two of five points, over a
+        :class:`wrlso.CandidatePool` that also splices molecules. ``trainer``: about 150 training steps at
+        first and 50 later on.
+    """
+    if not isinstance(model, SelfiesVAE):
+        return {}
+    pool = CandidatePool(
+        400, generations=2, sigma=(0.1, 1.0), max_attempts=4000, splice=0.3, block=model.sizes.chunk_dim
+    )
+    share = _BATCH / max(n, 1)
+    return {
+        "surrogate": TanimotoGP(),
+        "acquisition": Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=pool),
+        "trainer": Trainer(
+            initial_epochs=min(_PASSES, share * _FIRST),
+            retrain_epochs=min(_PASSES / 4, share * _LATER),
+            batch_size=_BATCH,
+            lr=3e-4,
+            variance_reduction="sample",
+            grad_clip=1.0,
+        ),
+    }
