@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wrlso import RankWeighting, Trainer
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models import SelfiesVAE
-from wrlso.models._chunks import END, ChunkDecoder, ChunkEncoder, ChunkPrior, ChunkSizes, sequence_nll
+from wrlso.models._chunks import END, ChunkDecoder, ChunkEncoder, ChunkSizes, CodeMemory, sequence_nll
 from wrlso.models._selfies_text import read_all, read_smiles, to_smiles
 from wrlso.testing import check_latent_model
 
@@ -227,23 +227,42 @@ def test_a_state_grows_the_model_that_takes_it():
         small().set_state({"vocabulary": ["[N]", "[C]"]})
 
 
-def test_the_prior_is_trained_without_an_influence_on_the_rest():
+def test_before_training_the_prior_is_standard_normal():
+    Z = small().sample_prior(4000, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(torch.cov(Z.T), torch.eye(Z.shape[1]), atol=0.15, rtol=0)
+
+
+def test_what_training_saw_is_remembered():
     model = small().train()
     inputs = model.tensorize(["CCO", "CC=O", "CC(=O)N"])
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    model.loss(inputs)
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+    assert int((model.memory.n_chunks > 0).sum()) == 3
+    means = model.eval().encode(inputs)
+    kept = model.memory.means[:3]
+    assert torch.cdist(means, kept).min(dim=1).values.max() < 0.05  # remembered in bfloat16
+    model.loss(inputs)
+    assert int((model.memory.n_chunks > 0).sum()) == 3  # evaluation leaves it alone
+    model.memory.log_variances.fill_(-40.0)
+    drawn = model.sample_prior(100, torch.Generator().manual_seed(0), spliced=False)
+    assert torch.cdist(drawn, kept).min(dim=1).values.max() < 1e-4
+    assert len(torch.cdist(drawn, kept).argmin(dim=1).unique()) == 3
+    spliced = model.sample_prior(100, torch.Generator().manual_seed(0)).view(100, 13, -1)
+    parts = torch.cdist(spliced.transpose(0, 1), kept.view(3, 13, -1).transpose(0, 1)).min(dim=2).values
+    assert parts.max() < 1e-4  # each chunk is that of some example
 
-    def gradients(with_prior):
-        torch.manual_seed(1)
-        if not with_prior:
-            model.prior.nll = lambda z, n: torch.zeros(len(z))
-        model.zero_grad()
-        model.loss(inputs).sum().backward()
-        return {name: p.grad for name, p in model.named_parameters() if not name.startswith("prior")}
 
-    first = gradients(True)
-    assert all(p.grad.abs().sum() > 0 for n, p in model.named_parameters() if n in ("prior.out.weight",))
-    second = gradients(False)
-    for name, gradient in first.items():
-        assert (gradient is None and second[name] is None) or torch.equal(gradient, second[name])
+def test_a_full_memory_is_renewed_bit_by_bit():
+    torch.manual_seed(0)
+    memory = CodeMemory(ChunkSizes(9, n_chunks=2, chunk_dim=1), size=40)
+    for step in range(30):
+        codes = torch.full((16, 2), float(step))
+        memory.remember(codes, codes, torch.ones(16))
+    there = memory.means[:, 0]
+    assert (memory.n_chunks > 0).all()
+    assert there.max() == 29
+    assert 5 < len(there.unique()) < 30  # of many batches, none of them whole
 
 
 def test_weighted_retraining_moves_what_the_prior_writes():
@@ -302,18 +321,3 @@ def test_the_likelihood_sums_to_one_over_all_short_sequences():
     logits, targets = decoder(z[:1].expand(27, 2), three)
     steps = torch.nn.functional.cross_entropy(logits, targets, reduction="none").view(27, 3).sum(1)
     assert float(total + torch.exp(-steps).sum()) == pytest.approx(1.0, abs=1e-5)
-
-
-@torch.no_grad()
-def test_the_prior_is_a_density_and_draws_from_it():
-    torch.manual_seed(0)
-    sizes = ChunkSizes(4, n_chunks=2, chunk=3, chunk_dim=1, width=8, hidden=8, n_heads=2)
-    prior = ChunkPrior(sizes, width=8, n_components=3)
-    grid = torch.linspace(-12, 12, 481)
-    points = torch.cartesian_prod(grid, grid)
-    mass = torch.exp(-prior.nll(points, 2)) * 0.05**2
-    assert float(mass.sum()) == pytest.approx(1.0, abs=1e-2)
-    draws = prior.sample(20_000, torch.Generator().manual_seed(0))
-    expected = (mass[:, None] * points).sum(dim=0)
-    assert draws.mean(dim=0).tolist() == pytest.approx(expected.tolist(), abs=0.06)
-    assert torch.equal(draws, prior.sample(20_000, torch.Generator().manual_seed(0)))

@@ -115,7 +115,17 @@ def train(out: Path, minutes: float, progress: Callable[[str], None] = print) ->
 
     training.run(data["inputs"], minutes=minutes, shares=data["shares"], on_check=check)
     about = training.summary() | {"data": "ZINC250k", "made_by": "wrlso.benchmarks.pretrain"}
-    model.cpu().eval().to_file(out / "selfies_zinc250k.safetensors", about=about)
+    learn_own_tokens(model.cpu().eval())
+    model.to_file(out / "selfies_zinc250k.safetensors", about=about)
+
+
+def learn_own_tokens(model: SelfiesVAE, n: int = 5000, rounds: int = 3) -> None:
+    """Add the tokens of what the model writes and could not read, such as a sulfur with a hydrogen atom."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(rounds):
+        for scale in (1.0, 1.5):  # the second: further from the data than its prior
+            Z = scale * model.sample_prior(n, generator)
+            model.extend(x for x in model.write(Z) if x is not None)
 
 
 def exact(model: SelfiesVAE, X: Sequence[str], inputs: Tensor) -> float:

@@ -173,57 +173,62 @@ class ChunkDecoder(nn.Module):
         self.sizes = replace(self.sizes, n_tokens=self.sizes.n_tokens + n_new)
 
 
-class ChunkPrior(nn.Module):
-    """Where the data lies in Z: each chunk's density given the chunks before it, a mixture of Gaussians.
+class CodeMemory(nn.Module):
+    """Where the data lies in Z: the posteriors of examples that training saw of late, in buffers.
 
-    N(0, I) is where a variational autoencoder's data would lie were its divergence term zero. This learns
-    where it does lie (the aggregate posterior; compare the second stage of Dai and Wipf, 2019), beside the
-    model's own training and without an influence on it.
+    N(0, I) is where a variational autoencoder's data would lie were its divergence term zero; the mixture of
+    the posteriors (the aggregate posterior) is where it does lie. Training draws examples in proportion to
+    their weights, so that what is remembered follows the weights. Before any training: N(0, I).
     """
 
-    def __init__(self, sizes: ChunkSizes, width: int = 96, n_components: int = 16) -> None:
+    means: Tensor  # (m, d)
+    log_variances: Tensor  # (m, d)
+    n_chunks: Tensor  # (m,) chunks that the example uses, 0 where nothing is remembered yet
+
+    def __init__(self, sizes: ChunkSizes, size: int = 2048, share: float = 0.125) -> None:
         super().__init__()
-        inner = replace(sizes, width=width)
-        self.sizes, self.n_components = sizes, n_components
-        self.read = nn.Linear(sizes.chunk_dim, width)
-        self.start = nn.Parameter(torch.zeros(width))
-        self.layers = nn.ModuleList([_Layer(inner, causal=True) for _ in range(2)])
-        self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, n_components * (1 + 2 * sizes.chunk_dim))
-
-    def _mixtures(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return log-shares (n, s + 1, c), means and log-deviations (n, s + 1, c, k), given z (n, s, k)."""
-        x = torch.cat([self.start.expand(len(z), 1, -1), self.read(z)], dim=1)
-        for layer in self.layers:
-            x = layer(x, None)
-        c, k = self.n_components, self.sizes.chunk_dim
-        out = self.out(self.norm(x)).float()
-        means, deviations = out[..., c:].unflatten(-1, (2, c, k)).unbind(-3)
-        return out[..., :c].log_softmax(-1), means, deviations.clamp(-6.0, 3.0)
-
-    def nll(self, z: Tensor, n_chunks: int) -> Tensor:
-        """Return -log p (n,) of the first n_chunks chunks of points (n, d)."""
-        parts = z.view(len(z), self.sizes.n_chunks, -1)[:, :n_chunks]
-        shares, means, deviations = self._mixtures(parts[:, :-1])
-        scaled = (parts[:, :, None] - means) * torch.exp(-deviations)
-        each = -0.5 * scaled.square() - deviations - 0.5 * math.log(2 * math.pi)
-        out: Tensor = -(shares + each.sum(-1)).logsumexp(-1).sum(1)
-        return out
+        self.sizes, self.share = sizes, share
+        self.register_buffer("means", torch.zeros(size, sizes.latent_dim))
+        self.register_buffer("log_variances", torch.zeros(size, sizes.latent_dim))
+        self.register_buffer("n_chunks", torch.zeros(size))
 
     @torch.no_grad()
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return n draws (n, d) on the CPU, with randomness from the generator only."""
-        z = torch.empty(n, 0, self.sizes.chunk_dim)
-        rows = torch.arange(n)
-        for _ in range(self.sizes.n_chunks):
-            shares, means, deviations = (t[:, -1].cpu() for t in self._mixtures(z.to(self.start.device)))
-            # the largest of log-shares with Gumbel noise is a draw of the component
-            uniform = torch.rand(shares.shape, generator=generator).clamp(1e-30, 1 - 1e-7)
-            chosen = (shares - torch.log(-torch.log(uniform))).argmax(dim=1)
-            noise = torch.randn(n, self.sizes.chunk_dim, generator=generator)
-            chunk = means[rows, chosen] + torch.exp(deviations[rows, chosen]) * noise
-            z = torch.cat([z, chunk[:, None]], dim=1)
-        return z.flatten(1)
+    def remember(self, means: Tensor, log_variances: Tensor, n_chunks: Tensor) -> None:
+        """Let some of a batch's posteriors (n, d) take the place of others, or fill places that are free."""
+        n = len(means)
+        free = (self.n_chunks == 0).nonzero()[:, 0]
+        # few of each batch, at random places: neighbouring batches hold examples of like length
+        n_taken = min(n, len(free)) if len(free) else math.ceil(self.share * n)
+        rows = torch.randperm(n, device=means.device)[:n_taken]
+        places = (
+            free[:n_taken] if len(free) else torch.randperm(len(self.means), device=means.device)[:n_taken]
+        )
+        self.means[places] = means[rows].float()
+        self.log_variances[places] = log_variances[rows].float()
+        self.n_chunks[places] = n_chunks[rows].float()
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator | None, spliced: bool) -> Tensor:
+        """Return n draws (n, d) on the CPU.
+
+        Draws from the posterior of a random example; ``spliced``: the first chunks from that of one example
+        and the others from that of another, so that they are like the data and rarely the data.
+        """
+        filled = (self.n_chunks > 0).nonzero()[:, 0].cpu()
+        noise = torch.randn(n, self.sizes.latent_dim, generator=generator)
+        if not len(filled):
+            return noise
+        means, log_variances = self.means.cpu(), self.log_variances.cpu()
+        first, second = (filled[torch.randint(len(filled), (n,), generator=generator)] for _ in range(2))
+        used = self.n_chunks.cpu()
+        where = torch.rand(n, generator=generator)
+        if not spliced:
+            second = first
+        cut = (where * torch.minimum(used[first], used[second])).ceil().clamp_min(1.0)
+        chunk = torch.arange(self.sizes.latent_dim) // self.sizes.chunk_dim
+        rows = torch.where(chunk[None] < cut[:, None], first[:, None], second[:, None])
+        place = torch.arange(self.sizes.latent_dim)[None]
+        return means[rows, place] + torch.exp(0.5 * log_variances[rows, place]) * noise
 
 
 def before_end(tokens: Tensor) -> Tensor:

@@ -17,8 +17,9 @@ from wrlso.models._chunks import (
     MASK,
     ChunkDecoder,
     ChunkEncoder,
-    ChunkPrior,
     ChunkSizes,
+    CodeMemory,
+    chunks_used,
     gaussian_divergence,
     sequence_nll,
     trimmed,
@@ -99,7 +100,7 @@ class SelfiesVAE(nn.Module):
         self.sizes = ChunkSizes(n_tokens, chunk_dim=chunk_dim, width=width, hidden=hidden)
         self._set_max_tokens(max_tokens)
         self.encoder, self.decoder = ChunkEncoder(self.sizes), ChunkDecoder(self.sizes)
-        self.prior = ChunkPrior(self.sizes)
+        self.memory = CodeMemory(self.sizes)
         self._index()
 
     @classmethod
@@ -234,10 +235,8 @@ class SelfiesVAE(nn.Module):
         return [self._numbered[token] for token in reading.tokens], None
 
     def _molecule(self, numbers: list[int]) -> str | None:
-        """Return the SMILES of token numbers, None for what this model could not read again."""
         end = numbers.index(END) if END in numbers else len(numbers)
-        smiles = to_smiles([self.vocabulary[n - _N_SPECIAL] for n in numbers[:end]], self.stereo)
-        return smiles if smiles is not None and self._numbers(smiles, self._read(smiles))[1] is None else None
+        return to_smiles([self.vocabulary[n - _N_SPECIAL] for n in numbers[:end]], self.stereo)
 
     # ---------------------------------------------------------------- the latent space
 
@@ -266,6 +265,14 @@ class SelfiesVAE(nn.Module):
         None where z is not finite, where the sequence is empty, and for the few molecules that have no
         spelling of at most ``max_tokens`` tokens of the vocabulary.
         """
+        found = self.write(Z, temperature, generator)
+        return [x if x is not None and self._numbers(x, self._read(x))[1] is None else None for x in found]
+
+    @torch.no_grad()
+    def write(
+        self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
+    ) -> list[str | None]:
+        """Decode like :meth:`decode`, also to molecules that this model could not read."""
         check_real("temperature", temperature, minimum=0)
         Z = torch.as_tensor(Z, dtype=torch.float32)
         if Z.ndim != 2 or Z.shape[1] != self.latent_dim:
@@ -275,10 +282,8 @@ class SelfiesVAE(nn.Module):
             finite = torch.isfinite(part).all(dim=1)
             # what is huge would overflow inside; nothing lies out there
             points = torch.where(finite[:, None], part, 0.0).clamp(-1e4, 1e4).to(self._device)
-            rows = self._write(points, temperature, generator).tolist()
-            found += [
-                self._molecule(row) if ok else None for row, ok in zip(rows, finite.tolist(), strict=True)
-            ]
+            rows = zip(self._write(points, temperature, generator).tolist(), finite.tolist(), strict=True)
+            found += [self._molecule(row) if ok else None for row, ok in rows]
         return found
 
     def _write(self, Z: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
@@ -316,9 +321,8 @@ class SelfiesVAE(nn.Module):
     def loss(self, inputs: Tensor) -> Tensor:
         """Return the negative ELBOs (n,): one-sample reconstruction plus beta times the divergence.
 
-        In training mode it holds the loss of the network behind :meth:`sample_prior`, too, which has no
-        influence on the others, and matrix products are done in bfloat16 where the machine has instructions
-        for it.
+        In training mode some of the posteriors are remembered for :meth:`sample_prior`, and matrix products
+        are done in bfloat16 where the machine has instructions for it.
         """
         tokens = trimmed(inputs.to(self._device), self.sizes.chunk)
         fast = self.training and fast_in_bfloat16(self._device)
@@ -328,10 +332,8 @@ class SelfiesVAE(nn.Module):
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
             out: Tensor = sequence_nll(self.decoder(z, tokens, dropout), tokens)
             out = out + self.beta * gaussian_divergence(mean, log_variance)
-            if self.training:
-                # detached: the prior follows the data, the data do not follow the prior
-                n_chunks = min(tokens.shape[1] // self.sizes.chunk + 1, self.sizes.n_chunks)
-                out = out + self.prior.nll(z.detach(), n_chunks)
+        if self.training:
+            self.memory.remember(mean, log_variance, chunks_used(tokens, self.sizes.chunk))
         return out
 
     def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
@@ -339,10 +341,23 @@ class SelfiesVAE(nn.Module):
         tokens = trimmed(inputs.to(Z.device), self.sizes.chunk)
         return -sequence_nll(self.decoder(Z.float(), tokens), tokens)
 
-    @torch.no_grad()
-    def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return n points (n, d) drawn from where the data of the last training lies."""
-        return self.prior.sample(n, generator)
+    def sample_prior(
+        self, n: int, generator: torch.Generator | None = None, *, spliced: bool = True
+    ) -> Tensor:
+        """Return n points (n, d) drawn from where the data of the last training lies.
+
+        They come from the posteriors of remembered examples, drawn with their weights; N(0, I) before any
+        training.
+
+        Parameters
+        ----------
+        n : int
+        generator : torch.Generator, default=None
+        spliced : bool, default=True
+            Whether the first chunks come from one example and the others from another. False gives molecules
+            closer to the data, about half of which are in it.
+        """
+        return self.memory.sample(n, generator, spliced)
 
     # ---------------------------------------------------------------- training by oneself
 
