@@ -15,7 +15,7 @@ __all__ = ["SequenceTraining", "fast_in_bfloat16"]
 
 _WARM_UP = 200  # steps until the learning rate is reached
 _SORTED = 40  # batches whose rows are sorted by length together: short ones waste no time beside long ones
-_BETA_START, _BETA_FROM, _BETA_TO = 0.07, 0.15, 0.6  # first the code is learned, then it is compressed
+_BETA_FROM, _BETA_TO = 0.15, 0.6  # first the code is learned, then it is compressed
 
 
 class SequenceTraining:
@@ -32,9 +32,20 @@ class SequenceTraining:
     batch_size : int
     random_state : int
         Seed of the order of the rows and of the draws from the posterior.
+    beta_start : float, default=None
+        The divergence's first weight; None: 7 % of ``model.beta``.
     """
 
-    def __init__(self, model: Any, *, lr: float = 2e-3, batch_size: int = 256, random_state: int = 0) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        lr: float = 2e-3,
+        batch_size: int = 256,
+        random_state: int = 0,
+        beta_start: float | None = None,
+    ) -> None:
+        self.beta_start = 0.07 * model.beta if beta_start is None else beta_start
         self.model, self.lr, self.batch_size, self.random_state = model, lr, batch_size, random_state
         self.parameters = list(model.parameters())
         # a short memory of squared gradients, as the loss falls fast at first
@@ -136,7 +147,7 @@ class SequenceTraining:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * min(1.0, (self.n_steps + 1) / _WARM_UP) * decay
         grown = min(1.0, max(0.0, (self.progress - _BETA_FROM) / (_BETA_TO - _BETA_FROM)))
-        self.model.beta = self.beta * _BETA_START ** (1.0 - grown)
+        self.model.beta = self.beta_start ** (1.0 - grown) * self.beta**grown
         loss = self.model.loss(inputs).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
