@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from wrlso import plots
 from wrlso._figures import improvements
@@ -17,7 +18,10 @@ from wrlso.tasks.molecules import GuacaMol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
     from scipy.optimize import OptimizeResult
+
+    from wrlso.optimizer import WeightedRetrainingOptimizer
 
 __all__ = ["GOAL", "MoleculesDemoResult", "run_molecules_demo"]
 
@@ -78,15 +82,12 @@ def run_molecules_demo(
     # a list, as naming the data would have all of it read
     task = GuacaMol(GOAL, max_heavy_atoms=_LARGEST, data=[molecules[i] for i in drawn], n_jobs=1)
     X, y = task.initial_data()
-    show = int(progress)
-    with quiet_about_small_k():
-        model = task.model()
-        trainer = search_options(model, len(X))["trainer"].set_params(initial_epochs=5, retrain_epochs=2.5)
-        opt = molecule_search(
-            X, y, model=model, trainer=trainer, feasible=task.feasible, retrain_every=_RETRAIN_EVERY,
-            random_state=seed, verbose=show,
-        )  # fmt: skip
-        found = maximize(task.objective, opt, budget, batch_size=_BATCH, verbose=show)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # of a busy machine more would wait for each other
+    try:
+        opt, found = _search(task, X, y, seed, budget, int(progress))
+    finally:
+        torch.set_num_threads(threads)
     retrained_at = [training["n_observed"] - opt.history_.n_start for training in opt.history_.trainings[1:]]
     _draw(figure, (X[int(y.argmax())], float(y.max())), found, retrained_at)
     figure.savefig(out, dpi=100)
@@ -99,6 +100,20 @@ def run_molecules_demo(
         retrainings=len(retrained_at),
         picture=out,
     )
+
+
+def _search(
+    task: GuacaMol, X: list[str], y: "NDArray[np.float64]", seed: int, budget: int, verbose: int
+) -> "tuple[WeightedRetrainingOptimizer, OptimizeResult]":
+    model = task.model()
+    # less than the usual training, as a demonstration shall be short
+    trainer = search_options(model, len(X))["trainer"].set_params(initial_epochs=5, retrain_epochs=2.5)
+    with quiet_about_small_k():
+        opt = molecule_search(
+            X, y, model=model, trainer=trainer, feasible=task.feasible, retrain_every=_RETRAIN_EVERY,
+            random_state=seed, verbose=verbose,
+        )  # fmt: skip
+        return opt, maximize(task.objective, opt, budget, batch_size=_BATCH, verbose=verbose)
 
 
 def _draw(

@@ -1,0 +1,57 @@
+"""
+An expensive objective: docking
+===============================
+
+Docking takes a minute a molecule and fails now and then. Several run at once, and the search goes on
+meanwhile. Nothing of a docking program is needed here: a stand-in scores and sleeps.
+"""
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from rdkit import Chem
+from rdkit.Chem import Descriptors
+
+from wrlso import minimize
+from wrlso.datasets import load_molecules
+from wrlso.molecules import molecule_search
+from wrlso.timeline import utilization_chart
+
+logging.basicConfig(format="%(message)s")  # failures are told as warnings
+
+
+def dock(smiles):
+    """Return a binding energy, lower is better; this stand-in likes aromatic rings and hydrogen bonds."""
+    time.sleep(0.2)  # here would be: subprocess.run(["vina", ...], check=True, timeout=600)
+    molecule = Chem.MolFromSmiles(smiles)
+    if Descriptors.NumRotatableBonds(molecule) > 9:
+        raise RuntimeError("too flexible: no pose found")
+    bonds = Descriptors.NumHDonors(molecule) + Descriptors.NumHAcceptors(molecule)
+    return -1.5 * Descriptors.NumAromaticRings(molecule) - 0.6 * min(bonds, 8)
+
+
+# %%
+# Forty molecules are docked to begin with; what failed is told as None.
+
+
+def dock_or_none(smiles):
+    try:
+        return dock(smiles)
+    except RuntimeError:
+        return None
+
+
+X = load_molecules().smiles[:40]
+with ThreadPoolExecutor(8) as executor:
+    y = list(executor.map(dock_or_none, X))
+    opt = molecule_search(X, y, direction="minimize", random_state=0, retrain_every=None)
+    result = minimize(dock, opt, n_calls=24, executor=executor, timeout=60, verbose=0)
+
+# %%
+# What it cost. With real docking the share of the search is small.
+
+seconds = sum(evaluation.seconds for evaluation in result.timeline.evaluations)
+print(f"from {min(v for v in y if v is not None):.1f} to {opt.best_y_:.1f}: {opt.best_x_}")
+print(f"{result.nfev} molecules, {seconds:.0f} s of docking, workers busy {result.timeline.utilization:.0%}")
+utilization_chart(result.timeline)

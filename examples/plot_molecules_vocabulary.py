@@ -1,0 +1,43 @@
+"""
+Elements that the model does not know
+=====================================
+
+The model that ships has seen the elements of ZINC250k. Data with others, such as boron, extend it.
+"""
+
+import torch
+
+from wrlso.datasets import load_molecules
+from wrlso.models import SelfiesVAE
+from wrlso.molecules import molecule_search
+from wrlso.plots import molecule_grid
+
+acids = ["OB(O)c1ccccc1", "Cc1ccc(B(O)O)cc1", "OB(O)c1ccc(F)cc1", "COc1cccc(B(O)O)c1", "OB(O)c1cccnc1"]
+silanes = ["C[Si](C)(C)c1ccccc1", "C[Si](C)(C)OCc1ccccc1", "CC(C)[Si](C)(C)OCCO", "C[Si](C)(C)CCN"]
+others = load_molecules().smiles[:40]
+
+# %%
+# What the model lacks, and that it refuses what it could not write:
+
+model = SelfiesVAE.pretrained()
+print(model.missing_tokens(acids + silanes))
+try:
+    model.tensorize(acids)
+except ValueError as error:
+    print(error)
+
+# %%
+# After ``extend`` it reads them. What it knew before stays exactly as it was.
+
+before = model.encode(model.tensorize(others))
+model.extend(acids + silanes)
+print(torch.equal(before, model.encode(model.tensorize(others))))
+
+# %%
+# The new tokens mean nothing yet; the search trains its copy of the model on the data that have them.
+
+X = acids + silanes + others
+y = [float("B" in x.replace("Br", "")) + x.count("c") / 20 for x in X]
+opt = molecule_search(X, y, model=model, random_state=0)
+batch = opt.ask(8)
+molecule_grid(batch, ["boron" if "B" in x.replace("Br", "") else "" for x in batch])
