@@ -158,9 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run from the shell."""
     parser = argparse.ArgumentParser(prog="python -m wrlso.benchmarks.pretrain", description=__doc__)
     parser.add_argument("out", type=Path, help="folder for checkpoint, log and weights")
-    parser.add_argument(
-        "--minutes", type=float, default=65.0, help="time of training, earlier runs counted in"
-    )
+    parser.add_argument("--speed", type=float, default=1.0, help="train for this many times less time")
     parser.add_argument(
         "--card", type=Path, help="write a model card of the weights in OUT to this JSON file"
     )
