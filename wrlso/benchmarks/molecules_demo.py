@@ -10,6 +10,7 @@ import torch
 from wrlso import plots
 from wrlso._figures import improvements
 from wrlso._validation import check_count
+from wrlso.benchmarks.molecules_start import Shape
 from wrlso.benchmarks.study import quiet_about_small_k
 from wrlso.datasets import load_molecules
 from wrlso.molecules import molecule_search, search_options
@@ -30,7 +31,7 @@ GOAL = "ranolazine_mpo"
 _N_START = 1000
 _BATCH = 10
 _RETRAIN_EVERY = 25
-_LARGEST = 50  # heavy atoms
+_SHAPE = Shape(max_heavy_atoms=38, max_ring=7)  # what ZINC250k has: chemists want no monsters
 _N_MOLECULES = 12
 
 
@@ -80,7 +81,9 @@ def run_molecules_demo(
     n_start = _N_START if n_start is None else n_start
     drawn = np.random.default_rng(seed).permutation(len(molecules))[:n_start]
     # a list, as naming the data would have all of it read
-    task = GuacaMol(GOAL, max_heavy_atoms=_LARGEST, data=[molecules[i] for i in drawn], n_jobs=1)
+    task = GuacaMol(
+        GOAL, max_heavy_atoms=_SHAPE.max_heavy_atoms, data=[molecules[i] for i in drawn], n_jobs=1
+    )
     X, y = task.initial_data()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # of a busy machine more would wait for each other
@@ -110,7 +113,7 @@ def _search(
     trainer = search_options(model, len(X))["trainer"].set_params(initial_epochs=5, retrain_epochs=2.5)
     with quiet_about_small_k():
         opt = molecule_search(
-            X, y, model=model, trainer=trainer, feasible=task.feasible, retrain_every=_RETRAIN_EVERY,
+            X, y, model=model, trainer=trainer, feasible=_SHAPE, retrain_every=_RETRAIN_EVERY,
             random_state=seed, verbose=verbose,
         )  # fmt: skip
         return opt, maximize(task.objective, opt, budget, batch_size=_BATCH, verbose=verbose)
