@@ -3,7 +3,12 @@
 Reads molecules, one SMILES a line, and writes a table that :func:`wrlso.datasets.load_molecules` reads:
 canonical SMILES, each once, with what :func:`wrlso.tasks.molecules.properties` says of them::
 
-    python -m wrlso.benchmarks.molecules_data sampled.smi wrlso/data/molecules.csv.xz
+    python -m wrlso.benchmarks.molecules_data mine.smi mine.csv.xz
+
+With a number in place of the file it draws that many new molecules from the model that ships, as was done for
+the table that ships::
+
+    python -m wrlso.benchmarks.molecules_data 20000 wrlso/data/molecules.csv.xz
 """
 
 import argparse
@@ -11,10 +16,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
 from wrlso._molecule_files import write_molecule_table
 from wrlso._smiles import read_molecules
 from wrlso._validation import check_count
+from wrlso.datasets import canonical_smiles, fetch_zinc250k
 from wrlso.exceptions import DataError
+from wrlso.models import SelfiesVAE
 from wrlso.tasks.molecules import properties
 
 __all__ = ["main", "make_table"]
@@ -51,15 +62,36 @@ def make_table(X: Sequence[str], path: Path, *, n_jobs: int = 1) -> int:
     return len(molecules)
 
 
+def drawn(n: int, random_state: int = 0) -> list[str]:
+    """Return n molecules that the model that ships makes and ZINC250k does not hold.
+
+    Each is decoded from a draw from the posterior of a random molecule of ZINC250k.
+    """
+    model = SelfiesVAE.pretrained()
+    known = [x for x in canonical_smiles(fetch_zinc250k()) if x]
+    rng, generator = np.random.default_rng(random_state), torch.Generator().manual_seed(random_state)
+    seen, found = set(known), dict[str, None]()
+    with tqdm(total=n, desc="drawing", unit="molecule") as bar:
+        while len(found) < n:
+            inputs = model.tensorize([known[i] for i in rng.choice(len(known), 1024, replace=False)])
+            decoded = model.decode(model.sample_posterior(inputs, generator))
+            found.update(dict.fromkeys(x for x in decoded if x is not None and x not in seen))
+            bar.update(min(n, len(found)) - bar.n)
+    return list(found)[:n]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make a table from the command line; return how many molecules it holds."""
     parser = argparse.ArgumentParser(prog="python -m wrlso.benchmarks.molecules_data")
     parser.description = "Make a table of molecules and their properties."
-    parser.add_argument("molecules", type=Path, help="text file, one SMILES a line")
+    parser.add_argument("molecules", help="text file, one SMILES a line; or how many to draw from the model")
     parser.add_argument("table", type=Path, help="file to write, .csv or .csv.xz")
     parser.add_argument("--jobs", type=int, default=1, help="number of processes")
     options = parser.parse_args(arguments)
-    X = options.molecules.read_text(encoding="utf-8").split()
+    if options.molecules.isdecimal():
+        X = drawn(int(options.molecules))
+    else:
+        X = Path(options.molecules).read_text(encoding="utf-8").split()
     n = make_table(X, options.table, n_jobs=options.jobs)
     sys.stderr.write(f"{n} molecules in {options.table}\n")
     return n

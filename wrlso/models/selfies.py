@@ -123,7 +123,10 @@ class SelfiesVAE(nn.Module):
             raise ParameterError(f"changes must be among {', '.join(sorted(known))}, got {unknown}")
         parameters = header["parameters"] | {name: v for name, v in changes.items() if v is not None}
         model = cls(header["vocabulary"], **parameters)
-        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        try:
+            model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        except RuntimeError as error:
+            raise ModelError(f"{path} does not fit this version's SelfiesVAE: {error}") from error
         return model.eval()
 
     def to_file(self, path: str | Path, *, half: bool = True, about: Mapping[str, Any] | None = None) -> None:
@@ -255,6 +258,14 @@ class SelfiesVAE(nn.Module):
         if not bool(torch.isfinite(Z).all()):
             raise ModelError("the encoder must return finite means, got NaN or infinity")
         return Z
+
+    @torch.no_grad()
+    def sample_posterior(self, inputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return one draw (n, d) from the posterior of each of n molecules: variations of them."""
+        tokens = trimmed(inputs.to(self._device), self.sizes.chunk)
+        mean, log_variance = (t.cpu() for t in self.encoder(tokens))
+        draws: Tensor = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=generator)
+        return draws
 
     @torch.no_grad()
     def decode(
