@@ -16,6 +16,7 @@ from wrlso import (
     SparseGP,
     Trainer,
     WeightedRetrainingOptimizer,
+    _drawings,
 )
 
 N_LETTERS = 12
@@ -51,6 +52,15 @@ def make_optimizer(**options):
     if "model" not in options:
         defaults["encoder"], defaults["decoder"] = networks()
     return WeightedRetrainingOptimizer(**(defaults | options))
+
+
+@pytest.fixture(autouse=True)
+def _drawings_of_before():
+    """What a test, an example or a page of the documentation registers is forgotten after it."""
+    before = dict(_drawings._registered)
+    yield
+    _drawings._registered.clear()
+    _drawings._registered.update(before)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("rdkit")
-from rdkit import Chem
+from rdkit import Chem, rdBase
 
 from wrlso._smiles import MAX_LENGTH, canonical, parse, read_molecules, unparsed_problem
 from wrlso.exceptions import DataError, DataTypeError, ParameterError, ParameterTypeError
@@ -184,6 +184,7 @@ def test_odd_molecules_end_soon(smiles):
 
 
 def test_nothing_is_logged(capfd):
+    rdBase.EnableLog("rdApp.error")  # other packages switch it off when they are imported
     for x in REFUSED:
         canonical(x)
         unparsed_problem(x)

@@ -161,9 +161,10 @@ class _Loop:
         return X
 
     def _train(self) -> None:
-        start = time.time()
+        start, before = time.time(), len(self._opt.history_.trainings)
         self._opt.retrain(block=False, stop=self._stop_training)
-        if not self._stop_training.is_set():
+        # it may have ended just before it was told to stop
+        if len(self._opt.history_.trainings) > before:
             self._progress.timeline.trainings.append((start, time.time()))
             _logger.info("retrained in %.1f s beside %d evaluations", time.time() - start, self._crew.n_out)
 
