@@ -272,21 +272,25 @@ def test_training_goes_on_beside_evaluations_and_asks(monkeypatch):
     """Otherwise a training that waits until four more points have been evaluated would never end."""
     opt = drawing(retrain_every=5)
     original = type(opt)._train
-    evaluated = []
+    evaluated, trained = [], threading.Event()
 
     def train(self, core, history, *arguments):
         seen = len(evaluated)
         log = original(self, core, history, *arguments)
         until = time.monotonic() + 30
-        while len(evaluated) < min(seen + 4, 20) and time.monotonic() < until:
+        while len(evaluated) < min(seen + 4, 12) and time.monotonic() < until:
             time.sleep(0.01)
         assert time.monotonic() < until
+        if seen:
+            trained.set()
         return log
 
     monkeypatch.setattr(type(opt), "_train", train)
 
     def objective(x):
         evaluated.append(x)
+        if len(evaluated) > 12:
+            trained.wait(30)  # else the budget could be spent before the training ends, which gives it up
         return count(x)
 
     result = maximize(objective, opt, n_calls=20, executor=ThreadPoolExecutor(2), verbose=0)
@@ -569,7 +573,7 @@ def test_signals_leave_a_campaign_that_continues(number, options, tmp_path):
     process = script(INTERRUPTED, tmp_path / "campaign", options)
     assert process.stdout.readline() == "running\n"
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert out == "pending 0\n"
     assert process.returncode == (-number if number == signal.SIGINT else 128 + number)
     assert ("KeyboardInterrupt" in err) == (number == signal.SIGINT)
