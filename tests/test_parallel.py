@@ -542,7 +542,8 @@ def test_reasons_to_stop(reason, message, batch_size):
 
 
 INTERRUPTED = """
-    import sys, time
+    import signal, sys, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins without
     from conftest import make_optimizer, words, count
     from wrlso import PriorSampling, maximize
 

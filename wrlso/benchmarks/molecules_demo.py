@@ -76,7 +76,9 @@ def run_molecules_demo(
     """
     figure = plots.new_figure(13.0, 9.5)  # first, as matplotlib may be missing
     out.parent.mkdir(parents=True, exist_ok=True)  # before minutes are spent
-    molecules = load_molecules().smiles
+    shipped = load_molecules()
+    small = shipped.heavy_atoms <= _SHAPE.max_heavy_atoms
+    molecules = [x for x, allowed in zip(shipped.smiles, small, strict=True) if allowed]
     check_count("n_start", n_start, none="1000")
     n_start = _N_START if n_start is None else n_start
     drawn = np.random.default_rng(seed).permutation(len(molecules))[:n_start]
