@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 
 import joblib
@@ -30,6 +31,7 @@ from wrlso import (
     maximize,
     minimize,
 )
+from wrlso._engines import Pool
 from wrlso._evaluation import Outcome, Task
 from wrlso.benchmarks.parallel import faults, loop_overhead
 from wrlso.timeline import Attempt, Evaluation, Timeline, utilization_chart
@@ -56,6 +58,19 @@ def counting():
 
 
 count = counting()  # a nested function travels by value: workers need not import this module and torch
+
+
+def processes(n):
+    # not forked: a fork of a program with threads may hang
+    return ProcessPoolExecutor(n, mp_context=get_context("forkserver"))
+
+
+def runs(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def key(x):
@@ -106,7 +121,7 @@ def script(code, *arguments, **options):
 def cluster():
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as cluster:
         yield cluster
 
@@ -121,7 +136,7 @@ def client(cluster):
 ENGINES = {
     "threads": lambda: {"executor": ThreadPoolExecutor(3)},
     "class": lambda: {"executor": ThreadPoolExecutor, "max_pending": 3},
-    "processes": lambda: {"executor": lambda: ProcessPoolExecutor(3)},
+    "processes": lambda: {"executor": lambda: processes(3)},
     "jobs": lambda: {"n_jobs": 3},
     "by hand": lambda: {"executor": ByHand(np.random.default_rng(0)), "max_pending": 3},
 }
@@ -179,7 +194,8 @@ def test_an_evaluation_whose_dask_worker_dies_is_not_begun_again(client, tmp_pat
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
-def test_joblib_chooses_the_backend(backend):
+def test_joblib_chooses_the_backend(backend, monkeypatch):
+    monkeypatch.setattr(joblib.parallel, "DEFAULT_MP_CONTEXT", get_context("forkserver"))
     with joblib.parallel_config(backend):
         result = maximize(count, drawing(), n_calls=8, n_jobs=2, verbose=0)
     np.testing.assert_array_equal(result.func_vals, [count(x) for x in result.x_iters])
@@ -392,12 +408,12 @@ def test_a_pool_that_breaks_is_made_anew_or_named(tmp_path):
             os.kill(os.getpid(), signal.SIGKILL)
         return count(x)
 
-    result = maximize(objective, drawing(), 8, executor=lambda: ProcessPoolExecutor(1), verbose=0)
+    result = maximize(objective, drawing(), 8, executor=lambda: processes(1), verbose=0)
     assert np.isnan(result.func_vals).sum() == 1
     (tmp_path / "died").unlink()
     opt = drawing()
     with (
-        ProcessPoolExecutor(1) as executor,
+        processes(1) as executor,
         pytest.raises(ExecutorError, match=r"pass a function that makes one, such as executor=lambda"),
     ):
         maximize(objective, opt, 8, executor=executor, verbose=0)
@@ -438,7 +454,7 @@ def test_when_all_workers_hang_there_is_an_error_or_new_ones():
         release.set()
     assert opt.pending_ == []
     result = maximize(
-        lambda x: time.sleep(1000), opt, 4, executor=lambda: ProcessPoolExecutor(2), timeout=0.5, verbose=0
+        lambda x: time.sleep(1000), opt, 4, executor=lambda: processes(2), timeout=0.5, verbose=0
     )
     assert {e.reason for e in result.timeline.evaluations} == {"no result within 0.5 s"}
 
@@ -450,7 +466,7 @@ def test_a_call_that_hangs_does_not_hold_up_the_end():
         return float(x.sum())
 
     start = time.monotonic()
-    result = maximize(objective, drawing(), 6, executor=lambda: ProcessPoolExecutor(4), timeout=1, verbose=0)
+    result = maximize(objective, drawing(), 6, executor=lambda: processes(4), timeout=1, verbose=0)
     assert 0 < np.isnan(result.func_vals).sum() < 6
     assert time.monotonic() - start < 100
 
@@ -463,13 +479,40 @@ def test_an_objective_that_cannot_be_pickled_is_named():
             return count(x)
 
     opt = drawing()
-    for options in ({"n_jobs": 2}, {"executor": lambda: ProcessPoolExecutor(2)}):
+    for options in ({"n_jobs": 2}, {"executor": lambda: processes(2)}):
         with pytest.raises(
             ParameterTypeError, match=r"objective.*cannot be sent to another process.*threads"
         ):
             maximize(objective, opt, 4, verbose=0, **options)
         assert opt.pending_ == []
     assert maximize(objective, opt, 4, executor=ThreadPoolExecutor(2), verbose=0).nfev == 4
+
+
+@pytest.mark.parametrize("options", [lambda: {"n_jobs": 2}, lambda: {"executor": lambda: processes(2)}])
+def test_no_process_is_left_of_a_loop_that_ends_early(options, tmp_path):
+    def objective(x):
+        with open(tmp_path / "pids", "a") as file:
+            file.write(f"{os.getpid()}\n")
+        return float(x.sum())
+
+    for _ in range(5):  # the target is reached while the next calls have hardly been handed over
+        result = maximize(objective, drawing(), n_calls=50, target=0, verbose=0, **options())
+        assert result.message == "the target 0 is reached"
+    pids = {int(pid) for pid in (tmp_path / "pids").read_text().split()}
+    until = time.monotonic() + 60
+    while any(map(runs, pids)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(map(runs, pids))
+
+
+def test_a_pool_that_forks_is_warned_of(caplog):
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as executor:
+        Pool(executor)
+    assert "may hang for ever: pass n_jobs" in caplog.text
+    caplog.clear()
+    with processes(1) as executor:
+        Pool(executor)
+    assert not caplog.text
 
 
 @pytest.mark.parametrize(

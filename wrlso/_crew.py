@@ -149,9 +149,7 @@ class Crew:
         self._out = {}
         self._again.clear()
         for ticket in tickets:
-            cancel = getattr(ticket.job, "cancel", None)
-            if cancel is not None:
-                cancel()
+            self.engine.cancel(ticket.job)
         return [ticket.x for ticket in tickets]
 
     def _begin(self, ticket: _Ticket) -> None:

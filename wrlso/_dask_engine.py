@@ -72,8 +72,7 @@ class DaskEngine:
     def give_up(self, token: str, job: Any) -> Callable[[], bool]:
         """Cancel, and begin the worker anew that hangs, unless it has several threads."""
         worker = self._worker_of(token)
-        with suppress(Exception):
-            job.cancel()
+        self.cancel(job)
         if worker is None:
             return lambda: True
         if self._client.nthreads().get(worker) != 1:
@@ -83,6 +82,11 @@ class DaskEngine:
             self._client.run(os._exit, 1, workers=[worker], on_error="ignore")
         self._restarts[worker] = time.monotonic()
         return lambda: self._is_back(worker)
+
+    def cancel(self, job: Any) -> None:
+        """Let the scheduler forget a call."""
+        with suppress(Exception):
+            job.cancel()
 
     def repair(self, token: str, error: BaseException) -> None:
         """The scheduler's nannies start workers anew."""

@@ -2,10 +2,12 @@
 
 An engine takes calls and says what becomes of a worker that died or hangs. Of an executor that a user brings
 only ``submit`` is used, and of its futures ``done`` and ``result``, and ``add_done_callback`` and ``cancel``
-where they exist.
+where they exist. What is made here is ended here, and its futures are never cancelled: the thread that serves
+a pool of processes dies of setting the result of a cancelled one, and then nobody ends the processes.
 """
 
 import inspect
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -22,6 +24,9 @@ from wrlso._validation import check_count
 from wrlso.exceptions import ExecutorError, ParameterError, ParameterTypeError
 
 __all__ = ["Engine", "InProcess", "OwnProcesses", "Pool", "make_engine"]
+
+_logger = logging.getLogger("wrlso.run")
+_GRACE = 0.2  # seconds in which processes may end by themselves
 
 
 class Engine(Protocol):
@@ -41,6 +46,9 @@ class Engine(Protocol):
 
     def give_up(self, token: str, job: Any) -> Callable[[], bool]:
         """Stop waiting for a call that hangs; return what says whether its worker is free again."""
+
+    def cancel(self, job: Any) -> None:
+        """Let a call not begin that nobody wants any more, if that can be and matters."""
 
     def repair(self, token: str, error: BaseException) -> None:
         """Make good for a worker that died; raise ExecutorError where that cannot be."""
@@ -83,6 +91,9 @@ class InProcess:
         """Never called, as nothing is waited for."""
         return lambda: True
 
+    def cancel(self, job: Any) -> None:
+        """A call has ended when it is known."""
+
     def repair(self, token: str, error: BaseException) -> None:
         """Never called, as there is no worker."""
 
@@ -104,9 +115,20 @@ class Pool:
         self._factory = factory
         self._of: dict[str, Any] = {}  # the executor that each call went to
         self.n_workers = _count_workers(executor)
+        context = getattr(executor, "_mp_context", None)
+        self._pickles = context is not None
+        if context is not None and context.get_start_method() == "fork":
+            # a fork inherits whatever locks the threads of torch and of the loop hold at that moment
+            _logger.warning(
+                "%s forks a program with threads, and its processes may hang for ever: pass n_jobs, or "
+                'mp_context=multiprocessing.get_context("forkserver")',
+                type(executor).__name__,
+            )
 
     def submit(self, task: Task, x: Any, token: str) -> Any:
         """Submit to the present executor."""
+        if self._pickles:
+            task.check()
         self._of[token] = self._executor
         return self._executor.submit(task, x, token)
 
@@ -117,11 +139,15 @@ class Pool:
 
     def give_up(self, token: str, job: Any) -> Callable[[], bool]:
         """Cancel, which helps where the call has not begun; another occupies its worker until it ends."""
-        cancel = getattr(job, "cancel", None)
-        if cancel is not None:
-            cancel()
+        self.cancel(job)
         pool = self._of.get(token)
         return lambda: bool(job.done()) or pool is not self._executor
+
+    def cancel(self, job: Any) -> None:
+        """Cancel a call of an executor that lives on."""
+        cancel = getattr(job, "cancel", None)
+        if cancel is not None and self._factory is None:
+            cancel()
 
     def repair(self, token: str, error: BaseException) -> None:
         """Make a new executor in the place of one that is broken."""
@@ -132,7 +158,7 @@ class Pool:
             raise ExecutorError(
                 f"{type(self._executor).__name__} is broken, as one of its workers died, and is "
                 "not made anew by those who were given it: pass a function that makes one, such as "
-                "executor=lambda: ProcessPoolExecutor(8), or n_jobs=8"
+                "executor=lambda: ProcessPoolExecutor(8, mp_context=context), or n_jobs=8"
             ) from error
         self._replace()
 
@@ -168,6 +194,7 @@ class OwnProcesses:
 
     def submit(self, task: Task, x: Any, token: str) -> Any:
         """Submit to a worker that is free, a new one where there is none."""
+        task.check()
         pool = self._idle.pop() if self._idle else self._new()
         self._of[token] = pool
         job = pool.submit(task, x, token)
@@ -183,6 +210,9 @@ class OwnProcesses:
         self._drop(token)
         return lambda: True
 
+    def cancel(self, job: Any) -> None:
+        """All processes end with the engine."""
+
     def repair(self, token: str, error: BaseException) -> None:
         """Forget the process that died."""
         self._drop(token)
@@ -196,8 +226,6 @@ class OwnProcesses:
         pools, self._pools, self._idle, self._of = self._pools, [], [], {}
         for pool in pools:
             pool.shutdown(wait=False, kill_workers=kill)
-        for pool in pools:
-            pool.shutdown(wait=True, kill_workers=kill)
 
     def _new(self) -> Any:
         pool = ProcessPoolExecutor(1, env=self._environment)
@@ -282,12 +310,17 @@ def _count_workers(executor: Any) -> int | None:
 
 
 def _shut_down(executor: Any, kill: bool) -> None:
-    if kill:
-        # those of concurrent.futures have no way to end a process that hangs, and wait for it at exit
-        for process in list((getattr(executor, "_processes", None) or {}).values()):
-            process.kill()
     shutdown = getattr(executor, "shutdown", None)
-    if shutdown is not None:
-        known = inspect.signature(shutdown).parameters
-        options = {"wait": not kill} | ({"cancel_futures": True} if "cancel_futures" in known else {})
-        shutdown(**options)
+    if shutdown is None:
+        return
+    processes = list((getattr(executor, "_processes", None) or {}).values())
+    manager = getattr(executor, "_executor_manager_thread", None)
+    known = inspect.signature(shutdown).parameters
+    options = {"wait": not kill} | ({"cancel_futures": True} if "cancel_futures" in known else {})
+    shutdown(**options)
+    if kill:
+        if manager is not None:
+            manager.join(_GRACE)
+        # those of concurrent.futures have no way to end a process that hangs, and wait for it at exit
+        for process in processes:
+            process.kill()

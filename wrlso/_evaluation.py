@@ -64,8 +64,14 @@ class Task:
         """Evaluate in this process."""
         return self._call(x, token)
 
+    def check(self) -> None:
+        """Raise ParameterTypeError here and now where it cannot be pickled, not in some thread of a pool."""
+        self.__reduce__()
+
     def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
         """Become the bare function on the other side."""
+        if self.error is not None:
+            raise self.error
         if self._pickle is None:
             try:
                 self._pickle = cloudpickle.dumps(self._call)

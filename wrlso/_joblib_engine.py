@@ -45,6 +45,9 @@ class JoblibEngine:
         renewals = self._renewals
         return lambda: job.done() or self._renewals > renewals
 
+    def cancel(self, job: "_Job") -> None:
+        """The backend ends with the engine."""
+
     def repair(self, token: str, error: BaseException) -> None:
         """The backend's own affair."""
 

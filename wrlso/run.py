@@ -64,8 +64,8 @@ def maximize(
         Budget M: points evaluated, failed ones included; further attempts at a point do not count.
     executor : executor, Dask client, or callable that returns an executor, default=None
         What runs the evaluations: anything with the ``submit`` of :class:`concurrent.futures.Executor`. A
-        callable, such as ``lambda: ProcessPoolExecutor(8)``, is called again when workers died or hang; it is
-        shut down in the end, and an executor is not.
+        callable, such as ``lambda: ProcessPoolExecutor(8, mp_context=context)``, is called again when workers
+        died or hang; what it made is shut down in the end, and an executor is not.
     n_jobs : int, default=None
         Worker processes to start here, -1: one for each processor; or, inside
         :func:`joblib.parallel_config`, workers of another backend than loky.

@@ -138,7 +138,7 @@ def _workers(engine: str) -> Iterator[dict[str, Any]]:
         return
     distributed = import_module("distributed")
     options = {"n_workers": _N_WORKERS, "threads_per_worker": 1, "processes": True}
-    cluster = distributed.LocalCluster(**options, dashboard_address=None)
+    cluster = distributed.LocalCluster(**options, dashboard_address=":0")
     with cluster, distributed.Client(cluster) as client:
         yield {"executor": client}
 
