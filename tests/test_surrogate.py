@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 from sklearn.base import clone
 
-from wrlso._gp import KERNELS, Hyperparameters, correlation, evidence, safe_cholesky
+from wrlso._gp import evidence, safe_cholesky
+from wrlso._kernels import KERNELS, Hyperparameters, correlation
 from wrlso._targets import TRANSFORMS, make_transform
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 from wrlso.surrogate import SparseGP, Surrogate
@@ -33,7 +35,13 @@ def fitted(Z, y, **parameters):
 
 
 def dense_kernel(hyper, X, U):
-    return hyper.outputscale * correlation(X / hyper.lengthscale, U / hyper.lengthscale, hyper.kernel)[0]
+    """Of standardised points."""
+    kappa = correlation(X / hyper.lengthscale, U / hyper.lengthscale, hyper.shape)[0]
+    return hyper.outputscale * kappa + hyper.linear * (X @ U.T) / X.shape[1]
+
+
+def hyperparameters(kernel, lengthscale, outputscale, noise):
+    return Hyperparameters(kernel, lengthscale, outputscale, noise, 0.7 if "linear" in kernel else 0.0)
 
 
 def exact_gp(gp, Z, y, Zt):
@@ -53,7 +61,7 @@ def exact_gp(gp, Z, y, Zt):
 # ------------------------------------------------------------------ the bound
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", ["rbf", "matern52"])
 def test_kernel_has_its_closed_form(kernel):
     X, U = np.random.default_rng(0).normal(size=(2, 7, 3))
     r = np.linalg.norm(X[:, None] - U[None], axis=2)
@@ -68,7 +76,7 @@ def test_kernel_has_its_closed_form(kernel):
 @pytest.mark.parametrize("d", [1, 4, 20])
 def test_bound_is_exact_when_inducing_points_are_the_data(kernel, d):
     X, y = problem(40, d)
-    hyper = Hyperparameters(kernel, np.linspace(0.5, 2.0, d), 1.7, 0.2)
+    hyper = hyperparameters(kernel, np.linspace(0.5, 2.0, d), 1.7, 0.2)
     exact = multivariate_normal(np.full(40, 0.3), dense_kernel(hyper, X, X) + 0.2 * np.eye(40)).logpdf(y)
     assert evidence(hyper, X, X, y, mean=0.3, jitter=1e-12).value == pytest.approx(exact, rel=1e-8)
 
@@ -84,7 +92,7 @@ def test_bound_is_exact_when_inducing_points_are_the_data(kernel, d):
 def test_bound_never_exceeds_the_exact_log_marginal_likelihood(seed, m, d, log_noise, kernel):
     rng = np.random.default_rng(seed)
     X, U, y = rng.normal(size=(30, d)), 2 * rng.normal(size=(m, d)), rng.normal(size=30)
-    hyper = Hyperparameters(kernel, rng.uniform(0.3, 3.0, d), 1.3, float(np.exp(log_noise)))
+    hyper = hyperparameters(kernel, rng.uniform(0.3, 3.0, d), 1.3, float(np.exp(log_noise)))
     exact = multivariate_normal(
         np.zeros(30), dense_kernel(hyper, X, X) + hyper.noise * np.eye(30), allow_singular=True
     ).logpdf(y)
@@ -104,12 +112,12 @@ def test_more_inducing_points_never_lower_the_bound():
 def test_gradient_of_the_bound_agrees_with_finite_differences(kernel, mean):
     X, y = problem(50, 3)
     U = X[:12] + 0.1
-    theta = np.log([0.9, 1.3, 2.0, 1.5, 0.1])
+    theta = hyperparameters(kernel, np.array([0.9, 1.3, 2.0]), 1.5, 0.1).to_log()
 
     def value(t):
         return evidence(Hyperparameters.from_log(kernel, t), X, U, y, mean=mean).value
 
-    numeric = [(value(theta + step) - value(theta - step)) / 2e-5 for step in 1e-5 * np.eye(5)]
+    numeric = [(value(theta + step) - value(theta - step)) / 2e-5 for step in 1e-5 * np.eye(len(theta))]
     found = evidence(Hyperparameters.from_log(kernel, theta), X, U, y, mean=mean).gradient
     np.testing.assert_allclose(found, numeric, rtol=1e-5)
 
@@ -148,18 +156,19 @@ def test_posterior_is_exact_gp_when_data_are_few(kernel):
     np.testing.assert_allclose(variance, np.diag(exact_covariance), rtol=1e-4, atol=1e-6)
 
 
-def test_posterior_of_a_gp_with_few_inducing_points_is_that_of_titsias():
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_posterior_of_a_gp_with_few_inducing_points_is_that_of_titsias(kernel):
     Z, y = problem(200)
-    gp = fitted(Z, y, n_inducing=15)
+    gp = fitted(Z, y, n_inducing=15, kernel=kernel)
     posterior, hyper = gp.posterior_, gp.hyperparameters_
     scale = posterior.lengthscale.numpy()
     X, Xt = ((points - posterior.center.numpy()) / scale for points in (Z, Z[:7] + 0.3))
     U = posterior.U.numpy()
 
     def k(A, B):
-        return hyper.outputscale * correlation(A, B, hyper.kernel)[0]
+        return dense_kernel(hyper, A * hyper.lengthscale, B * hyper.lengthscale)
 
-    Kuu = k(U, U) + gp.jitter * hyper.outputscale * np.eye(15)
+    Kuu = k(U, U) + gp.jitter * hyper.scale * np.eye(15)
     Sigma = np.linalg.inv(Kuu + k(U, X) @ k(X, U) / hyper.noise)
     t = gp.transform_.forward(y) - posterior.mean
     mean = posterior.mean + k(Xt, U) @ Sigma @ k(U, X) @ t / hyper.noise
@@ -169,11 +178,12 @@ def test_posterior_of_a_gp_with_few_inducing_points_is_that_of_titsias():
     np.testing.assert_allclose(got_covariance, covariance, rtol=1e-6, atol=1e-8)
 
 
-def test_conditioning_200_times_equals_conditioning_the_process_at_once():
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_conditioning_200_times_equals_conditioning_the_process_at_once(kernel):
     Z, y = problem(300, 4)
     new_Z, new_y = problem(200, 4, seed=5)
     Zt = np.random.default_rng(3).normal(size=(20, 4))
-    gp = fitted(Z, y, n_inducing=30, n_hyper=None)
+    gp = fitted(Z, y, n_inducing=30, n_hyper=None, kernel=kernel)
     gp.set_params(n_inducing=300)  # no limit to the growth
     before = [part.clone() for part in gp.predict(tensor(Zt))]
     sequential = gp
@@ -194,11 +204,12 @@ def test_conditioning_200_times_equals_conditioning_the_process_at_once():
         assert torch.equal(part, old)
 
 
-def test_conditioning_with_fixed_inducing_points_equals_recomputation():
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_conditioning_with_fixed_inducing_points_equals_recomputation(kernel):
     Z, y = problem(300, 4)
     new_Z, new_y = problem(200, 4, seed=5)
     Zt = tensor(np.random.default_rng(3).normal(size=(20, 4)))
-    gp = fitted(Z, y, n_inducing=30, n_hyper=None, grow_inducing=False)
+    gp = fitted(Z, y, n_inducing=30, n_hyper=None, grow_inducing=False, kernel=kernel)
     sequential = gp
     for z, value in zip(new_Z, new_y, strict=True):
         sequential = sequential.condition_on(tensor(z[None]), tensor([value]))
@@ -206,15 +217,13 @@ def test_conditioning_with_fixed_inducing_points_equals_recomputation():
     scale = posterior.lengthscale.numpy()
     X = (np.concatenate([Z, new_Z]) - posterior.center.numpy()) / scale
     t = gp.transform_.forward(np.concatenate([y, new_y])) - posterior.mean
-    A = np.linalg.solve(
-        posterior.L.numpy(), hyper.outputscale * correlation(posterior.U.numpy(), X, hyper.kernel)[0]
-    )
+    standardised = [points * hyper.lengthscale for points in (posterior.U.numpy(), X)]
+    A = np.linalg.solve(posterior.L.numpy(), dense_kernel(hyper, *standardised))
     B = np.eye(30) + A @ A.T / hyper.noise
-    _, a, _ = posterior.features(Zt)
+    x, a, _ = posterior.features(Zt)
+    x = x.numpy() * hyper.lengthscale
     mean = posterior.mean + a.numpy().T @ np.linalg.solve(B, A @ t) / hyper.noise
-    variance = (
-        hyper.outputscale - (a.numpy() ** 2).sum(0) + (a.numpy() * np.linalg.solve(B, a.numpy())).sum(0)
-    )
+    variance = np.diag(dense_kernel(hyper, x, x) - a.numpy().T @ (np.eye(30) - np.linalg.inv(B)) @ a.numpy())
     got_mean, got_variance = sequential.posterior_.predict(Zt)
     np.testing.assert_allclose(got_mean, mean, rtol=1e-8)
     np.testing.assert_allclose(got_variance, variance, rtol=1e-8)
@@ -570,13 +579,56 @@ def test_misuse_of_the_call_order_and_shapes():
         gp.calibration(torch.zeros(1, 3), torch.zeros(1), levels=[1.5])
 
 
+# ------------------------------------------------------------------ the linear part
+
+
+def test_a_kernel_without_its_linear_part_is_the_plain_one():
+    X, y = problem(40, 3)
+    plain = evidence(Hyperparameters("rbf", np.ones(3), 1.5, 0.1), X, X[:9], y)
+    tiny = evidence(Hyperparameters("linear+rbf", np.ones(3), 1.5, 0.1, 1e-14), X, X[:9], y)
+    assert tiny.value == pytest.approx(plain.value, rel=1e-10)
+    np.testing.assert_allclose(np.delete(tiny.gradient, 4), plain.gradient, rtol=1e-8)
+
+
+@pytest.mark.parametrize("shape", ["rbf", "matern52"])
+def test_a_linear_part_carries_a_trend_on_where_a_plain_kernel_returns_to_the_mean(shape):
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(200, 5))
+    y = Z @ np.array([1.0, -2.0, 0.5, 0.0, 0.0]) + np.sin(4 * Z[:, 3]) + 0.05 * rng.normal(size=200)
+    far = 30.0 * np.eye(5)[:3]
+    truth = far @ np.array([1.0, -2.0, 0.5, 0.0, 0.0])
+    errors = {}
+    for kernel in (shape, f"linear+{shape}"):
+        mean, variance = fitted(Z, y, kernel=kernel, max_iter=50).predict(tensor(far))
+        errors[kernel] = np.abs(mean.numpy() - truth)
+        assert torch.isfinite(variance).all()
+    assert errors[f"linear+{shape}"].max() < 3.0
+    assert errors[shape].max() > 10.0
+
+
+@pytest.mark.parametrize("kernel", ["linear+rbf", "linear+matern52"])
+def test_a_point_that_the_inducing_points_explain_is_conditioned_on_exactly_too(kernel):
+    """Nearly straight functions leave next to nothing unexplained, and that counts where noise is low."""
+    Z, y = problem(120, 3, noise=0.0)
+    gp = fitted(Z, y, kernel=kernel, n_inducing=40)
+    gp.set_params(n_inducing=200)
+    new = tensor(np.repeat(Z[:3], 30, axis=0) + 1e-3)
+    grown = gp.condition_on(new, tensor(np.repeat(y[:3], 30)))
+    mean, covariance, noise = gp.joint(torch.cat([new, tensor(Z[:3])]))
+    gain = torch.linalg.solve(covariance[:90, :90] + noise * torch.eye(90).double(), covariance[:90, 90:]).T
+    t = tensor(gp.transform_.forward(np.repeat(y[:3], 30)))
+    expected = mean[90:] + gain @ (t - mean[:90])
+    np.testing.assert_allclose(grown.joint(tensor(Z[:3]))[0], expected, rtol=1e-7)
+
+
 # ------------------------------------------------------------------ a well-kept peer
 
 
-def test_evidence_and_predictions_equal_gpytorch():
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_evidence_and_predictions_equal_gpytorch(kernel):
     gpytorch = pytest.importorskip("gpytorch")
     Z, y = problem(50, 3)
-    gp = fitted(Z, y, jitter=1e-12)
+    gp = fitted(Z, y, kernel=kernel, jitter=1e-12)
     hyper, posterior = gp.hyperparameters_, gp.posterior_
     scale = posterior.lengthscale.numpy() / hyper.lengthscale
     X = tensor((Z - posterior.center.numpy()) / scale)
@@ -588,17 +640,22 @@ def test_evidence_and_predictions_equal_gpytorch():
         def __init__(self):
             super().__init__(X, t, likelihood)
             self.mean_module = gpytorch.means.ConstantMean()
-            self.covar_module = gpytorch.kernels.ScaleKernel(
-                gpytorch.kernels.MaternKernel(2.5, ard_num_dims=3)
-            )
+            make = {
+                "rbf": gpytorch.kernels.RBFKernel,
+                "matern52": partial(gpytorch.kernels.MaternKernel, 2.5),
+            }
+            self.scaled = gpytorch.kernels.ScaleKernel(make[hyper.shape](ard_num_dims=3))
+            self.linear = gpytorch.kernels.LinearKernel()
+            self.covar_module = self.scaled + self.linear if "linear" in kernel else self.scaled
 
         def forward(self, x):
             return gpytorch.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
 
     peer = Exact().double()
     peer.mean_module.initialize(constant=float(posterior.mean))
-    peer.covar_module.initialize(outputscale=hyper.outputscale)
-    peer.covar_module.base_kernel.initialize(lengthscale=tensor(hyper.lengthscale))
+    peer.scaled.initialize(outputscale=hyper.outputscale)
+    peer.scaled.base_kernel.initialize(lengthscale=tensor(hyper.lengthscale))
+    peer.linear.initialize(variance=max(hyper.linear, 1e-3) / 3)
     with gpytorch.settings.fast_computations(False, False, False), torch.no_grad():
         peer.train()
         log_likelihood = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, peer)(peer(X), t)

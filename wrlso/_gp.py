@@ -1,8 +1,8 @@
-"""Linear algebra of the sparse Gaussian process: kernels, collapsed bound with gradient, posterior.
+"""Linear algebra of the sparse Gaussian process: collapsed bound with gradient, posterior.
 
 Symbols: X (n, d) inputs, U (m, d) inducing points, both in units of the lengthscales where a function says
-"scaled"; s outputscale, σ² noise variance, μ constant mean; L Lᵀ = K_uu + jitter; A = L⁻¹ K_uf (m, n);
-B = I + A Aᵀ / σ²; R any matrix with Rᵀ R = B⁻¹; r = y - μ.
+"scaled"; s outputscale, v linear part, σ² noise variance, μ constant mean; L Lᵀ = K_uu + jitter;
+A = L⁻¹ K_uf (m, n); B = I + A Aᵀ / σ²; R any matrix with Rᵀ R = B⁻¹; r = y - μ.
 
 Source: Titsias, "Variational Learning of Inducing Variables in Sparse Gaussian Processes", AISTATS 2009,
 Eqs. 6 (optimal q), 9 (bound). The bound depends on K_uf only through A, so its gradient is written out here:
@@ -11,7 +11,6 @@ automatic differentiation would spend.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,46 +20,25 @@ from scipy.linalg.blas import dger
 from scipy.linalg.lapack import dtrtri
 from torch import Tensor
 
+from wrlso._kernels import (
+    Hyperparameters,
+    add_linear_part,
+    correlation,
+    covariance,
+    cross_covariance,
+    prior_variance,
+)
 from wrlso.exceptions import DataError
 
-__all__ = [
-    "KERNELS",
-    "Evidence",
-    "Hyperparameters",
-    "Posterior",
-    "build_posterior",
-    "evidence",
-    "safe_cholesky",
-]
+__all__ = ["Evidence", "Posterior", "build_posterior", "evidence", "safe_cholesky"]
 
 Array = NDArray[np.float64]
-KernelName = Literal["rbf", "matern52"]
-KERNELS: tuple[str, ...] = ("rbf", "matern52")
 
-_CHUNK = 512  # rows of a kernel matrix that are worked on while they stay in cache
 _MAX_JITTER = 1e-2
 _FAR = 1e6  # lengthscales beyond which all correlations are 0 and squares might overflow
-_VARIANCE_FLOOR = 1e-12  # relative to the outputscale; below it rounding decides
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    """Kernel and likelihood parameters, for inputs and targets that are already standardised."""
-
-    kernel: str
-    lengthscale: Array  # (d,)
-    outputscale: float
-    noise: float
-
-    @classmethod
-    def from_log(cls, kernel: str, theta: Array) -> "Hyperparameters":
-        """Build from the vector (log ℓ_1 … log ℓ_d, log s, log σ²) that the optimizer moves."""
-        values = np.exp(theta)
-        return cls(kernel, values[:-2], float(values[-2]), float(values[-1]))
-
-    def to_log(self) -> Array:
-        """Return the vector (log ℓ_1 … log ℓ_d, log s, log σ²)."""
-        return np.asarray(np.log(np.concatenate([self.lengthscale, [self.outputscale, self.noise]])))
+_VARIANCE_FLOOR = 1e-12  # relative to the prior variance; below it rounding decides
+_NEGLIGIBLE = 1e-10  # unexplained prior variance, in units of the noise, that makes no inducing point
+_ROUNDING = 1e-15  # unexplained share of the prior variance that may be none
 
 
 def safe_cholesky(K: Array, scale: float, jitter: float) -> tuple[Array, float]:
@@ -83,47 +61,12 @@ def safe_cholesky(K: Array, scale: float, jitter: float) -> tuple[Array, float]:
     )
 
 
-def correlation(X: Array, U: Array, kernel: str, slope: bool = False) -> tuple[Array, Array]:
-    """Correlations (n, m) between scaled X and scaled U, and their slopes.
-
-    The slope is g with ∂κ / ∂ log ℓ_j = g · (x_j - u_j)²; it is κ itself for the RBF kernel, and an empty
-    array when it is not asked for.
-    """
-    n, m = len(X), len(U)
-    kappa = np.empty((n, m))
-    g = kappa if kernel == "rbf" else np.empty((n, m) if slope else (0, m))
-    squares = np.einsum("ij,ij->i", U, U)
-    for start in range(0, n, _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        x = X[rows]
-        r2 = np.dot(x, U.T, out=kappa[rows])
-        r2 *= -2.0
-        r2 += squares
-        r2 += np.einsum("ij,ij->i", x, x)[:, None]
-        np.maximum(r2, 0.0, out=r2)
-        if kernel == "rbf":
-            r2 *= -0.5
-            np.exp(r2, out=r2)
-            continue
-        r2 *= 5.0
-        r = np.sqrt(r2)
-        decay = np.exp(-r)
-        r += 1.0
-        r2 /= 3.0
-        r2 += r
-        r2 *= decay
-        if slope:
-            np.multiply(r, decay, out=g[rows])
-            g[rows] *= 5.0 / 3.0
-    return kappa, g
-
-
 @dataclass(frozen=True)
 class Evidence:
     """Value of the collapsed bound, its gradient in the log parameters, the mean μ and the jitter used."""
 
     value: float
-    gradient: Array  # (d + 2,)
+    gradient: Array  # of the length of Hyperparameters.to_log()
     mean: float
     jitter: float
 
@@ -157,7 +100,7 @@ def _factorize(
     hyper: Hyperparameters, Kfu: Array, Kuu: Array, y: Array, jitter: float, mean: float | None
 ) -> _Factors:
     """Factorise; ``Kfu`` is overwritten."""
-    L, used = safe_cholesky(Kuu, hyper.outputscale, jitter)
+    L, used = safe_cholesky(Kuu, hyper.scale, jitter)
     At = solve_triangular(L, Kfu.T, lower=True, overwrite_b=True, check_finite=False).T
     P = At.T @ At
     B = P / hyper.noise
@@ -176,11 +119,11 @@ def evidence(
     Parameters
     ----------
     hyper : Hyperparameters
-        Kernel, lengthscales, outputscale and noise variance.
+        Kernel, lengthscales, outputscale, linear part and noise variance.
     X, U, y : ndarray of float64, (n, d), (m, d), (n,)
         Inputs, inducing points and targets.
     jitter : float
-        Smallest multiple of the outputscale on the diagonal of K_uu.
+        Smallest multiple of the prior variance s + v on the diagonal of K_uu.
     mean : float or None
         Constant mean; None takes the one that maximises the bound, which needs no gradient of its own.
 
@@ -191,18 +134,34 @@ def evidence(
     """
     s, noise, n = hyper.outputscale, hyper.noise, len(y)
     Xs, Us = X / hyper.lengthscale, U / hyper.lengthscale
-    kappa_fu, g_fu = correlation(Xs, Us, hyper.kernel, slope=True)
-    kappa_uu, g_uu = correlation(Us, Us, hyper.kernel, slope=True)
-    f = _factorize(hyper, s * kappa_fu, s * kappa_uu, y, jitter, mean)
-    m = len(U)
+    kappa_fu, g_fu = correlation(Xs, Us, hyper.shape, slope=True)
+    kappa_uu, g_uu = correlation(Us, Us, hyper.shape, slope=True)
+    Kfu, Kuu = add_linear_part(hyper, s * kappa_fu, X, U), add_linear_part(hyper, s * kappa_uu, U, U)
+    f = _factorize(hyper, Kfu, Kuu, y, jitter, mean)
     c = solve_triangular(f.LB, f.v, lower=True, check_finite=False) / noise
     beta = solve_triangular(f.LB, c, lower=True, trans=1, check_finite=False)
     square = f.residual @ f.residual / noise
-    trace = (n * s - np.trace(f.P)) / noise
+    straight = hyper.linear * float(np.mean(X * X)) * n  # the linear part's share of tr K_ff
+    trace = (n * s + straight - np.trace(f.P)) / noise
     logdet = 2.0 * np.sum(np.log(np.diag(f.LB)))
     value = -0.5 * (n * np.log(2.0 * np.pi * noise) + logdet + square - c @ c + trace)
 
-    identity = np.eye(m)
+    D_fu, D_uu, B_inverse_trace = _kernel_gradients(f, beta, noise)
+    by_jitter = f.jitter * np.trace(D_uu)
+    gradient = np.empty(len(hyper.to_log()))
+    d = X.shape[1]
+    gradient[d] = s * (np.vdot(D_fu, kappa_fu) + np.vdot(D_uu, kappa_uu) + by_jitter - 0.5 * n / noise)
+    if hyper.linear:
+        products = (np.vdot(D_fu @ U, X) + np.vdot(D_uu @ U, U)) / d
+        gradient[d + 1] = hyper.linear * (products + by_jitter) - 0.5 * straight / noise
+    gradient[-1] = 0.5 * (-n + len(U) - B_inverse_trace + square - beta @ beta - f.v @ beta / noise + trace)
+    gradient[:d] = s * (_weighted_squares(D_fu, g_fu, Xs, Us) + _weighted_squares(D_uu, g_uu, Us, Us))
+    return Evidence(float(value), gradient, f.mean, f.jitter)
+
+
+def _kernel_gradients(f: _Factors, beta: Array, noise: float) -> tuple[Array, Array, float]:
+    """Gradients of the bound in K_fu (n, m) and K_uu (m, m), and tr B⁻¹."""
+    identity = np.eye(len(beta))
     root = _inverse(f.LB)
     B_inverse = root.T @ root
     outer = np.outer(beta, beta)
@@ -210,13 +169,7 @@ def evidence(
     D_uu = -0.5 * L_inverse.T @ (f.B + B_inverse - 2.0 * identity + outer) @ L_inverse
     D_fu = f.At @ (((identity - B_inverse - outer) / noise) @ L_inverse)
     dger(1.0, (beta / noise) @ L_inverse, f.residual, a=D_fu.T, overwrite_a=1)  # adds to D_fu in place
-
-    gradient = np.empty(len(hyper.lengthscale) + 2)
-    gradient[-2] = s * (np.vdot(D_fu, kappa_fu) + np.vdot(D_uu, kappa_uu) + f.jitter * np.trace(D_uu))
-    gradient[-2] -= 0.5 * n * s / noise
-    gradient[-1] = 0.5 * (-n + m - np.trace(B_inverse) + square - beta @ beta - f.v @ beta / noise + trace)
-    gradient[:-2] = s * (_weighted_squares(D_fu, g_fu, Xs, Us) + _weighted_squares(D_uu, g_uu, Us, Us))
-    return Evidence(float(value), gradient, f.mean, f.jitter)
+    return D_fu, D_uu, float(np.trace(B_inverse))
 
 
 def _inverse(L: Array) -> Array:
@@ -251,21 +204,20 @@ class Posterior:
     def features(self, Z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return scaled Z (q, d), a (m, q) and b (m, q), differentiable in Z."""
         x = ((Z - self.center) / self.lengthscale).clamp(-_FAR, _FAR)
-        k = self.hyper.outputscale * _torch_correlation(self.U, x, self.hyper.kernel)
+        k = cross_covariance(self.hyper, self.U, x)
         a = torch.linalg.solve_triangular(self.L, k, upper=False)
         return x, a, self.R @ a
 
     def predict(self, Z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance (q,) of f on standardised targets."""
-        _, a, b = self.features(Z)
-        s = self.hyper.outputscale
-        variance = s - (a * a).sum(0) + (b * b).sum(0)
-        return self.mean + b.T @ self.c, variance.clamp_min(_VARIANCE_FLOOR * s)
+        x, a, b = self.features(Z)
+        variance = prior_variance(self.hyper, x) - (a * a).sum(0) + (b * b).sum(0)
+        return self.mean + b.T @ self.c, variance.clamp_min(_VARIANCE_FLOOR * self.hyper.scale)
 
     def covariance(self, Z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (q,) and joint covariance (q, q) of f on standardised targets."""
         x, a, b = self.features(Z)
-        prior = self.hyper.outputscale * _torch_correlation(x, x, self.hyper.kernel)
+        prior = cross_covariance(self.hyper, x, x)
         return self.mean + b.T @ self.c, prior - a.T @ a + b.T @ b
 
     def condition(self, z: Tensor, y: float, grow: bool) -> "Posterior":
@@ -275,12 +227,13 @@ class Posterior:
         already: then this is the exact update of the posterior process, whatever z. Without, its part
         outside the span of the inducing points is lost, as it is for the data of the bound.
         """
-        hyper, s, noise = self.hyper, self.hyper.outputscale, self.hyper.noise
+        noise = self.hyper.noise
         x, a_column, _ = self.features(z[None])
         a = a_column[:, 0]
-        unexplained = s - float(a @ a)
+        prior = float(prior_variance(self.hyper, x))
+        unexplained = prior - float(a @ a)
         grown = self
-        if grow and unexplained > _GROWTH_TOLERANCE * s:
+        if grow and unexplained > max(_NEGLIGIBLE * noise, _ROUNDING * prior):
             m = len(a)
             L, R = torch.zeros(m + 1, m + 1, dtype=a.dtype), torch.zeros(m + 1, m + 1, dtype=a.dtype)
             L[:m, :m], L[m, :m], L[m, m] = self.L, a, unexplained**0.5
@@ -294,19 +247,7 @@ class Posterior:
         gamma = 1.0 / (total * (1.0 + (noise / total) ** 0.5))
         R = torch.addr(grown.R, w, w @ grown.R, alpha=-gamma)
         h = grown.h + a * ((y - self.mean) / noise)
-        return replace(grown, hyper=hyper, R=R, h=h, c=R @ h)
-
-
-_GROWTH_TOLERANCE = 1e-6  # a point with less unexplained prior variance than this is no inducing point
-
-
-def _torch_correlation(X: Tensor, U: Tensor, kernel: str) -> Tensor:
-    """Correlations (n, m) of scaled points, differentiable everywhere."""
-    r2 = (X * X).sum(1)[:, None] + (U * U).sum(1) - 2.0 * (X @ U.T)
-    if kernel == "rbf":
-        return torch.exp(-0.5 * r2.clamp_min(0.0))
-    r = torch.sqrt(5.0 * r2.clamp_min(1e-30))
-    return (1.0 + r + r * r / 3.0) * torch.exp(-r)
+        return replace(grown, R=R, h=h, c=R @ h)
 
 
 def build_posterior(
@@ -316,16 +257,11 @@ def build_posterior(
 
     ``center`` and ``scale`` (d,) say how raw Z was standardised, so that the posterior takes raw Z.
     """
-    s = hyper.outputscale
-    Xs, Us = X / hyper.lengthscale, U / hyper.lengthscale
-    Kfu, Kuu = correlation(Xs, Us, hyper.kernel)[0], correlation(Us, Us, hyper.kernel)[0]
-    Kfu *= s
-    Kuu *= s
-    f = _factorize(hyper, Kfu, Kuu, y, jitter, None)
+    f = _factorize(hyper, covariance(hyper, X, U), covariance(hyper, U, U), y, jitter, None)
     R = _inverse(f.LB)
     h = f.v / hyper.noise
     tensor = torch.from_numpy
-    L, R, Us = np.ascontiguousarray(f.L), np.ascontiguousarray(R), np.ascontiguousarray(Us)
+    L, R, Us = np.ascontiguousarray(f.L), np.ascontiguousarray(R), np.ascontiguousarray(U / hyper.lengthscale)
     posterior = Posterior(
         hyper,
         tensor(hyper.lengthscale * scale),

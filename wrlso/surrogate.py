@@ -8,15 +8,16 @@ from typing import Any, Literal, Protocol, Self, runtime_checkable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import ndtri
 from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from wrlso._gp import KERNELS, Evidence, Hyperparameters, Posterior, build_posterior, evidence
+from wrlso._gp import Posterior, build_posterior
+from wrlso._gp_fitting import Fitting, prior
 from wrlso._gp_inputs import check_int, check_points, check_values
 from wrlso._inducing import inducing_points
+from wrlso._kernels import KERNELS, Hyperparameters
 from wrlso._targets import TRANSFORMS, Standardize, TargetTransform, make_transform
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 
@@ -25,13 +26,7 @@ __all__ = ["HasWorkingScale", "KnowsNoise", "SparseGP", "Surrogate", "covariance
 Array = NDArray[np.float64]
 _logger = logging.getLogger(__name__)
 
-_NOISE_BOUNDS = (1e-5, 10.0)  # of the noise variance, on standardised targets
-_OUTPUTSCALE_BOUNDS = (1e-3, 1e3)
-_SHORTEST_LENGTHSCALE = 1e-2
-_LONGEST_LENGTHSCALE = 1e3  # times √d
 _SMALLEST_SCALE = 0.1  # of a dimension of Z, relative to the root mean square over dimensions
-_COARSE = 250  # inducing points with which a cold start begins
-_WORST = 1e10  # per observation, of the negative log posterior
 
 
 @runtime_checkable
@@ -86,8 +81,9 @@ class SparseGP(BaseEstimator):
     n_hyper : int or None, default 2000
         Size of the random part of these data on which hyperparameters are fitted (but not under the number
         of inducing points, unless these are the data); None takes all.
-    kernel : {"matern52", "rbf"}
-        Covariance function, with one lengthscale per dimension.
+    kernel : {"matern52", "rbf", "linear+matern52", "linear+rbf"}
+        Covariance function, with one lengthscale per dimension. A linear part carries a trend on to where
+        there are no data yet, where the others return to the mean.
     transform : {"standardize", "winsorize", "rank"}
         What is done to y: mean 0 and variance 1; the same after low outliers were raised to Tukey's lower
         fence; normal quantiles of the ranks.
@@ -103,7 +99,7 @@ class SparseGP(BaseEstimator):
         L-BFGS iterations of the first fit (and then at most ``warm_iter`` more with all inducing points, when
         these are many), and of those that start at the previous result.
     jitter : float, default 1e-8
-        Smallest multiple of the outputscale on the diagonal of K_uu; grown as needed, which is logged.
+        Smallest multiple of the prior variance on the diagonal of K_uu; grown as needed, which is logged.
 
     Attributes
     ----------
@@ -208,9 +204,9 @@ class SparseGP(BaseEstimator):
         X = (points - center) / scale
         transform = make_transform(self.transform, values)
         t = transform.forward(values)
-        start = self._start(X.shape[1])
+        start, warm = self._start(X.shape[1])
         U = inducing_points(X / start.lengthscale, self.n_inducing, self.inducing, rng) * start.lengthscale
-        hyper, iterations, best = self._maximize_evidence(start, X, U, t, rng)
+        hyper, iterations, best = self._fitting().run(X, U, t, start, rng, warm=warm)
         posterior, jitter = build_posterior(hyper, X, U, t, center, scale, self.jitter)
         jitter = max(jitter, best.jitter)
         if jitter > self.jitter:
@@ -267,7 +263,7 @@ class SparseGP(BaseEstimator):
         """Return n joint draws (n, q) of the noise-free objective at Z (q, d), in the units of y; O(q³)."""
         posterior = self._fitted()
         mean, covariance = posterior.covariance(self._tensor(Z))
-        root = covariance_root(covariance, posterior.hyper.outputscale)
+        root = covariance_root(covariance, posterior.hyper.scale)
         noise = torch.randn(n, len(mean), dtype=torch.float64, generator=generator)
         return self.transform_.inverse(mean + noise @ root.T)
 
@@ -347,76 +343,15 @@ class SparseGP(BaseEstimator):
             raise DataError(f"Z: expected {d} columns as in fit, got shape {tuple(Z.shape)}")
         return Z
 
-    def _start(self, d: int) -> Hyperparameters:
-        """Previous hyperparameters where they fit, else the mode of the prior."""
+    def _start(self, d: int) -> tuple[Hyperparameters, bool]:
+        """Previous hyperparameters where they fit, else the mode of the prior; and whether they do."""
         previous: Hyperparameters | None = getattr(self, "hyperparameters_", None)
         if previous is not None and previous.kernel == self.kernel and len(previous.lengthscale) == d:
-            return previous
-        return Hyperparameters.from_log(self.kernel, _prior(d)[0])
+            return previous, True
+        return Hyperparameters.from_log(self.kernel, prior(self.kernel, d)[0]), False
 
-    def _maximize_evidence(
-        self, start: Hyperparameters, X: Array, U: Array, t: Array, rng: np.random.Generator
-    ) -> tuple[Hyperparameters, int, Evidence]:
-        """Maximum a posteriori hyperparameters, on a part of the data.
-
-        A cold start climbs most of the way with a part of the inducing points, which costs a quarter; too few
-        of them take signal for noise, so that the last steps are with all.
-        """
-        if self.n_hyper is not None and len(X) > self.n_hyper:
-            exact = len(U) == len(np.unique(X, axis=0))
-            n = self.n_hyper if exact else max(self.n_hyper, len(U))
-            rows = rng.permutation(len(X))[:n]
-            X, t = X[rows], t[rows]
-            U = np.unique(X, axis=0) if exact else U
-        theta, coarse, iterations = self._to_free(start.to_log()), 0, self.warm_iter
-        if getattr(self, "hyperparameters_", None) is not start:
-            iterations = self.max_iter
-            if len(U) > _COARSE:
-                thin = U[rng.permutation(len(U))[:_COARSE]]
-                theta, coarse, _ = self._climb(theta, X, thin, t, self.max_iter)
-                iterations = min(self.max_iter, self.warm_iter)
-        theta, fine, best = self._climb(theta, X, U, t, iterations)
-        return Hyperparameters.from_log(self.kernel, self._from_free(theta, X)), coarse + fine, best
-
-    def _to_free(self, values: Array) -> Array:
-        """The log parameters that the optimizer moves: one of the equal lengthscales where there is one."""
-        return values if self.ard else values[-3:]
-
-    def _from_free(self, theta: Array, X: Array) -> Array:
-        return theta if self.ard else np.concatenate([np.full(X.shape[1] - 1, theta[0]), theta])
-
-    def _climb(
-        self, theta: Array, X: Array, U: Array, t: Array, iterations: int
-    ) -> tuple[Array, int, Evidence]:
-        """Return the best log parameters that L-BFGS saw, so that a failed line search costs nothing."""
-        center, width = (self._to_free(part) for part in _prior(X.shape[1]))
-        seen: list[tuple[float, Array, Evidence]] = []
-
-        def objective(theta: Array) -> tuple[float, Array]:
-            try:
-                hyper = Hyperparameters.from_log(self.kernel, self._from_free(theta, X))
-                found = evidence(hyper, X, U, t, jitter=self.jitter)
-            except DataError:  # a line search went where the covariance has no factor: make it turn back
-                if not seen:
-                    raise
-                return _WORST, np.zeros_like(theta)
-            deviation = (theta - center) / width
-            value = found.value - 0.5 * float(deviation @ deviation)
-            if not seen or value > seen[0][0]:
-                seen[:] = [(value, theta.copy(), found)]
-            slope = found.gradient
-            if not self.ard:
-                slope = np.concatenate([[slope[:-2].sum()], slope[-2:]])
-            return -value / len(X), -(slope - deviation / width) / len(X)
-
-        bounds = self._to_free(_bounds(X.shape[1]))
-        theta = np.clip(theta, bounds[:, 0], bounds[:, 1])
-        if iterations == 0:
-            objective(theta)
-            return theta, 0, seen[0][2]
-        options = {"maxiter": iterations, "maxfun": 2 * iterations + 5, "ftol": 1e-6, "gtol": 1e-5}
-        found = minimize(objective, theta, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        return seen[0][1], int(found.nit), seen[0][2]
+    def _fitting(self) -> Fitting:
+        return Fitting(self.kernel, self.ard, self.n_hyper, self.max_iter, self.warm_iter, self.jitter)
 
     def _check_parameters(self) -> None:
         for name, least in (
@@ -466,22 +401,6 @@ def _standardization(Z: Array, each: bool) -> tuple[Array, Array]:
     if not each:
         return center, np.full(Z.shape[1], typical)
     return center, np.maximum(deviation, _SMALLEST_SCALE * typical)
-
-
-def _prior(d: int) -> tuple[Array, Array]:
-    """Center and width (d + 2,) of the normal prior on the log parameters.
-
-    A log-normal density with location μ and width σ is, up to a constant, a normal density of the logarithm
-    centred at the mode μ - σ²; the lengthscales' μ is that of Hvarfner et al. (2024) moved by ½ log 12.
-    """
-    lengthscale = 2.0**0.5 + 0.5 * np.log(12.0 * d) - 3.0
-    center = np.concatenate([np.full(d, lengthscale), [0.0, -5.0]])
-    return center, np.concatenate([np.full(d, 3.0**0.5), [1.0, 1.0]])
-
-
-def _bounds(d: int) -> Array:
-    lengthscale = [[_SHORTEST_LENGTHSCALE, _LONGEST_LENGTHSCALE * d**0.5]] * d
-    return np.asarray(np.log(np.array([*lengthscale, _OUTPUTSCALE_BOUNDS, _NOISE_BOUNDS])))
 
 
 def covariance_root(covariance: Tensor, scale: float) -> Tensor:
