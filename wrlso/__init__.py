@@ -13,6 +13,7 @@ from wrlso.acquisition import (
     Mixture,
     PriorSampling,
     ThompsonSampling,
+    TrustRegion,
     UpperConfidenceBound,
 )
 from wrlso.exceptions import (
@@ -84,6 +85,7 @@ __all__ = [
     "TanimotoGP",
     "ThompsonSampling",
     "Trainer",
+    "TrustRegion",
     "UniformWeighting",
     "UnknownPointError",
     "UpperConfidenceBound",

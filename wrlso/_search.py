@@ -52,6 +52,12 @@ class SearchState:
         Their encodings.
     pending_X : sequence
         The points that are out themselves; needed for surrogates on features of x only.
+    rows : ndarray of int64, (n,), or None
+        Numbers that the points of Z keep from ask to ask; None: their positions.
+    n_rows : int or None
+        A number above all that were given so far, also to points without a value; None: n.
+    n_told : int or None
+        Distinct points that were ever told, a failed experiment included; None: n.
     """
 
     model: LatentModel
@@ -64,6 +70,24 @@ class SearchState:
     candidates: Sequence[Any] = ()
     candidates_Z: Tensor | None = None
     pending_X: Sequence[Any] = ()
+    rows: NDArray[np.int64] | None = None
+    n_rows: int | None = None
+    n_told: int | None = None
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """The points' numbers (n,)."""
+        return np.arange(len(self.y)) if self.rows is None else self.rows
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next point that appears."""
+        return len(self.y) if self.n_rows is None else self.n_rows
+
+    @property
+    def told(self) -> int:
+        """How many points were told."""
+        return len(self.y) if self.n_told is None else self.n_told
 
 
 @dataclass(frozen=True)

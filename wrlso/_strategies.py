@@ -1,14 +1,11 @@
-"""Two ways to find the point that maximises an acquisition function: in Z, and among decoded candidates."""
+"""Finding the point that maximises an acquisition function among decoded and re-encoded candidates."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from sklearn.base import BaseEstimator
-from torch import Tensor
 
 from wrlso._search import (
     Array,
@@ -22,237 +19,16 @@ from wrlso._search import (
     for_turn,
     safe_scores,
 )
-from wrlso._validation import check_choice, check_count, check_real
+from wrlso._validation import check_count, check_real
 from wrlso.exceptions import ParameterError
 from wrlso.weighting import rank_weights
 
-__all__ = ["CandidatePool", "LatentSearch"]
+__all__ = ["CandidatePool"]
 
-_TOP_SHARE = 0.2  # starts come from this share of the best points (method.md)
 _N_INCUMBENTS = 1000  # draws, with replacement, of the data points that are perturbed
 _BLOCKS_MOVED = 0.35  # share of blocks in a step that moves some only; it is as long as one that moves all
 _SHIFTS = np.array([0, 0, 0, 0, -2, -1, 1, 2])  # by how many blocks a spliced tail moves, equally likely
 _logger = logging.getLogger(__name__)
-_STEPS = (0.1, 0.2, 0.4, 0.8, 1.6)  # of the last resort, in standard deviations of the data
-
-
-class LatentSearch(BaseEstimator):
-    """Maximise the acquisition function over Z from many starts at once, then decode.
-
-    Half of the starts come from where the data lies and half from near its best fifth, each the best of
-    ``n_raw`` / 2 draws. Where a maximum decodes to something that may not be proposed, the next-best z
-    follow, then stochastic decodings of them, then growing perturbations of the best data.
-
-    Parameters
-    ----------
-    n_starts : int, default 20
-        Starts of the gradient ascent, which moves them all together.
-    n_raw : int, default 512
-        Points scored to choose the starts.
-    bounds : {"quantile", "ball"}
-        The box ± ``margin`` × the ``quantile`` of |Z| per dimension, or the ball with ``margin`` × that
-        quantile of the norms as its radius.
-    margin, quantile : float, default 1.1 and 0.999
-        See ``bounds``.
-    max_iter : int, default 30
-        Gradient steps of all starts, and as many iterations of L-BFGS-B of the best one of them.
-    step : float, default 0.1
-        Length of the first steps, in standard deviations of the data per dimension.
-    temperature : float, default 1.0
-        Of the stochastic decodings.
-    max_attempts : int, default 1000
-        Points decoded for one proposal before the search gives up.
-    """
-
-    def __init__(
-        self,
-        n_starts: int = 20,
-        n_raw: int = 512,
-        *,
-        bounds: str = "quantile",
-        margin: float = 1.1,
-        quantile: float = 0.999,
-        max_iter: int = 30,
-        step: float = 0.1,
-        temperature: float = 1.0,
-        max_attempts: int = 1000,
-    ) -> None:
-        self.n_starts = n_starts
-        self.n_raw = n_raw
-        self.bounds = bounds
-        self.margin = margin
-        self.quantile = quantile
-        self.max_iter = max_iter
-        self.step = step
-        self.temperature = temperature
-        self.max_attempts = max_attempts
-
-    def propose(
-        self, state: SearchState, n: int, rng: np.random.Generator, criterion: Criterion
-    ) -> tuple[list[Proposal], AskRecord]:
-        """Return n proposals; see :class:`wrlso.acquisition.Acquisition`."""
-        self._check_parameters()
-        check_count("n", n)
-        belief = Belief.of(state)
-        if belief.surrogate.space != "latent":
-            raise ParameterError(
-                f"LatentSearch needs a surrogate of Z, got {type(belief.surrogate).__name__}, which models "
-                f"features of x: use CandidatePool"
-            )
-        landscape = Landscape.of(state, rng, self.margin, self.quantile)
-        screener = Screener(state, type(self).__name__, rng)
-        proposals: list[Proposal] = []
-        turn = len(state.y) + len(state.pending)
-        while len(proposals) < n:
-            chooser = for_turn(criterion, turn + len(proposals))
-            proposal = self._one(state, belief, landscape, screener, chooser, rng)
-            if proposal is None:
-                raise screener.give_up(len(proposals), n)
-            proposals.append(proposal)
-            if len(proposals) < n:
-                belief = belief.add(proposal.z[None])
-        return proposals, screener.finish()
-
-    def _one(
-        self,
-        state: SearchState,
-        belief: Belief,
-        landscape: Landscape,
-        screener: Screener,
-        criterion: Criterion,
-        rng: np.random.Generator,
-    ) -> Proposal | None:
-        generator = screener.generator
-        raw = self._raw_points(state, landscape, rng)
-        scores = safe_scores(criterion, belief, torch.from_numpy(raw), generator)
-        order = np.argsort(-scores, kind="stable")
-        ranked = raw[order]
-        if criterion.differentiable and self.max_iter > 0:
-            finals = self._ascend(self._pick_starts(raw, scores), belief, landscape, criterion, generator)
-            values = safe_scores(criterion, belief, torch.from_numpy(finals), generator)
-            ranked = np.concatenate([finals[np.argsort(-values, kind="stable")], ranked])
-        attempts = 0
-        for Z, temperature in self._stages(ranked, state, landscape, rng):
-            Z = Z[: self.max_attempts - attempts]
-            attempts += len(Z)
-            for x, z in zip(screener.decode(Z, temperature), Z, strict=True):
-                if screener.admit(x, "chosen"):
-                    point = torch.from_numpy(z.copy())
-                    value = float(safe_scores(criterion, belief, point[None], generator)[0])
-                    return Proposal(x, point, value)
-            if attempts >= self.max_attempts:
-                break
-        return None
-
-    def _stages(
-        self, ranked: Array, state: SearchState, landscape: Landscape, rng: np.random.Generator
-    ) -> Iterator[tuple[Array, float]]:
-        """Latent points to decode and temperatures, from the best to the last resort; never ends."""
-        size = self.n_starts
-        yield ranked[:size], 0.0
-        yield ranked[size : 5 * size], 0.0
-        for factor in (0.5, 1.0, 2.0):
-            yield ranked[: 2 * size], factor * self.temperature
-        best = _best_rows(state, 10, landscape)
-        while True:
-            for step in _STEPS:
-                rows = best[rng.integers(len(best), size=size)]
-                noise = step * landscape.spread * rng.standard_normal(rows.shape)
-                yield landscape.clip(rows + noise), self.temperature
-
-    def _raw_points(self, state: SearchState, landscape: Landscape, rng: np.random.Generator) -> Array:
-        half = max(self.n_raw // 2, self.n_starts)
-        prior = landscape.draw(state.model, half, rng)
-        top = _best_rows(state, int(np.ceil(_TOP_SHARE * len(state.Z))), landscape)
-        near = top[rng.integers(len(top), size=half)]
-        near = near + 0.1 * landscape.spread * rng.standard_normal(near.shape)
-        points = torch.from_numpy(np.concatenate([prior, near]))
-        return np.asarray(self._project(points, landscape).numpy())
-
-    def _pick_starts(self, raw: Array, scores: Array) -> Array:
-        """Best of each half: draws from the prior, and points near the best data."""
-        half, share = len(raw) // 2, (self.n_starts + 1) // 2
-        prior = np.argsort(-scores[:half], kind="stable")[:share]
-        near = half + np.argsort(-scores[half:], kind="stable")[: self.n_starts - share]
-        return np.asarray(raw[np.concatenate([prior, near])])
-
-    def _ascend(
-        self,
-        starts: Array,
-        belief: Belief,
-        landscape: Landscape,
-        criterion: Criterion,
-        generator: torch.Generator,
-    ) -> Array:
-        """Move all starts uphill together, each with its own step sizes, and return the best of each path.
-
-        Adam (Kingma and Ba 2015) with steps that shrink linearly: log EI of different starts differs by
-        orders of magnitude, which a quasi-Newton method on their sum cannot follow.
-        """
-        unit = torch.from_numpy(landscape.spread)
-        Z = torch.from_numpy(starts.copy())
-        best, best_value = Z.clone(), torch.full((len(Z),), -torch.inf, dtype=torch.float64)
-        first, second = torch.zeros_like(Z), torch.zeros_like(Z)
-        for i in range(self.max_iter + 1):
-            point = Z.clone().requires_grad_(True)
-            value = criterion.score(belief.surrogate, point, belief.best, generator)
-            (gradient,) = torch.autograd.grad(value.sum(), point)
-            gradient = torch.nan_to_num(gradient) * unit
-            better = value.detach() > best_value
-            best_value = torch.where(better, value.detach(), best_value)
-            best = torch.where(better[:, None], Z, best)
-            first = 0.9 * first + 0.1 * gradient
-            second = 0.99 * second + 0.01 * gradient * gradient
-            scale = (second / (1.0 - 0.99 ** (i + 1))).sqrt().clamp_min(1e-300)
-            step = self.step * (1.0 - i / (self.max_iter + 1)) / (1.0 - 0.9 ** (i + 1))
-            Z = self._project(Z + step * unit * first / scale, landscape)
-        top = int(best_value.argmax())
-        best[top] = self._polish(best[top], belief, landscape, criterion, generator)
-        return np.asarray(best.numpy())
-
-    def _polish(
-        self,
-        z: Tensor,
-        belief: Belief,
-        landscape: Landscape,
-        criterion: Criterion,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """Take one point (d,) the rest of the way uphill with L-BFGS-B."""
-
-        def loss(flat: Array) -> tuple[float, Array]:
-            point = torch.from_numpy(flat[None].copy()).requires_grad_(True)
-            projected = self._project(point, landscape)
-            value = criterion.score(belief.surrogate, projected, belief.best, generator).sum()
-            (gradient,) = torch.autograd.grad(value, point)
-            return -float(value.detach()), -torch.nan_to_num(gradient).numpy().ravel()
-
-        bounds = np.stack([-landscape.half_width, landscape.half_width], axis=1)
-        options = {"maxiter": self.max_iter, "maxfun": 2 * self.max_iter}
-        start = np.asarray(z.numpy())
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        if not (np.isfinite(found.x).all() and found.fun <= loss(start)[0]):
-            return z
-        return self._project(torch.from_numpy(found.x[None]), landscape)[0]
-
-    def _project(self, Z: Tensor, landscape: Landscape) -> Tensor:
-        width = torch.from_numpy(landscape.half_width)
-        Z = torch.minimum(torch.maximum(Z, -width), width)
-        if self.bounds == "quantile":
-            return Z
-        norms = np.linalg.norm(landscape.rows, axis=1)
-        radius = max(self.margin * float(np.quantile(norms, self.quantile)), float(landscape.spread.max()))
-        norm = Z.norm(dim=1, keepdim=True)
-        return torch.where(norm > radius, Z * (radius / norm.clamp_min(1e-300)), Z)
-
-    def _check_parameters(self) -> None:
-        for name, least in (("n_starts", 1), ("n_raw", 1), ("max_iter", 0), ("max_attempts", 1)):
-            check_count(name, getattr(self, name), minimum=least)
-        check_choice("bounds", self.bounds, ("quantile", "ball"))
-        check_real("step", self.step, above=0.0)
-        check_real("margin", self.margin, above=0.0)
-        check_real("quantile", self.quantile, above=0.0, maximum=1.0)
-        check_real("temperature", self.temperature, minimum=0.0)
 
 
 class CandidatePool(BaseEstimator):
@@ -458,15 +234,6 @@ class CandidatePool(BaseEstimator):
 def _points(belief: Belief, X: list[Any], Z: Array) -> Any:
     """The points in the form that the surrogate takes."""
     return torch.from_numpy(Z) if belief.surrogate.space == "latent" else X
-
-
-def _best_rows(state: SearchState, k: int, landscape: Landscape) -> Array:
-    """Encodings of the k best values, in O(n); rows of the landscape when there are no values."""
-    n = len(state.y)
-    if n == 0:
-        return landscape.rows
-    k = min(max(k, 1), n)
-    return np.asarray(state.Z[torch.topk(state.y, k).indices].numpy())
 
 
 def _incumbents(state: SearchState, landscape: Landscape, rng: np.random.Generator, k: float | None) -> Array:

@@ -12,8 +12,10 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from wrlso._latent_search import LatentSearch
+from wrlso._regions import TrustRegion
 from wrlso._search import AskRecord, Landscape, Proposal, Screener, SearchState
-from wrlso._strategies import CandidatePool, LatentSearch
+from wrlso._strategies import CandidatePool
 from wrlso._validation import check_count, check_real
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.surrogate import Surrogate
@@ -29,6 +31,7 @@ __all__ = [
     "Proposal",
     "SearchState",
     "ThompsonSampling",
+    "TrustRegion",
     "UpperConfidenceBound",
     "log_h",
 ]

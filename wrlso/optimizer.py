@@ -391,6 +391,7 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
             acquisition = PriorSampling()
         with self._lock:
             known = (history.observed_rows, self._sign * history.y, history.revision)
+            n_rows, n_told = len(history), history.n_observed + len(history.rows_with("failed"))
         fit = acquisition.uses_surrogate
         rows, y = core.refresh(
             history, *known, fit=fit, surrogate=self.surrogate, refit_every=self.refit_every
@@ -408,6 +409,9 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
             pending_X=[history.records[row].x for row in pending],
             candidates=[history.records[row].x for row in unlabelled],
             candidates_Z=core.encode(history, unlabelled) if len(unlabelled) else None,
+            rows=rows,
+            n_rows=n_rows,
+            n_told=n_told,
         )
         seconds = {"fit": time.perf_counter() - start}
         proposals, record = acquisition.propose(state, n, rng)

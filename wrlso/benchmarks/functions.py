@@ -1,0 +1,368 @@
+"""How good is the search in Z by itself? ``python -m wrlso.benchmarks.functions --out FOLDER``.
+
+Functions with known optima in the unit cube, which depend on a few of its 10, 25 or 56 coordinates only, are
+maximised from the same initial points by the surrogate and searches of this library, and by TuRBO-1 as in
+BoTorch's tutorial. The model between x and z is no more than a change of scale, so that nothing but the
+search is compared. Every run writes one record; runs that are there are not run again.
+"""
+
+import argparse
+import itertools
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from torch.quasirandom import SobolEngine
+from tqdm.auto import tqdm
+
+from wrlso._validation import check_choice, check_count
+from wrlso.acquisition import (
+    Acquisition,
+    CandidatePool,
+    LatentSearch,
+    LogExpectedImprovement,
+)
+from wrlso.benchmarks._turbo import SETTINGS as TURBO
+from wrlso.benchmarks._turbo import turbo
+from wrlso.benchmarks.records import (
+    check_same_options,
+    data_hash,
+    machine,
+    read_record,
+    read_records,
+    versions,
+    write_record,
+)
+from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.surrogate import SparseGP
+from wrlso.training import Trainer
+
+__all__ = ["FUNCTIONS", "METHODS", "CubeModel", "EmbeddedFunction", "main", "run", "table"]
+
+Array = NDArray[np.float64]
+_WIDTH = 12.0**0.5  # of the cube in Z, where the uniform distribution then has unit variance
+
+_HARTMANN_A = np.array(
+    [
+        [10.0, 3.0, 17.0, 3.5, 1.7, 8.0],
+        [0.05, 10.0, 17.0, 0.1, 8.0, 14.0],
+        [3.0, 3.5, 1.7, 10.0, 17.0, 8.0],
+        [17.0, 8.0, 0.05, 10.0, 0.1, 14.0],
+    ]
+)
+_HARTMANN_P = 1e-4 * np.array(
+    [
+        [1312.0, 1696.0, 5569.0, 124.0, 8283.0, 5886.0],
+        [2329.0, 4135.0, 8307.0, 3736.0, 1004.0, 9991.0],
+        [2348.0, 1451.0, 3522.0, 2883.0, 3047.0, 6650.0],
+        [4047.0, 8828.0, 8732.0, 5743.0, 1091.0, 381.0],
+    ]
+)
+_HARTMANN_ALPHA = np.array([1.0, 1.2, 3.0, 3.2])
+_HARTMANN_OPTIMUM = 3.32236801141551
+
+
+def _hartmann(u: Array) -> float:
+    """Hartmann's function of six variables in [0, 1]; its maximum is 3.32237."""
+    distance = (_HARTMANN_A * (u - _HARTMANN_P) ** 2).sum(axis=1)
+    return float(_HARTMANN_ALPHA @ np.exp(-distance))
+
+
+def _ackley(v: Array) -> float:
+    """Ackley's function, turned over: 0 at the origin, less elsewhere."""
+    waves = np.exp(np.cos(2.0 * np.pi * v).mean())
+    return float(20.0 * np.exp(-0.2 * np.sqrt((v * v).mean())) + waves - 20.0 - np.e)
+
+
+def _levy(v: Array) -> float:
+    """Levy's function, turned over: 0 where every coordinate is 1."""
+    w = 1.0 + (v - 1.0) / 4.0
+    middle = (w[:-1] - 1.0) ** 2 * (1.0 + 10.0 * np.sin(np.pi * w[:-1] + 1.0) ** 2)
+    last = (w[-1] - 1.0) ** 2 * (1.0 + np.sin(2.0 * np.pi * w[-1]) ** 2)
+    return -float(np.sin(np.pi * w[0]) ** 2 + middle.sum() + last)
+
+
+FUNCTIONS: dict[str, tuple[int, float, float]] = {
+    "hartmann": (6, 1.0, _HARTMANN_OPTIMUM),
+    "ackley": (10, 15.0, 0.0),
+    "levy": (10, 20.0, 0.0),
+}
+"""Name → number of variables, width of the domain, maximum."""
+
+
+@dataclass(frozen=True)
+class EmbeddedFunction:
+    """A test function of some coordinates of the unit cube; larger is better.
+
+    The seed says which coordinates these are and, but for Hartmann's, whose optimum is where it is, where
+    the optimum lies: evenly in [0.2, 0.8] of each, so that a search that likes the middle has no advantage.
+
+    Parameters
+    ----------
+    function : {"hartmann", "ackley", "levy"}
+        Of 6, 10 and 10 variables.
+    dimension : int
+        Of the cube, at least the number of variables.
+    seed : int
+    """
+
+    function: str
+    dimension: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        check_choice("function", self.function, FUNCTIONS)
+        check_count("dimension", self.dimension, minimum=FUNCTIONS[self.function][0])
+        check_count("seed", self.seed, minimum=0)
+
+    @cached_property
+    def active(self) -> NDArray[np.int64]:
+        """The coordinates that matter, in the order of the function's variables."""
+        rng = np.random.default_rng([self.seed, self.dimension])
+        return rng.permutation(self.dimension)[: FUNCTIONS[self.function][0]]
+
+    @cached_property
+    def center(self) -> Array:
+        """Where the optimum of Ackley's and Levy's functions lies in these coordinates."""
+        rng = np.random.default_rng([self.seed, self.dimension, 1])
+        return rng.uniform(0.2, 0.8, size=FUNCTIONS[self.function][0])
+
+    @property
+    def optimum(self) -> float:
+        """The largest value."""
+        return FUNCTIONS[self.function][2]
+
+    def __call__(self, x: ArrayLike) -> float:
+        """Return the value at x (dimension,) in the unit cube."""
+        u = np.asarray(x, dtype=np.float64)[self.active]
+        _, width, _ = FUNCTIONS[self.function]
+        if self.function == "hartmann":
+            return _hartmann(u)
+        v = width * (u - self.center)
+        return _ackley(v) if self.function == "ackley" else _levy(v + 1.0)
+
+    def initial_data(self, n: int) -> tuple[Array, Array]:
+        """Return n points (n, dimension) of a scrambled Sobol sequence and their values (n,)."""
+        engine = SobolEngine(self.dimension, scramble=True, seed=self.seed)
+        X = np.asarray(engine.draw(n, dtype=torch.float64).numpy())
+        return X, np.array([self(x) for x in X])
+
+
+class CubeModel(nn.Module):
+    """Objects are points of the unit cube as tuples; z is the same point, centred, with unit variance.
+
+    It follows :class:`wrlso.models.LatentModel` and has nothing to train.
+
+    Parameters
+    ----------
+    dimension : int
+    """
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.latent_dim = dimension
+        # says in which precision and where to compute, nothing else
+        self.anchor = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def tensorize(self, X: Sequence[Any] | np.ndarray) -> Tensor:
+        """Return the points (n, dimension)."""
+        return torch.from_numpy(np.asarray(X, dtype=np.float64).reshape(len(X), self.latent_dim))
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Return Z (n, dimension)."""
+        return _WIDTH * (inputs - 0.5)
+
+    def decode(
+        self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
+    ) -> list[Any]:
+        """Return the points, those outside of the cube moved to its faces, at any temperature."""
+        return [tuple(row) for row in (Z / _WIDTH + 0.5).clamp(0.0, 1.0).tolist()]
+
+    def loss(self, inputs: Tensor) -> Tensor:
+        """Return zeros (n,)."""
+        return self.anchor.expand(len(inputs))
+
+    def key(self, x: Any) -> Any:
+        """Return the point itself."""
+        return tuple(x)
+
+    def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return points (n, dimension) that are uniform in the cube."""
+        return _WIDTH * (torch.rand(n, self.latent_dim, dtype=torch.float64, generator=generator) - 0.5)
+
+
+METHODS: dict[str, Callable[[], Acquisition]] = {
+    "pool": lambda: LogExpectedImprovement(CandidatePool()),
+    "latent": lambda: LogExpectedImprovement(LatentSearch()),
+}
+"""Searches of this library that are compared; "turbo" is the peer."""
+
+
+def _search(problem: EmbeddedFunction, method: str, X: Array, y: Array, budget: int, batch: int) -> Array:
+    """Ask, evaluate and tell; return the values (budget,)."""
+    optimizer = WeightedRetrainingOptimizer(
+        model=CubeModel(problem.dimension),
+        trainer=Trainer(initial_epochs=0),
+        surrogate=SparseGP(),
+        acquisition=METHODS[method](),
+        retrain_every=None,
+        random_state=problem.seed,
+    )
+    optimizer.fit([tuple(x) for x in X.tolist()], y)
+    values: list[float] = []
+    while len(values) < budget:
+        points = optimizer.ask(min(batch, budget - len(values)))
+        found = [problem(x) for x in points]
+        optimizer.tell(points, found)
+        values += found
+    return np.array(values)
+
+
+def _record(problem: EmbeddedFunction, method: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Run one method on one function, and return what is to be kept of it."""
+    X, y = problem.initial_data(2 * problem.dimension)
+    budget, batch = options["budget"], options["batch"]
+    start = time.perf_counter()
+    if method == "turbo":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of fits that BoTorch then repeats by itself
+            values = turbo(problem, X, y, budget, batch, problem.seed)
+    else:
+        values = _search(problem, method, X, y, budget, batch)
+    seconds = {"total": round(time.perf_counter() - start, 1)}
+    names = ("botorch", "gpytorch") if method == "turbo" else ()
+    return {
+        "kind": "functions",
+        "function": problem.function,
+        "dimension": problem.dimension,
+        "method": method,
+        "seed": problem.seed,
+        "options": dict(options),
+        "versions": versions() | {name: version(name) for name in names},
+        "machine": machine(),
+        "threads": 1,
+        "starting_data": {
+            "sha256": data_hash(X, y),
+            "n": len(y),
+            "regret": _short(problem.optimum - y.max()),
+        },
+        "seconds": seconds,
+        "regret": _short(problem.optimum - max(values.max(), y.max())),
+        "y": [_short(value) for value in values],
+    }
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def run(
+    out: Path,
+    *,
+    functions: Sequence[str] = tuple(FUNCTIONS),
+    dimensions: Sequence[int] = (10, 25, 56),
+    methods: Sequence[str] = ("turbo", *METHODS),
+    seeds: Sequence[int] = (0, 1, 2),
+    budget: int = 200,
+    batch: int = 4,
+    progress: bool = True,
+) -> list[Path]:
+    """Run every method on every function with every seed, and write one record each; skip those there are.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the records.
+    functions, dimensions, methods, seeds
+        What is run; every function in every dimension. A seed determines the function's coordinates, its
+        optimum, the 2 × dimension initial points and what the methods draw.
+    budget : int, default=200
+        Queries after the initial points.
+    batch : int, default=4
+        Points asked for at once.
+    progress : bool, default=True
+        Whether to show a bar over runs.
+
+    Returns
+    -------
+    list of Path
+        The records, also those that were there.
+
+    Raises
+    ------
+    ParameterError
+        For unknown names, or when the folder holds a run with other options.
+    """
+    check_count("budget", budget)
+    check_count("batch", batch)
+    for method in methods:
+        check_choice("methods", method, ("turbo", *METHODS))
+    torch.set_num_threads(1)
+    paths = []
+    runs = list(itertools.product(seeds, functions, dimensions, methods))
+    for seed, function, dimension, method in tqdm(runs, disable=not progress, desc="runs"):
+        problem = EmbeddedFunction(function, dimension, seed)
+        path = out / f"{function}-{dimension}-{method}-seed{seed}.json"
+        options: dict[str, Any] = {"budget": budget, "batch": batch, "n_initial": 2 * dimension}
+        options |= TURBO if method == "turbo" else {"search": repr(METHODS[method]())}
+        paths.append(path)
+        if path.exists():
+            check_same_options(path, read_record(path), options)
+        else:
+            write_record(path, _record(problem, method, options))
+    return paths
+
+
+def table(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return median regrets and mean seconds, one line for each function, dimension and method."""
+    lines = [f"{'function':10}{'d':>4}  {'method':16}{'seeds':>6}{'median':>10}{'range':>20}{'seconds':>9}"]
+    names = [(r["function"], r["dimension"], r["method"]) for r in records]
+    for name in sorted(set(names)):
+        rows = [record for record, other in zip(records, names, strict=True) if other == name]
+        regrets = np.array([row["regret"] for row in rows])
+        spread = f"{regrets.min():.3g} to {regrets.max():.3g}"
+        seconds = np.mean([row["seconds"]["total"] for row in rows])
+        lines.append(
+            f"{name[0]:10}{name[1]:>4}  {name[2]:16}{len(rows):>6}{np.median(regrets):>10.3g}{spread:>20}"
+            f"{seconds:>9.0f}"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line, and print a table of all records in the folder."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder of the records")
+    parser.add_argument("--functions", default=",".join(FUNCTIONS))
+    parser.add_argument("--dimensions", default="10,25,56")
+    parser.add_argument("--methods", default=",".join(("turbo", *METHODS)))
+    parser.add_argument("--seeds", default="0,1,2", help="numbers with commas between them")
+    parser.add_argument("--budget", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=4)
+    options = parser.parse_args(arguments)
+    run(
+        options.out,
+        functions=options.functions.split(","),
+        dimensions=[int(part) for part in options.dimensions.split(",")],
+        methods=options.methods.split(","),
+        seeds=[int(part) for part in options.seeds.split(",")],
+        budget=options.budget,
+        batch=options.batch,
+    )
+    sys.stdout.write(table(read_records(options.out)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
