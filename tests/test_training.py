@@ -1,6 +1,9 @@
 """Training: the expected gradient first, then equivalences, then what must never happen."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -309,3 +312,27 @@ def test_weights_must_fit_the_inputs():
 def test_a_schedule_needs_a_model_with_beta():
     with pytest.raises(ParameterTypeError, match="needs a model with an attribute beta"):
         Trainer(beta_schedule=GeometricBeta()).fit(Means(), torch.ones(4), np.ones(4), RNG(0))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
+def test_a_killed_process_with_a_progress_bar_does_not_stop_training():
+    code = """
+import os, signal
+import numpy as np
+from torch import nn
+from tqdm.auto import tqdm
+from wrlso import VAE, Trainer
+lock = tqdm.get_lock()  # shared with what is forked
+if os.fork() == 0:
+    lock.acquire()
+    os.kill(os.getpid(), signal.SIGKILL)
+os.wait()
+model = VAE(nn.Linear(4, 4), nn.Linear(2, 4))
+inputs = model.tensorize([[0, 1, 0, 1]] * 8)
+Trainer(initial_epochs=1).fit(model, inputs, np.ones(8), np.random.default_rng(0))
+print("trained")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.stdout, done.stderr) == ("trained\n", "")

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
 
-from tqdm.auto import tqdm
-
+from wrlso._bars import ProgressBar
 from wrlso._keeping import write_whole
 from wrlso.exceptions import DataError
 
@@ -96,7 +95,7 @@ def _download(url: str) -> bytes:
     with urlopen(url, timeout=_SECONDS) as response:
         length = int(response.headers.get("Content-Length") or 0)
         name = url.rpartition("/")[2]
-        with tqdm(total=length or None, desc=name, unit="B", unit_scale=True) as bar:
+        with ProgressBar(total=length or None, desc=name, unit="B", unit_scale=True) as bar:
             while block := response.read(_BLOCK):
                 received.write(block)
                 bar.update(len(block))

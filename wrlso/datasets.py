@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
-from tqdm.auto import tqdm
 
+from wrlso._bars import ProgressBar
 from wrlso._downloads import TextFile, find_text
 from wrlso._keeping import cache_folder, content_hash, keep_lines, keep_values, kept_lines, kept_values
 from wrlso._molecule_files import read_molecule_table
@@ -220,7 +220,7 @@ def _in_chunks(
             delayed(work)(start, rows) for start, rows in pieces
         )
     done = []
-    with tqdm(total=len(X), desc=bar, unit="mol", disable=bar is None or len(X) <= _FEW) as shown:
+    with ProgressBar(total=len(X), desc=bar, unit="mol", disable=bar is None or len(X) <= _FEW) as shown:
         for (_, rows), result in zip(pieces, results, strict=True):
             done.append(result)
             shown.update(len(rows))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from scipy.optimize import OptimizeResult
-from tqdm.auto import tqdm
 
 from wrlso._asynchronous import interruptible, run_asynchronously
+from wrlso._bars import ProgressBar
 from wrlso._crew import Crew
 from wrlso._engines import Engine, make_engine
 from wrlso._progress import Progress, run_rounds
@@ -214,7 +214,7 @@ def _run(
             f"opt was built with direction={opt.direction!r}: call {opt.direction}(), "
             f"or build it with direction={direction!r}"
         )
-    with tqdm(total=n_calls, desc=direction, unit="call", disable=not options.verbose) as bar:
+    with ProgressBar(total=n_calls, desc=direction, unit="call", disable=not options.verbose) as bar:
         progress = Progress(opt, n_calls, bar, *reasons)
         engine = make_engine(options.executor, options.n_jobs)
         idle = False

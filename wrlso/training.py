@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from wrlso._bars import ProgressBar
 from wrlso._random import isolated_torch_rng
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.exceptions import DataError, NonFiniteLossError, ParameterTypeError
@@ -207,7 +207,7 @@ class Trainer(BaseEstimator):
             raise ParameterTypeError("beta_schedule needs a model with an attribute beta")
         loop = _Loop(model, inputs, lr, self.grad_clip, schedule)
         passes = list(_pass_lengths(epochs))
-        bar = tqdm(total=len(passes), desc="training", unit="epoch", disable=not verbose, leave=False)
+        bar = ProgressBar(total=len(passes), desc="training", unit="epoch", disable=not verbose, leave=False)
         try:
             with isolated_torch_rng(int(rng.integers(2**63))), bar:
                 for done, length in zip(np.cumsum(passes), passes, strict=True):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from wrlso import plots
+from wrlso._bars import ProgressBar
 from wrlso.benchmarks.shapes_study import ShapesStudy, shapes_study
 from wrlso.benchmarks.study import quiet_about_small_k, run_queries
 from wrlso.optimizer import WeightedRetrainingOptimizer
@@ -71,7 +71,7 @@ def run_demo(
     X, y = study.initial_data(seed)
     with (
         quiet_about_small_k(),
-        tqdm(total=budget, desc="training on the squares", unit="query", disable=not progress) as bar,
+        ProgressBar(total=budget, desc="training on the squares", unit="query", disable=not progress) as bar,
     ):
         optimizer.fit(X, y)
         bar.set_description("asking, telling, retraining")

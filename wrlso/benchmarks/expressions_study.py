@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from wrlso._bars import ProgressBar
 from wrlso._random import stream
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.acquisition import (
@@ -240,7 +240,7 @@ def run_peers(
         "budget": study.budget, "search": "peer",
     }  # fmt: skip
     paths = []
-    for seed in tqdm(seeds, desc="peers", disable=not progress):
+    for seed in ProgressBar(seeds, desc="peers", disable=not progress):
         X, y = study.initial_data(seed)
         for peer in peers:
             path = out / f"{study.name}-{_file_name(study.target)}-{study.identity}-{peer}-seed{seed}.json"

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
+from wrlso._bars import ProgressBar
 from wrlso._molecule_files import write_molecule_table
 from wrlso._smiles import read_molecules
 from wrlso._validation import check_count
@@ -71,7 +71,7 @@ def drawn(n: int, random_state: int = 0) -> list[str]:
     known = [x for x in canonical_smiles(fetch_zinc250k()) if x]
     rng, generator = np.random.default_rng(random_state), torch.Generator().manual_seed(random_state)
     seen, found = set(known), dict[str, None]()
-    with tqdm(total=n, desc="drawing", unit="molecule") as bar:
+    with ProgressBar(total=n, desc="drawing", unit="molecule") as bar:
         while len(found) < n:
             inputs = model.tensorize([known[i] for i in rng.choice(len(known), 1024, replace=False)])
             decoded = model.decode(model.sample_posterior(inputs, generator))

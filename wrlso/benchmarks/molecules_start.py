@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from wrlso._bars import ProgressBar
 from wrlso._keeping import content_hash, keep_lines, kept_lines
 from wrlso._smiles import parse
 from wrlso.datasets import score
@@ -198,7 +198,8 @@ def _tokens(X: Sequence[str], model: SelfiesVAE) -> list[bytes]:
     lines = kept_lines(key, len(X))
     if lines is None:
         lines = []
-        for first in tqdm(range(0, len(X), _CHUNK), desc="reading molecules", disable=len(X) < 2 * _CHUNK):
+        few = len(X) < 2 * _CHUNK
+        for first in ProgressBar(range(0, len(X), _CHUNK), desc="reading molecules", disable=few):
             lines += _read(X[first : first + _CHUNK], model)
         keep_lines(key, lines)
     return [bytes.fromhex(line) for line in lines]

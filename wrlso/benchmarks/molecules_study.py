@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import spearmanr
-from tqdm.auto import tqdm
 
+from wrlso._bars import ProgressBar
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.acquisition import CandidatePool, LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.benchmarks import molecules_start
@@ -300,7 +300,7 @@ def run_peers(
     for peer in peers:
         check_choice("peers", peer, PEERS)
     paths = []
-    for seed in tqdm(seeds, desc="peers", disable=not progress):
+    for seed in ProgressBar(seeds, desc="peers", disable=not progress):
         for peer in peers:
             # with the process, as what screens is chosen by it
             path = out / f"{study.name}-{study.variant}-{peer}-seed{seed}.json"

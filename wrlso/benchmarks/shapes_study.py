@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from tqdm.auto import tqdm
 
+from wrlso._bars import ProgressBar
 from wrlso._random import stream
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.acquisition import Acquisition, LogExpectedImprovement, Mixture, ThompsonSampling
@@ -327,7 +327,7 @@ def sample_scores(
     paths = []
     for seed in seeds:
         study.prepare(seed, out)
-        for k in tqdm(ks, desc=f"models, seed {seed}", disable=not progress):
+        for k in ProgressBar(ks, desc=f"models, seed {seed}", disable=not progress):
             path = out / f"scores-{study.name}-k{k:g}-seed{seed}.json"
             paths.append(path)
             if not path.exists():

@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import joblib
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
+from wrlso._bars import ProgressBar
 from wrlso._validation import check_choice, check_count
 from wrlso.benchmarks.records import (
     check_same_options,
@@ -187,7 +187,7 @@ def _parallel(
         return
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
-        for _ in tqdm(finished, total=len(calls), desc=description, disable=description is None):
+        for _ in ProgressBar(finished, total=len(calls), desc=description, disable=description is None):
             pass
 
 
@@ -207,7 +207,7 @@ def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress:
     start = perf_counter()
     with (
         quiet_about_small_k(),
-        tqdm(total=study.budget, desc=f"{setting}, seed {seed}", disable=not progress) as bar,
+        ProgressBar(total=study.budget, desc=f"{setting}, seed {seed}", disable=not progress) as bar,
     ):
         # the same as fit(X, y), but X, a gigabyte of all squares, is gone before the training
         optimizer.tell(X, y)

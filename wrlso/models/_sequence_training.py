@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from wrlso._bars import ProgressBar
 from wrlso._random import isolated_torch_rng
 
 __all__ = ["SequenceTraining", "fast_in_bfloat16"]
@@ -87,7 +87,7 @@ class SequenceTraining:
         tick = checked = time.perf_counter()
         mode = self.model.training
         self.model.train()
-        bar = tqdm(
+        bar = ProgressBar(
             total=100, initial=round(100 * self.progress), desc="training", unit="%", disable=not verbose
         )
         try:
