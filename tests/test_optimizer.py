@@ -661,7 +661,8 @@ def test_bad_starting_data(X, y, error, message):
     [
         ({"retrain_every": 0}, ParameterError, "retrain_every must be an integer of at least 1, or None"),
         ({"retrain_every": 2.5}, ParameterTypeError, "retrain_every must be an integer"),
-        ({"refit_every": 0}, ParameterError, "refit_every must be an integer of at least 1, got 0"),
+        ({"refit_every": 0}, ParameterError, "refit_every must be an integer of at least 1"),
+        ({"refit_every": "often"}, ParameterError, "refit_every must be an integer of at least 1, 'auto'"),
         ({"unlabelled_share": 2.0}, ParameterError, "unlabelled_share must be a finite number >= 0 and <= 1"),
         ({"direction": "up"}, ParameterError, "direction must be one of 'maximize', 'minimize', got 'up'"),
         ({"likelihood": "poisson"}, ParameterError, "likelihood must be one of"),

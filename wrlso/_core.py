@@ -12,6 +12,7 @@ from sklearn.base import clone
 from torch import Tensor, nn
 
 from wrlso._random import stream
+from wrlso._refit import check_refit_every, refit_is_due, standardized_errors
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.acquisition import Acquisition
 from wrlso.exceptions import DataError, ModelError, ParameterError, ParameterTypeError
@@ -63,6 +64,7 @@ class Core:
     n_seen: int = 0  # distinct values that the search has taken in
     n_at_fit: int = 0  # distinct values at the last fit
     revision: int = -1  # of the history, at the last fit
+    errors: np.ndarray = field(default_factory=lambda: np.empty(0))  # standardised, of values since the fit
     # what happened since this draft was made, for a campaign that stores just that
     trained: bool = False
     fitted: bool = False
@@ -134,46 +136,58 @@ class Core:
         *,
         fit: bool,
         surrogate: Surrogate | None,
-        refit_every: int,
+        refit_every: int | str | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Bring the surrogate up to date with the values y (n,), larger is better, of the rows ``observed``.
 
-        It is fitted to a subset after a training, a correction or ``refit_every`` new values, and
-        conditioned on new values otherwise. Returns the rows that the search sees and their values.
+        It is fitted to a subset after a training, a correction or when ``refit_every`` says so (see
+        :mod:`wrlso._refit`), and conditioned on new values otherwise. Returns the rows that the search sees
+        and their values.
         """
-        n = len(observed)
-        if (
-            self.rows is None
-            or self.y is None
-            or self.revision != revision
-            or n - self.n_at_fit >= refit_every
-            or (fit and self.surrogate is None)
-        ):
-            rng = stream(self.seed, FITTING, self.n_asks)
-            template = SparseGP() if surrogate is None else surrogate
-            # chosen here, so that only the members of the subset need encoding
-            n_best, n_random = getattr(template, "n_best", 2000), getattr(template, "n_random", 8000)
-            chosen = select_subset(y, n_best, n_random, rng)
-            self.rows, self.y = observed[chosen], y[chosen]
+        n, new = len(observed), slice(self.n_seen, len(observed))
+        arrived = n > self.n_seen
+        stale = self.rows is None or self.revision != revision or (fit and self.surrogate is None)
+        inputs, errors = None, None
+        if fit and not stale and self.surrogate is not None and arrived:
+            inputs = self._surrogate_inputs(history, self.surrogate, observed[new])
+            if refit_every == "auto":
+                errors = standardized_errors(self.surrogate, inputs, torch.from_numpy(y[new]))
+        since_fit = None if errors is None else np.concatenate([self.errors, errors])
+        if stale or (arrived and refit_is_due(refit_every, self.n_at_fit, n - self.n_at_fit, since_fit)):
+            self._fit(history, observed, y, surrogate, fit=fit)
             self.n_at_fit, self.revision = n, revision
-            self.fitted, self.conditioned = True, []
-            if fit:
-                # a copy, as an interrupted ask must leave the last fit as it was
-                warm = copy.deepcopy(self.surrogate) or clone(template, safe=False)
-                self.surrogate = warm.fit(
-                    self._surrogate_inputs(history, warm, self.rows), torch.from_numpy(self.y), rng
-                )
-        elif n > self.n_seen:
-            new, values = observed[self.n_seen :], y[self.n_seen :]
-            self.rows, self.y = np.concatenate([self.rows, new]), np.concatenate([self.y, values])
-            known, Z = fit and self.surrogate is not None, None
-            if known and self.surrogate is not None:
-                inputs = self._surrogate_inputs(history, self.surrogate, new)
-                self.surrogate = self.surrogate.condition_on(inputs, torch.from_numpy(values))
-                Z = inputs if isinstance(inputs, Tensor) else None
-            self.conditioned.append({"rows": new, "y": values, "Z": Z, "known": known})
+        elif arrived:
+            self._take_in(observed[new], y[new], inputs, errors)
         self.n_seen = n
-        return self.rows, self.y
+        return np.asarray(self.rows), np.asarray(self.y)
+
+    def _fit(
+        self, history: History, observed: np.ndarray, y: np.ndarray, surrogate: Surrogate | None, *, fit: bool
+    ) -> None:
+        """Choose a subset of the values, and fit the surrogate to it."""
+        rng = stream(self.seed, FITTING, self.n_asks)
+        template = SparseGP() if surrogate is None else surrogate
+        # chosen here, so that only the members of the subset need encoding
+        n_best, n_random = getattr(template, "n_best", 2000), getattr(template, "n_random", 8000)
+        chosen = select_subset(y, n_best, n_random, rng)
+        self.rows, self.y = observed[chosen], y[chosen]
+        self.fitted, self.conditioned, self.errors = True, [], np.empty(0)
+        if fit:
+            # a copy, as an interrupted ask must leave the last fit as it was
+            warm = copy.deepcopy(self.surrogate) or clone(template, safe=False)
+            inputs = self._surrogate_inputs(history, warm, self.rows)
+            self.surrogate = warm.fit(inputs, torch.from_numpy(self.y), rng)
+
+    def _take_in(self, rows: np.ndarray, y: np.ndarray, inputs: Any, errors: np.ndarray | None) -> None:
+        """Condition the surrogate on new values, where it has been given their ``inputs``."""
+        self.rows, self.y = np.concatenate([self.rows, rows]), np.concatenate([self.y, y])
+        known = inputs is not None and self.surrogate is not None
+        if known and self.surrogate is not None:
+            self.surrogate = self.surrogate.condition_on(inputs, torch.from_numpy(y))
+        errors = np.empty(0) if errors is None else errors
+        self.errors = np.concatenate([self.errors, errors])
+        Z = inputs if isinstance(inputs, Tensor) else None
+        self.conditioned.append({"rows": rows, "y": y, "Z": Z, "known": known, "errors": errors})
 
     def _surrogate_inputs(self, history: History, surrogate: Surrogate, rows: np.ndarray) -> Any:
         if surrogate.space == "features":
@@ -247,7 +261,7 @@ def check_parameters(opt: Any) -> None:
     """Raise ParameterError or ParameterTypeError for a constructor argument that cannot be."""
     check_choice("direction", opt.direction, ("maximize", "minimize"))
     check_count("retrain_every", opt.retrain_every, none="never")
-    check_count("refit_every", opt.refit_every)
+    check_refit_every(opt.refit_every)
     check_real("unlabelled_share", opt.unlabelled_share, minimum=0, maximum=1)
     for name in ("feasible", "weighting"):
         if getattr(opt, name) is not None and not callable(getattr(opt, name)):

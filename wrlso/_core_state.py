@@ -49,7 +49,7 @@ def new_arrays(core: Core, *, everything: bool) -> tuple[list[str], list[tuple[s
         if core.surrogate is not None:
             added.append(("surrogate", dump(_surrogate(core.surrogate), foreign=True)))
         if core.rows is not None:
-            added.append(("subset", dump({"rows": core.rows, "y": core.y})))
+            added.append(("subset", dump({"rows": core.rows, "y": core.y, "errors": core.errors})))
     else:
         added += [("condition", dump(group)) for group in core.conditioned]
     return void, added
@@ -82,11 +82,13 @@ def restore_arrays(core: Core, history: History, arrays: list[tuple[str, bytes]]
             core.surrogate = _restored_surrogate(part, surrogate)
         elif kind == "subset":
             core.rows, core.y = part["rows"], part["y"]
+            core.errors = part.get("errors", core.errors)  # older campaigns have none
     for kind, part in parts:
         if kind != "condition":
             continue
         if core.rows is not None and core.y is not None:
             core.rows, core.y = np.concatenate([core.rows, part["rows"]]), np.concatenate([core.y, part["y"]])
+        core.errors = np.concatenate([core.errors, part.get("errors", np.empty(0))])
         if part["known"] and core.surrogate is not None:
             core.surrogate = core.surrogate.condition_on(_inputs(part, history), torch.from_numpy(part["y"]))
 

@@ -82,9 +82,10 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         How the model is trained; None: :class:`wrlso.Trainer`.
     retrain_every : int or None, default=50
         Number r of new distinct values after which the next ask retrains first; None: never.
-    refit_every : int, default=20
-        Number of new values after which the surrogate's hyperparameters are fitted again (they always are
-        after a retraining); in between it is conditioned on new values exactly.
+    refit_every : "auto", int or None, default="auto"
+        When the surrogate's hyperparameters are fitted again (they always are after a retraining; in between
+        it is conditioned on new values exactly): "auto" when its errors at new values give evidence of 20 to
+        1 against it, once the values have doubled, or after 200; an int after so many new values; None never.
     unlabelled_share : float in [0, 1], default=0.9
         Largest share of the training weight that all x without a value have together; they never weigh
         more than the average point.
@@ -144,7 +145,7 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         acquisition: Acquisition | None = None,
         trainer: Trainer | None = None,
         retrain_every: int | None = 50,
-        refit_every: int = 20,
+        refit_every: int | str | None = "auto",
         unlabelled_share: float = 0.9,
         device: str | torch.device = "auto",
         random_state: Any = None,
