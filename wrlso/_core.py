@@ -11,6 +11,7 @@ import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
+from wrlso._inversion import FIT_ON, invert
 from wrlso._random import stream
 from wrlso._refit import check_refit_every, refit_is_due, standardized_errors
 from wrlso._validation import check_choice, check_count, check_real
@@ -54,10 +55,11 @@ class Core:
     given_weights: dict[str, Tensor] | None  # kept only where retraining starts from them
     seed: int
     acquisition: Acquisition
+    fit_on: str = FIT_ON[0]  # where a point lies for the surrogate
     n_asks: int = 0
     n_trainings: int = 0
     n_at_training: int = 0  # distinct values when the model was last trained
-    Z: Tensor | None = None  # (rows, d) float64 encodings by this model; NaN where not needed so far
+    Z: Tensor | None = None  # (rows, d) float64, where points lie in this model; NaN where not needed so far
     surrogate: Surrogate | None = None
     rows: np.ndarray | None = None  # rows that the search sees: a subset at the last fit, and all since
     y: np.ndarray | None = None  # their values, larger is better
@@ -111,21 +113,32 @@ class Core:
         self.trained, self.weights_file, self.encoded = True, weights_file, []
 
     def encode(self, history: History, rows: np.ndarray) -> Tensor:
-        """Return the (m, d) float64 encodings of some rows, each made once per model."""
+        """Return where some rows lie in Z (m, d) float64: made once per model, unless they were placed."""
+        index = torch.from_numpy(rows)
+        missing = index[torch.isnan(self._room(len(history))[index, 0])]
+        if len(missing):
+            inputs = history.inputs[missing]
+            Z = self.model.encode(inputs)
+            self.place(missing.numpy(), invert(self.model, inputs, Z) if self.fit_on == "inverted" else Z)
+        return self._room(0)[index]
+
+    def place(self, rows: np.ndarray, Z: Tensor) -> None:
+        """Let rows lie at Z (m, d) until the next training."""
+        known = self._room(int(rows.max()) + 1)
+        if not self.encoded:  # an interrupted draft must leave no encodings behind
+            self.Z = known = known.clone()
+        self.encoded.append(rows)
+        known[torch.from_numpy(rows)] = Z.to("cpu", torch.float64)
+
+    def _room(self, n: int) -> Tensor:
+        """Return Z with room for n rows at least."""
         known = 0 if self.Z is None else len(self.Z)
-        if self.Z is None or known < len(history):
-            grown = torch.full((len(history) + 64, self.model.latent_dim), torch.nan, dtype=torch.float64)
+        if self.Z is None or known < n:
+            grown = torch.full((n + 64, self.model.latent_dim), torch.nan, dtype=torch.float64)
             if self.Z is not None:
                 grown[:known] = self.Z
             self.Z = grown
-        index = torch.from_numpy(rows)
-        missing = index[torch.isnan(self.Z[index, 0])]
-        if len(missing):
-            if not self.encoded:  # an interrupted draft must leave no encodings behind
-                self.Z = self.Z.clone()
-            self.encoded.append(missing.numpy())
-            self.Z[missing] = self.model.encode(history.inputs[missing]).to("cpu", torch.float64)
-        return self.Z[index]
+        return self.Z
 
     def refresh(
         self,
@@ -262,6 +275,7 @@ def check_parameters(opt: Any) -> None:
     check_choice("direction", opt.direction, ("maximize", "minimize"))
     check_count("retrain_every", opt.retrain_every, none="never")
     check_refit_every(opt.refit_every)
+    check_choice("fit_on", opt.fit_on, FIT_ON)
     check_real("unlabelled_share", opt.unlabelled_share, minimum=0, maximum=1)
     for name in ("feasible", "weighting"):
         if getattr(opt, name) is not None and not callable(getattr(opt, name)):

@@ -86,6 +86,12 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         When the surrogate's hyperparameters are fitted again (they always are after a retraining; in between
         it is conditioned on new values exactly): "auto" when its errors at new values give evidence of 20 to
         1 against it, once the values have doubled, or after 200; an int after so many new values; None never.
+    fit_on : {"encoding", "asked", "inverted"}, default="encoding"
+        Where a point lies for the surrogate: where the model encodes it; where it was asked, if that was
+        since the last training, which differs for :class:`wrlso.LatentSearch` only (a
+        :class:`wrlso.CandidatePool` asks at encodings); or at an encoding that ten gradient steps have made
+        more likely to be decoded to the point. The last needs a model that follows
+        :class:`wrlso.models.HasLogLikelihood`; with others it is the encoding.
     unlabelled_share : float in [0, 1], default=0.9
         Largest share of the training weight that all x without a value have together; they never weigh
         more than the average point.
@@ -146,6 +152,7 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         trainer: Trainer | None = None,
         retrain_every: int | None = 50,
         refit_every: int | str | None = "auto",
+        fit_on: str = "encoding",
         unlabelled_share: float = 0.9,
         device: str | torch.device = "auto",
         random_state: Any = None,
@@ -166,6 +173,7 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         self.trainer = trainer
         self.retrain_every = retrain_every
         self.refit_every = refit_every
+        self.fit_on = fit_on
         self.unlabelled_share = unlabelled_share
         self.device = device
         self.random_state = random_state
@@ -373,6 +381,8 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
                 if log is not None:
                     changes.note("train", data=log)
                 rows = changes.add(core.model, X)
+                if self.fit_on == "asked":
+                    core.place(np.array(rows), torch.stack([proposal.z for proposal in proposals]))
                 for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
                     changes.note("ask", row, data=(proposal.z.numpy(), prediction))
                 changes.note("search", data=record)
@@ -387,7 +397,7 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         with self._lock:
             pending, unlabelled = history.rows_with("pending"), history.rows_with("unlabelled")
             n_values = history.n_observed
-        acquisition = core.acquisition
+        acquisition, core.fit_on = core.acquisition, self.fit_on
         if acquisition.uses_surrogate and n_values < _MIN_VALUES:
             acquisition = PriorSampling()
         with self._lock:
