@@ -31,6 +31,9 @@ from wrlso.acquisition import (
     CandidatePool,
     LatentSearch,
     LogExpectedImprovement,
+    Mixture,
+    ThompsonSampling,
+    TrustRegion,
 )
 from wrlso.benchmarks._turbo import SETTINGS as TURBO
 from wrlso.benchmarks._turbo import turbo
@@ -202,11 +205,17 @@ class CubeModel(nn.Module):
         return _WIDTH * (torch.rand(n, self.latent_dim, dtype=torch.float64, generator=generator) - 0.5)
 
 
+def _mixture(search: CandidatePool | LatentSearch) -> Mixture:
+    return Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 1], search=search)
+
+
 METHODS: dict[str, Callable[[], Acquisition]] = {
-    "pool": lambda: LogExpectedImprovement(CandidatePool()),
-    "latent": lambda: LogExpectedImprovement(LatentSearch()),
+    "pool": lambda: _mixture(CandidatePool(sigma=(0.01, 2.0))),
+    "trust-region": lambda: _mixture(LatentSearch(5, 600, max_iter=10, bounds=TrustRegion())),
 }
-"""Searches of this library that are compared; "turbo" is the peer."""
+"""Searches of this library that are compared, chosen on seeds from 100 on; "turbo" is the peer."""
+SURROGATE: dict[str, Any] = {"kernel": "matern52", "transform": "winsorize"}
+REFIT_EVERY = 20
 
 
 def _search(problem: EmbeddedFunction, method: str, X: Array, y: Array, budget: int, batch: int) -> Array:
@@ -214,9 +223,10 @@ def _search(problem: EmbeddedFunction, method: str, X: Array, y: Array, budget: 
     optimizer = WeightedRetrainingOptimizer(
         model=CubeModel(problem.dimension),
         trainer=Trainer(initial_epochs=0),
-        surrogate=SparseGP(),
+        surrogate=SparseGP(**SURROGATE),
         acquisition=METHODS[method](),
         retrain_every=None,
+        refit_every=REFIT_EVERY,
         random_state=problem.seed,
     )
     optimizer.fit([tuple(x) for x in X.tolist()], y)
@@ -261,6 +271,11 @@ def _record(problem: EmbeddedFunction, method: str, options: Mapping[str, Any]) 
         "regret": _short(problem.optimum - max(values.max(), y.max())),
         "y": [_short(value) for value in values],
     }
+
+
+def _own_options(method: str) -> dict[str, Any]:
+    acquisition = " ".join(repr(METHODS[method]()).split())
+    return {"acquisition": acquisition, "refit_every": REFIT_EVERY} | SURROGATE
 
 
 def _short(value: float) -> float:
@@ -315,7 +330,7 @@ def run(
         problem = EmbeddedFunction(function, dimension, seed)
         path = out / f"{function}-{dimension}-{method}-seed{seed}.json"
         options: dict[str, Any] = {"budget": budget, "batch": batch, "n_initial": 2 * dimension}
-        options |= TURBO if method == "turbo" else {"search": repr(METHODS[method]())}
+        options |= TURBO if method == "turbo" else _own_options(method)
         paths.append(path)
         if path.exists():
             check_same_options(path, read_record(path), options)
