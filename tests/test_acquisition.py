@@ -6,10 +6,12 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from conftest import make_optimizer, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
+from wrlso import Trainer
 from wrlso._search import Belief, Landscape
 from wrlso._strategies import _incumbents, _spliced
 from wrlso.acquisition import (
@@ -378,6 +380,31 @@ def test_what_is_blocked_is_replaced(search):
     (other,), record = acquisition.propose(state2, 1, rng())
     assert other.x not in blocked
     assert record.rejected["infeasible"] > 0
+
+
+@pytest.mark.parametrize(
+    "search", [CandidatePool(100, generations=1), LatentSearch(4, 32, max_iter=2)], ids=repr
+)
+def test_every_ask_leaves_a_record_of_attempts_and_reasons(search):
+    X = words()
+    banned = X[0, 0]
+    opt = make_optimizer(
+        acquisition=LogExpectedImprovement(search=search),
+        trainer=Trainer(initial_epochs=1),
+        feasible=lambda x: x[0] == banned,
+    ).fit(X, X.sum(axis=1))
+    for i in range(1, 5):
+        opt.ask(4)  # nothing is told, so that all of it stays pending
+        assert len(opt.history_.asks) == i
+    for record in opt.history_.asks:
+        assert record.n_decoded >= 4
+        assert record.strategy == type(search).__name__
+        assert set(record.seconds) == {"fit", "acquire", "decode"}
+        assert sum(record.rejected.values()) < record.n_decoded
+    reasons = set().union(*(record.rejected for record in opt.history_.asks))
+    # what is decoded at a maximum of Z is often what is out already; a pool has others to choose from
+    expected = {"infeasible", "pending"} if isinstance(search, LatentSearch) else {"infeasible"}
+    assert expected <= reasons <= {"pending", "infeasible", "known", "duplicate", "chosen"}
 
 
 def test_objects_the_model_cannot_encode_are_left_out():

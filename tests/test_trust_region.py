@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from test_acquisition import GridModel
 
-from wrlso import LatentSearch, LogExpectedImprovement, SparseGP, ThompsonSampling, TrustRegion
+from wrlso import LatentSearch, LogExpectedImprovement, Mixture, SparseGP, ThompsonSampling, TrustRegion
 from wrlso._regions import Region
 from wrlso._search import Landscape, SearchState
 from wrlso.exceptions import NoCandidateError, ParameterError, ParameterTypeError
@@ -245,7 +245,11 @@ def grid_state(screen=lambda x: None, model=None):
     return SearchState(**(vars(state) | {"surrogate": gp}))
 
 
-@pytest.mark.parametrize("acquisition", [LogExpectedImprovement, ThompsonSampling])
+def mixture(search):
+    return Mixture([LogExpectedImprovement(), ThompsonSampling()], search=search)
+
+
+@pytest.mark.parametrize("acquisition", [LogExpectedImprovement, ThompsonSampling, mixture])
 def test_candidates_lie_inside(acquisition):
     region = TrustRegion(0.25)
     search = LatentSearch(n_starts=4, n_raw=64, max_iter=5, bounds=region)
