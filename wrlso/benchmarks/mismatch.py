@@ -18,6 +18,7 @@ from scipy.stats import norm, spearmanr
 from tqdm.auto import tqdm
 
 from wrlso._validation import check_count
+from wrlso.acquisition import LatentSearch, LogExpectedImprovement
 from wrlso.benchmarks.expressions_study import CONFIGURATIONS
 from wrlso.benchmarks.records import machine, versions, write_record
 from wrlso.benchmarks.study import quiet_about_small_k, run_queries
@@ -28,7 +29,7 @@ FIT_ON = ("encoding", "asked", "inverted")
 
 
 def run(
-    seeds: Sequence[int] = (100, 101, 102), budget: int = 200, progress: bool = True
+    seeds: Sequence[int] = (100, 101, 102, 103), budget: int = 100, progress: bool = True
 ) -> list[dict[str, Any]]:
     """Make every search with every seed.
 
@@ -36,7 +37,7 @@ def run(
     ----------
     seeds : sequence of int
         Of the starting data, the model's weights and the search.
-    budget : int, default=200
+    budget : int, default=100
         Queries of a search.
     progress : bool, default=True
 
@@ -53,7 +54,9 @@ def run(
     for seed in seeds:
         X, y = study.initial_data(seed)
         for fit_on in FIT_ON:
-            optimizer = study.optimizer("both", seed, Path()).set_params(fit_on=fit_on)
+            acquisition = LogExpectedImprovement(LatentSearch(5, 256, max_iter=10))
+            optimizer = study.optimizer("both", seed, Path())
+            optimizer.set_params(fit_on=fit_on, acquisition=acquisition)
             bar = tqdm(total=budget, desc=f"{fit_on}, seed {seed}", disable=not progress)
             with bar, quiet_about_small_k():
                 optimizer.fit(X, y)
@@ -92,8 +95,8 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line: print a table, and write the record to ``--out``."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", default="100,101,102", help="numbers with commas between them")
-    parser.add_argument("--budget", type=int, default=200)
+    parser.add_argument("--seeds", default="100,101,102,103", help="numbers with commas between them")
+    parser.add_argument("--budget", type=int, default=100)
     parser.add_argument("--out", type=Path, help="write the record here")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
