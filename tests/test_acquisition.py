@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from wrlso import Trainer
 from wrlso._search import Belief, Landscape
-from wrlso._strategies import _incumbents, _spliced
+from wrlso._strategies import _incumbents, _rewritten, _spliced
 from wrlso.acquisition import (
     Acquisition,
     CandidatePool,
@@ -478,10 +478,27 @@ def test_incumbents_follow_values_where_k_says_so():
     assert share(np.inf) < 0.05
 
 
-@pytest.mark.parametrize("splice", [0.5, 1.0])
-def test_spliced_candidates_are_proposed(splice):
+@given(st.integers(1, 8), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_rewriting_hides_one_to_three_neighbouring_blocks_in_use(n_blocks, size, seed):
+    draw = rng(seed)
+    rows = draw.standard_normal((50, n_blocks, size))
+    used = draw.integers(1, n_blocks + 1, size=50)
+    rows[np.arange(n_blocks)[None] >= used[:, None]] = 0.0
+    found = _rewritten(rows.reshape(50, -1), size, draw).reshape(rows.shape)
+    for row, out, n_used in zip(rows, found, used, strict=True):
+        hidden = np.flatnonzero((out[:n_used] == 0).all(axis=1))
+        assert 1 <= len(hidden) <= 3
+        assert hidden[-1] - hidden[0] == len(hidden) - 1
+        kept = np.setdiff1d(np.arange(n_blocks), hidden)
+        np.testing.assert_array_equal(out[kept], row[kept])
+
+
+@pytest.mark.parametrize(
+    "shares", [{"splice": 0.5}, {"splice": 1.0}, {"rewrite": 1.0}, {"splice": 0.7, "rewrite": 0.7}]
+)
+def test_spliced_and_rewritten_candidates_are_proposed(shares):
     state, cells = campaign(n=40, d=4)
-    search = CandidatePool(n_candidates=100, generations=2, splice=splice, block=2, k=1e-2)
+    search = CandidatePool(n_candidates=100, generations=2, block=2, k=1e-2, **shares)
     proposals, record = LogExpectedImprovement(search=search).propose(state, 3, rng())
     assert not {p.x for p in proposals} & cells
     assert record.n_decoded >= 100
@@ -584,6 +601,7 @@ def test_search_beats_random_at_the_same_budget(search):
     [
         (LogExpectedImprovement(search=CandidatePool(0)), ParameterError, "n_candidates"),
         (LogExpectedImprovement(search=CandidatePool(splice=1.5)), ParameterError, "splice"),
+        (LogExpectedImprovement(search=CandidatePool(rewrite=-0.1)), ParameterError, "rewrite"),
         (LogExpectedImprovement(search=CandidatePool(block=0)), ParameterError, "block"),
         (LogExpectedImprovement(search=CandidatePool(k=0.0)), ParameterError, "k must be"),
         (LogExpectedImprovement(search=CandidatePool(least_new=-0.1)), ParameterError, "least_new"),

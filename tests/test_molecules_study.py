@@ -164,7 +164,7 @@ def test_a_prepared_model_is_the_model_that_ships():
     X = [x for x in MOLECULES if len(x) < 12][:20]
     plain = SelfiesVAE.pretrained()
     tokens = [bytes(row.numpy().tolist()).rstrip(b"\0") for row in plain.tensorize(X)]
-    model = prepared_model(KnownMolecules(X, tokens), 100)
+    model = prepared_model(KnownMolecules(X, tokens), 100, stereo=True)
     new = "CCOCCOCCO"
     for batch in (X, [new], [X[0], new]):
         assert torch.equal(model.tensorize(batch), plain.tensorize(batch))
@@ -194,6 +194,23 @@ def test_molecules_that_do_not_fit_are_not_in_the_starting_data():
     for x in short.initial_data(0)[0]:
         model.tensorize([x])
     assert short.start(0).n_left_out == len(MOLECULES) - len(short.initial_data(0)[0]) > 0
+
+
+def test_without_stereochemistry_mirror_images_are_one_molecule(monkeypatch):
+    X, y = ["C[C@H](N)O", "C[C@@H](N)O", "CCO", "CC(N)O"], np.array([1.0, 1.0, 2.0, 1.0])
+
+    class Task:
+        def initial_data(self, seed):
+            return X, y
+
+    monkeypatch.setattr(molecules_start, "make_task", lambda *arguments: Task())
+    molecules_start.start.cache_clear()
+    found = [molecules_start.start("qed", "zinc250k", None, None, 100, stereo, 0) for stereo in (True, False)]
+    molecules_start.start.cache_clear()
+    assert [len(start.X) for start in found] == [4, 2]
+    assert dict(zip(found[1].X, found[1].y, strict=True)) == {"CC(N)O": 1.0, "CCO": 2.0}
+    model = prepared_model(found[1].known, 100, stereo=False)
+    assert model.key("C[C@H](N)O") == "CC(N)O"
 
 
 def test_what_cannot_be_is_refused_before_anything_runs(tmp_path):

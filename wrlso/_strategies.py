@@ -60,6 +60,10 @@ class CandidatePool(BaseEstimator):
         Share of the latent points that are made of two incumbents: blocks of coordinates of one, then those
         of the other, sometimes moved to later or earlier blocks. For models whose z is a sequence of blocks
         that each say what stands at one place, such as :class:`wrlso.models.SelfiesVAE`.
+    rewrite : float in [0, 1], default 0.0
+        Share of the latent points that are incumbents with one to three neighbouring blocks set to zero, the
+        mean of N(0, I). For models that write something plausible there, as those do that were trained with
+        blocks hidden.
     block : int, default 1
         Coordinates that belong together and move together; ``latent_dim`` must be a multiple. Blocks of
         zeros behind the last other one count as not used.
@@ -84,6 +88,7 @@ class CandidatePool(BaseEstimator):
         quantile: float = 0.999,
         max_attempts: int = 5000,
         splice: float = 0.0,
+        rewrite: float = 0.0,
         block: int = 1,
         k: float | None = None,
         explore: float = 1.0 / 3.0,
@@ -98,6 +103,7 @@ class CandidatePool(BaseEstimator):
         self.quantile = quantile
         self.max_attempts = max_attempts
         self.splice = splice
+        self.rewrite = rewrite
         self.block = block
         self.k = k
         self.explore = explore
@@ -182,7 +188,7 @@ class CandidatePool(BaseEstimator):
         state: SearchState,
         rng: np.random.Generator,
     ) -> Array:
-        """Return latent points (size, d), shuffled: spliced, half of the others perturbed, three more."""
+        """Return latent points (size, d), shuffled: spliced, rewritten, half of the rest perturbed, more."""
 
         def parents(count: int) -> Array:
             rows = incumbents[rng.integers(len(incumbents), size=count)]
@@ -190,35 +196,40 @@ class CandidatePool(BaseEstimator):
                 rows[::2] = best[rng.integers(len(best), size=len(rows[::2]))]
             return rows
 
-        n_spliced, d = round(self.splice * size), incumbents.shape[1]
-        spliced = [_spliced(parents(n_spliced), parents(n_spliced), self.block, rng)] if n_spliced else []
-        size -= n_spliced
+        n_spliced = round(self.splice * size)
+        n_rewritten = min(round(self.rewrite * size), size - n_spliced)
+        size -= n_spliced + n_rewritten
         mixed = int((1.0 - self.explore) * size / 4.0 + 1e-9)
         moved = int(self.explore * size / 2.0 + 1e-9)
         drawn = min(round(widen * moved), 2 * moved)  # more where little else is new
         perturbed = size - mixed - moved - drawn
-        step = widen * np.exp(rng.uniform(np.log(self.sigma[0]), np.log(self.sigma[1]), size=(perturbed, 1)))
-        noise = step * landscape.spread * rng.standard_normal((perturbed, d))
-        # Half of the steps move a few coordinates only, which in high dimensions stays close to good points.
-        few = rng.uniform(size=perturbed) < 0.5
-        moving, scale = (min(1.0, 20.0 / d), 1.0) if self.block == 1 else (_BLOCKS_MOVED, _BLOCKS_MOVED**-0.5)
-        blocks = rng.uniform(size=(int(few.sum()), d // self.block)) < moving
-        noise[few] *= scale * blocks.repeat(self.block, axis=1)
         share = rng.uniform(size=(mixed, 1))
         rows = landscape.rows[rng.integers(len(landscape.rows), size=(2, moved))]
         trial = [
-            *spliced,
-            parents(perturbed) + noise,
+            _spliced(parents(n_spliced), parents(n_spliced), self.block, rng),
+            _rewritten(parents(n_rewritten), self.block, rng),
+            self._perturbed(parents(perturbed), widen, landscape, rng),
             share * parents(mixed) + (1.0 - share) * parents(mixed),
             parents(moved) + widen * rng.uniform(0.2, 0.8, size=(moved, 1)) * (rows[0] - rows[1]),
             landscape.draw(state.model, drawn, rng),
         ]
         return landscape.clip(rng.permutation(np.concatenate(trial)))
 
+    def _perturbed(self, rows: Array, widen: float, landscape: Landscape, rng: np.random.Generator) -> Array:
+        n, d = rows.shape
+        step = widen * np.exp(rng.uniform(np.log(self.sigma[0]), np.log(self.sigma[1]), size=(n, 1)))
+        noise = step * landscape.spread * rng.standard_normal((n, d))
+        # Half of the steps move a few coordinates only, which in high dimensions stays close to good points.
+        few = rng.uniform(size=n) < 0.5
+        moving, scale = (min(1.0, 20.0 / d), 1.0) if self.block == 1 else (_BLOCKS_MOVED, _BLOCKS_MOVED**-0.5)
+        blocks = rng.uniform(size=(int(few.sum()), d // self.block)) < moving
+        noise[few] *= scale * blocks.repeat(self.block, axis=1)
+        return np.asarray(rows + noise)
+
     def _check_parameters(self) -> None:
         for name in ("n_candidates", "generations", "max_attempts", "block"):
             check_count(name, getattr(self, name))
-        for name in ("splice", "explore", "least_new"):
+        for name in ("splice", "rewrite", "explore", "least_new"):
             check_real(name, getattr(self, name), minimum=0.0, maximum=1.0)
         check_real("k", self.k, above=0.0, finite=False, none="the weighting's weights")
         check_real("temperature", self.temperature, minimum=0.0)
@@ -254,13 +265,26 @@ def _spliced(first: Array, second: Array, size: int, rng: np.random.Generator) -
     """
     n, d = first.shape
     places = np.arange(d // size)
-    a, b = first.reshape(n, -1, size), second.reshape(n, -1, size)
+    a, b = (rows.reshape(n, d // size, size) for rows in (first, second))
     used = (places + 1)[None] * (a != 0).any(axis=2)
     cut = 1 + np.floor(rng.uniform(size=n) * np.maximum(used.max(axis=1) - 1, 1)).astype(np.int64)
     source = places[None] - _SHIFTS[rng.integers(len(_SHIFTS), size=n)][:, None]
     there = (source >= 0) & (source < len(places))
     tail = np.take_along_axis(b, source.clip(0, len(places) - 1)[:, :, None], axis=1) * there[:, :, None]
     return np.asarray(np.where((places < cut[:, None])[:, :, None], a, tail).reshape(n, d))
+
+
+def _rewritten(rows: Array, size: int, rng: np.random.Generator) -> Array:
+    """Return points (n, d) with one to three neighbouring blocks of those in use set to zero."""
+    n, d = rows.shape
+    n_blocks = d // size
+    blocks = rows.reshape(n, n_blocks, size)
+    places = np.arange(n_blocks)
+    used = ((places + 1)[None] * (blocks != 0).any(axis=2)).max(axis=1)
+    first = np.floor(rng.uniform(size=n) * np.maximum(used, 1))
+    last = first + rng.choice(3, size=n, p=(0.5, 0.3, 0.2))
+    hidden = (places[None] >= first[:, None]) & (places[None] <= last[:, None])
+    return np.asarray(np.where(hidden[:, :, None], 0.0, blocks).reshape(n, d))
 
 
 def _supplied(state: SearchState, screener: Screener) -> tuple[list[Any], Array]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from wrlso._bars import ProgressBar
 from wrlso._keeping import content_hash, keep_lines, kept_lines
 from wrlso._smiles import parse
-from wrlso.datasets import score
+from wrlso.datasets import canonical_smiles, score
 from wrlso.exceptions import DataError
 from wrlso.models.protocol import Objects
 from wrlso.models.selfies import SelfiesVAE
@@ -121,11 +121,26 @@ class Start:
 
 @lru_cache(maxsize=2)
 def start(
-    objective: str, data: str, n_start: int | None, max_heavy_atoms: int | None, max_tokens: int, seed: int
+    objective: str,
+    data: str,
+    n_start: int | None,
+    max_heavy_atoms: int | None,
+    max_tokens: int,
+    stereo: bool,
+    seed: int,
 ) -> Start:
-    """Return the starting data of a seed, the same for all methods; scores and tokens are kept on disk."""
+    """Return the starting data of a seed, the same for all methods; scores and tokens are kept on disk.
+
+    Without ``stereo``, of molecules that differ in stereochemistry alone the first is kept.
+    """
     X, y = make_task(objective, data, n_start).initial_data(seed)
-    tokens = _tokens(X, SelfiesVAE.pretrained(max_tokens=max_tokens))
+    if not stereo:
+        first: dict[str, int] = {}
+        for row, x in enumerate(canonical_smiles(X, stereo=False)):
+            if x is not None:
+                first.setdefault(x, row)
+        X, y = list(first), y[list(first.values())]
+    tokens = _tokens(X, SelfiesVAE.pretrained(max_tokens=max_tokens, stereo=stereo))
     fits = np.array([len(row) > 0 for row in tokens])
     if max_heavy_atoms is not None:
         fits &= shapes(X)[0] <= max_heavy_atoms
@@ -184,9 +199,9 @@ class PreparedVAE(SelfiesVAE):
         return x if self.known is not None and x in self.known.rows else super().key(x)
 
 
-def prepared_model(known: KnownMolecules, max_tokens: int) -> PreparedVAE:
+def prepared_model(known: KnownMolecules, max_tokens: int, stereo: bool) -> PreparedVAE:
     """Return the model that ships, which need not read these molecules any more."""
-    model: Any = PreparedVAE.pretrained(max_tokens=max_tokens)
+    model: Any = PreparedVAE.pretrained(max_tokens=max_tokens, stereo=stereo)
     model.known = known
     prepared: PreparedVAE = model
     return prepared

@@ -55,6 +55,9 @@ class MoleculesStudy:
         Largest molecules that may be proposed, and largest rings in them; None: any.
     max_tokens : int
         Longest molecules that the model decodes, in SELFIES tokens.
+    stereo : bool
+        Whether stereochemistry tells molecules apart. None of the objectives sees it, so that with it calls
+        are spent on molecules whose score is known.
     data : {"zinc250k", "shipped"}
     n_start : int or None
         Molecules of the data that a seed starts with; None: all.
@@ -68,7 +71,7 @@ class MoleculesStudy:
         See :class:`wrlso.Trainer`.
     turns : pair of int
         How many points of a batch are chosen by log EI, and how many by Thompson sampling.
-    n_candidates, generations, temperature, greedy, sigma_low, sigma_high, splice, explore
+    n_candidates, generations, temperature, greedy, sigma_low, sigma_high, splice, rewrite, explore
         See :class:`wrlso.CandidatePool`.
     parents_k : float
         Rank-weighting parameter by which the pool draws its incumbents, the same in all settings.
@@ -82,6 +85,7 @@ class MoleculesStudy:
     max_heavy_atoms: int | None = None
     max_ring: int | None = 8
     max_tokens: int = 100
+    stereo: bool = False
     data: Literal["zinc250k", "shipped"] = "zinc250k"
     n_start: int | None = None
     surrogate: Literal["tanimoto", "latent"] = "tanimoto"
@@ -101,6 +105,7 @@ class MoleculesStudy:
     sigma_low: float = 0.1
     sigma_high: float = 0.6
     splice: float = 0.3
+    rewrite: float = 0.0
     explore: float = 0.1
     parents_k: float = 1e-3
     n_best: int = 1000
@@ -156,7 +161,7 @@ class MoleculesStudy:
         # all of the data is the same for every seed
         seed = 0 if self.n_start is None else seed
         return molecules_start.start(
-            self.goal, self.data, self.n_start, self.max_heavy_atoms, self.max_tokens, seed
+            self.goal, self.data, self.n_start, self.max_heavy_atoms, self.max_tokens, self.stereo, seed
         )
 
     def initial_data(self, seed: int) -> tuple[list[str], Any]:
@@ -172,7 +177,7 @@ class MoleculesStudy:
         """Return the optimizer of one run, not yet fitted; all settings start from the model that ships."""
         weighted, retrained = setting in ("weighting", "both"), setting in ("retraining", "both")
         found = self.start(seed)
-        model = prepared_model(found.known, self.max_tokens)
+        model = prepared_model(found.known, self.max_tokens, self.stereo)
         share = self.batch_size / len(found.X)  # of the data in one step
         return WeightedRetrainingOptimizer(
             model=model,
@@ -212,6 +217,7 @@ class MoleculesStudy:
             sigma=(self.sigma_low, self.sigma_high),
             max_attempts=10 * self.n_candidates,
             splice=self.splice,
+            rewrite=self.rewrite,
             block=block,
             k=self.parents_k,
             explore=self.explore,
@@ -370,7 +376,7 @@ class _Counted:
 
 
 def _random(study: MoleculesStudy, calls: _Counted, X: list[str], y: Any, seed: int) -> None:
-    model = prepared_model(study.start(seed).known, study.max_tokens)
+    model = prepared_model(study.start(seed).known, study.max_tokens, study.stereo)
     prior_sampling(calls, X, y, _FREE * study.budget, seed, model=model)
 
 
