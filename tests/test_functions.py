@@ -131,7 +131,19 @@ def test_runs_are_recorded_once_and_compared(tmp_path, capsys, monkeypatch):
         run(tmp_path, **options, budget=8, progress=False)
     with pytest.raises(ParameterError, match="methods must be one of"):
         run(tmp_path, methods=["magic"], progress=False)
-    assert "pool" in table([record]).splitlines()[1]
+
+
+def test_the_table_compares_seed_by_seed():
+    def record(method, seed, regret):
+        about = {"function": "levy", "dimension": 10, "seconds": {"total": 2.0}}
+        return about | {"method": method, "seed": seed, "regret": regret}
+
+    records = [record("turbo", 0, 1.0), record("turbo", 1, 0.5), record("pool", 2, 0.1)]
+    records += [record("pool", 0, 1.0), record("pool", 1, 0.6)]
+    assert table(records).splitlines()[1:] == [
+        "levy,10,pool,3,0.6,0.1,1,1 of 2,2",
+        "levy,10,turbo,2,0.75,0.5,1,–,2",
+    ]
 
 
 # ------------------------------------------------------------------ the peer

@@ -340,23 +340,26 @@ def run(
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return median regrets and mean seconds, one line for each function, dimension and method."""
-    lines = [f"{'function':10}{'d':>4}  {'method':16}{'seeds':>6}{'median':>10}{'range':>20}{'seconds':>9}"]
-    names = [(r["function"], r["dimension"], r["method"]) for r in records]
-    for name in sorted(set(names)):
-        rows = [record for record, other in zip(records, names, strict=True) if other == name]
-        regrets = np.array([row["regret"] for row in rows])
-        spread = f"{regrets.min():.3g} to {regrets.max():.3g}"
-        seconds = np.mean([row["seconds"]["total"] for row in rows])
-        lines.append(
-            f"{name[0]:10}{name[1]:>4}  {name[2]:16}{len(rows):>6}{np.median(regrets):>10.3g}{spread:>20}"
-            f"{seconds:>9.0f}"
-        )
-    return "\n".join(lines)
+    """Return regrets and seconds with commas between them, a line for each function, dimension and method.
+
+    "no worse than turbo" counts the seeds that both have run in which the regret is at most that of TuRBO.
+    """
+    runs = {(r["function"], r["dimension"], r["method"], r["seed"]): r for r in records}
+    lines = ["function,dimension,method,seeds,median regret,smallest,largest,no worse than turbo,seconds"]
+    for name in sorted({key[:3] for key in runs}):
+        regrets = {key[3]: run["regret"] for key, run in runs.items() if key[:3] == name}
+        peer = {seed: runs[key]["regret"] for seed in regrets if (key := (*name[:2], "turbo", seed)) in runs}
+        better = f"{sum(regrets[seed] <= peer[seed] for seed in peer)} of {len(peer)}"
+        values = np.array(list(regrets.values()))
+        seconds = np.mean([run["seconds"]["total"] for key, run in runs.items() if key[:3] == name])
+        shown = [f"{value:.3g}" for value in (np.median(values), values.min(), values.max())]
+        last = ["–" if name[2] == "turbo" else better, f"{seconds:.0f}"]
+        lines.append(",".join([*map(str, name), str(len(values)), *shown, *last]))
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line, and print a table of all records in the folder."""
+    """Run from the command line; print a table of all records in the folder, and keep it there."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the records")
     parser.add_argument("--functions", default=",".join(FUNCTIONS))
@@ -375,7 +378,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         budget=options.budget,
         batch=options.batch,
     )
-    sys.stdout.write(table(read_records(options.out)) + "\n")
+    text = table(read_records(options.out))
+    (options.out / "table.csv").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
     return 0
 
 
