@@ -29,7 +29,7 @@ FIT_ON = ("encoding", "asked", "inverted")
 
 
 def run(
-    seeds: Sequence[int] = (100, 101, 102, 103), budget: int = 100, progress: bool = True
+    seeds: Sequence[int] = (100, 101, 102), budget: int = 50, n_start: int = 1000, progress: bool = True
 ) -> list[dict[str, Any]]:
     """Make every search with every seed.
 
@@ -37,8 +37,10 @@ def run(
     ----------
     seeds : sequence of int
         Of the starting data, the model's weights and the search.
-    budget : int, default=100
+    budget : int, default=50
         Queries of a search.
+    n_start : int, default=1000
+        Expressions with a value to begin with.
     progress : bool, default=True
 
     Returns
@@ -49,7 +51,7 @@ def run(
         asked for; ``seconds`` of fits with encoding, and in total.
     """
     check_count("budget", budget)
-    study = replace(CONFIGURATIONS["default"], search="latent-ascent", budget=budget)
+    study = replace(CONFIGURATIONS["default"], search="latent-ascent", budget=budget, n_start=n_start)
     results = []
     for seed in seeds:
         X, y = study.initial_data(seed)
@@ -95,8 +97,8 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line: print a table, and write the record to ``--out``."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", default="100,101,102,103", help="numbers with commas between them")
-    parser.add_argument("--budget", type=int, default=100)
+    parser.add_argument("--seeds", default="100,101,102", help="numbers with commas between them")
+    parser.add_argument("--budget", type=int, default=50)
     parser.add_argument("--out", type=Path, help="write the record here")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
