@@ -160,7 +160,7 @@ def test_an_interrupted_ask_places_nothing(monkeypatch):
     X = words()
     opt = make_optimizer(acquisition=latent(), fit_on="asked").fit(X, X.sum(axis=1))
     steps(opt, 1)
-    before = opt._core.Z.clone()
+    before = opt._core.Z
 
     def stop(*arguments, **options):
         raise KeyboardInterrupt("stop")
@@ -168,7 +168,7 @@ def test_an_interrupted_ask_places_nothing(monkeypatch):
     monkeypatch.setattr("wrlso._changes.Changes.note", stop)
     with pytest.raises(KeyboardInterrupt, match="stop"):
         opt.ask()
-    assert torch.equal(opt._core.Z.nan_to_num(), before.nan_to_num())
+    assert opt._core.Z is before
 
 
 def test_unknown_places_are_refused():

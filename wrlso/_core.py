@@ -11,6 +11,7 @@ import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
+from wrlso._encodings import Encodings
 from wrlso._inversion import FIT_ON, invert
 from wrlso._random import stream
 from wrlso._refit import check_refit_every, refit_is_due, standardized_errors
@@ -59,7 +60,7 @@ class Core:
     n_asks: int = 0
     n_trainings: int = 0
     n_at_training: int = 0  # distinct values when the model was last trained
-    Z: Tensor | None = None  # (rows, d) float64, where points lie in this model; NaN where not needed so far
+    Z: Encodings | None = None  # by this model, of the rows that were needed so far
     surrogate: Surrogate | None = None
     rows: np.ndarray | None = None  # rows that the search sees: a subset at the last fit, and all since
     y: np.ndarray | None = None  # their values, larger is better
@@ -114,31 +115,19 @@ class Core:
 
     def encode(self, history: History, rows: np.ndarray) -> Tensor:
         """Return where some rows lie in Z (m, d) float64: made once per model, unless they were placed."""
-        index = torch.from_numpy(rows)
-        missing = index[torch.isnan(self._room(len(history))[index, 0])]
+        missing = rows if self.Z is None else self.Z.missing(rows)
         if len(missing):
-            inputs = history.inputs[missing]
+            inputs = history.inputs[torch.from_numpy(missing)]
             Z = self.model.encode(inputs)
-            self.place(missing.numpy(), invert(self.model, inputs, Z) if self.fit_on == "inverted" else Z)
-        return self._room(0)[index]
+            self.place(missing, invert(self.model, inputs, Z) if self.fit_on == "inverted" else Z)
+        known = self.Z or Encodings.none(self.model.latent_dim)
+        return known[rows]
 
     def place(self, rows: np.ndarray, Z: Tensor) -> None:
         """Let rows lie at Z (m, d) until the next training."""
-        known = self._room(int(rows.max()) + 1)
-        if not self.encoded:  # an interrupted draft must leave no encodings behind
-            self.Z = known = known.clone()
+        known = self.Z or Encodings.none(self.model.latent_dim)
         self.encoded.append(rows)
-        known[torch.from_numpy(rows)] = Z.to("cpu", torch.float64)
-
-    def _room(self, n: int) -> Tensor:
-        """Return Z with room for n rows at least."""
-        known = 0 if self.Z is None else len(self.Z)
-        if self.Z is None or known < n:
-            grown = torch.full((n + 64, self.model.latent_dim), torch.nan, dtype=torch.float64)
-            if self.Z is not None:
-                grown[:known] = self.Z
-            self.Z = grown
-        return self.Z
+        self.Z = known.with_rows(rows, Z)
 
     def refresh(
         self,

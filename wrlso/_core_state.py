@@ -8,6 +8,7 @@ import torch
 from sklearn.base import BaseEstimator, clone
 
 from wrlso._core import Core
+from wrlso._encodings import Encodings
 from wrlso._packing import Foreign, dump, dump_json, is_own, load
 from wrlso.exceptions import ParameterError, StorageError
 from wrlso.history import History
@@ -39,9 +40,9 @@ def new_arrays(core: Core, *, everything: bool) -> tuple[list[str], list[tuple[s
     added: list[tuple[str, bytes]] = []
     if everything or core.trained:
         void += ["encodings", "subset"]
-    rows = _known_rows(core) if everything else _joined(core.encoded)
-    if core.Z is not None and len(rows):
-        Z = core.Z[torch.from_numpy(rows)].numpy()
+    if core.Z is not None and (everything or core.encoded):
+        rows = core.Z.rows if everything else np.unique(np.concatenate(core.encoded))
+        Z = core.Z[rows].numpy()
         single = Z.astype(np.float32)
         added.append(("encodings", dump({"rows": rows, "Z": single if (single == Z).all() else Z})))
     if everything or core.fitted:
@@ -73,10 +74,9 @@ def restore_arrays(core: Core, history: History, arrays: list[tuple[str, bytes]]
     parts = [(kind, load(data)) for kind, data in arrays]
     encodings = [part for kind, part in parts if kind == "encodings"]
     if encodings:
-        Z = torch.full((len(history) + 64, core.model.latent_dim), torch.nan, dtype=torch.float64)
+        core.Z = Encodings.none(core.model.latent_dim)
         for part in encodings:
-            Z[torch.from_numpy(part["rows"])] = torch.from_numpy(part["Z"]).to(torch.float64)
-        core.Z = Z
+            core.Z = core.Z.with_rows(part["rows"], torch.from_numpy(part["Z"]))
     for kind, part in parts:
         if kind == "surrogate":
             core.surrogate = _restored_surrogate(part, surrogate)
@@ -111,16 +111,6 @@ def _inputs(part: dict[str, Any], history: History) -> Any:
     if part["Z"] is None:
         return [history.records[row].x for row in part["rows"]]
     return part["Z"]
-
-
-def _known_rows(core: Core) -> np.ndarray:
-    if core.Z is None:
-        return np.empty(0, dtype=np.int64)
-    return np.flatnonzero(~np.isnan(core.Z[:, 0].numpy())).astype(np.int64)
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
 def _has_state(part: Any) -> bool:

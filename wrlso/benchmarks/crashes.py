@@ -95,8 +95,6 @@ def digest(opt: WeightedRetrainingOptimizer) -> str:
     """Return a checksum of everything that the future depends on, and of the next three asks."""
     opt = copy.deepcopy(opt)
     core: Any = opt._core
-    Z = core.Z[: len(opt.history_)]
-    known = ~torch.isnan(Z[:, 0])
     parts = [
         [
             (r.x, r.status, r.values, r.asked, r.z, r.prediction, r.n_failures, r.revisions)
@@ -105,7 +103,7 @@ def digest(opt: WeightedRetrainingOptimizer) -> str:
         [event[:3] for event in opt.history_.events],
         [opt.history_.observed_rows, opt.y_, opt.history_.revision, opt.history_.n_start],
         [core.seed, core.n_asks, core.n_trainings, core.n_at_training, core.n_seen, core.n_at_fit],
-        [core.revision, core.rows, core.y, core.surrogate, known, Z[known]],
+        [core.revision, core.rows, core.y, core.errors, core.surrogate, core.Z.rows, core.Z.Z],
         list(opt.model_.state_dict().values()),
         [opt.ask() for _ in range(3)],
     ]
