@@ -25,6 +25,7 @@ from wrlso._validation import check_count
 from wrlso.benchmarks.expressions_study import CONFIGURATIONS
 from wrlso.benchmarks.records import machine, versions, write_record
 from wrlso.benchmarks.study import quiet_about_small_k
+from wrlso.exceptions import DataError
 from wrlso.surrogate import SparseGP
 
 __all__ = ["main", "run", "table"]
@@ -102,6 +103,8 @@ def _decoded(model: Any, Z: Tensor, y: Array, n: int, rng: np.random.Generator) 
                 found.setdefault(model.key(x), (z, x))
         if len(found) >= n:
             break
+    if len(found) < n:
+        raise DataError(f"the model decodes {len(found)} distinct expressions, {n} are wanted: ask for fewer")
     pairs = list(found.values())[:n]
     return torch.stack([z for z, _ in pairs]), [x for _, x in pairs]
 
