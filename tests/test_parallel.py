@@ -356,7 +356,7 @@ REASONS = {
     1: "ValueError: the assay broke",
     2: "the objective returned nan",
     3: "the worker died",
-    4: "no result within 1 s",
+    4: "no result within 3 s",
     5: "SystemExit: no licence",
 }
 
@@ -364,7 +364,7 @@ REASONS = {
 @pytest.mark.parametrize("batch_size", [None, 6])
 def test_whatever_befalls_a_point_is_its_own_affair(batch_size, tmp_path):
     opt = drawing(random_state=3).autosave(tmp_path / "campaign")
-    result = maximize(failing(), opt, 24, n_jobs=3, batch_size=batch_size, timeout=1, verbose=0)
+    result = maximize(failing(), opt, 24, n_jobs=3, batch_size=batch_size, timeout=3, verbose=0)
     assert result.nfev == 24
     assert opt.pending_ == []
     kinds = Counter()
@@ -437,7 +437,7 @@ def test_hanging_workers_of_others_stay_occupied_until_they_end():
 
     with ThreadPoolExecutor(3) as executor:
         opt = drawing()
-        result = maximize(objective, opt, n_calls=8, executor=executor, timeout=0.3, verbose=0)
+        result = maximize(objective, opt, n_calls=8, executor=executor, timeout=1.0, verbose=0)
         release.set()
     assert max(most) <= 3
     assert np.isnan(result.func_vals).sum() == 2
@@ -466,7 +466,7 @@ def test_a_call_that_hangs_does_not_hold_up_the_end():
         return float(x.sum())
 
     start = time.monotonic()
-    result = maximize(objective, drawing(), 6, executor=lambda: processes(4), timeout=1, verbose=0)
+    result = maximize(objective, drawing(), 6, executor=lambda: processes(4), timeout=3, verbose=0)
     assert 0 < np.isnan(result.func_vals).sum() < 6
     assert time.monotonic() - start < 100
 
