@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from wrlso import Trainer
 from wrlso._search import Belief, Landscape
-from wrlso._strategies import _incumbents, _rewritten, _spliced
+from wrlso._strategies import _incumbents, _rewritten, _some_blocks, _spliced
 from wrlso.acquisition import (
     Acquisition,
     CandidatePool,
@@ -491,6 +491,20 @@ def test_rewriting_hides_one_to_three_neighbouring_blocks_in_use(n_blocks, size,
         assert hidden[-1] - hidden[0] == len(hidden) - 1
         kept = np.setdiff1d(np.arange(n_blocks), hidden)
         np.testing.assert_array_equal(out[kept], row[kept])
+
+
+@given(st.integers(1, 8), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_one_or_two_whole_blocks_in_use_are_chosen(n_blocks, size, seed):
+    draw = rng(seed)
+    rows = draw.standard_normal((50, n_blocks, size))
+    used = draw.integers(0, n_blocks + 1, size=50)
+    rows[np.arange(n_blocks)[None] >= used[:, None]] = 0.0
+    chosen = _some_blocks(rows.reshape(50, -1), size, draw).reshape(rows.shape)
+    assert set(np.unique(chosen)) <= {0.0, 1.0}
+    assert (chosen == chosen[:, :, :1]).all()
+    assert set(chosen[:, :, 0].sum(axis=1)) <= {1.0, 2.0}
+    behind = np.arange(n_blocks)[None] >= np.maximum(used, 1)[:, None]
+    assert not chosen[behind].any()
 
 
 @pytest.mark.parametrize(

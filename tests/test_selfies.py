@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from wrlso import RankWeighting, Trainer
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models import SelfiesVAE
-from wrlso.models._chunks import END, ChunkDecoder, ChunkEncoder, ChunkSizes, CodeMemory, sequence_nll
+from wrlso.models._chunks import (
+    END,
+    ChunkDecoder,
+    ChunkEncoder,
+    ChunkSizes,
+    CodeMemory,
+    sequence_nll,
+    without_chunks,
+)
 from wrlso.models._selfies_text import read_all, read_smiles, to_smiles
 from wrlso.testing import check_latent_model
 
@@ -245,12 +253,24 @@ def test_what_training_saw_is_remembered():
     model.loss(inputs)
     assert int((model.memory.n_chunks > 0).sum()) == 3  # evaluation leaves it alone
     model.memory.log_variances.fill_(-40.0)
-    drawn = model.sample_prior(100, torch.Generator().manual_seed(0), spliced=False)
+    drawn = model.sample_prior(100, torch.Generator().manual_seed(0), completed=False)
     assert torch.cdist(drawn, kept).min(dim=1).values.max() < 1e-4
     assert len(torch.cdist(drawn, kept).argmin(dim=1).unique()) == 3
-    spliced = model.sample_prior(100, torch.Generator().manual_seed(0)).view(100, 13, -1)
-    parts = torch.cdist(spliced.transpose(0, 1), kept.view(3, 13, -1).transpose(0, 1)).min(dim=2).values
-    assert parts.max() < 1e-4  # each chunk is that of some example
+
+
+def test_the_prior_keeps_the_first_chunks_of_what_is_remembered():
+    memory = CodeMemory(ChunkSizes(9, n_chunks=5, chunk_dim=2), size=3)
+    means = torch.arange(30.0).view(3, 10) + 1.0
+    memory.remember(means, torch.full((3, 10), -80.0), torch.tensor([1, 3, 5]))
+    drawn = memory.sample(2000, torch.Generator().manual_seed(0), completed=True).view(-1, 5, 2)
+    kept = (drawn != 0).all(dim=2).sum(dim=1)
+    for i, n_chunks in enumerate(memory.n_chunks.long().tolist()):
+        most, example = max(1, n_chunks - 1), memory.means[i].view(5, 2)
+        mine = torch.isclose(drawn[:, 0], example[0]).all(dim=1)
+        assert set(kept[mine].tolist()) == set(range(1, most + 1))
+        for row, n in zip(drawn[mine], kept[mine], strict=True):
+            torch.testing.assert_close(row[:n], example[:n])
+            assert not row[n:].any()
 
 
 def test_a_full_memory_is_renewed_bit_by_bit():
@@ -321,3 +341,49 @@ def test_the_likelihood_sums_to_one_over_all_short_sequences():
     logits, targets = decoder(z[:1].expand(27, 2), three)
     steps = torch.nn.functional.cross_entropy(logits, targets, reduction="none").view(27, 3).sum(1)
     assert float(total + torch.exp(-steps).sum()) == pytest.approx(1.0, abs=1e-5)
+
+
+def random_decoder():
+    torch.manual_seed(0)
+    decoder = ChunkDecoder(ChunkSizes(9, n_chunks=8, chunk=8, chunk_dim=3, width=16, hidden=12))
+    for layer in decoder.past:
+        torch.nn.init.normal_(layer.scale)  # they begin at zero
+    return decoder.eval()
+
+
+@torch.no_grad()
+def test_writing_step_by_step_gives_the_logits_of_training():
+    decoder = random_decoder()
+    tokens, z = torch.randint(2, 9, (5, 64)), torch.randn(5, 24)
+    expected, _ = decoder(z, tokens)
+    features, state, found = decoder.features(z), decoder.begin(5, z.device), []
+    for t in range(64):
+        if t == 40:
+            state.keep(torch.tensor([True, False, True, True, False]))
+        rows = [0, 1, 2, 3, 4] if t < 40 else [0, 2, 3]
+        found.append((rows, decoder.step(features[rows, t], state)))
+        state.push(tokens[rows, t])
+    for t, (rows, logits) in enumerate(found):
+        torch.testing.assert_close(logits, expected.view(5, 64, 9)[rows, t], atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_token_is_remembered_for_some_forty_positions_and_never_seen_before():
+    decoder, z = random_decoder(), torch.randn(1, 24)
+    tokens = torch.randint(2, 9, (1, 64))
+    changed = tokens.clone()
+    changed[0, 10] = 2 if tokens[0, 10] != 2 else 3
+    differs = (decoder(z, tokens)[0] != decoder(z, changed)[0]).any(dim=1)
+    assert not differs[:11].any()
+    assert differs[11:15].all()
+    assert differs[45:51].any()
+
+
+@given(share=st.sampled_from([0.0, 0.3, 1.0]), seed=st.integers(0, 2**31))
+def test_chunks_are_hidden_whole(share, seed):
+    torch.manual_seed(seed)
+    z = torch.randn(200, 24)
+    blocks, before = without_chunks(z, share, 3).view(200, 8, 3), z.view(200, 8, 3)
+    hidden = (blocks == 0).all(dim=2)
+    assert torch.equal(blocks[~hidden], before[~hidden])
+    assert float(hidden.float().mean()) == pytest.approx(share, abs=0.06)

@@ -26,7 +26,7 @@ from wrlso.weighting import rank_weights
 __all__ = ["CandidatePool"]
 
 _N_INCUMBENTS = 1000  # draws, with replacement, of the data points that are perturbed
-_BLOCKS_MOVED = 0.35  # share of blocks in a step that moves some only; it is as long as one that moves all
+_FURTHER = 2.5  # times as far as one that moves all blocks goes a step that moves one or two
 _SHIFTS = np.array([0, 0, 0, 0, -2, -1, 1, 2])  # by how many blocks a spliced tail moves, equally likely
 _logger = logging.getLogger(__name__)
 
@@ -221,9 +221,10 @@ class CandidatePool(BaseEstimator):
         noise = step * landscape.spread * rng.standard_normal((n, d))
         # Half of the steps move a few coordinates only, which in high dimensions stays close to good points.
         few = rng.uniform(size=n) < 0.5
-        moving, scale = (min(1.0, 20.0 / d), 1.0) if self.block == 1 else (_BLOCKS_MOVED, _BLOCKS_MOVED**-0.5)
-        blocks = rng.uniform(size=(int(few.sum()), d // self.block)) < moving
-        noise[few] *= scale * blocks.repeat(self.block, axis=1)
+        if self.block == 1:
+            noise[few] *= rng.uniform(size=(np.count_nonzero(few), d)) < min(1.0, 20.0 / d)
+        else:
+            noise[few] *= _FURTHER * _some_blocks(rows[few], self.block, rng)
         return np.asarray(rows + noise)
 
     def _check_parameters(self) -> None:
@@ -258,6 +259,21 @@ def _incumbents(state: SearchState, landscape: Landscape, rng: np.random.Generat
     return np.asarray(state.Z[torch.from_numpy(chosen)].numpy())
 
 
+def _n_used(blocks: Array) -> Any:
+    """Return for each of n points (n, blocks, size) the number of blocks up to the last that is not zero."""
+    return ((np.arange(blocks.shape[1]) + 1)[None] * (blocks != 0).any(axis=2)).max(axis=1)
+
+
+def _some_blocks(rows: Array, size: int, rng: np.random.Generator) -> Array:
+    """Return 1 in the coordinates of one or two of the blocks that each of n points (n, d) uses, else 0."""
+    n, d = rows.shape
+    chosen = np.zeros((n, d // size))
+    used = np.maximum(_n_used(rows.reshape(n, d // size, size)), 1)
+    for _ in range(2):
+        chosen[np.arange(n), np.floor(rng.uniform(size=n) * used).astype(np.int64)] = 1.0
+    return chosen.repeat(size, axis=1)
+
+
 def _spliced(first: Array, second: Array, size: int, rng: np.random.Generator) -> Array:
     """Return points (n, d): the first blocks of one parent each, then blocks of the other, often moved.
 
@@ -266,8 +282,7 @@ def _spliced(first: Array, second: Array, size: int, rng: np.random.Generator) -
     n, d = first.shape
     places = np.arange(d // size)
     a, b = (rows.reshape(n, d // size, size) for rows in (first, second))
-    used = (places + 1)[None] * (a != 0).any(axis=2)
-    cut = 1 + np.floor(rng.uniform(size=n) * np.maximum(used.max(axis=1) - 1, 1)).astype(np.int64)
+    cut = 1 + np.floor(rng.uniform(size=n) * np.maximum(_n_used(a) - 1, 1)).astype(np.int64)
     source = places[None] - _SHIFTS[rng.integers(len(_SHIFTS), size=n)][:, None]
     there = (source >= 0) & (source < len(places))
     tail = np.take_along_axis(b, source.clip(0, len(places) - 1)[:, :, None], axis=1) * there[:, :, None]
@@ -280,8 +295,7 @@ def _rewritten(rows: Array, size: int, rng: np.random.Generator) -> Array:
     n_blocks = d // size
     blocks = rows.reshape(n, n_blocks, size)
     places = np.arange(n_blocks)
-    used = ((places + 1)[None] * (blocks != 0).any(axis=2)).max(axis=1)
-    first = np.floor(rng.uniform(size=n) * np.maximum(used, 1))
+    first = np.floor(rng.uniform(size=n) * np.maximum(_n_used(blocks), 1))
     last = first + rng.choice(3, size=n, p=(0.5, 0.3, 0.2))
     hidden = (places[None] >= first[:, None]) & (places[None] <= last[:, None])
     return np.asarray(np.where(hidden[:, :, None], 0.0, blocks).reshape(n, d))

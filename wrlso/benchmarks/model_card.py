@@ -23,6 +23,7 @@ def measure(
     held_out: Sequence[str],
     *,
     n_samples: int = 10_000,
+    temperature: float = 0.7,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Return the figures of a model's card.
@@ -35,7 +36,9 @@ def measure(
     held_out : sequence of n str
         Canonical SMILES that the model has not seen.
     n_samples : int, default=10000
-        Draws from the prior, decoded at temperature 0.
+        Draws from the prior.
+    temperature : float, default=0.7
+        At which they are decoded.
     seed : int, default=0
         Of the draws.
 
@@ -54,13 +57,15 @@ def measure(
     encoded = time.perf_counter()
     decoded = model.decode(Z)
     rates = {"encode": len(Z) / (encoded - start), "decode": len(Z) / (time.perf_counter() - encoded)}
-    samples = model.decode(model.sample_prior(n_samples, torch.Generator().manual_seed(seed)))
+    generator = torch.Generator().manual_seed(seed)
+    samples = model.decode(model.sample_prior(n_samples, generator), temperature, generator)
     valid = [x for x in samples if x is not None]
     unique = list(dict.fromkeys(valid))
     there = set(known)
     return {
         "n_held_out": len(held_out),
         "n_samples": n_samples,
+        "temperature": temperature,
         "reconstruction": _reconstruction(model, held_out, decoded, inputs),
         "prior": {
             "valid": len(valid) / n_samples,

@@ -102,10 +102,10 @@ class MoleculesStudy:
     generations: int = 4
     temperature: float = 1.0
     greedy: float = 0.5
-    sigma_low: float = 0.1
-    sigma_high: float = 0.6
+    sigma_low: float = 0.06
+    sigma_high: float = 0.3
     splice: float = 0.3
-    rewrite: float = 0.0
+    rewrite: float = 0.1
     explore: float = 0.1
     parents_k: float = 1e-3
     n_best: int = 1000

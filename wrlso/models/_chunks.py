@@ -5,10 +5,15 @@ so that what is to be reproduced at a place is close at hand there and reconstru
 where a recurrent network with one latent vector for everything needs hours. Attention between chunks (few,
 so cheap) carries what they have in common. The decoder's chunks see only chunks before them, with relative
 positions: what was learned on short sequences holds for long ones, and chunks behind the end do not matter.
+
+Below the chunks a token also knows the tokens before it, the last eight one by one and forty more through
+convolutions: so the decoder is a language model that goes on plausibly where z says little. A chunk whose
+latent block is zero, the mean of N(0, I), says nothing at all, and training hides chunks in this way.
 """
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +21,7 @@ from torch.nn import functional as F
 
 END, MASK = 0, 1  # token numbers with a meaning; a sequence's own tokens follow
 _FAR = 6  # chunks further away than this look alike
+_TAPS, _SQUEEZED = 4, 64  # earlier positions that a convolution sees, and units that it sees of each
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class ChunkSizes:
     n_heads: int = 4
     hidden: int = 256
     context: int = 8
+    gaps: tuple[int, ...] = (2, 8)
 
     @property
     def length(self) -> int:
@@ -107,8 +114,65 @@ class ChunkEncoder(nn.Module):
         self.sizes = replace(self.sizes, n_tokens=self.sizes.n_tokens + n_new)
 
 
+class _Past(nn.Module):
+    """A causal convolution with gaps: adds to what is known of position t some of t - gap, …, t - 4 gap."""
+
+    def __init__(self, width: int, gap: int) -> None:
+        super().__init__()
+        self.gap = gap
+        self.norm, self.squeeze = nn.LayerNorm(width), nn.Linear(width, _SQUEEZED)
+        self.look = nn.Linear((_TAPS + 1) * _SQUEEZED, width)
+        self.scale = nn.Parameter(torch.zeros(width))  # nothing at first
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map positions (n, t, width)."""
+        seen, t = self.squeeze(self.norm(x)), x.shape[1]
+        padded = F.pad(seen, (0, 0, _TAPS * self.gap, 0))
+        taps = [padded[:, i * self.gap : i * self.gap + t] for i in range(_TAPS)]
+        return self._added(x, [*taps, seen])
+
+    def step(self, x: Tensor, memory: Tensor, t: int) -> Tensor:
+        """Map position t (n, width); ``memory`` (n, 4 gap, …) holds the positions before it, in turns."""
+        seen, size = self.squeeze(self.norm(x)), _TAPS * self.gap
+        out = self._added(x, [*(memory[:, (t + i * self.gap) % size] for i in range(_TAPS)), seen])
+        memory[:, t % size] = seen
+        return out
+
+    def _added(self, x: Tensor, seen: list[Tensor]) -> Tensor:
+        out: Tensor = x + self.scale * F.gelu(self.look(torch.cat(seen, dim=-1)))
+        return out
+
+
+@dataclass
+class WritingState:
+    """What the decoder remembers of n sequences that it writes.
+
+    Attributes
+    ----------
+    recent : Tensor (n, context)
+        The last tokens, newest first.
+    memories : list of Tensor (n, 4 gap, 64)
+    t : int
+        The position that comes next.
+    """
+
+    recent: Tensor
+    memories: list[Tensor]
+    t: int = 0
+
+    def push(self, tokens: Tensor) -> None:
+        """Go on to the next position with tokens (n,)."""
+        self.recent = torch.cat([tokens[:, None], self.recent[:, :-1]], dim=1)
+        self.t += 1
+
+    def keep(self, there: Tensor) -> None:
+        """Forget the rows where ``there`` (n,) is False."""
+        self.recent = self.recent[there]
+        self.memories = [memory[there] for memory in self.memories]
+
+
 class ChunkDecoder(nn.Module):
-    """Latent points and the last few tokens → logits of the next token."""
+    """Latent points and the tokens before → logits of the next token."""
 
     def __init__(self, sizes: ChunkSizes) -> None:
         super().__init__()
@@ -118,6 +182,7 @@ class ChunkDecoder(nn.Module):
         self.norm = nn.LayerNorm(sizes.width)
         self.spread = nn.Linear(sizes.width, sizes.chunk * sizes.hidden)
         self.recent = nn.Parameter(torch.randn(sizes.context, sizes.n_tokens, sizes.hidden) * 0.3)
+        self.past = nn.ModuleList([_Past(sizes.hidden, gap) for gap in sizes.gaps])
         self.think = nn.Sequential(
             nn.LayerNorm(sizes.hidden),
             nn.Linear(sizes.hidden, sizes.hidden),
@@ -137,27 +202,48 @@ class ChunkDecoder(nn.Module):
         out: Tensor = self.spread(self.norm(x)).view(n, s * sizes.chunk, sizes.hidden)
         return out
 
-    def next_logits(self, features: Tensor, recent: Tensor) -> Tensor:
-        """Return logits (m, n_tokens) from features (m, hidden) and tokens (m, context), newest first."""
-        places = torch.arange(self.sizes.context, device=recent.device) * self.sizes.n_tokens
-        said = F.embedding_bag(recent + places, self.recent.flatten(0, 1), mode="sum")
-        x = F.gelu(features + said)
-        out: Tensor = self.logits(self.norm_out(x + self.think(x)))
-        return out
+    def begin(self, n: int, device: torch.device) -> WritingState:
+        """Return the state of n sequences that are empty."""
+        sizes = self.sizes
+        recent = torch.full((n, sizes.context), END, device=device)
+        memories = [torch.zeros(n, _TAPS * gap, _SQUEEZED, device=device) for gap in sizes.gaps]
+        return WritingState(recent, memories)
+
+    def step(self, features: Tensor, state: WritingState) -> Tensor:
+        """Return logits (n, n_tokens) of the next position from its features (n, hidden)."""
+        x = F.gelu(features + self._said(state.recent))
+        layers: Any = self.past
+        for layer, memory in zip(layers, state.memories, strict=True):
+            x = layer.step(x, memory, state.t)
+        return self._logits(x)
 
     def forward(self, z: Tensor, tokens: Tensor, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return logits (m, n_tokens) and targets (m,) at the m positions up to each sequence's END.
 
         ``dropout`` is the share of the earlier tokens that are hidden, so that z has to say what they said.
         """
-        valid = before_end(tokens)
-        features = self.features(z, tokens.shape[1] // self.sizes.chunk)
+        n, t = tokens.shape
+        context = self.sizes.context
+        features = self.features(z, t // self.sizes.chunk)
         earlier = tokens
         if dropout:
             hidden = torch.rand(tokens.shape, device=tokens.device) < dropout
             earlier = tokens.masked_fill(hidden, MASK)
-        windows = F.pad(earlier, (self.sizes.context, 0))[:, :-1].unfold(1, self.sizes.context, 1).flip(2)
-        return self.next_logits(features[valid], windows[valid]), tokens[valid]
+        windows = F.pad(earlier, (context, 0))[:, :-1].unfold(1, context, 1).flip(2)
+        x = F.gelu(features + self._said(windows.reshape(n * t, context)).view(n, t, -1))
+        for layer in self.past:
+            x = layer(x)
+        valid = before_end(tokens)
+        return self._logits(x[valid]), tokens[valid]
+
+    def _said(self, recent: Tensor) -> Tensor:
+        """Map tokens (m, context), newest first, to (m, hidden)."""
+        places = torch.arange(self.sizes.context, device=recent.device) * self.sizes.n_tokens
+        return F.embedding_bag(recent + places, self.recent.flatten(0, 1), mode="sum")
+
+    def _logits(self, x: Tensor) -> Tensor:
+        out: Tensor = self.logits(self.norm_out(x + self.think(x)))
+        return out
 
     @torch.no_grad()
     def grow(self, n_new: int) -> None:
@@ -208,27 +294,24 @@ class CodeMemory(nn.Module):
         self.n_chunks[places] = n_chunks[rows].float()
 
     @torch.no_grad()
-    def sample(self, n: int, generator: torch.Generator | None, spliced: bool) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator | None, completed: bool) -> Tensor:
         """Return n draws (n, d) on the CPU.
 
-        Draws from the posterior of a random example; ``spliced``: the first chunks from that of one example
-        and the others from that of another, so that they are like the data and rarely the data.
+        Draws from the posterior of a random example; ``completed``: of its first chunks only, so that the
+        decoder completes what they begin, which is like the data and rarely the data.
         """
         filled = (self.n_chunks > 0).nonzero()[:, 0].cpu()
         noise = torch.randn(n, self.sizes.latent_dim, generator=generator)
         if not len(filled):
             return noise
-        means, log_variances = self.means.cpu(), self.log_variances.cpu()
-        first, second = (filled[torch.randint(len(filled), (n,), generator=generator)] for _ in range(2))
-        used = self.n_chunks.cpu()
+        rows = filled[torch.randint(len(filled), (n,), generator=generator)]
         where = torch.rand(n, generator=generator)
-        if not spliced:
-            second = first
-        cut = (where * torch.minimum(used[first], used[second])).ceil().clamp_min(1.0)
+        Z = self.means.cpu()[rows] + torch.exp(0.5 * self.log_variances.cpu()[rows]) * noise
+        if not completed:
+            return Z
+        n_kept = (where * (self.n_chunks.cpu()[rows] - 1.0)).ceil().clamp_min(1.0)
         chunk = torch.arange(self.sizes.latent_dim) // self.sizes.chunk_dim
-        rows = torch.where(chunk[None] < cut[:, None], first[:, None], second[:, None])
-        place = torch.arange(self.sizes.latent_dim)[None]
-        return means[rows, place] + torch.exp(0.5 * log_variances[rows, place]) * noise
+        return Z.masked_fill(chunk[None] >= n_kept[:, None], 0.0)
 
 
 def before_end(tokens: Tensor) -> Tensor:
@@ -240,6 +323,12 @@ def before_end(tokens: Tensor) -> Tensor:
 def chunks_used(tokens: Tensor, chunk: int) -> Tensor:
     """Number of chunks (n,) that hold a token or the first END."""
     return torch.div((tokens != END).sum(dim=1), chunk, rounding_mode="floor") + 1
+
+
+def without_chunks(z: Tensor, share: float, chunk_dim: int) -> Tensor:
+    """Return z (n, d) with a share of the chunks hidden, their blocks zero."""
+    hidden = torch.rand(len(z), z.shape[1] // chunk_dim, device=z.device) < share
+    return z.masked_fill(hidden.repeat_interleave(chunk_dim, dim=1), 0.0)
 
 
 def trimmed(tokens: Tensor, chunk: int) -> Tensor:

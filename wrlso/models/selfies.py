@@ -23,6 +23,7 @@ from wrlso.models._chunks import (
     gaussian_divergence,
     sequence_nll,
     trimmed,
+    without_chunks,
 )
 from wrlso.models._selfies_text import Reading, read_all, read_smiles, to_smiles
 from wrlso.models._sequence_training import SequenceTraining, fast_in_bfloat16
@@ -32,6 +33,7 @@ __all__ = ["SelfiesVAE"]
 
 _CHUNK = 1024  # molecules that go through a network at once
 _STAGES = (4, 6, 9)  # chunks worked out at first, and then for molecules that are longer
+_MOST_ENDED = 0.2  # share of sequences that may have ended before they are left out of the work
 _N_SPECIAL = 2  # END and MASK stand before the vocabulary's tokens
 _WEIGHTS = Path(__file__).parents[1] / "data" / "selfies_zinc250k.safetensors"
 
@@ -62,6 +64,9 @@ class SelfiesVAE(nn.Module):
         Weight of the divergence from N(0, I) in the loss.
     token_dropout : float in [0, 1), default=0.2
         Share of the previous tokens that is hidden from the decoder in training.
+    chunk_dropout : float in [0, 1), default=0.1
+        Share of the chunks that is hidden from the decoder in training, their latent block zero, so that
+        decoding a z with a block of zeros writes something plausible there.
     chunk_dim : int, default=8
         Latent dimensions of each of the 13 chunks.
     width, hidden : int, default=192, 256
@@ -84,6 +89,7 @@ class SelfiesVAE(nn.Module):
         max_tokens: int = 100,
         beta: float = 0.1,
         token_dropout: float = 0.2,
+        chunk_dropout: float = 0.1,
         chunk_dim: int = 8,
         width: int = 192,
         hidden: int = 256,
@@ -92,10 +98,12 @@ class SelfiesVAE(nn.Module):
         check_choice("salts", salts, ("refuse", "largest"))
         check_real("beta", beta, minimum=0)
         check_real("token_dropout", token_dropout, minimum=0, maximum=0.99)
+        check_real("chunk_dropout", chunk_dropout, minimum=0, maximum=0.99)
         for name, value in (("chunk_dim", chunk_dim), ("width", width), ("hidden", hidden)):
             check_count(name, value)
         self.vocabulary = _checked(_shipped_vocabulary() if vocabulary is None else vocabulary)
-        self.stereo, self.salts, self.beta, self.token_dropout = bool(stereo), salts, beta, token_dropout
+        self.stereo, self.salts, self.beta = bool(stereo), salts, beta
+        self.token_dropout, self.chunk_dropout = token_dropout, chunk_dropout
         n_tokens = _N_SPECIAL + len(self.vocabulary)
         self.sizes = ChunkSizes(n_tokens, chunk_dim=chunk_dim, width=width, hidden=hidden)
         self._set_max_tokens(max_tokens)
@@ -114,10 +122,11 @@ class SelfiesVAE(nn.Module):
     def from_file(cls, path: str | Path, **changes: Any) -> "SelfiesVAE":
         """Return the model that :meth:`to_file` wrote.
 
-        ``changes`` replace ``stereo``, ``salts``, ``max_tokens``, ``beta``, ``token_dropout``; None keeps.
+        ``changes`` replace ``stereo``, ``salts``, ``max_tokens``, ``beta``, ``token_dropout``,
+        ``chunk_dropout``; None keeps.
         """
         header, weights = _read_file(Path(path))
-        known = {"stereo", "salts", "max_tokens", "beta", "token_dropout"}
+        known = {"stereo", "salts", "max_tokens", "beta", "token_dropout", "chunk_dropout"}
         if set(changes) - known:
             unknown = ", ".join(sorted(set(changes) - known))
             raise ParameterError(f"changes must be among {', '.join(sorted(known))}, got {unknown}")
@@ -144,11 +153,12 @@ class SelfiesVAE(nn.Module):
 
         parameters = {
             "stereo": self.stereo, "salts": self.salts, "max_tokens": self.max_tokens, "beta": self.beta,
-            "token_dropout": self.token_dropout, "chunk_dim": self.sizes.chunk_dim,
+            "token_dropout": self.token_dropout, "chunk_dropout": self.chunk_dropout,
+            "chunk_dim": self.sizes.chunk_dim,
             "width": self.sizes.width, "hidden": self.sizes.hidden,
         }  # fmt: skip
         header = {
-            "format": 1,
+            "format": 2,
             "vocabulary": self.vocabulary,
             "parameters": parameters,
             "about": dict(about or {}),
@@ -299,34 +309,31 @@ class SelfiesVAE(nn.Module):
 
     def _write(self, Z: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
         """Choose token numbers (n, max_tokens), one step for all molecules at a time."""
-        sizes = self.sizes
         written = torch.full((len(Z), self.max_tokens), END)
-        open_ = torch.arange(len(Z))
-        recent = torch.full((len(Z), sizes.context), END, device=Z.device)
+        rows = torch.arange(len(Z))  # those that are still worked at
+        ended = torch.zeros(len(Z), dtype=torch.bool)  # of them
+        state = self.decoder.begin(len(Z), Z.device)
         features, n_chunks = Z, 0
         for step in range(self.max_tokens):
-            if step == n_chunks * sizes.chunk:
+            if step == n_chunks * self.sizes.chunk:
                 # chunks do not see later ones, so the later ones are worked out for long molecules only
-                n_chunks = next(n for n in (*_STAGES, sizes.n_chunks) if n > n_chunks)
-                features = self.decoder.features(Z[open_.to(Z.device)], n_chunks)
-            logits = self.decoder.next_logits(features[:, step], recent).float().cpu()
+                n_chunks = next(n for n in (*_STAGES, self.sizes.n_chunks) if n > n_chunks)
+                features = self.decoder.features(Z[rows.to(Z.device)], n_chunks)
+            logits = self.decoder.step(features[:, step], state).float().cpu()
             logits[:, MASK] = -torch.inf
             if step == 0:
                 logits[:, END] = -torch.inf  # an empty molecule is none
-            if temperature > 0:
-                # the largest of logits with Gumbel noise is a draw from their softmax
-                uniform = torch.rand(logits.shape, generator=generator).clamp(1e-30, 1 - 1e-7)
-                logits = logits - temperature * torch.log(-torch.log(uniform))
-            chosen = logits.argmax(dim=1)
-            written[open_, step] = chosen
-            going = chosen != END
-            if not bool(going.all()):
-                open_, chosen = open_[going], chosen[going]
-                there = going.to(Z.device)
-                features, recent = features[there], recent[there]
-            if not len(open_):
+            chosen = _choose(logits, temperature, generator).masked_fill(ended, END)
+            written[rows, step] = chosen
+            ended = chosen == END
+            n_ended = int(ended.sum())
+            if n_ended == len(rows):
                 break
-            recent = torch.cat([chosen.to(Z.device)[:, None], recent[:, :-1]], dim=1)
+            state.push(chosen.to(Z.device))
+            if n_ended > _MOST_ENDED * len(rows):
+                rows, going = rows[~ended], ~ended.to(Z.device)
+                features, ended = features[going], ended[~ended]
+                state.keep(going)
         return written
 
     def loss(self, inputs: Tensor) -> Tensor:
@@ -341,6 +348,8 @@ class SelfiesVAE(nn.Module):
         with torch.autocast(self._device.type, torch.bfloat16, enabled=fast):
             mean, log_variance = self.encoder(tokens)
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+            if self.training and self.chunk_dropout:
+                z = without_chunks(z, self.chunk_dropout, self.sizes.chunk_dim)
             out: Tensor = sequence_nll(self.decoder(z, tokens, dropout), tokens)
             out = out + self.beta * gaussian_divergence(mean, log_variance)
         if self.training:
@@ -353,7 +362,7 @@ class SelfiesVAE(nn.Module):
         return -sequence_nll(self.decoder(Z.float(), tokens), tokens)
 
     def sample_prior(
-        self, n: int, generator: torch.Generator | None = None, *, spliced: bool = True
+        self, n: int, generator: torch.Generator | None = None, *, completed: bool = True
     ) -> Tensor:
         """Return n points (n, d) drawn from where the data of the last training lies.
 
@@ -364,11 +373,12 @@ class SelfiesVAE(nn.Module):
         ----------
         n : int
         generator : torch.Generator, default=None
-        spliced : bool, default=True
-            Whether the first chunks come from one example and the others from another. False gives molecules
-            closer to the data, about half of which are in it.
+        completed : bool, default=True
+            Whether only the first chunks come from an example and the others are zero, for the decoder to
+            complete: decode at a temperature of about 0.7. False gives molecules closer to the data, about
+            half of which are in it.
         """
-        return self.memory.sample(n, generator, spliced)
+        return self.memory.sample(n, generator, completed)
 
     # ---------------------------------------------------------------- training by oneself
 
@@ -447,6 +457,15 @@ class SelfiesVAE(nn.Module):
             self.sizes = self.encoder.sizes
             self._index()
         return self
+
+
+def _choose(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    """Return the likeliest tokens (n,) at temperature 0, else drawn ones."""
+    if temperature > 0:
+        # the largest of logits with Gumbel noise is a draw from their softmax
+        uniform = torch.rand(logits.shape, generator=generator).clamp(1e-30, 1 - 1e-7)
+        logits = logits - temperature * torch.log(-torch.log(uniform))
+    return logits.argmax(dim=1)
 
 
 def _checked(vocabulary: Sequence[str]) -> list[str]:
