@@ -75,9 +75,9 @@ class SelfiesVAE(nn.Module):
     Examples
     --------
     >>> model = SelfiesVAE.pretrained()
-    >>> Z = model.encode(model.tensorize(["CC(=O)Oc1ccccc1C(=O)O"]))
+    >>> Z = model.encode(model.tensorize(["CC(C)Cc1ccc(C(C)C(=O)O)cc1"]))
     >>> model.decode(Z)
-    ['CC(=O)Oc1ccccc1C(=O)O']
+    ['CC(C)Cc1ccc(C(C)C(=O)O)cc1']
     """
 
     def __init__(
