@@ -244,7 +244,7 @@ def test_molecule_latents_are_scored_by_what_they_decode_to(monkeypatch):
     pytest.importorskip("selfies")
     from wrlso.models.selfies import SelfiesVAE
 
-    molecules = ["CC(=O)Oc1ccccc1C(=O)O", "Cc1ccc(C(=O)N2CCOCC2)cc1", "CC(C)NC(=O)c1ccccc1F"]
+    molecules = ["CC(C)Cc1ccc(C(C)C(=O)O)cc1", "Cc1ccc(C(=O)N2CCOCC2)cc1", "CC(C)NC(=O)c1ccccc1F"]
     model = SelfiesVAE.pretrained()
     Z = _surrogate_data._encoded(model, molecules)
     monkeypatch.setattr(_surrogate_data, "_zinc_encodings", lambda n, seed: (molecules, Z))
