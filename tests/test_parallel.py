@@ -31,7 +31,7 @@ from wrlso import (
     maximize,
     minimize,
 )
-from wrlso._engines import Pool
+from wrlso._engines import OwnProcesses, Pool
 from wrlso._evaluation import Outcome, Task
 from wrlso.benchmarks.parallel import faults, loop_overhead
 from wrlso.timeline import Attempt, Evaluation, Timeline, utilization_chart
@@ -503,6 +503,19 @@ def test_no_process_is_left_of_a_loop_that_ends_early(options, tmp_path):
     while any(map(runs, pids)) and time.monotonic() < until:
         time.sleep(0.1)
     assert not any(map(runs, pids))
+
+
+def test_a_process_ends_though_its_call_is_given_up_at_once():
+    engine, task = OwnProcesses(1, {}), Task(lambda x: os.getpid())
+    pid = Outcome(*engine.submit(task, 0, "first").result()).value
+    while not engine._idle:
+        time.sleep(0.01)
+    engine.cancel(engine.submit(task, 0, "second"))
+    engine.close(kill=True)
+    until = time.monotonic() + 30
+    while runs(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not runs(pid)
 
 
 def test_a_pool_that_forks_is_warned_of(caplog):

@@ -273,6 +273,12 @@ def test_the_prior_keeps_the_first_chunks_of_what_is_remembered():
             assert not row[n:].any()
 
 
+@pytest.mark.parametrize("n", [-1, 2.5, "3"])
+def test_the_number_of_draws_is_checked(n):
+    with pytest.raises((ParameterError, ParameterTypeError), match="n must be an integer of at least 0"):
+        small().sample_prior(n)
+
+
 def test_a_full_memory_is_renewed_bit_by_bit():
     torch.manual_seed(0)
     memory = CodeMemory(ChunkSizes(9, n_chunks=2, chunk_dim=1), size=40)

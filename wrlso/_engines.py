@@ -15,6 +15,7 @@ from concurrent.futures import BrokenExecutor
 from typing import Any, Protocol
 
 from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend.utils import kill_process_tree
 from joblib.parallel import get_active_backend
 
 from wrlso._dask_engine import DaskEngine, is_dask_backend, is_dask_client, is_dask_executor
@@ -225,7 +226,7 @@ class OwnProcesses:
         """End all processes."""
         pools, self._pools, self._idle, self._of = self._pools, [], [], {}
         for pool in pools:
-            pool.shutdown(wait=False, kill_workers=kill)
+            _end(pool, kill)
 
     def _new(self) -> Any:
         pool = ProcessPoolExecutor(1, env=self._environment)
@@ -248,7 +249,19 @@ class OwnProcesses:
             self._ready_at.pop(pool, None)
             if pool in self._idle:
                 self._idle.remove(pool)
-            pool.shutdown(wait=False, kill_workers=True)
+            _end(pool, kill=True)
+
+
+def _end(pool: Any, kill: bool) -> None:
+    """Let a pool of loky end, at once and with all that its processes have started when ``kill``.
+
+    Its own option for that forgets calls that are not handed over yet, and its thread then dies of them.
+    A pool whose processes are found dead cleans up well.
+    """
+    if kill:
+        for process in list(pool._processes.values()):
+            kill_process_tree(process)
+    pool.shutdown(wait=False)
 
 
 def make_engine(executor: Any, n_jobs: int | None) -> Engine:

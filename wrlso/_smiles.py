@@ -119,7 +119,7 @@ def unparsed_problem(smiles: Any, max_length: int = MAX_LENGTH) -> str | None:
         try:
             unchecked = chem.MolFromSmiles(text, sanitize=False)
             problems = [] if unchecked is None else chem.DetectChemistryProblems(unchecked)
-        except Exception:
+        except Exception:  # as in parse
             unchecked, problems = None, []
     if unchecked is None:
         return "is no SMILES"

@@ -378,6 +378,7 @@ class SelfiesVAE(nn.Module):
             complete: decode at a temperature of about 0.7. False gives molecules closer to the data, about
             half of which are in it.
         """
+        check_count("n", n, minimum=0)
         return self.memory.sample(n, generator, completed)
 
     # ---------------------------------------------------------------- training by oneself
