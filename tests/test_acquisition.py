@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from wrlso import Trainer
 from wrlso._search import Belief, Landscape
-from wrlso._strategies import _incumbents, _rewritten, _some_blocks, _spliced
+from wrlso._strategies import _Parents, _rewritten, _some_blocks, _spliced
 from wrlso.acquisition import (
     Acquisition,
     CandidatePool,
@@ -470,7 +470,7 @@ def test_incumbents_follow_values_where_k_says_so():
     best = state.Z[state.y.argmax()].numpy()
 
     def share(k):
-        return float((_incumbents(state, landscape, rng(), k) == best).all(axis=1).mean())
+        return float((_Parents.draw(state, landscape, rng(), k).incumbents == best).all(axis=1).mean())
 
     assert share(None) < 0.05
     assert share(1e-3) > 0.15
@@ -516,6 +516,52 @@ def test_spliced_and_rewritten_candidates_are_proposed(shares):
     proposals, record = LogExpectedImprovement(search=search).propose(state, 3, rng())
     assert not {p.x for p in proposals} & cells
     assert record.n_decoded >= 100
+
+
+class Mutant(GridModel):
+    """Decodes nothing; mutates by one step of the first coordinate."""
+
+    def decode(self, Z, temperature=0.0, generator=None):
+        return [None] * len(Z)
+
+    def mutate(self, X, generator=None):
+        steps = 2 * torch.randint(2, (len(X),), generator=generator) - 1
+        return [(x[0] + step, *x[1:]) for x, step in zip(X, steps.tolist(), strict=True)]
+
+
+def test_mutants_are_made_of_incumbents_and_of_the_best_candidates():
+    state, cells = campaign(n=40, model=Mutant())
+    X = sorted(cells)
+    state = SearchState(**(vars(state) | {"point": X.__getitem__}))
+
+    def steps(generations):
+        search = CandidatePool(200, generations=generations, mutate=1.0, least_new=0.0)
+        proposals, record = LogExpectedImprovement(search=search).propose(state, 20, rng())
+        assert record.n_decoded == 200
+        found = [p.x for p in proposals]
+        assert not set(found) & cells
+        for proposal in proposals:
+            np.testing.assert_allclose(proposal.z.numpy(), np.array(proposal.x) / 5.0, rtol=1e-6)
+        return [min(abs(x[0] - cell[0]) for cell in cells if cell[1:] == x[1:]) for x in found]
+
+    assert set(steps(1)) == {1}
+    assert 1 < max(steps(4)) <= 4
+
+
+def test_half_of_the_candidates_can_be_mutants_and_none_are_without_data():
+    cells = [(i, 0) for i in range(8)]
+    parents = _Parents(np.arange(16.0).reshape(8, 2), np.arange(8), cells.__getitem__)
+    assert set(parents.objects(500, rng())) == set(cells)
+    parents.best_X, parents.best_Z = ["best"], np.full((1, 2), -1.0)
+    assert parents.objects(100, rng()).count("best") == 50
+    assert (parents.latent(100, rng())[:, 0] == -1.0).sum() == 50
+    assert _Parents(np.zeros((3, 2)), np.empty(0, dtype=np.int64), None).objects(5, rng()) == []
+
+
+def test_mutants_need_a_model_that_makes_them():
+    state, _ = campaign(n=10)
+    with pytest.raises(ParameterError, match="mutate=0.5 needs a model with a method mutate"):
+        LogExpectedImprovement(search=CandidatePool(mutate=0.5)).propose(state, 1, rng())
 
 
 def test_blocks_have_to_fill_the_latent_space():
@@ -616,6 +662,7 @@ def test_search_beats_random_at_the_same_budget(search):
         (LogExpectedImprovement(search=CandidatePool(0)), ParameterError, "n_candidates"),
         (LogExpectedImprovement(search=CandidatePool(splice=1.5)), ParameterError, "splice"),
         (LogExpectedImprovement(search=CandidatePool(rewrite=-0.1)), ParameterError, "rewrite"),
+        (LogExpectedImprovement(search=CandidatePool(mutate=2.0)), ParameterError, "mutate"),
         (LogExpectedImprovement(search=CandidatePool(block=0)), ParameterError, "block"),
         (LogExpectedImprovement(search=CandidatePool(k=0.0)), ParameterError, "k must be"),
         (LogExpectedImprovement(search=CandidatePool(least_new=-0.1)), ParameterError, "least_new"),

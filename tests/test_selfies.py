@@ -20,6 +20,7 @@ from wrlso.models._chunks import (
     sequence_nll,
     without_chunks,
 )
+from wrlso.models._edits import edited
 from wrlso.models._selfies_text import read_all, read_smiles, to_smiles
 from wrlso.testing import check_latent_model
 
@@ -186,6 +187,65 @@ def test_many_molecules_are_read_in_parallel_as_one_by_one(monkeypatch, tmp_path
 
 
 # ---------------------------------------------------------------- growing, files, training
+
+
+tokens = st.integers(2, 9)
+
+
+@given(st.lists(tokens, min_size=1, max_size=20), st.integers(1, 25), st.integers(0, 2**32 - 1))
+def test_an_edit_changes_one_place_and_keeps_to_the_length(sequence, longest, seed):
+    out = edited(sequence, lambda: -1, longest, np.random.default_rng(seed))
+    assert 1 <= len(out) <= longest
+    assert out.count(-1) <= 8
+    if longest < len(sequence) + 8:
+        return
+    first = next((i for i, (a, b) in enumerate(zip(sequence, out, strict=False)) if a != b), None)
+    same = first is None  # one a beginning of the other
+    behind = 0 if same else len(sequence) - first
+    tail = next((n for n in range(behind, -1, -1) if out[len(out) - n :] == sequence[len(sequence) - n :]), 0)
+    # all but one stretch of at most eight tokens is as it was
+    changed = max(len(out), len(sequence)) - (min(len(out), len(sequence)) if same else first) - tail
+    assert changed <= 8
+
+
+def test_all_kinds_of_edits_come_as_often_as_they_should():
+    generator = np.random.default_rng(0)
+    base = list(range(100, 120))
+    outs = [edited(base, lambda: -1, 40, generator) for _ in range(4000)]
+    new = np.array([out.count(-1) for out in outs])
+    length = np.array([len(out) for out in outs])
+    replaced, inserted = np.mean((length == 20) & (new == 1)), np.mean((length == 21) & (new == 1))
+    shorter, longer = np.mean(length < 20), np.mean((length > 20) & (new == 0))
+    filled = np.mean(new > 1)
+    spread = np.mean([max(out.count(token) for token in base) > 2 for out in outs])
+    # those of one token look like others, and those near the end make the sequence longer
+    assert 0.4 < replaced < 0.42
+    assert 0.18 < inserted < 0.22
+    assert 0.18 < shorter < 0.22
+    assert 0.05 < longer < 0.09
+    assert 0.03 < filled < 0.06
+    assert 0.02 < spread < 0.05
+
+
+def test_mutants_are_readable_near_molecules_and_follow_the_generator(model):
+    X = [*MOLECULES[:2], *MOLECULES[5:]] * 40
+    found = model.mutate(X, torch.Generator().manual_seed(3))
+    assert found == model.mutate(X, torch.Generator().manual_seed(3))
+    assert found != model.mutate(X, torch.Generator().manual_seed(4))
+    assert len(found) == len(X)
+    made = [x for x in found if x is not None]
+    assert len(made) > 0.9 * len(X)
+    assert model.tensorize(made).shape[0] == len(made)
+    assert [model.key(x) for x in made] == made
+    changed = [a != model.key(b) for a, b in zip(found, X, strict=True) if a is not None]
+    assert np.mean(changed) > 0.7
+    # what hardly any data hold, and decoding therefore hardly ever writes
+    assert any("SS" in x for x in model.mutate(["CCCSCCC"] * 600, torch.Generator().manual_seed(0)) if x)
+
+
+def test_no_mutant_of_what_cannot_be_read(model):
+    with pytest.raises(DataError, match="row 1"):
+        model.mutate(["CC", "C1CC"])
 
 
 def test_growing_changes_nothing_for_known_tokens(model):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wrlso._random import torch_generator
 from wrlso.exceptions import DataError, NoCandidateError, NotFittedError
-from wrlso.models.protocol import LatentModel, SamplesPrior
+from wrlso.models.protocol import LatentModel, Mutates, SamplesPrior
 from wrlso.surrogate import HasWorkingScale, Surrogate, covariance_root
 
 __all__ = ["AskRecord", "Criterion", "Proposal", "SearchState"]
@@ -58,6 +58,8 @@ class SearchState:
         A number above all that were given so far, also to points without a value; None: n.
     n_told : int or None
         Distinct points that were ever told, a failed experiment included; None: n.
+    point : callable or None
+        ``point(i)`` is the x of row i of Z; needed where the model mutates objects only.
     """
 
     model: LatentModel
@@ -73,6 +75,7 @@ class SearchState:
     rows: NDArray[np.int64] | None = None
     n_rows: int | None = None
     n_told: int | None = None
+    point: Callable[[int], Any] | None = None
 
     @property
     def numbers(self) -> NDArray[np.int64]:
@@ -165,6 +168,17 @@ class Screener:
         self.record.n_decoded += len(Z)
         self.record.seconds["decode"] += time.perf_counter() - start
         return objects
+
+    def mutate(self, X: Sequence[Any]) -> list[Any]:
+        """Let the model change objects; None where nothing valid comes out."""
+        model = self.state.model
+        if not X or not isinstance(model, Mutates):
+            return []
+        start = time.perf_counter()
+        made = model.mutate(X, self.generator)
+        self.record.n_decoded += len(X)
+        self.record.seconds["decode"] += time.perf_counter() - start
+        return list(made)
 
     def encode(self, X: Sequence[Any]) -> tuple[list[Any], Array]:
         """Encode objects; return those that have a finite encoding, and the encodings (k, d)."""

@@ -1,10 +1,13 @@
 """Finding the point that maximises an acquisition function among decoded and re-encoded candidates."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from wrlso._search import (
@@ -21,6 +24,7 @@ from wrlso._search import (
 )
 from wrlso._validation import check_count, check_real
 from wrlso.exceptions import ParameterError
+from wrlso.models.protocol import Mutates
 from wrlso.weighting import rank_weights
 
 __all__ = ["CandidatePool"]
@@ -64,6 +68,10 @@ class CandidatePool(BaseEstimator):
         Share of the latent points that are incumbents with one to three neighbouring blocks set to zero, the
         mean of N(0, I). For models that write something plausible there, as those do that were trained with
         blocks hidden.
+    mutate : float in [0, 1], default 0.0
+        Share of the candidates that do not come out of the decoder: incumbents with a small random change
+        that the model's own ``mutate`` makes, see :class:`wrlso.models.Mutates`. A decoder writes what its
+        data are like; this is how a search comes by what they never show, and the encoder learns it then.
     block : int, default 1
         Coordinates that belong together and move together; ``latent_dim`` must be a multiple. Blocks of
         zeros behind the last other one count as not used.
@@ -89,6 +97,7 @@ class CandidatePool(BaseEstimator):
         max_attempts: int = 5000,
         splice: float = 0.0,
         rewrite: float = 0.0,
+        mutate: float = 0.0,
         block: int = 1,
         k: float | None = None,
         explore: float = 1.0 / 3.0,
@@ -104,6 +113,7 @@ class CandidatePool(BaseEstimator):
         self.max_attempts = max_attempts
         self.splice = splice
         self.rewrite = rewrite
+        self.mutate = mutate
         self.block = block
         self.k = k
         self.explore = explore
@@ -118,6 +128,11 @@ class CandidatePool(BaseEstimator):
         if state.model.latent_dim % self.block:
             raise ParameterError(
                 f"block must divide the model's latent_dim, {state.model.latent_dim}, got {self.block}"
+            )
+        if self.mutate and not isinstance(state.model, Mutates):
+            raise ParameterError(
+                f"mutate={self.mutate} needs a model with a method mutate(X, generator), which "
+                f"{type(state.model).__name__} does not have"
             )
         belief = Belief.of(state)
         screener = Screener(state, type(self).__name__, rng)
@@ -150,17 +165,13 @@ class CandidatePool(BaseEstimator):
     ) -> tuple[list[Any], Array]:
         """Decode, screen and encode until the generations are over and there are at least n candidates."""
         landscape = Landscape.of(state, rng, self.margin, self.quantile)
-        incumbents = _incumbents(state, landscape, rng, self.k)
+        parents = _Parents.draw(state, landscape, rng, self.k)
         X, Z = _supplied(state, screener)
-        best = Z[:0]
         size = -(-self.n_candidates // self.generations)
         generation, widen, n_new = 0, 1.0, 0
         while (left := self.max_attempts - screener.record.n_decoded) > 0:
-            trial = self._recombine(min(size, left), incumbents, best, widen, landscape, state, rng)
-            n_greedy = round(self.greedy * len(trial))
-            decoded = screener.decode(trial[:n_greedy], 0.0)
-            decoded += screener.decode(trial[n_greedy:], self.temperature)
-            admitted = [x for x in decoded if screener.admit(x, "duplicate")]
+            made = self._offspring(min(size, left), parents, widen, landscape, screener, rng)
+            admitted = [x for x in made if screener.admit(x, "duplicate")]
             n_new += len(admitted)
             new_X, new_Z = screener.encode(admitted)
             X, Z = X + new_X, np.concatenate([Z, new_Z])
@@ -175,27 +186,37 @@ class CandidatePool(BaseEstimator):
                 widen *= 2.0 if collapsed else 1.5
             if not last and len(X) > 0:
                 scores = safe_scores(criterion, belief, _points(belief, X, Z), screener.generator)
-                best = Z[np.argsort(-scores, kind="stable")[: -(-len(X) // 10)]]
+                chosen = np.argsort(-scores, kind="stable")[: -(-len(X) // 10)]
+                parents.best_X, parents.best_Z = [X[i] for i in chosen], Z[chosen]
         return X, Z
+
+    def _offspring(
+        self,
+        size: int,
+        parents: "_Parents",
+        widen: float,
+        landscape: Landscape,
+        screener: Screener,
+        rng: np.random.Generator,
+    ) -> list[Any]:
+        """Return candidates, None where nothing valid came out: some mutated, the others decoded."""
+        mutated = parents.objects(round(self.mutate * size), rng)
+        trial = self._recombine(size - len(mutated), parents, widen, landscape, screener.state, rng)
+        n_greedy = round(self.greedy * len(trial))
+        made = screener.decode(trial[:n_greedy], 0.0)
+        made += screener.decode(trial[n_greedy:], self.temperature)
+        return made + screener.mutate(mutated)
 
     def _recombine(
         self,
         size: int,
-        incumbents: Array,
-        best: Array,
+        parents: "_Parents",
         widen: float,
         landscape: Landscape,
         state: SearchState,
         rng: np.random.Generator,
     ) -> Array:
         """Return latent points (size, d), shuffled: spliced, rewritten, half of the rest perturbed, more."""
-
-        def parents(count: int) -> Array:
-            rows = incumbents[rng.integers(len(incumbents), size=count)]
-            if len(best) > 0:  # the best candidates so far are every other parent
-                rows[::2] = best[rng.integers(len(best), size=len(rows[::2]))]
-            return rows
-
         n_spliced = round(self.splice * size)
         n_rewritten = min(round(self.rewrite * size), size - n_spliced)
         size -= n_spliced + n_rewritten
@@ -206,11 +227,11 @@ class CandidatePool(BaseEstimator):
         share = rng.uniform(size=(mixed, 1))
         rows = landscape.rows[rng.integers(len(landscape.rows), size=(2, moved))]
         trial = [
-            _spliced(parents(n_spliced), parents(n_spliced), self.block, rng),
-            _rewritten(parents(n_rewritten), self.block, rng),
-            self._perturbed(parents(perturbed), widen, landscape, rng),
-            share * parents(mixed) + (1.0 - share) * parents(mixed),
-            parents(moved) + widen * rng.uniform(0.2, 0.8, size=(moved, 1)) * (rows[0] - rows[1]),
+            _spliced(parents.latent(n_spliced, rng), parents.latent(n_spliced, rng), self.block, rng),
+            _rewritten(parents.latent(n_rewritten, rng), self.block, rng),
+            self._perturbed(parents.latent(perturbed, rng), widen, landscape, rng),
+            share * parents.latent(mixed, rng) + (1.0 - share) * parents.latent(mixed, rng),
+            parents.latent(moved, rng) + widen * rng.uniform(0.2, 0.8, size=(moved, 1)) * (rows[0] - rows[1]),
             landscape.draw(state.model, drawn, rng),
         ]
         return landscape.clip(rng.permutation(np.concatenate(trial)))
@@ -230,7 +251,7 @@ class CandidatePool(BaseEstimator):
     def _check_parameters(self) -> None:
         for name in ("n_candidates", "generations", "max_attempts", "block"):
             check_count(name, getattr(self, name))
-        for name in ("splice", "rewrite", "explore", "least_new"):
+        for name in ("splice", "rewrite", "mutate", "explore", "least_new"):
             check_real(name, getattr(self, name), minimum=0.0, maximum=1.0)
         check_real("k", self.k, above=0.0, finite=False, none="the weighting's weights")
         check_real("temperature", self.temperature, minimum=0.0)
@@ -248,15 +269,45 @@ def _points(belief: Belief, X: list[Any], Z: Array) -> Any:
     return torch.from_numpy(Z) if belief.surrogate.space == "latent" else X
 
 
-def _incumbents(state: SearchState, landscape: Landscape, rng: np.random.Generator, k: float | None) -> Array:
-    """Draw data points by rank weights, or by their own, to be parents with equal chances."""
-    if len(state.y) == 0:
-        return landscape.rows
-    weights = np.asarray((state.weights if k is None else state.y).numpy(), dtype=np.float64)
-    if k is not None:
-        weights = rank_weights(weights, k)
-    chosen = rng.choice(len(weights), size=_N_INCUMBENTS, p=weights / weights.sum())
-    return np.asarray(state.Z[torch.from_numpy(chosen)].numpy())
+@dataclass
+class _Parents:
+    """What candidates are made of: incumbents, and every other time one of the best candidates so far."""
+
+    incumbents: Array  # (k, d)
+    rows: NDArray[np.int64]  # (k,) their places in the state's data
+    point: Callable[[int], Any] | None  # x at a place
+    best_X: list[Any] = field(default_factory=list)
+    best_Z: Array = field(default_factory=lambda: np.empty((0, 0)))
+
+    @classmethod
+    def draw(
+        cls, state: SearchState, landscape: Landscape, rng: np.random.Generator, k: float | None
+    ) -> "_Parents":
+        """Draw data points by rank weights, or by their own, to be incumbents with equal chances."""
+        if len(state.y) == 0:
+            return cls(landscape.rows, np.empty(0, dtype=np.int64), None)
+        weights = np.asarray((state.weights if k is None else state.y).numpy(), dtype=np.float64)
+        if k is not None:
+            weights = rank_weights(weights, k)
+        chosen = rng.choice(len(weights), size=_N_INCUMBENTS, p=weights / weights.sum())
+        return cls(np.asarray(state.Z[torch.from_numpy(chosen)].numpy()), chosen, state.point)
+
+    def latent(self, count: int, rng: np.random.Generator) -> Array:
+        """Return latent points (count, d)."""
+        found = self.incumbents[rng.integers(len(self.incumbents), size=count)]
+        if len(self.best_Z) > 0:
+            found[::2] = self.best_Z[rng.integers(len(self.best_Z), size=len(found[::2]))]
+        return np.asarray(found)
+
+    def objects(self, count: int, rng: np.random.Generator) -> list[Any]:
+        """Return x of that many; none where there are no data."""
+        if self.point is None:
+            return []
+        found = [self.point(int(row)) for row in self.rows[rng.integers(len(self.rows), size=count)]]
+        if self.best_X:
+            places = rng.integers(len(self.best_X), size=len(found[::2]))
+            found[::2] = [self.best_X[place] for place in places]
+        return found
 
 
 def _n_used(blocks: Array) -> Any:

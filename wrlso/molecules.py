@@ -73,14 +73,21 @@ def search_options(model: LatentModel, n: int) -> dict[str, Any]:
     dict
         ``surrogate``: a :class:`wrlso.TanimotoGP`, which judges molecules by their fragments.
         ``acquisition``: log EI and Thompson sampling, three and two of five points, over a
-        :class:`wrlso.CandidatePool` that also splices molecules and rewrites parts of them. ``trainer``:
-        about 150 training steps at first and 50 later on.
+        :class:`wrlso.CandidatePool` that also splices molecules, rewrites parts of them and mutates them.
+        ``trainer``: at most 150 training steps at first and 50 later on.
     """
     if not isinstance(model, SelfiesVAE):
         return {}
     block = model.sizes.chunk_dim
     pool = CandidatePool(
-        400, generations=2, sigma=(0.06, 0.3), max_attempts=4000, splice=0.3, rewrite=0.1, block=block
+        400,
+        generations=2,
+        sigma=(0.06, 0.3),
+        max_attempts=4000,
+        splice=0.3,
+        rewrite=0.1,
+        mutate=0.3,
+        block=block,
     )
     share = _BATCH / max(n, 1)
     return {

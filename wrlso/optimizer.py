@@ -423,6 +423,7 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
             rows=rows,
             n_rows=n_rows,
             n_told=n_told,
+            point=lambda i: history.records[rows[i]].x,
         )
         seconds = {"fit": time.perf_counter() - start}
         proposals, record = acquisition.propose(state, n, rng)

@@ -71,7 +71,7 @@ class MoleculesStudy:
         See :class:`wrlso.Trainer`.
     turns : pair of int
         How many points of a batch are chosen by log EI, and how many by Thompson sampling.
-    n_candidates, generations, temperature, greedy, sigma_low, sigma_high, splice, rewrite, explore
+    n_candidates, generations, temperature, greedy, sigma_low, sigma_high, splice, rewrite, mutate, explore
         See :class:`wrlso.CandidatePool`.
     parents_k : float
         Rank-weighting parameter by which the pool draws its incumbents, the same in all settings.
@@ -93,8 +93,8 @@ class MoleculesStudy:
     k: float = 1e-3
     r: int = 50
     batch: int = 5
-    first_steps: int = 150
-    later_steps: int = 50
+    first_steps: int = 75
+    later_steps: int = 25
     batch_size: int = 128
     lr: float = 3e-4
     turns: tuple[int, int] = (3, 2)
@@ -106,8 +106,9 @@ class MoleculesStudy:
     sigma_high: float = 0.3
     splice: float = 0.3
     rewrite: float = 0.1
+    mutate: float = 0.3
     explore: float = 0.1
-    parents_k: float = 1e-3
+    parents_k: float = 1e-4
     n_best: int = 1000
     n_random: int = 1000
     refit_every: int = 50
@@ -218,6 +219,7 @@ class MoleculesStudy:
             max_attempts=10 * self.n_candidates,
             splice=self.splice,
             rewrite=self.rewrite,
+            mutate=self.mutate,
             block=block,
             k=self.parents_k,
             explore=self.explore,

@@ -5,7 +5,7 @@ from wrlso.models.conv import conv_vae
 from wrlso.models.coordinate import coordinate_vae
 from wrlso.models.fragments import DerivationFragments
 from wrlso.models.grammar import GrammarVAE
-from wrlso.models.protocol import HasLogLikelihood, LatentModel, SamplesPrior
+from wrlso.models.protocol import HasLogLikelihood, LatentModel, Mutates, SamplesPrior
 from wrlso.models.selfies import SelfiesVAE
 from wrlso.models.vae import VAE, Codec
 
@@ -17,6 +17,7 @@ __all__ = [
     "GrammarVAE",
     "HasLogLikelihood",
     "LatentModel",
+    "Mutates",
     "Rule",
     "SamplesPrior",
     "SelfiesVAE",

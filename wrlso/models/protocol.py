@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["DrawsObjects", "HasLogLikelihood", "LatentModel", "Objects", "SamplesPrior"]
+__all__ = ["DrawsObjects", "HasLogLikelihood", "LatentModel", "Mutates", "Objects", "SamplesPrior"]
 
 Objects: TypeAlias = Sequence[Any] | np.ndarray  # n objects; an array (n, ...) holds one in each row
 
@@ -87,6 +87,14 @@ class SamplesPrior(Protocol):
 
     def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Return n latent points (n, d) drawn from where the training data lies."""
+
+
+@runtime_checkable
+class Mutates(Protocol):
+    """A model that can change an object a little in the form in which it reads it, such as one token."""
+
+    def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[Any]:
+        """Return n objects, each of X (n) with a small random change; None where nothing valid comes out."""
 
 
 @runtime_checkable

@@ -1,7 +1,7 @@
 """A variational autoencoder of molecules, written as SELFIES: whatever it decodes is a molecule."""
 
 import json
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from wrlso.models._chunks import (
     trimmed,
     without_chunks,
 )
+from wrlso.models._edits import edited
 from wrlso.models._selfies_text import Reading, read_all, read_smiles, to_smiles
 from wrlso.models._sequence_training import SequenceTraining, fast_in_bfloat16
 from wrlso.models.protocol import Objects
@@ -286,7 +287,32 @@ class SelfiesVAE(nn.Module):
         None where z is not finite, where the sequence is empty, and for the few molecules that have no
         spelling of at most ``max_tokens`` tokens of the vocabulary.
         """
-        found = self.write(Z, temperature, generator)
+        return self._readable(self.write(Z, temperature, generator))
+
+    def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[str | None]:
+        """Return n molecules, each of X (n SMILES) with one random change of its SELFIES tokens.
+
+        A token of the vocabulary takes another's place or is inserted, or a part is left out or repeated. All
+        tokens are alike to it, so that it makes what no data show, which :meth:`decode` hardly ever does.
+        None for the few that it could not read again.
+
+        Raises
+        ------
+        DataError, DataTypeError
+            As :meth:`tensorize`.
+        """
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        inputs = self.tensorize(X)
+        lengths = (inputs != END).sum(dim=1).tolist()
+        found = []
+        for row, length in zip(inputs.tolist(), lengths, strict=True):
+            found.append(edited(row[:length], self._any_token(rng), self.max_tokens, rng))
+        return self._readable([self._molecule(row) for row in found])
+
+    def _any_token(self, rng: np.random.Generator) -> Callable[[], int]:
+        return lambda: int(rng.integers(_N_SPECIAL, self.sizes.n_tokens))
+
+    def _readable(self, found: Sequence[str | None]) -> list[str | None]:
         return [x if x is not None and self._numbers(x, self._read(x))[1] is None else None for x in found]
 
     @torch.no_grad()

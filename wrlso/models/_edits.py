@@ -1,0 +1,41 @@
+"""Small random changes of sequences of tokens."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+__all__ = ["edited"]
+
+_LONGEST = 8  # tokens that are changed at once
+_KINDS = ("replace", "insert", "leave out", "repeat", "leave out part", "fill")
+_CHANCES = (0.4, 0.2, 0.1, 0.1, 0.1, 0.1)
+
+
+def edited(
+    tokens: Sequence[int], draw: Callable[[], int], longest: int, rng: np.random.Generator
+) -> list[int]:
+    """Return a sequence with one change at a random place, at most ``longest`` long and never empty.
+
+    Most changes are those of single tokens that STONED makes (Nigam et al., Chem. Sci. 12, 2021): replace
+    one, insert one, leave one out. The others change up to eight at once: leave them out; repeat them, before
+    or in place of what follows; or put one token in all their places, a new one or the first of them. That is
+    how chains of a new kind begin and grow. New tokens are what ``draw`` returns.
+    """
+    found = list(tokens)
+    kind = _KINDS[int(rng.choice(len(_KINDS), p=_CHANCES))]
+    place = int(rng.integers(max(len(found), 1)))
+    size = int(rng.integers(1, _LONGEST + 1)) if kind in ("repeat", "leave out part", "fill") else 1
+    end = place + size
+    other = bool(rng.integers(2))
+    if kind.startswith("leave out") and size < len(found):
+        del found[place:end]
+    elif kind == "repeat" and found:
+        part = found[place:end]
+        found[end : end + other * len(part)] = part
+    elif kind == "insert":
+        found.insert(place, draw())
+    elif kind == "fill" and found and other:
+        found[place:end] = [found[place]] * size
+    else:
+        found[place:end] = [draw()] * size
+    return found[:longest]
