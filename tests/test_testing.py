@@ -376,6 +376,32 @@ class DecodesWhatItCannotTensorize(TinyVAE):
         return str(x)
 
 
+class Mutates(TinyVAE):
+    """Flips one bit; not what is all ones already."""
+
+    def mutate(self, X, generator=None):
+        places = torch.randint(6, (len(X),), generator=generator).tolist()
+        return [None if all(x) else (*x[:i], 1 - x[i], *x[i + 1 :]) for x, i in zip(X, places, strict=True)]
+
+
+class MutatesDropsInvalid(Mutates):
+    def mutate(self, X, generator=None):
+        return [x for x in super().mutate(X, generator) if x is not None]
+
+
+class MutatesByTorchsState(Mutates):
+    def mutate(self, X, generator=None):
+        return super().mutate(X)
+
+
+class MutatesIntoStrings(Mutates):
+    def mutate(self, X, generator=None):
+        return [str(x) for x in X]
+
+    def key(self, x):
+        return str(x)
+
+
 class LossIsMean(TinyVAE):
     def loss(self, inputs):
         return super().loss(inputs).mean()
@@ -511,6 +537,9 @@ BROKEN_MODELS = [
     (KeyIsTheSum, rf"give different points different keys .*: both have the key 1; input: .*{ARRAY}"),
     (KeyRaises, "have a key for every x: it raised AttributeError: .*canonical"),
     (TensorizeEditsX, r"tensorize n objects .*a second call gave another tensor; input: \[\[0, 1"),
+    (MutatesDropsInvalid, "mutate n objects .*for 4 objects it returned list of length 3"),
+    (MutatesByTorchsState, r"mutate reproducibly .*two calls gave \(.*\) and \(.*input: \("),
+    (MutatesIntoStrings, "tensorize what it mutates into: it raised TypeError: .*; input: "),
     (LossIsMean, r"have \(n,\) finite losses, .*expected a float tensor of shape \(4,\), got .* \(\)"),
     (LossIsInfinite, r"have \(n,\) finite losses, .*got \[inf"),
     (LossIsSharedByTheBatch, rf"have the same expected loss .*: alone .*, in a batch .*; input: {ARRAY}"),
@@ -531,7 +560,7 @@ BROKEN_MODELS = [
 
 
 class TestCheckLatentModel:
-    @pytest.mark.parametrize("model", [TinyVAE, WithNone, Deterministic])
+    @pytest.mark.parametrize("model", [TinyVAE, WithNone, Deterministic, Mutates])
     def test_correct_models_pass(self, model):
         check_latent_model(model(), BITS)
 

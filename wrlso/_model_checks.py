@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from wrlso._random import isolated_torch_rng
-from wrlso.models.protocol import LatentModel
+from wrlso.models.protocol import LatentModel, Mutates
 
 __all__ = ["Violation", "isolated_global_rng", "run_model_checks", "short_repr"]
 
@@ -43,6 +43,7 @@ def run_model_checks(model: LatentModel, X: Sequence[Any], tolerance: float, sec
         checks.check_encode()
         checks.check_keys()
         checks.check_decode()
+        checks.check_mutate()
         checks.check_loss()
         checks.check_gradients()
         checks.check_state_dict()
@@ -117,6 +118,23 @@ class ModelChecks:
             if self.key(x) != self.key(y):
                 self.fail(must, f"with {what} two calls gave {short_repr(x)} and {short_repr(y)}", z)
         return X
+
+    def check_mutate(self) -> None:
+        if not isinstance(self.model, Mutates):  # not all models can
+            return
+        mutate, X = self.model.mutate, self.X
+        must = "mutate n objects into a list of n, None where nothing valid comes out"
+        found, again = (
+            self.attempt(must, lambda: mutate(X, torch.Generator().manual_seed(0)), X) for _ in range(2)
+        )
+        if not isinstance(found, list) or len(found) != len(X):
+            self.fail(must, f"for {len(X)} objects it returned {_describe(found)}", X)
+        must = "mutate reproducibly from one state of the generator"
+        for x, y, z in zip(X, found, again, strict=True):
+            if self.key(y) != self.key(z):
+                self.fail(must, f"two calls gave {short_repr(y)} and {short_repr(z)}", x)
+            if y is not None:
+                self.tensorize("tensorize what it mutates into", [y])
 
     def check_keys(self) -> None:
         owners: dict[Hashable, Any] = {}

@@ -372,7 +372,10 @@ def molecules(
     batch: Annotated[int | None, typer.Option(min=1, help="Points asked for at once.")] = None,
     first_steps: Annotated[int | None, typer.Option(min=0, help="Steps of the first training.")] = None,
     later_steps: Annotated[int | None, typer.Option(min=0, help="Steps of a retraining.")] = None,
-    n_candidates: Annotated[int | None, typer.Option(min=1, help="Points decoded in one ask.")] = None,
+    n_candidates: Annotated[int | None, typer.Option(min=1, help="Candidates of one ask.")] = None,
+    mutate: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of candidates that are mutants.  [default: 0.5]")
+    ] = None,
     n_jobs: Annotated[int, typer.Option(min=1, help="Processes; each run uses one thread.")] = 1,
 ) -> None:
     """Search over molecules with the model that ships, starting from ZINC250k.
@@ -386,7 +389,7 @@ def molecules(
         config.value, goal=objective, max_heavy_atoms=max_heavy_atoms, max_ring=max_ring,
         max_tokens=max_tokens, data=None if data is None else data.value, n_start=n_start,
         surrogate=None if surrogate is None else surrogate.value, budget=budget, k=k, r=r, batch=batch,
-        first_steps=first_steps, later_steps=later_steps, n_candidates=n_candidates,
+        first_steps=first_steps, later_steps=later_steps, n_candidates=n_candidates, mutate=mutate,
     )  # fmt: skip
     names = [name.strip() for name in settings.split(",")]
     peers = [name for name in names if name in PEERS]
