@@ -357,13 +357,32 @@ def test_a_file_that_holds_no_published_curves(tmp_path, content):
         released_curves(path, "shapes", 1)
 
 
-def test_runs_of_several_tasks_are_not_mixed(tmp_path):
-    for task in ("shapes", "expressions"):
+def test_runs_of_several_tasks_stand_side_by_side(tmp_path):
+    def write(task, setting, seed, y):
         write_record(
-            tmp_path / f"{task}.json", {"kind": "run", "task": task, "options": {}, "setting": "both"}
-        )
-    with pytest.raises(DataError, match="several tasks: expressions, shapes"):
-        summarize(tmp_path)
+            tmp_path / f"{task}-{setting}-{seed}.json",
+            {
+                "kind": "run", "task": task, "options": {}, "setting": setting, "seed": seed, "y": y,
+                "starting_data": {"best": 0.5}, "seconds": {"total": 60.0},
+            },
+        )  # fmt: skip
+
+    write("shapes", "both", 0, [1.0, 4096.0])
+    write("expressions", "both", 0, [-3.0, -1.0])
+    write("expressions", "both", 1, [-2.0, -2.0])
+    write("expressions", "genetic", 0, [-4.0, -5.0])
+    written = {path.name for path in summarize(tmp_path)}
+    assert written == {"topk.png", "overview.md", "overview.csv", "table.md", "table.csv"}
+    assert (tmp_path / "overview.csv").read_text().splitlines() == [
+        "task,starting data,both,genetic",
+        "expressions,0.5,-1.5 ± 0.5,-4",
+        "shapes,0.5,4096,–",
+    ]
+    rows = (tmp_path / "table.csv").read_text().splitlines()
+    assert rows[0].startswith("task,setting,seeds,Top1")
+    assert [row.split(",")[:2] for row in rows[1:]] == [
+        ["expressions", "both"], ["expressions", "genetic"], ["shapes", "both"],
+    ]  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------- score samples

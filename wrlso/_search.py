@@ -104,7 +104,7 @@ class Proposal:
 
 @dataclass
 class AskRecord:
-    """What one search did: points decoded, rejections by reason, seconds by phase, name of the strategy."""
+    """What one search did: candidates made, rejections by reason, seconds by phase, name of the strategy."""
 
     n_decoded: int = 0
     rejected: dict[str, int] = field(default_factory=dict)

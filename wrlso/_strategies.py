@@ -47,19 +47,19 @@ class CandidatePool(BaseEstimator):
     Parameters
     ----------
     n_candidates : int, default 1000
-        Latent points decoded in one ask.
+        Candidates made in one ask.
     generations : int, default 4
-        Rounds in which they are decoded.
+        Rounds in which they are made.
     temperature : float, default 1.0
         Of the stochastic decodings.
     greedy : float in [0, 1], default 0.5
-        Share that is decoded at temperature 0 instead.
+        Share of the decoded ones that is decoded at temperature 0 instead.
     sigma : tuple of two floats, default (0.1, 2.0)
         Smallest and largest perturbation, in standard deviations of the data per dimension.
     margin, quantile : float, default 1.1 and 0.999
         Candidates stay in the box ± ``margin`` × this quantile of \|Z\| per dimension.
     max_attempts : int, default 5000
-        Points decoded before the search gives up because too few are new; perturbations grow meanwhile.
+        Candidates before the search gives up because too few are new; perturbations grow meanwhile.
     splice : float in [0, 1], default 0.0
         Share of the latent points that are made of two incumbents: blocks of coordinates of one, then those
         of the other, sometimes moved to later or earlier blocks. For models whose z is a sequence of blocks

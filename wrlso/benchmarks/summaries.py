@@ -16,7 +16,7 @@ from wrlso.benchmarks.records import Record, mean_and_error, read_records, topk_
 from wrlso.benchmarks.study import SETTINGS
 from wrlso.exceptions import DataError
 
-__all__ = ["OPTIMA", "released_curves", "summarize", "table"]
+__all__ = ["OPTIMA", "overview", "released_curves", "summarize", "table"]
 
 TOP = (1, 10, 50)
 OPTIMA = {"shapes": 4096.0, "expressions": 0.0}
@@ -53,7 +53,8 @@ def summarize(folder: Path, *, released: Path | None = None) -> list[Path]:
     """Draw the plots and write the tables of the records in a folder, beside them.
 
     ``topk.png``, ``table.md`` and ``table.csv`` of the runs; ``scores-prior.png`` and
-    ``scores-enumeration.png`` of the score samples.
+    ``scores-enumeration.png`` of the score samples. Of several tasks Top1 is drawn, and
+    ``overview.md`` and ``overview.csv`` set the tasks side by side.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def summarize(folder: Path, *, released: Path | None = None) -> list[Path]:
     Raises
     ------
     DataError
-        If there is no record, or the runs belong to several tasks.
+        If there is no record.
     """
     records = read_records(folder)
     runs = [record for record in records if record["kind"] == "run"]
@@ -172,36 +173,56 @@ def _part(name: str, value: Any) -> str:
 
 
 def _summarize_runs(folder: Path, records: Sequence[Record], released: Path | None) -> list[Path]:
-    tasks = {record["task"] for record in records}
-    if len(tasks) != 1:
-        raise DataError(f"the runs in {folder} belong to several tasks: {', '.join(sorted(tasks))}")
-    task = tasks.pop()
-    groups = _groups(records)
-    figure = plots.new_figure(5.0 * len(TOP), 4.2)
-    panels = figure.subfigures(1, len(TOP), squeeze=False).flat
-    for K, panel in zip(TOP, panels, strict=True):
+    by_task = {
+        task: [record for record in records if record["task"] == task]
+        for task in sorted({record["task"] for record in records})
+    }
+    panels = [(task, K) for task in by_task for K in (TOP if len(by_task) == 1 else TOP[:1])]
+    columns = min(len(panels), 4)
+    rows = -(-len(panels) // columns)
+    figure = plots.new_figure(5.0 * columns, 4.2 * rows)
+    for (task, K), panel in zip(panels, figure.subfigures(rows, columns, squeeze=False).flat, strict=False):
         plots.topk_curves(
-            {group.label: mean_and_error(group.curves(K)) for group in groups},
-            title=f"Top{K}",
+            {group.label: mean_and_error(group.curves(K)) for group in _groups(by_task[task])},
+            title=f"Top{K}" if len(by_task) == 1 else task,
             released=None if released is None else released_curves(released, task, K),
             optimum=OPTIMA.get(task),
             figure=panel,
         )
     picture = folder / "topk.png"
     figure.savefig(picture, dpi=120)
-    return [picture, *_write_table(folder, table(records))]
+    if len(by_task) == 1:
+        return [picture, *_write_table(folder, "table", table(records))]
+    long = [{"task": task} | row for task, runs in by_task.items() for row in table(runs)]
+    return [
+        picture,
+        *_write_table(folder, "overview", overview(by_task)),
+        *_write_table(folder, "table", long),
+    ]
 
 
-def _write_table(folder: Path, rows: Sequence[Mapping[str, str]]) -> list[Path]:
-    header = list(rows[0])
-    lines = [header, ["---"] * len(header), *([row[name] for name in header] for row in rows)]
-    markdown = folder / "table.md"
+def overview(by_task: Mapping[str, Sequence[Record]]) -> list[dict[str, str]]:
+    """Return one row for each task: the best of the starting data, and every setting's Top1 in the end."""
+    rows = []
+    for task, records in by_task.items():
+        best = sorted({_number(record["starting_data"]["best"]) for record in records})
+        row = {"task": task, "starting data": best[0] if len(best) == 1 else f"{best[0]} to {best[-1]}"}
+        for group in _groups(records):
+            mean, error = (values[-1] for values in mean_and_error(group.curves(1)))
+            row[group.label] = _number(mean) if np.isnan(error) else f"{_number(mean)} ± {_number(error)}"
+        rows.append(row)
+    return rows
+
+
+def _write_table(folder: Path, name: str, rows: Sequence[Mapping[str, str]]) -> list[Path]:
+    header = list(dict.fromkeys(column for row in rows for column in row))
+    cells = [[row.get(column, "–") for column in header] for row in rows]
+    lines = [header, ["---"] * len(header), *cells]
+    markdown = folder / f"{name}.md"
     markdown.write_text("".join("| " + " | ".join(line) + " |\n" for line in lines), encoding="utf-8")
-    comma = folder / "table.csv"
+    comma = folder / f"{name}.csv"
     with comma.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, header)
-        writer.writeheader()
-        writer.writerows(rows)
+        csv.writer(file).writerows([header, *cells])
     return [markdown, comma]
 
 
