@@ -297,8 +297,8 @@ class CodeMemory(nn.Module):
     def sample(self, n: int, generator: torch.Generator | None, completed: bool) -> Tensor:
         """Return n draws (n, d) on the CPU.
 
-        Draws from the posterior of a random example; ``completed``: of its first chunks only, so that the
-        decoder completes what they begin, which is like the data and rarely the data.
+        Draws from the posterior of a random example; ``completed``: of its first chunks only, none to all but
+        two, so that the decoder completes what they begin, which is like the data and rarely the data.
         """
         filled = (self.n_chunks > 0).nonzero()[:, 0].cpu()
         noise = torch.randn(n, self.sizes.latent_dim, generator=generator)
@@ -309,7 +309,7 @@ class CodeMemory(nn.Module):
         Z = self.means.cpu()[rows] + torch.exp(0.5 * self.log_variances.cpu()[rows]) * noise
         if not completed:
             return Z
-        n_kept = (where * (self.n_chunks.cpu()[rows] - 1.0)).ceil().clamp_min(1.0)
+        n_kept = (where * (self.n_chunks.cpu()[rows] - 1.0)).floor()
         chunk = torch.arange(self.sizes.latent_dim) // self.sizes.chunk_dim
         return Z.masked_fill(chunk[None] >= n_kept[:, None], 0.0)
 
