@@ -25,7 +25,14 @@ from wrlso.acquisition import (
     UpperConfidenceBound,
     log_h,
 )
-from wrlso.exceptions import DataError, NoCandidateError, NotFittedError, ParameterError, ParameterTypeError
+from wrlso.exceptions import (
+    DataError,
+    ModelError,
+    NoCandidateError,
+    NotFittedError,
+    ParameterError,
+    ParameterTypeError,
+)
 from wrlso.surrogate import SparseGP
 
 
@@ -354,7 +361,9 @@ def test_a_model_that_decodes_only_known_points_is_given_up(acquisition):
     state, cells = campaign(n=10)
     state.model.only = [*sorted(cells), None]
     start = time.perf_counter()
-    with pytest.raises(NoCandidateError, match=r"0 of 2 .* among \d+ decoded.* known \d+, undecodable \d+"):
+    with pytest.raises(
+        NoCandidateError, match=r"0 of 2 .* among \d+ candidates.* known \d+, undecodable \d+"
+    ):
         acquisition.propose(state, 2, rng())
     assert time.perf_counter() - start < 5.0
 
@@ -519,12 +528,15 @@ def test_spliced_and_rewritten_candidates_are_proposed(shares):
 
 
 class Mutant(GridModel):
-    """Decodes nothing; mutates by one step of the first coordinate."""
+    """Decodes nothing valid, and cannot decode no points; mutates by one step of the first coordinate."""
 
     def decode(self, Z, temperature=0.0, generator=None):
+        assert len(Z) > 0
         return [None] * len(Z)
 
     def mutate(self, X, generator=None):
+        assert not self.training
+        assert not torch.is_grad_enabled()
         steps = 2 * torch.randint(2, (len(X),), generator=generator) - 1
         return [(x[0] + step, *x[1:]) for x, step in zip(X, steps.tolist(), strict=True)]
 
@@ -558,10 +570,23 @@ def test_half_of_the_candidates_can_be_mutants_and_none_are_without_data():
     assert _Parents(np.zeros((3, 2)), np.empty(0, dtype=np.int64), None).objects(5, rng()) == []
 
 
-def test_mutants_need_a_model_that_makes_them():
-    state, _ = campaign(n=10)
+class Loses(Mutant):
+    def mutate(self, X, generator=None):
+        return super().mutate(X, generator)[1:]
+
+
+def test_mutants_need_a_model_that_makes_them_and_points_to_make_them_of():
+    def propose(model, **more):
+        state, _ = campaign(n=10, model=model, **more)
+        LogExpectedImprovement(search=CandidatePool(generations=1, mutate=0.5)).propose(state, 1, rng())
+
     with pytest.raises(ParameterError, match="mutate=0.5 needs a model with a method mutate"):
-        LogExpectedImprovement(search=CandidatePool(mutate=0.5)).propose(state, 1, rng())
+        propose(GridModel())
+    with pytest.raises(ParameterError, match="mutate=0.5 needs a search state with its points"):
+        propose(Mutant())
+    _, cells = campaign(n=10)
+    with pytest.raises(ModelError, match="as many objects as it gets, 500, got 499"):
+        propose(Loses(), point=sorted(cells).__getitem__)
 
 
 def test_blocks_have_to_fill_the_latent_space():

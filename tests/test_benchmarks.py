@@ -358,31 +358,36 @@ def test_a_file_that_holds_no_published_curves(tmp_path, content):
 
 
 def test_runs_of_several_tasks_stand_side_by_side(tmp_path):
-    def write(task, setting, seed, y):
+    def write(task, setting, seed, y, best=9.9, **options):
         write_record(
             tmp_path / f"{task}-{setting}-{seed}.json",
             {
-                "kind": "run", "task": task, "options": {}, "setting": setting, "seed": seed, "y": y,
-                "starting_data": {"best": 0.5}, "seconds": {"total": 60.0},
+                "kind": "run", "task": task, "options": options, "setting": setting, "seed": seed, "y": y,
+                "starting_data": {"best": best}, "seconds": {"total": 60.0},
             },
         )  # fmt: skip
 
     write("shapes", "both", 0, [1.0, 4096.0])
     write("expressions", "both", 0, [-3.0, -1.0])
-    write("expressions", "both", 1, [-2.0, -2.0])
+    write("expressions", "both", 1, [-2.0, -2.0], best=10.2)
     write("expressions", "genetic", 0, [-4.0, -5.0])
     written = {path.name for path in summarize(tmp_path)}
     assert written == {"topk.png", "overview.md", "overview.csv", "table.md", "table.csv"}
     assert (tmp_path / "overview.csv").read_text().splitlines() == [
         "task,starting data,both,genetic",
-        "expressions,0.5,-1.5 ± 0.5,-4",
-        "shapes,0.5,4096,–",
+        "expressions,9.9 to 10.2,-1.5 ± 0.5,-4",
+        "shapes,9.9,4096,–",
     ]
     rows = (tmp_path / "table.csv").read_text().splitlines()
     assert rows[0].startswith("task,setting,seeds,Top1")
     assert [row.split(",")[:2] for row in rows[1:]] == [
         ["expressions", "both"], ["expressions", "genetic"], ["shapes", "both"],
     ]  # fmt: skip
+    # an option that differs somewhere is named everywhere
+    write("shapes", "both", 1, [2.0, 3.0], k=0.1)
+    summarize(tmp_path)
+    header = (tmp_path / "overview.csv").read_text().splitlines()[0]
+    assert header == 'task,starting data,both,genetic,"both, k = 0.1"'
 
 
 # ---------------------------------------------------------------------------------------- score samples

@@ -189,23 +189,31 @@ def test_many_molecules_are_read_in_parallel_as_one_by_one(monkeypatch, tmp_path
 # ---------------------------------------------------------------- growing, files, training
 
 
-tokens = st.integers(2, 9)
+sequences = st.lists(st.integers(2, 9), min_size=1, max_size=20)
 
 
-@given(st.lists(tokens, min_size=1, max_size=20), st.integers(1, 25), st.integers(0, 2**32 - 1))
-def test_an_edit_changes_one_place_and_keeps_to_the_length(sequence, longest, seed):
+@given(sequences, st.integers(1, 25), st.integers(0, 2**32 - 1))
+def test_an_edit_is_never_empty_and_keeps_to_the_length(sequence, longest, seed):
     out = edited(sequence, lambda: -1, longest, np.random.default_rng(seed))
     assert 1 <= len(out) <= longest
     assert out.count(-1) <= 8
-    if longest < len(sequence) + 8:
-        return
-    first = next((i for i, (a, b) in enumerate(zip(sequence, out, strict=False)) if a != b), None)
-    same = first is None  # one a beginning of the other
-    behind = 0 if same else len(sequence) - first
-    tail = next((n for n in range(behind, -1, -1) if out[len(out) - n :] == sequence[len(sequence) - n :]), 0)
-    # all but one stretch of at most eight tokens is as it was
-    changed = max(len(out), len(sequence)) - (min(len(out), len(sequence)) if same else first) - tail
-    assert changed <= 8
+
+
+@given(sequences, st.integers(0, 2**32 - 1))
+def test_an_edit_changes_one_stretch_of_at_most_eight(sequence, seed):
+    out = edited(sequence, lambda: -1, 40, np.random.default_rng(seed))
+    n, m = len(sequence), len(out)
+    # some beginning and some end, which do not overlap in the shorter one, are as they were
+    assert any(
+        sequence[:i] == out[:i] and sequence[n - j :] == out[m - j :] and max(n, m) - i - j <= 8
+        for i in range(min(n, m) + 1)
+        for j in range(min(n, m) - i + 1)
+    )
+
+
+def test_an_edit_can_append():
+    found = {tuple(edited([5, 6], lambda: 7, 40, np.random.default_rng(seed))) for seed in range(300)}
+    assert {(7, 5, 6), (5, 7, 6), (5, 6, 7), (5,), (6,), (7, 6), (5, 7)} <= found
 
 
 def test_all_kinds_of_edits_come_as_often_as_they_should():
@@ -219,12 +227,12 @@ def test_all_kinds_of_edits_come_as_often_as_they_should():
     filled = np.mean(new > 1)
     spread = np.mean([max(out.count(token) for token in base) > 2 for out in outs])
     # those of one token look like others, and those near the end make the sequence longer
-    assert 0.4 < replaced < 0.42
-    assert 0.18 < inserted < 0.22
-    assert 0.18 < shorter < 0.22
-    assert 0.05 < longer < 0.09
-    assert 0.03 < filled < 0.06
-    assert 0.02 < spread < 0.05
+    assert 0.37 < replaced < 0.45
+    assert 0.17 < inserted < 0.23
+    assert 0.17 < shorter < 0.23
+    assert 0.04 < longer < 0.1
+    assert 0.02 < filled < 0.07
+    assert 0.015 < spread < 0.06
 
 
 def test_mutants_are_readable_near_molecules_and_follow_the_generator(model):
@@ -324,11 +332,10 @@ def test_the_prior_keeps_the_first_chunks_of_what_is_remembered():
     memory.remember(means, torch.full((3, 10), -80.0), torch.tensor([1, 3, 5]))
     drawn = memory.sample(2000, torch.Generator().manual_seed(0), completed=True).view(-1, 5, 2)
     kept = (drawn != 0).all(dim=2).sum(dim=1)
-    assert 0.4 < (kept == 0).double().mean() < 0.8  # always of one chunk, in 1 of 2 of three, in 1 of 4 of five
     for i, n_chunks in enumerate(memory.n_chunks.long().tolist()):
         example = memory.means[i].view(5, 2)
         mine = torch.isclose(drawn[:, 0], example[0]).all(dim=1)
-        assert set(kept[mine].tolist()) == set(range(1, max(1, n_chunks - 1)))
+        assert set(kept[mine].tolist()) == set(range(1, max(2, n_chunks - 1)))
         for row, n in zip(drawn[mine], kept[mine], strict=True):
             torch.testing.assert_close(row[:n], example[:n])
             assert not row[n:].any()

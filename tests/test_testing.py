@@ -394,6 +394,28 @@ class MutatesByTorchsState(Mutates):
         return super().mutate(X)
 
 
+class MutatesDifferently(Mutates):
+    own = torch.Generator().manual_seed(0)
+
+    def mutate(self, X, generator=None):
+        return super().mutate(X, self.own)
+
+
+class MutatesTheSecondTimeOnly(Mutates):
+    calls = 0
+
+    def mutate(self, X, generator=None):
+        MutatesTheSecondTimeOnly.calls += 1
+        return super().mutate(X, generator)[: len(X) - 1 + self.calls % 2]
+
+
+class MutatesInPlace(Mutates):
+    def mutate(self, X, generator=None):
+        for x in X:
+            x[0] = 1 - x[0]
+        return list(X)
+
+
 class MutatesIntoStrings(Mutates):
     def mutate(self, X, generator=None):
         return [str(x) for x in X]
@@ -538,7 +560,10 @@ BROKEN_MODELS = [
     (KeyRaises, "have a key for every x: it raised AttributeError: .*canonical"),
     (TensorizeEditsX, r"tensorize n objects .*a second call gave another tensor; input: \[\[0, 1"),
     (MutatesDropsInvalid, "mutate n objects .*for 4 objects it returned list of length 3"),
-    (MutatesByTorchsState, r"mutate reproducibly .*two calls gave \(.*\) and \(.*input: \("),
+    (MutatesByTorchsState, "mutate with randomness from the generator only: it changed the global state"),
+    (MutatesDifferently, r"mutate reproducibly .*two calls gave \(.*\) and \(.*input: \("),
+    (MutatesTheSecondTimeOnly, "mutate n objects .*for 4 objects it returned list of length 3"),
+    (MutatesInPlace, r"leave the objects that it mutates as they are: it made \[0, 1.*input: \[1, 1"),
     (MutatesIntoStrings, "tensorize what it mutates into: it raised TypeError: .*; input: "),
     (LossIsMean, r"have \(n,\) finite losses, .*expected a float tensor of shape \(4,\), got .* \(\)"),
     (LossIsInfinite, r"have \(n,\) finite losses, .*got \[inf"),
@@ -578,7 +603,9 @@ class TestCheckLatentModel:
     @pytest.mark.parametrize(("model", "message"), BROKEN_MODELS)
     def test_broken_models_fail(self, model, message):
         state = global_random_state()
-        X = [list(x) for x in BITS] if model in (TensorizeEditsX, KeyIsIdentity) else BITS  # to edit, to copy
+        X = (
+            [list(x) for x in BITS] if model in (TensorizeEditsX, KeyIsIdentity, MutatesInPlace) else BITS
+        )  # to edit, to copy
         with pytest.raises(CheckFailedError, match=f"^{model.__name__} must {message}"):
             check_latent_model(model(), X)
         assert global_random_state() == state

@@ -4,7 +4,7 @@ import sys
 
 __all__ = ["main"]
 
-_EXTRAS = {"typer": "cli", "matplotlib": "plots"} | dict.fromkeys(
+_EXTRAS = {"typer": "cli", "matplotlib": "plots", "mol_ga": "peers"} | dict.fromkeys(
     ("rdkit", "selfies", "networkx"), "molecules"
 )
 

@@ -122,19 +122,32 @@ class ModelChecks:
     def check_mutate(self) -> None:
         if not isinstance(self.model, Mutates):  # not all models can
             return
-        mutate, X = self.model.mutate, self.X
-        must = "mutate n objects into a list of n, None where nothing valid comes out"
-        found, again = (
-            self.attempt(must, lambda: mutate(X, torch.Generator().manual_seed(0)), X) for _ in range(2)
-        )
-        if not isinstance(found, list) or len(found) != len(X):
-            self.fail(must, f"for {len(X)} objects it returned {_describe(found)}", X)
+        state = _global_random_state()
+        found = self.mutants(self.model)
+        if state != _global_random_state():
+            self.fail("mutate with randomness from the generator only", "it changed the global state", self.X)
+        with isolated_global_rng(seed=1):
+            again = self.mutants(self.model)
         must = "mutate reproducibly from one state of the generator"
-        for x, y, z in zip(X, found, again, strict=True):
+        for x, y, z in zip(self.X, found, again, strict=True):
             if self.key(y) != self.key(z):
                 self.fail(must, f"two calls gave {short_repr(y)} and {short_repr(z)}", x)
             if y is not None:
-                self.tensorize("tensorize what it mutates into", [y])
+                self.check_one_key(y, "mutates into")
+
+    def mutants(self, model: Mutates) -> list[Any]:
+        """Mutate copies of X with a generator in its first state; what changes them is refused."""
+        must = "mutate n objects into a list of n, None where nothing valid comes out"
+        X = copy.deepcopy(self.X)
+        found = self.attempt(must, lambda: model.mutate(X, torch.Generator().manual_seed(0)), X)
+        if not isinstance(found, list) or len(found) != len(X):
+            self.fail(must, f"for {len(X)} objects it returned {_describe(found)}", X)
+        for x, y in zip(self.X, X, strict=True):
+            if self.key(x) != self.key(y):
+                self.fail(
+                    "leave the objects that it mutates as they are", f"it made {short_repr(y)} of it", x
+                )
+        return found
 
     def check_keys(self) -> None:
         owners: dict[Hashable, Any] = {}
@@ -145,12 +158,12 @@ class ModelChecks:
                 self.fail(must, f"both have the key {short_repr(key)}", [owners[key], x])
             owners[key] = x
 
-    def check_one_key(self, x: Any) -> None:
+    def check_one_key(self, x: Any, what: str = "decodes") -> None:
         must = "give a point one key, hashable and always the same"
         key, key_of_copy = self.key(x), self.key(copy.deepcopy(x))
         if key != self.key(x) or key != key_of_copy:
             self.fail(must, f"x has the keys {key!r} and {self.key(x)!r}, its copy {key_of_copy!r}", x)
-        self.tensorize("tensorize what it decodes", [x])
+        self.tensorize(f"tensorize what it {what}", [x])
         if key != self.key(x):
             self.fail(must, f"tensorize changed the key from {key!r} to {self.key(x)!r}", x)
 

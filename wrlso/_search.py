@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso._random import torch_generator
-from wrlso.exceptions import DataError, NoCandidateError, NotFittedError
+from wrlso.exceptions import DataError, ModelError, NoCandidateError, NotFittedError
 from wrlso.models.protocol import LatentModel, Mutates, SamplesPrior
 from wrlso.surrogate import HasWorkingScale, Surrogate, covariance_root
 
@@ -59,7 +59,7 @@ class SearchState:
     n_told : int or None
         Distinct points that were ever told, a failed experiment included; None: n.
     point : callable or None
-        ``point(i)`` is the x of row i of Z; needed where the model mutates objects only.
+        ``point(i)`` is the x of row i of Z; only a search that mutates objects needs it.
     """
 
     model: LatentModel
@@ -160,6 +160,8 @@ class Screener:
 
     def decode(self, Z: Array, temperature: float) -> list[Any]:
         """Decode Z (q, d) into q objects, None where nothing valid comes out."""
+        if len(Z) == 0:  # models need not know how to decode nothing
+            return []
         start = time.perf_counter()
         model, objects = self.state.model, []
         with evaluating(model):
@@ -175,7 +177,10 @@ class Screener:
         if not X or not isinstance(model, Mutates):
             return []
         start = time.perf_counter()
-        made = model.mutate(X, self.generator)
+        with evaluating(model):
+            made = model.mutate(X, self.generator)
+        if len(made) != len(X):
+            raise ModelError(f"mutate must return as many objects as it gets, {len(X)}, got {len(made)}")
         self.record.n_decoded += len(X)
         self.record.seconds["decode"] += time.perf_counter() - start
         return list(made)
@@ -236,7 +241,7 @@ class Screener:
         counts = ", ".join(f"{reason} {count}" for reason, count in sorted(record.rejected.items()))
         return NoCandidateError(
             f"{record.strategy} found {found} of {wanted} new, valid, feasible points among "
-            f"{record.n_decoded} decoded ones; rejected: {counts or 'nothing'}. Retraining, a higher "
+            f"{record.n_decoded} candidates; rejected: {counts or 'nothing'}. Retraining, a higher "
             f"temperature or more attempts may help, or the model knows nothing but what was proposed already"
         )
 

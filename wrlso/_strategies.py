@@ -59,7 +59,7 @@ class CandidatePool(BaseEstimator):
     margin, quantile : float, default 1.1 and 0.999
         Candidates stay in the box ± ``margin`` × this quantile of \|Z\| per dimension.
     max_attempts : int, default 5000
-        Candidates before the search gives up because too few are new; perturbations grow meanwhile.
+        Candidates before the search gives up because too few are new; perturbations in Z grow meanwhile.
     splice : float in [0, 1], default 0.0
         Share of the latent points that are made of two incumbents: blocks of coordinates of one, then those
         of the other, sometimes moved to later or earlier blocks. For models whose z is a sequence of blocks
@@ -80,8 +80,8 @@ class CandidatePool(BaseEstimator):
     explore : float in [0, 1], default 1/3
         Share of the others that are draws from where the data lies, or moved by differences between data.
     least_new : float in [0, 1], default 0.2
-        Where a smaller share of what was decoded is new, the search has collapsed: the perturbations and the
-        share that is drawn from where the data lies grow, and up to as many points again are decoded.
+        Where a smaller share of the candidates is new, the search has collapsed: the perturbations and the
+        share that is drawn from where the data lies grow, and up to as many candidates again are made.
     """
 
     def __init__(
@@ -134,6 +134,8 @@ class CandidatePool(BaseEstimator):
                 f"mutate={self.mutate} needs a model with a method mutate(X, generator), which "
                 f"{type(state.model).__name__} does not have"
             )
+        if self.mutate and state.point is None and len(state.y):
+            raise ParameterError(f"mutate={self.mutate} needs a search state with its points, point=…")
         belief = Belief.of(state)
         screener = Screener(state, type(self).__name__, rng)
         X, Z = self._gather(state, n, belief, screener, criterion, rng)
@@ -300,7 +302,7 @@ class _Parents:
         return np.asarray(found)
 
     def objects(self, count: int, rng: np.random.Generator) -> list[Any]:
-        """Return x of that many; none where there are no data."""
+        """Return x of that many; none where there are no data, whose decodings are all that can be had."""
         if self.point is None:
             return []
         found = [self.point(int(row)) for row in self.rows[rng.integers(len(self.rows), size=count)]]

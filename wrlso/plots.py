@@ -335,6 +335,7 @@ def topk_curves(
     title: str = "",
     released: Mapping[str, tuple[Sequence[int], Curve, Curve]] | None = None,
     optimum: float | None = None,
+    labels: Sequence[str] = (),
     figure: "Figure | SubFigure | None" = None,
 ) -> "Figure | SubFigure":
     """Draw TopK curves: the mean over seeds with a band of one standard error.
@@ -348,13 +349,15 @@ def topk_curves(
         Published curves, drawn with markers in the same colour where the label is the same.
     optimum : float, optional
         Best possible value.
+    labels : sequence of str
+        Labels that have the first colours, drawn here or not, so that panels agree.
     """
     figure, axes = _axes(figure)
-    labels = [*curves, *(name for name in released or {} if name not in curves)]
-    colours = dict(zip(labels, cycle(COLOURS), strict=False))
-    for (label, (mean, error)), style in zip(curves.items(), cycle(LINE_STYLES), strict=False):
+    order = list(dict.fromkeys([*labels, *curves, *(released or {})]))
+    colours, styles = (dict(zip(order, cycle(looks), strict=False)) for looks in (COLOURS, LINE_STYLES))
+    for label, (mean, error) in curves.items():
         queries = np.arange(1, len(mean) + 1)
-        axes.plot(queries, mean, color=colours[label], ls=style, lw=1.8, label=label)
+        axes.plot(queries, mean, color=colours[label], ls=styles[label], lw=1.8, label=label)
         axes.fill_between(queries, mean - error, mean + error, color=colours[label], alpha=0.2, lw=0)
     for label, (queries_, mean, error) in (released or {}).items():
         axes.errorbar(

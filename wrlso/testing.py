@@ -290,6 +290,8 @@ def check_latent_model(
 ) -> None:
     """Check that a model keeps the contract of :class:`wrlso.models.LatentModel`.
 
+    And of :class:`wrlso.models.Mutates`, where it has the method.
+
     The checks run on a deep copy, so the model stays as it is, and so does all global random state.
 
     Parameters

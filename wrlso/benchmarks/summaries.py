@@ -16,7 +16,7 @@ from wrlso.benchmarks.records import Record, mean_and_error, read_records, topk_
 from wrlso.benchmarks.study import SETTINGS
 from wrlso.exceptions import DataError
 
-__all__ = ["OPTIMA", "overview", "released_curves", "summarize", "table"]
+__all__ = ["OPTIMA", "released_curves", "summarize", "table"]
 
 TOP = (1, 10, 50)
 OPTIMA = {"shapes": 4096.0, "expressions": 0.0}
@@ -70,7 +70,7 @@ def summarize(folder: Path, *, released: Path | None = None) -> list[Path]:
     Raises
     ------
     DataError
-        If there is no record.
+        If there is no record, or ``released`` is no such file.
     """
     records = read_records(folder)
     runs = [record for record in records if record["kind"] == "run"]
@@ -79,11 +79,14 @@ def summarize(folder: Path, *, released: Path | None = None) -> list[Path]:
     return written + (_draw_scores(folder, scores) if scores else [])
 
 
-def table(records: Sequence[Record]) -> list[dict[str, str]]:
-    """Return one row for each setting: TopK after the whole budget, and how often the optimum was reached."""
+def table(records: Sequence[Record], varied: Sequence[str] | None = None) -> list[dict[str, str]]:
+    """Return one row for each setting: TopK after the whole budget, and how often the optimum was reached.
+
+    Runs whose options differ in one of ``varied`` have rows of their own; None: in whatever differs.
+    """
     optimum = OPTIMA.get(records[0]["task"])
     rows = []
-    for group in _groups(records):
+    for group in _groups(records, _varied(records) if varied is None else varied):
         row = {"setting": group.label, "seeds": str(len(group.records))}
         for K in TOP:
             mean, error = (values[-1] for values in mean_and_error(group.curves(K)))
@@ -151,10 +154,14 @@ def released_curves(path: Path, task: str, K: int) -> ReleasedCurves:
     return curves
 
 
-def _groups(records: Sequence[Record]) -> list[Group]:
-    """Group runs by setting, and by search, k and r where there are several."""
+def _varied(records: Sequence[Record]) -> list[str]:
+    """Return the options that set our own runs apart."""
     ours = [record["options"] for record in records if record["setting"] in SETTINGS]
-    varied = [name for name in VARIED if len({str(options.get(name)) for options in ours}) > 1]
+    return [name for name in VARIED if len({str(options.get(name)) for options in ours}) > 1]
+
+
+def _groups(records: Sequence[Record], varied: Sequence[str]) -> list[Group]:
+    """Group runs by setting, and by what is varied."""
     by_key: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:
         options = record["options"] if record["setting"] in SETTINGS else {}
@@ -177,15 +184,19 @@ def _summarize_runs(folder: Path, records: Sequence[Record], released: Path | No
         task: [record for record in records if record["task"] == task]
         for task in sorted({record["task"] for record in records})
     }
+    varied = _varied(records)
+    groups = {task: _groups(runs, varied) for task, runs in by_task.items()}
+    labels = list(dict.fromkeys(group.label for group in _groups(records, varied)))
     panels = [(task, K) for task in by_task for K in (TOP if len(by_task) == 1 else TOP[:1])]
     columns = min(len(panels), 4)
     rows = -(-len(panels) // columns)
     figure = plots.new_figure(5.0 * columns, 4.2 * rows)
     for (task, K), panel in zip(panels, figure.subfigures(rows, columns, squeeze=False).flat, strict=False):
         plots.topk_curves(
-            {group.label: mean_and_error(group.curves(K)) for group in _groups(by_task[task])},
+            {group.label: mean_and_error(group.curves(K)) for group in groups[task]},
             title=f"Top{K}" if len(by_task) == 1 else task,
-            released=None if released is None else released_curves(released, task, K),
+            released=_released(released, task, K, one=len(by_task) == 1),
+            labels=labels,
             optimum=OPTIMA.get(task),
             figure=panel,
         )
@@ -193,25 +204,33 @@ def _summarize_runs(folder: Path, records: Sequence[Record], released: Path | No
     figure.savefig(picture, dpi=120)
     if len(by_task) == 1:
         return [picture, *_write_table(folder, "table", table(records))]
-    long = [{"task": task} | row for task, runs in by_task.items() for row in table(runs)]
+    long = [{"task": task} | row for task, runs in by_task.items() for row in table(runs, varied)]
     return [
         picture,
-        *_write_table(folder, "overview", overview(by_task)),
+        *_write_table(folder, "overview", _overview(groups)),
         *_write_table(folder, "table", long),
     ]
 
 
-def overview(by_task: Mapping[str, Sequence[Record]]) -> list[dict[str, str]]:
+def _overview(groups: Mapping[str, Sequence[Group]]) -> list[dict[str, str]]:
     """Return one row for each task: the best of the starting data, and every setting's Top1 in the end."""
     rows = []
-    for task, records in by_task.items():
-        best = sorted({_number(record["starting_data"]["best"]) for record in records})
-        row = {"task": task, "starting data": best[0] if len(best) == 1 else f"{best[0]} to {best[-1]}"}
-        for group in _groups(records):
+    for task, found in groups.items():
+        best = [record["starting_data"]["best"] for group in found for record in group.records]
+        ends = list(dict.fromkeys(_number(value) for value in (min(best), max(best))))
+        row = {"task": task, "starting data": " to ".join(ends)}
+        for group in found:
             mean, error = (values[-1] for values in mean_and_error(group.curves(1)))
             row[group.label] = _number(mean) if np.isnan(error) else f"{_number(mean)} ± {_number(error)}"
         rows.append(row)
     return rows
+
+
+def _released(path: Path | None, task: str, K: int, *, one: bool) -> ReleasedCurves | None:
+    """Return the published curves; of several tasks those that were published."""
+    if path is None or (task not in RELEASED_TASKS and not one):
+        return None
+    return released_curves(path, task, K)
 
 
 def _write_table(folder: Path, name: str, rows: Sequence[Mapping[str, str]]) -> list[Path]:

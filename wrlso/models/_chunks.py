@@ -297,7 +297,7 @@ class CodeMemory(nn.Module):
     def sample(self, n: int, generator: torch.Generator | None, completed: bool) -> Tensor:
         """Return n draws (n, d) on the CPU.
 
-        Draws from the posterior of a random example; ``completed``: of its first chunks only, none to all but
+        Draws from the posterior of a random example; ``completed``: of its first chunks only, one to all but
         two, so that the decoder completes what they begin, which is like the data and rarely the data.
         """
         filled = (self.n_chunks > 0).nonzero()[:, 0].cpu()
@@ -309,7 +309,7 @@ class CodeMemory(nn.Module):
         Z = self.means.cpu()[rows] + torch.exp(0.5 * self.log_variances.cpu()[rows]) * noise
         if not completed:
             return Z
-        n_kept = (where * (self.n_chunks.cpu()[rows] - 1.0)).floor()
+        n_kept = 1.0 + (where * (self.n_chunks.cpu()[rows] - 2.0).clamp_min(0.0)).floor()
         chunk = torch.arange(self.sizes.latent_dim) // self.sizes.chunk_dim
         return Z.masked_fill(chunk[None] >= n_kept[:, None], 0.0)
 

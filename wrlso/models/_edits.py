@@ -25,17 +25,19 @@ def edited(
     kind = _KINDS[int(rng.choice(len(_KINDS), p=_CHANCES))]
     place = int(rng.integers(max(len(found), 1)))
     size = int(rng.integers(1, _LONGEST + 1)) if kind in ("repeat", "leave out part", "fill") else 1
+    if kind.startswith("leave out"):
+        size = min(size, len(found) - 1)
     end = place + size
     other = bool(rng.integers(2))
-    if kind.startswith("leave out") and size < len(found):
+    if kind.startswith("leave out") and size > 0:
         del found[place:end]
     elif kind == "repeat" and found:
         part = found[place:end]
         found[end : end + other * len(part)] = part
     elif kind == "insert":
-        found.insert(place, draw())
+        found.insert(int(rng.integers(len(found) + 1)), draw())
     elif kind == "fill" and found and other:
         found[place:end] = [found[place]] * size
-    else:
-        found[place:end] = [draw()] * size
+    else:  # also where there is nothing to repeat, or one token that cannot be left out
+        found[place:end] = [draw()] * max(size, 1)
     return found[:longest]

@@ -94,7 +94,10 @@ class Mutates(Protocol):
     """A model that can change an object a little in the form in which it reads it, such as one token."""
 
     def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[Any]:
-        """Return n objects, each of X (n) with a small random change; None where nothing valid comes out."""
+        """Return n objects, each of X (n) with a small random change; None where nothing valid comes out.
+
+        X stays as it is, and randomness comes from ``generator`` only.
+        """
 
 
 @runtime_checkable

@@ -292,9 +292,10 @@ class SelfiesVAE(nn.Module):
     def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[str | None]:
         """Return n molecules, each of X (n SMILES) with one random change of its SELFIES tokens.
 
-        A token of the vocabulary takes another's place or is inserted, or a part is left out or repeated. All
-        tokens are alike to it, so that it makes what no data show, which :meth:`decode` hardly ever does.
-        None for the few that it could not read again.
+        A token of the vocabulary takes the place of another or of several, or is inserted; or a part is left
+        out or repeated. All tokens are alike to it, so that it makes what no data show, which :meth:`decode`
+        hardly ever does. None for the few that it could not read again; some are the molecule that they
+        come from, spelt in another way.
 
         Raises
         ------
