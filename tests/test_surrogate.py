@@ -14,8 +14,10 @@ from sklearn.base import clone
 
 from wrlso._gp import evidence, safe_cholesky
 from wrlso._kernels import KERNELS, Hyperparameters, correlation
+from wrlso._packing import dump, load
 from wrlso._targets import TRANSFORMS, make_transform
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
+from wrlso.feature_gp import FeatureGP
 from wrlso.surrogate import SparseGP, Surrogate
 
 
@@ -556,6 +558,9 @@ def test_bad_data_are_refused_and_change_nothing(Z, y, error, message):
         ({"inducing": "grid"}, ParameterError, "inducing"),
         ({"jitter": -1.0}, ParameterError, "jitter"),
         ({"max_iter": -1}, ParameterError, "max_iter"),
+        ({"max_noise": 0.0}, ParameterError, "max_noise must be a finite number >= 1e-05, or None"),
+        ({"max_noise": np.nan}, ParameterError, "max_noise"),
+        ({"max_noise": "small"}, ParameterTypeError, "max_noise"),
     ],
 )
 def test_bad_parameters_are_refused(parameters, error, message):
@@ -577,6 +582,74 @@ def test_misuse_of_the_call_order_and_shapes():
         gp.predict(torch.full((1, 3), torch.nan))
     with pytest.raises(ParameterError, match="levels"):
         gp.calibration(torch.zeros(1, 3), torch.zeros(1), levels=[1.5])
+
+
+# ------------------------------------------------------------------ a bound on the noise
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    log_bound=st.floats(np.log(1e-5), np.log(20.0)),
+    noise=st.floats(0.0, 2.0),
+    max_iter=st.integers(0, 6),
+    transform=st.sampled_from(sorted(TRANSFORMS)),
+    ard=st.booleans(),
+)
+def test_the_noise_never_exceeds_its_bound(seed, log_bound, noise, max_iter, transform, ard):
+    bound = max(float(np.exp(log_bound)), 1e-5)
+    Z, y = problem(25, 2, seed, noise)
+    gp = fitted(Z, y, max_noise=bound, max_iter=max_iter, transform=transform, ard=ard)
+    assert 1e-5 * (1 - 1e-12) <= gp.hyperparameters_.noise <= bound
+    assert gp.posterior_.hyper.noise == gp.hyperparameters_.noise
+    again = gp.set_params(max_noise=0.5 * (bound + 1e-5), max_iter=2)  # a warm start from above the bound
+    assert again.fit(tensor(Z), tensor(y), np.random.default_rng(0)).hyperparameters_.noise <= again.max_noise
+
+
+def test_a_bound_that_is_not_reached_changes_nothing():
+    Z, y = problem(80, 2, noise=0.3)
+    free, bounded = fitted(Z, y, max_iter=50), fitted(Z, y, max_iter=50, max_noise=0.9)
+    assert free.hyperparameters_.noise < 0.5
+    for name in ("lengthscale", "outputscale", "noise"):
+        expected = getattr(free.hyperparameters_, name)
+        np.testing.assert_allclose(getattr(bounded.hyperparameters_, name), expected, rtol=1e-3)
+    assert bounded.bound_ == pytest.approx(free.bound_, abs=1e-3)
+
+
+def test_with_a_bound_waves_that_look_like_noise_are_believed():
+    rng = np.random.default_rng(0)
+    Z = rng.uniform(-2.0, 2.0, size=(60, 2))
+    y = -(Z**2).sum(axis=1) + np.cos(8 * np.pi * Z).sum(axis=1)
+    free, bounded = fitted(Z, y, max_iter=50), fitted(Z, y, max_iter=50, max_noise=1e-3)
+    assert free.hyperparameters_.noise > 0.05
+    errors = [np.abs(gp.predict(tensor(Z))[0].numpy() - y).max() for gp in (free, bounded)]
+    assert errors[1] < 0.1 < errors[0]
+
+
+def test_conditioning_stays_exact_under_a_bound_on_the_noise():
+    rng = np.random.default_rng(3)
+    Z, y = problem(40, 3, noise=0.0)
+    new_Z, new_y = rng.normal(size=(60, 3)), rng.normal(size=60)
+    Zt = rng.normal(size=(20, 3))
+    gp = fitted(Z, y, max_noise=1e-4, jitter=0.0)
+    assert gp.hyperparameters_.noise <= 1e-4
+    for z, value in zip(new_Z, new_y, strict=True):
+        gp = gp.condition_on(tensor(z[None]), tensor([value]))
+    mean, covariance = exact_gp(gp, np.concatenate([Z, new_Z]), np.append(y, new_y), Zt)
+    got_mean, got_variance = gp.predict(tensor(Zt))
+    np.testing.assert_allclose(got_mean, mean, atol=1e-8 * np.abs(new_y).max())
+    np.testing.assert_allclose(got_variance, np.diag(covariance), atol=1e-8)
+
+
+def test_a_bound_on_the_noise_is_kept():
+    Z, y = problem(30)
+    gp = fitted(Z, y, max_noise=1e-3)
+    again = load(dump(gp))
+    assert (again.max_noise, clone(gp).max_noise) == (1e-3, 1e-3)
+    torch.testing.assert_close(again.predict(tensor(Z)), gp.predict(tensor(Z)), rtol=0, atol=0)
+    features = FeatureGP(lambda X: np.array(X, dtype=np.float64), SparseGP(max_noise=1e-3, max_iter=15))
+    features.fit([tuple(z) for z in Z], tensor(y), np.random.default_rng(1))
+    assert features.gp_.hyperparameters_.noise <= 1e-3
 
 
 # ------------------------------------------------------------------ the linear part

@@ -1,6 +1,6 @@
 """Maximum a posteriori hyperparameters of the sparse Gaussian process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,11 @@ from wrlso._gp import Evidence, evidence
 from wrlso._kernels import Hyperparameters, has_linear_part
 from wrlso.exceptions import DataError
 
-__all__ = ["Fitting", "prior"]
+__all__ = ["NOISE_BOUNDS", "Fitting", "prior"]
 
 Array = NDArray[np.float64]
 
-_NOISE_BOUNDS = (1e-5, 10.0)  # of the noise variance, on standardised targets
+NOISE_BOUNDS = (1e-5, 10.0)  # of the noise variance, on standardised targets
 _OUTPUTSCALE_BOUNDS = (1e-3, 1e3)
 _LINEAR_BOUNDS = (1e-6, 1e3)
 _SHORTEST_LENGTHSCALE = 1e-2
@@ -37,10 +37,11 @@ def prior(kernel: str, d: int) -> tuple[Array, Array]:
     return center, np.concatenate([np.full(d, 3.0**0.5), last[:, 1]])
 
 
-def _bounds(kernel: str, d: int) -> Array:
+def _bounds(kernel: str, d: int, max_noise: float) -> Array:
     lengthscale = [[_SHORTEST_LENGTHSCALE, _LONGEST_LENGTHSCALE * d**0.5]] * d
     linear = [_LINEAR_BOUNDS] if has_linear_part(kernel) else []
-    return np.asarray(np.log(np.array([*lengthscale, _OUTPUTSCALE_BOUNDS, *linear, _NOISE_BOUNDS])))
+    noise = (NOISE_BOUNDS[0], max_noise)
+    return np.asarray(np.log(np.array([*lengthscale, _OUTPUTSCALE_BOUNDS, *linear, noise])))
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Fitting:
     max_iter: int
     warm_iter: int
     jitter: float
+    max_noise: float | None = None
 
     def run(
         self,
@@ -83,7 +85,13 @@ class Fitting:
                 theta, coarse, _ = self._climb(theta, X, thin, t, self.max_iter)
                 iterations = min(self.max_iter, self.warm_iter)
         theta, fine, best = self._climb(theta, X, U, t, iterations)
-        return Hyperparameters.from_log(self.kernel, self._from_free(theta, X)), coarse + fine, best
+        found = Hyperparameters.from_log(self.kernel, self._from_free(theta, X))
+        # the logarithm's rounding must not lift it over the bound
+        return replace(found, noise=min(found.noise, self._max_noise)), coarse + fine, best
+
+    @property
+    def _max_noise(self) -> float:
+        return NOISE_BOUNDS[1] if self.max_noise is None else min(self.max_noise, NOISE_BOUNDS[1])
 
     def _to_free(self, values: Array) -> Array:
         """The log parameters that the optimizer moves: one of the equal lengthscales where there is one."""
@@ -120,7 +128,7 @@ class Fitting:
                 slope = np.concatenate([[slope[:-last].sum()], slope[-last:]])
             return -value / len(X), -(slope - deviation / width) / len(X)
 
-        bounds = self._to_free(_bounds(self.kernel, X.shape[1]))
+        bounds = self._to_free(_bounds(self.kernel, X.shape[1], self._max_noise))
         theta = np.clip(theta, bounds[:, 0], bounds[:, 1])
         if iterations == 0:
             objective(theta)

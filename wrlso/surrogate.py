@@ -14,11 +14,12 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from wrlso._gp import Posterior, build_posterior
-from wrlso._gp_fitting import Fitting, prior
+from wrlso._gp_fitting import NOISE_BOUNDS, Fitting, prior
 from wrlso._gp_inputs import check_int, check_points, check_values
 from wrlso._inducing import inducing_points
 from wrlso._kernels import KERNELS, Hyperparameters
 from wrlso._targets import TRANSFORMS, Standardize, TargetTransform, make_transform
+from wrlso._validation import check_real
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 
 __all__ = ["HasWorkingScale", "KnowsNoise", "SparseGP", "Surrogate", "covariance_root", "select_subset"]
@@ -100,6 +101,11 @@ class SparseGP(BaseEstimator):
         these are many), and of those that start at the previous result.
     jitter : float, default 1e-8
         Smallest multiple of the prior variance on the diagonal of K_uu; grown as needed, which is logged.
+    max_noise : float or None, default None
+        Largest noise variance that a fit may find, at least 1e-5, on the scale of the transformed y (whose
+        variance is 1); None: 10. A function that is measured without noise, but varies on a scale that the
+        data do not resolve yet, looks noisy: then a process that may not say so keeps believing its data,
+        as with a noise constraint in BoTorch. Where there is noise, a bound makes it too sure of itself.
 
     Attributes
     ----------
@@ -153,6 +159,7 @@ class SparseGP(BaseEstimator):
         max_iter: int = 50,
         warm_iter: int = 15,
         jitter: float = 1e-8,
+        max_noise: float | None = None,
     ) -> None:
         self.n_inducing = n_inducing
         self.n_best = n_best
@@ -166,6 +173,7 @@ class SparseGP(BaseEstimator):
         self.max_iter = max_iter
         self.warm_iter = warm_iter
         self.jitter = jitter
+        self.max_noise = max_noise
 
     def fit(self, Z: Tensor, y: Tensor, rng: np.random.Generator) -> Self:
         """Fit hyperparameters by maximum a posteriori on the bound, then the posterior.
@@ -351,7 +359,9 @@ class SparseGP(BaseEstimator):
         return Hyperparameters.from_log(self.kernel, prior(self.kernel, d)[0]), False
 
     def _fitting(self) -> Fitting:
-        return Fitting(self.kernel, self.ard, self.n_hyper, self.max_iter, self.warm_iter, self.jitter)
+        return Fitting(
+            self.kernel, self.ard, self.n_hyper, self.max_iter, self.warm_iter, self.jitter, self.max_noise
+        )
 
     def _check_parameters(self) -> None:
         for name, least in (
@@ -375,6 +385,7 @@ class SparseGP(BaseEstimator):
                 raise ParameterError(f"{name}: expected one of {allowed}, got {getattr(self, name)!r}")
         if not 0.0 <= self.jitter <= 1e-3:
             raise ParameterError(f"jitter: expected a number in [0, 1e-3], got {self.jitter!r}")
+        check_real("max_noise", self.max_noise, minimum=NOISE_BOUNDS[0], none=f"{NOISE_BOUNDS[1]:g}")
 
 
 def select_subset(y: Array, n_best: int, n_random: int, rng: np.random.Generator) -> NDArray[np.int64]:
