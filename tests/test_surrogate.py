@@ -18,7 +18,7 @@ from wrlso._packing import dump, load
 from wrlso._targets import TRANSFORMS, make_transform
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 from wrlso.feature_gp import FeatureGP
-from wrlso.surrogate import SparseGP, Surrogate
+from wrlso.surrogate import KnowsLengthscales, SparseGP, Surrogate
 
 
 def tensor(values):
@@ -650,6 +650,23 @@ def test_a_bound_on_the_noise_is_kept():
     features = FeatureGP(lambda X: np.array(X, dtype=np.float64), SparseGP(max_noise=1e-3, max_iter=15))
     features.fit([tuple(z) for z in Z], tensor(y), np.random.default_rng(1))
     assert features.gp_.hyperparameters_.noise <= 1e-3
+
+
+# ------------------------------------------------------------------ lengthscales
+
+
+def test_lengthscales_are_in_the_units_of_the_points_and_longest_where_nothing_changes():
+    Z, y = problem(80, 3, noise=0.05)
+    gp = fitted(Z, y, max_iter=50)
+    found = gp.lengthscales()
+    assert isinstance(gp, KnowsLengthscales)
+    assert found.shape == (3,)
+    assert found[0] < 0.5 * found[2] < 0.5 * found[1]  # a wave, a straight line, and nothing
+    np.testing.assert_allclose(fitted(1e3 * Z, y, max_iter=50).lengthscales(), 1e3 * found, rtol=1e-6)
+    found[:] = 0.0  # a copy
+    assert (gp.lengthscales() > 0).all()
+    with pytest.raises(NotFittedError, match="call fit"):
+        SparseGP().lengthscales()
 
 
 # ------------------------------------------------------------------ the linear part

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wrlso.benchmarks import _surrogate_data, _surrogate_defaults, surrogate
-from wrlso.benchmarks._surrogate_data import MoleculeLatents, PointModel, tensor
+from wrlso.benchmarks._points import PointModel
+from wrlso.benchmarks._surrogate_data import MoleculeLatents, tensor
 from wrlso.benchmarks._surrogate_defaults import compare_options, compare_refits, options_table, refits_table
 from wrlso.benchmarks._surrogate_peers import PEERS, BoTorchExact, BoTorchVariational, GPflowPeer
 from wrlso.benchmarks.surrogate import Ours, compare, comparison_table, main, measure_asks, scaling_table

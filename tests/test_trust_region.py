@@ -27,7 +27,7 @@ class Straight:
 
     def __init__(self, lengthscale=None):
         if lengthscale is not None:
-            self.posterior_ = type("Posterior", (), {"lengthscale": torch.tensor(lengthscale).double()})
+            self.lengthscales = lambda: np.array(lengthscale, dtype=np.float64)
 
 
 def search_state(Z, y, *, told=None, rows=None, n_rows=None, model=None, screen=lambda x: None, **more):

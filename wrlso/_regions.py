@@ -17,7 +17,7 @@ from torch import Tensor
 from wrlso._search import Array, Landscape, SearchState
 from wrlso._validation import check_count, check_real
 from wrlso.exceptions import ParameterError
-from wrlso.surrogate import Surrogate
+from wrlso.surrogate import KnowsLengthscales, Surrogate
 
 __all__ = ["Ball", "Box", "Region", "TrustRegion"]
 
@@ -229,10 +229,9 @@ class TrustRegion(BaseEstimator):
 
 def _relative(surrogate: Surrogate, whole: Array) -> Array:
     """Lengthscales in units of the box, with a geometric mean of 1; ones where the surrogate has none."""
-    lengthscales = getattr(getattr(surrogate, "posterior_", None), "lengthscale", None)
-    if lengthscales is None or len(lengthscales) != len(whole):
+    if not isinstance(surrogate, KnowsLengthscales):
         return np.ones(len(whole))
-    relative = np.log(np.clip(np.asarray(lengthscales) / whole, *_LENGTHSCALES))
+    relative = np.log(np.clip(surrogate.lengthscales() / whole, *_LENGTHSCALES))
     return np.asarray(np.exp(relative - relative.mean()))
 
 

@@ -22,7 +22,15 @@ from wrlso._targets import TRANSFORMS, Standardize, TargetTransform, make_transf
 from wrlso._validation import check_real
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 
-__all__ = ["HasWorkingScale", "KnowsNoise", "SparseGP", "Surrogate", "covariance_root", "select_subset"]
+__all__ = [
+    "HasWorkingScale",
+    "KnowsLengthscales",
+    "KnowsNoise",
+    "SparseGP",
+    "Surrogate",
+    "covariance_root",
+    "select_subset",
+]
 
 Array = NDArray[np.float64]
 _logger = logging.getLogger(__name__)
@@ -56,6 +64,14 @@ class KnowsNoise(Protocol):
 
     def noise_variance(self) -> float:
         """Variance of a measurement's noise in the units of y."""
+
+
+@runtime_checkable
+class KnowsLengthscales(Protocol):
+    """A surrogate of Z that can say how far one must go in each dimension for the objective to change."""
+
+    def lengthscales(self) -> Array:
+        """Lengthscales (d,) float64 in the units of Z."""
 
 
 @runtime_checkable
@@ -290,6 +306,10 @@ class SparseGP(BaseEstimator):
         """Variance of a measurement's noise in the units of y (with ``transform="rank"`` at the median)."""
         noise = torch.tensor([self._fitted().hyper.noise], dtype=torch.float64)
         return float(self.transform_.moments(torch.zeros_like(noise), noise)[1])
+
+    def lengthscales(self) -> Array:
+        """Lengthscales (d,) of the kernel in the units of Z (``hyperparameters_`` has those of scaled Z)."""
+        return np.array(self._fitted().lengthscale.numpy())
 
     def joint(self, Z: Tensor) -> tuple[Tensor, Tensor, float]:
         """Mean (q,), covariance (q, q) and noise variance at Z (q, d), on the scale of the transformed y."""

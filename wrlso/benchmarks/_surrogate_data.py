@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from wrlso._validation import check_count
 from wrlso.exceptions import ParameterError
@@ -18,7 +17,7 @@ from wrlso.models.selfies import SelfiesVAE
 from wrlso.tasks import QED, Expressions, GuacaMol, PenalizedLogP, Shapes
 from wrlso.training import Trainer
 
-__all__ = ["LATENTS", "MoleculeLatents", "PointModel", "tensor"]
+__all__ = ["LATENTS", "MoleculeLatents", "tensor"]
 
 Array = NDArray[np.float64]
 _BATCH = 1024
@@ -28,43 +27,6 @@ _DIMENSIONS = 104  # of the model of molecules
 def tensor(values: Any) -> Tensor:
     """Return values as a float64 tensor."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
-
-
-class PointModel(nn.Module):
-    """Objects that are latent points themselves: arrays (d,). It has nothing to train.
-
-    Parameters
-    ----------
-    dimension : int
-    """
-
-    def __init__(self, dimension: int) -> None:
-        super().__init__()
-        self.latent_dim = dimension
-        # says in which precision and where to compute, nothing else
-        self.anchor = nn.Parameter(torch.zeros(1, dtype=torch.float64))
-
-    def tensorize(self, X: Objects) -> Tensor:
-        """Return the points (n, d) float64."""
-        return tensor(np.asarray(X).reshape(len(X), self.latent_dim))
-
-    def encode(self, inputs: Tensor) -> Tensor:
-        """Return the points."""
-        return inputs
-
-    def decode(
-        self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
-    ) -> list[Any]:
-        """Return the points as arrays, at any temperature."""
-        return list(Z.detach().numpy())
-
-    def loss(self, inputs: Tensor) -> Tensor:
-        """Return zeros (n,)."""
-        return self.anchor.expand(len(inputs))
-
-    def key(self, x: Any) -> bytes:
-        """Return a digest of the point."""
-        return blake2b(np.asarray(x, dtype=np.float64).tobytes(), digest_size=16).digest()
 
 
 def _encoded(model: Any, X: Objects) -> Array:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.quasirandom import SobolEngine
 from tqdm.auto import tqdm
 
@@ -35,6 +35,7 @@ from wrlso.acquisition import (
     ThompsonSampling,
     TrustRegion,
 )
+from wrlso.benchmarks._points import PointModel
 from wrlso.benchmarks._turbo import SETTINGS as TURBO
 from wrlso.benchmarks._turbo import turbo
 from wrlso.benchmarks.records import (
@@ -162,25 +163,8 @@ class EmbeddedFunction:
         return X, np.array([self(x) for x in X])
 
 
-class CubeModel(nn.Module):
-    """Objects are points of the unit cube as tuples; z is the same point, centred, with unit variance.
-
-    It follows :class:`wrlso.models.LatentModel` and has nothing to train.
-
-    Parameters
-    ----------
-    dimension : int
-    """
-
-    def __init__(self, dimension: int) -> None:
-        super().__init__()
-        self.latent_dim = dimension
-        # says in which precision and where to compute, nothing else
-        self.anchor = nn.Parameter(torch.zeros(1, dtype=torch.float64))
-
-    def tensorize(self, X: Sequence[Any] | np.ndarray) -> Tensor:
-        """Return the points (n, dimension)."""
-        return torch.from_numpy(np.asarray(X, dtype=np.float64).reshape(len(X), self.latent_dim))
+class CubeModel(PointModel):
+    """Objects are points of the unit cube as tuples; z is the same point, centred, with unit variance."""
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Return Z (n, dimension)."""
@@ -191,14 +175,6 @@ class CubeModel(nn.Module):
     ) -> list[Any]:
         """Return the points, those outside of the cube moved to its faces, at any temperature."""
         return [tuple(row) for row in (Z / _WIDTH + 0.5).clamp(0.0, 1.0).tolist()]
-
-    def loss(self, inputs: Tensor) -> Tensor:
-        """Return zeros (n,)."""
-        return self.anchor + inputs.new_zeros(len(inputs))
-
-    def key(self, x: Any) -> Any:
-        """Return the point itself."""
-        return tuple(x)
 
     def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Return points (n, dimension) that are uniform in the cube."""

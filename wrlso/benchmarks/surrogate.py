@@ -36,7 +36,8 @@ from torch import Tensor
 from wrlso._refit import refit_is_due, standardized_errors
 from wrlso._validation import check_choice, check_count
 from wrlso.acquisition import LatentSearch, LogExpectedImprovement, SearchState, log_h
-from wrlso.benchmarks._surrogate_data import LATENTS, MoleculeLatents, PointModel, tensor
+from wrlso.benchmarks._points import PointModel
+from wrlso.benchmarks._surrogate_data import LATENTS, MoleculeLatents, tensor
 from wrlso.benchmarks._surrogate_defaults import (
     OPTIONS,
     compare_options,
