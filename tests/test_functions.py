@@ -118,6 +118,8 @@ def test_runs_are_recorded_once_and_compared(tmp_path, capsys, monkeypatch):
     (path,) = run(tmp_path, **options, budget=6, batch=4, progress=False)
     record = read_record(path)
     assert len(record["y"]) == 6
+    assert record["options"]["max_noise"] == SETTINGS["noise"][1]  # like for like
+    assert record["seconds"]["processor"] > 0
     problem = EmbeddedFunction("hartmann", 6, 100)
     best = max(*record["y"], problem.initial_data(12)[1].max())
     assert record["regret"] == pytest.approx(problem.optimum - best, rel=1e-4)
@@ -140,9 +142,10 @@ def test_the_table_compares_seed_by_seed():
 
     records = [record("turbo", 0, 1.0), record("turbo", 1, 0.5), record("pool", 2, 0.1)]
     records += [record("pool", 0, 1.0), record("pool", 1, 0.6)]
+    records[-1]["seconds"] = {"total": 5.0, "processor": 4.0}  # earlier runs did not record it
     assert table(records).splitlines()[1:] == [
-        "levy,10,pool,3,0.6,0.1,1,1 of 2,2",
-        "levy,10,turbo,2,0.75,0.5,1,–,2",
+        "levy,10,pool,3,0.6,0.1,1,1 of 2,3,4",
+        "levy,10,turbo,2,0.75,0.5,1,–,2,–",
     ]
 
 
