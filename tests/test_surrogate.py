@@ -18,7 +18,7 @@ from wrlso._packing import dump, load
 from wrlso._targets import TRANSFORMS, make_transform
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 from wrlso.feature_gp import FeatureGP
-from wrlso.surrogate import KnowsLengthscales, SparseGP, Surrogate
+from wrlso.surrogate import KnowsLengthscales, SparseGP, Surrogate, select_subset
 
 
 def tensor(values):
@@ -429,6 +429,30 @@ def test_subset_holds_the_best_and_random_others():
     inducing = (gp.posterior_.U * gp.posterior_.lengthscale + gp.posterior_.center).numpy()
     for z in Z[::50]:
         assert np.abs(inducing - z).max(axis=1).min() < 1e-9
+
+
+@given(
+    st.integers(1, 60), st.integers(0, 12), st.integers(0, 12), st.integers(0, 40), st.integers(0, 2**32 - 1)
+)
+def test_subset_holds_the_latest_then_the_best_then_random_others(n, n_best, n_random, n_latest, seed):
+    rng = np.random.default_rng(seed)
+    y, size = rng.permutation(n).astype(float), n_best + n_random
+    chosen = select_subset(y, n_best, n_random, rng, n_latest=n_latest)
+    assert len(chosen) == min(n, size)
+    assert (np.diff(chosen) > 0).all()
+    if n <= size:
+        return
+    n_latest = min(n_latest, size // 2)
+    assert set(range(n - n_latest, n)) <= set(chosen.tolist())
+    earlier = np.sort(y[: n - n_latest])[::-1]
+    assert set(earlier[: min(n_best, size - n_latest)]) <= set(y[chosen])
+
+
+def test_subset_draws_the_others_evenly():
+    y, rng = np.arange(40.0), np.random.default_rng(0)
+    counts = sum(np.bincount(select_subset(y, 5, 10, rng, n_latest=3), minlength=40) for _ in range(2000))
+    assert (counts[32:] == 2000).all()  # 32 to 36 are the best of the earlier ones
+    np.testing.assert_allclose(counts[:32] / 2000, 7 / 32, atol=0.05)
 
 
 @pytest.mark.parametrize("inducing", ["kmeans", "greedy"])

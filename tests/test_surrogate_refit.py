@@ -188,6 +188,20 @@ def test_values_that_contradict_the_surrogate_make_it_refit_and_others_do_not(mo
     assert (surprising, by_number, never) == (2, 3, 1)
 
 
+def test_a_search_does_not_forget_what_it_asked_for_in_vain():
+    with torch.random.fork_rng():
+        opt = optimizer(1).set_params(surrogate=SparseGP(max_iter=5, n_best=10, n_random=10))
+        opt.fit(X0, X0.sum(axis=1))
+    failures = []
+    for _ in range(8):
+        x = opt.ask()
+        opt.tell(x, -50.0)  # never among the best
+        failures.append(opt.history_.row(opt.model_.key(x)))
+    opt.ask()
+    assert set(failures) <= set(opt._core.rows.tolist())
+    assert len(opt._core.rows) == 20
+
+
 def test_errors_survive_save_and_load(tmp_path):
     with torch.random.fork_rng():
         opt = optimizer("auto").fit(X0, X0.sum(axis=1))

@@ -171,7 +171,7 @@ class Core:
         template = SparseGP() if surrogate is None else surrogate
         # chosen here, so that only the members of the subset need encoding
         n_best, n_random = getattr(template, "n_best", 2000), getattr(template, "n_random", 8000)
-        chosen = select_subset(y, n_best, n_random, rng)
+        chosen = select_subset(y, n_best, n_random, rng, n_latest=max(len(y) - history.n_start, 0))
         self.rows, self.y = observed[chosen], y[chosen]
         self.fitted, self.conditioned, self.errors = True, [], np.empty(0)
         if fit:

@@ -408,14 +408,23 @@ class SparseGP(BaseEstimator):
         check_real("max_noise", self.max_noise, minimum=NOISE_BOUNDS[0], none=f"{NOISE_BOUNDS[1]:g}")
 
 
-def select_subset(y: Array, n_best: int, n_random: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Indices of the best and of random others, in O(N); the order of the data is kept."""
-    n = len(y)
-    if n <= n_best + n_random:
+def select_subset(
+    y: Array, n_best: int, n_random: int, rng: np.random.Generator, *, n_latest: int = 0
+) -> NDArray[np.int64]:
+    """Indices of at most n_best + n_random values, in O(N); the order of the data is kept.
+
+    The last ``n_latest`` are among them, half of all at most, then the best of the others, then random ones.
+    What a search asked for comes last: without its own failures it would make them again.
+    """
+    n, size = len(y), n_best + n_random
+    if n <= size:
         return np.arange(n)
-    order = np.argpartition(y, n - n_best) if n_best > 0 else np.arange(n)
-    best, rest = order[n - n_best :], order[: n - n_best]
-    return np.sort(np.concatenate([best, rng.choice(rest, size=n_random, replace=False)]))
+    n_latest = min(n_latest, size // 2)
+    n_earlier, n_best = n - n_latest, min(n_best, size - n_latest)
+    order = np.argpartition(y[:n_earlier], n_earlier - n_best) if n_best > 0 else np.arange(n_earlier)
+    best, rest = order[n_earlier - n_best :], order[: n_earlier - n_best]
+    others = rng.choice(rest, size=size - n_latest - n_best, replace=False)
+    return np.sort(np.concatenate([best, others, np.arange(n_earlier, n)]))
 
 
 def _standardization(Z: Array, each: bool) -> tuple[Array, Array]:

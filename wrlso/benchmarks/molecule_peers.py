@@ -280,7 +280,7 @@ class _Screen:
         if self.seen == 0 or len(y) - self.fitted_at >= self.refit_every:
             # chosen here, as most of the starting data needs no fingerprint
             n_best, n_random = (getattr(self.surrogate, name, 1000) for name in ("n_best", "n_random"))
-            rows = select_subset(y, n_best, n_random, self.rng)
+            rows = select_subset(y, n_best, n_random, self.rng, n_latest=len(y) - len(self.calls.start))
             self.surrogate.fit([self.X[i] for i in rows], torch.from_numpy(y[rows]), self.rng)
             self.fitted_at = len(y)
         elif len(y) > self.seen:
