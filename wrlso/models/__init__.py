@@ -5,6 +5,7 @@ from wrlso.models.conv import conv_vae
 from wrlso.models.coordinate import coordinate_vae
 from wrlso.models.fragments import DerivationFragments
 from wrlso.models.grammar import GrammarVAE
+from wrlso.models.junction_tree import JunctionTreeVAE, clique_vocabulary
 from wrlso.models.protocol import HasLogLikelihood, LatentModel, Mutates, SamplesPrior
 from wrlso.models.selfies import SelfiesVAE
 from wrlso.models.vae import VAE, Codec
@@ -16,11 +17,13 @@ __all__ = [
     "DerivationFragments",
     "GrammarVAE",
     "HasLogLikelihood",
+    "JunctionTreeVAE",
     "LatentModel",
     "Mutates",
     "Rule",
     "SamplesPrior",
     "SelfiesVAE",
+    "clique_vocabulary",
     "conv_vae",
     "coordinate_vae",
 ]

@@ -1,0 +1,289 @@
+"""The networks: messages in trees and graphs, what to expand and how to label it, what to attach where.
+
+All of them see the cliques, atoms and bonds of a whole batch as flat lists (:mod:`._packing`): a message goes
+from one list entry to another by index, so that time passes over rounds of messages and steps of the
+traversal and never over nodes, edges or molecules.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wrlso.models.junction_tree._packing import (
+    N_ATOM_CODES,
+    N_BOND_KINDS,
+    ChoiceBatch,
+    GraphBatch,
+    TreeBatch,
+    ragged,
+)
+from wrlso.models.junction_tree._tables import N_PLACE_CODES, PieceTables
+
+__all__ = ["AttachmentScorer", "GraphMessages", "TreeCell", "TreeDecoder", "TreeMessages", "TreeSteps"]
+
+
+class TreeCell(nn.Module):
+    """The gated unit that makes a message from those that come in (equations 4 to 8)."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.own = nn.Linear(hidden, 3 * hidden)  # of the clique: update gate, reset gate, candidate
+        self.update = nn.Linear(hidden, hidden, bias=False)
+        self.reset = nn.Linear(hidden, hidden, bias=False)
+        self.candidate = nn.Linear(hidden, hidden, bias=False)
+
+    def forward(self, own: Tensor, arrived: Tensor) -> Tensor:
+        """Return messages (m, hidden) of cliques with ``own`` (m, 3 hidden) and ``arrived`` (m, 2 hidden)."""
+        update, _, new = own.chunk(3, dim=1)
+        total, gated = arrived.chunk(2, dim=1)
+        z = torch.sigmoid(update + self.update(total))
+        message: Tensor = (1.0 - z) * total + z * torch.tanh(new + self.candidate(gated))
+        return message
+
+    def received(self, own: Tensor, message: Tensor) -> Tensor:
+        """Return what messages (m, hidden) add to what has arrived at cliques with ``own``: (m, 2 hidden).
+
+        The reset gate looks at one message and the clique where it arrives, so that it can be applied there
+        once, whichever message is made of it later.
+        """
+        reset = own.chunk(3, dim=1)[1]
+        return torch.cat([message, torch.sigmoid(reset + self.reset(message)) * message], dim=1)
+
+
+class TreeMessages(nn.Module):
+    """Messages between neighbouring cliques: first from the leaves to the root, then back.
+
+    Every message is worked out once, when all that it is made of is there; in a tree as deep as ``depth``
+    this equals ``depth`` rounds in which all are worked out again. What is deeper hears less.
+    """
+
+    def __init__(self, hidden: int, depth: int) -> None:
+        super().__init__()
+        self.depth = depth
+        self.cell = TreeCell(hidden)
+        self.root = nn.Linear(2 * hidden, hidden)
+
+    def forward(self, x: Tensor, tree: TreeBatch) -> tuple[Tensor, Tensor]:
+        """Return messages (2m, hidden), to parents and then from parents, and the roots' states (n, hidden).
+
+        ``x`` (m, hidden) stands for the labels.
+        """
+        m, hidden = x.shape
+        own = self.cell.own(x)
+        below = x.new_zeros(m, 2 * hidden)  # what has arrived from children
+        above = x.new_zeros(m, 2 * hidden)  # and from the parent
+        sent = x.new_zeros(m, 2 * hidden)  # what each clique's message did to its parent
+        up, down = x.new_zeros(m, hidden), x.new_zeros(m, hidden)
+        inner = (tree.parent >= 0).nonzero()[:, 0]
+        for rows in _rounds(inner, tree.height[inner], self.depth):
+            parent = tree.parent[rows]
+            message = self.cell(own[rows], below[rows])
+            up = up.index_copy(0, rows, message)
+            arrived = self.cell.received(own[parent], message)
+            sent = sent.index_copy(0, rows, arrived)
+            below = below.index_add(0, parent, arrived)
+        for rows in _rounds(inner, tree.depth[inner] - 1, self.depth):
+            parent = tree.parent[rows]
+            message = self.cell(own[parent], above[parent] + below[parent] - sent[rows])
+            down = down.index_copy(0, rows, message)
+            above = above.index_copy(0, rows, self.cell.received(own[rows], message))
+        roots = (tree.parent < 0).nonzero()[:, 0]
+        state = torch.relu(self.root(torch.cat([x[roots], below[roots, :hidden]], dim=1)))
+        return torch.cat([up, down]), state
+
+
+def _rounds(rows: Tensor, level: Tensor, depth: int) -> list[Tensor]:
+    """Return the rows of each level, those beyond the last together with the last."""
+    level = level.clamp_max(depth - 1)
+    counts = torch.bincount(level).tolist()
+    return [part for part in rows[level.argsort(stable=True)].split(counts) if len(part)]
+
+
+class GraphMessages(nn.Module):
+    """Messages along the bonds, both ways, ``depth`` rounds (equations 1 and 2)."""
+
+    def __init__(self, hidden: int, depth: int) -> None:
+        super().__init__()
+        self.depth = depth
+        self.atom = nn.Embedding(N_ATOM_CODES, hidden)
+        self.bond = nn.Embedding(N_BOND_KINDS, hidden)
+        self.first = nn.Linear(hidden, hidden)
+        self.more = nn.Linear(hidden, hidden, bias=False)
+        self.last = nn.Linear(2 * hidden, hidden)
+
+    def forward(self, graph: GraphBatch) -> Tensor:
+        """Return the means (n, hidden) over the atoms of each molecule."""
+        n_atoms, n_bonds = len(graph.code), len(graph.kind)
+        x = self.atom(graph.code)
+        begin, end = torch.cat([graph.begin, graph.end]), torch.cat([graph.end, graph.begin])
+        back = torch.arange(2 * n_bonds, device=x.device).roll(n_bonds)
+        base = self.first(x)[begin] + self.bond(graph.kind).repeat(2, 1)
+        message = torch.relu(base)
+        for _ in range(self.depth - 1):
+            arrived = x.new_zeros(n_atoms, x.shape[1]).index_add(0, end, message)
+            message = torch.relu(base + self.more(arrived[begin] - message[back]))
+        arrived = x.new_zeros(n_atoms, x.shape[1]).index_add(0, end, message)
+        state = torch.relu(self.last(torch.cat([x, arrived], dim=1)))
+        counts = torch.bincount(graph.molecule, minlength=graph.n).clamp_min(1)
+        total = state.new_zeros(graph.n, state.shape[1]).index_add(0, graph.molecule, state)
+        return total / counts[:, None]
+
+
+class TreeSteps(NamedTuple):
+    """The moves of depth-first traversals, all molecules' first moves first.
+
+    Attributes
+    ----------
+    counts : list of int
+        Number of molecules that make a move at each time.
+    sender, receiver, downward : Tensor (s,)
+        Numbers of cliques, and whether the receiver is new.
+    """
+
+    counts: list[int]
+    sender: Tensor
+    receiver: Tensor
+    downward: Tensor
+
+
+def tree_steps(tree: TreeBatch) -> TreeSteps:
+    """Return the moves; the k-th clique of a molecule is entered at 2k - depth - 1."""
+    inner = (tree.parent >= 0).nonzero()[:, 0]
+    parent, number, depth = tree.parent[inner], tree.number[inner], tree.depth[inner]
+    entered = 2 * number - depth - 1
+    left = 2 * (number + tree.size[inner] - 1) - depth
+    time = torch.cat([entered, left])
+    order = time.argsort(stable=True)
+    downward = torch.arange(len(time), device=time.device) < len(inner)
+    sender, receiver = torch.cat([parent, inner]), torch.cat([inner, parent])
+    return TreeSteps(torch.bincount(time).tolist(), sender[order], receiver[order], downward[order])
+
+
+class TreeDecoder(nn.Module):
+    """Depth first: whether a clique has one more child, and that child's label (equations 9 to 11)."""
+
+    def __init__(self, hidden: int, latent: int, n_labels: int) -> None:
+        super().__init__()
+        self.cell = TreeCell(hidden)
+        self.expand = nn.Sequential(nn.Linear(2 * hidden + latent, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        self.name = nn.Sequential(nn.Linear(hidden + latent, hidden), nn.ReLU())
+        self.labels = nn.Linear(hidden, n_labels)
+
+    def forward(self, x: Tensor, z: Tensor, tree: TreeBatch) -> tuple[Tensor, Tensor]:
+        """Return the negative log-likelihoods (n,) of the trees' shapes and of their labels.
+
+        ``x`` (m, hidden) stands for the labels, ``z`` (n, latent) for the molecules.
+        """
+        m, hidden = x.shape
+        own, steps = self.cell.own(x), tree_steps(tree)
+        # row 2k: what has arrived at clique k from its parent; row 2k + 1: from its children
+        arrived = x.new_zeros(2 * m, 2 * hidden)
+        seen, entering, at = [], [], 0
+        for count in steps.counts:
+            sender, receiver = steps.sender[at : at + count], steps.receiver[at : at + count]
+            downward = steps.downward[at : at + count]
+            above, below = arrived[2 * sender], arrived[2 * sender + 1]
+            seen.append((above + below)[:, :hidden])
+            message = self.cell(own[sender], above * downward[:, None] + below)
+            entering.append(message[downward])
+            arrived.index_add_(0, 2 * receiver + ~downward, self.cell.received(own[receiver], message))
+            at += count
+        roots = (tree.parent < 0).nonzero()[:, 0]
+        entered = steps.receiver[steps.downward]
+        # at every move, and at last at the root when nothing more follows
+        states = torch.cat([*seen, arrived[2 * roots + 1, :hidden]])
+        places = torch.cat([steps.sender, roots])
+        more = F.pad(steps.downward, (0, len(roots))).to(x.dtype)
+        logits = self.more(x[places], states, z[tree.molecule[places]])
+        shape = F.binary_cross_entropy_with_logits(logits, more, reduction="none")
+        named = torch.cat([entered, roots])
+        messages = torch.cat([*entering, x.new_zeros(len(roots), hidden)])
+        names = self.named(messages, z[tree.molecule[named]])
+        label = F.cross_entropy(names.float(), tree.label[named], reduction="none")
+        zeros = shape.new_zeros(tree.n)
+        return (
+            zeros.index_add(0, tree.molecule[places], shape),
+            zeros.index_add(0, tree.molecule[named], label),
+        )
+
+    def more(self, x: Tensor, arrived: Tensor, z: Tensor) -> Tensor:
+        """Return logits (m,) of one more child."""
+        logits: Tensor = self.expand(torch.cat([x, arrived, z], dim=1))[:, 0]
+        return logits
+
+    def named(self, message: Tensor, z: Tensor) -> Tensor:
+        """Return logits (m, n_labels) of a new clique's label from the message that enters it."""
+        logits: Tensor = self.labels(self.name(torch.cat([message, z], dim=1)))
+        return logits
+
+
+class AttachmentScorer(nn.Module):
+    """How well candidates for an attachment fit the graph part of z (section 2.5).
+
+    Atoms of the parent hear from one another and from what hangs on them already; the new clique's atoms hear
+    from one another. Places that symmetry makes the same have the same score.
+    """
+
+    def __init__(self, hidden: int, latent: int, depth: int) -> None:
+        super().__init__()
+        self.depth = depth
+        self.place = nn.Embedding(N_PLACE_CODES, hidden)
+        self.bond = nn.Embedding(N_BOND_KINDS, hidden)
+        self.hang = nn.Linear(hidden, hidden, bias=False)
+        self.more = nn.Linear(hidden, hidden, bias=False)
+        self.pair = nn.Linear(2 * hidden, hidden)
+        self.pairs = nn.Linear(hidden, hidden)
+        self.wanted = nn.Linear(latent + 2 * hidden, hidden)
+
+    def forward(self, z: Tensor, messages: Tensor, batch: ChoiceBatch, tables: PieceTables) -> Tensor:
+        """Return scores (c,) of all candidates.
+
+        ``z`` (n, latent) stands for the molecules, ``messages`` (2m, hidden) are those of the trees.
+        """
+        hanging = self.hang(messages[batch.hanging_message])
+        above, first = self._states(batch.above, tables, batch.hanging_of, batch.hanging_places, hanging)
+        none = batch.hanging_of[:0]
+        below, first_below = self._states(batch.below, tables, none, batch.hanging_places[:0], hanging[:0])
+        rows = first[batch.of][:, None] + batch.parent
+        columns = first_below[batch.of][:, None] + batch.child
+        pairs = torch.relu(self.pair(torch.cat([above[rows], below[columns]], dim=2)))
+        both = (batch.parent[:, 0] != batch.parent[:, 1]).to(pairs.dtype)
+        offered = torch.relu(self.pairs(pairs[:, 0] + both[:, None] * pairs[:, 1]))
+        up, down = messages[batch.clique], messages[len(messages) // 2 + batch.clique]
+        wanted = self.wanted(torch.cat([z[batch.molecule], up, down], dim=1))
+        scores: Tensor = (wanted[batch.of] * offered).sum(dim=1) / offered.shape[1] ** 0.5
+        return scores
+
+    def _states(
+        self, labels: Tensor, tables: PieceTables, of: Tensor, places: Tensor, hanging: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the states of the atoms of s cliques, and where those of each begin."""
+        counts = tables.n_atoms[labels]
+        first = counts.cumsum(0) - counts
+        atom_of, atom = ragged(counts)
+        x = self.place(tables.atoms[tables.first_atom[labels][atom_of] + atom])
+        x = x.index_add(0, first[of] + places[:, 0], hanging)
+        two = places[:, 0] != places[:, 1]
+        x = x.index_add(0, (first[of] + places[:, 1])[two], hanging[two])
+        bond_of, bond = ragged(tables.n_bonds[labels])
+        ends = tables.bonds[tables.first_bond[labels][bond_of] + bond]
+        begin, end = first[bond_of] + ends[:, 0], first[bond_of] + ends[:, 1]
+        kind = self.bond(ends[:, 2]).repeat(2, 1)
+        source, target = torch.cat([begin, end]), torch.cat([end, begin])
+        state = torch.relu(x)
+        for _ in range(self.depth):
+            arrived = torch.zeros_like(x).index_add(0, target, torch.relu(state[source] + kind))
+            state = torch.relu(x + self.more(arrived))
+        return state, first
+
+
+def choice_nll(scores: Tensor, batch: ChoiceBatch, n: int) -> Tensor:
+    """Return the negative log-likelihoods (n,) of what was chosen, from the scores (c,) of all candidates."""
+    s = len(batch.molecule)
+    scores = scores.float()
+    top = scores.detach().new_full((s,), -torch.inf).scatter_reduce(0, batch.of, scores.detach(), "amax")
+    total = scores.new_zeros(s).index_add(0, batch.of, torch.exp(scores - top[batch.of]))
+    nll = top + torch.log(total) - scores[batch.chosen]
+    return nll.new_zeros(n).index_add(0, batch.molecule, nll)

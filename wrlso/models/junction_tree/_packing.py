@@ -1,0 +1,250 @@
+"""A molecule's tree and graph as one row of small integers, and many rows as index tensors.
+
+A row is a stream behind a header of five numbers: atoms, bonds, cliques, choices between attachments, and
+their candidates. What follows is padded with zeros. Unpacking is index arithmetic over all rows at once.
+
+==========  ===================================================================
+atom        code of element, charge, aromaticity and hydrogens
+bond        both atoms in one number; kind, 5 more in a ring
+clique      label, parent, atoms in the parent, own atoms, depth, subtree, height
+choice      clique, number of candidates, the chosen one
+candidate   atoms in the parent; own atoms
+==========  ===================================================================
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wrlso.models.junction_tree._assembly import Attachment
+from wrlso.models.junction_tree._trees import Choice, Graph, MoleculeTree
+
+__all__ = [
+    "HEADER",
+    "MAX_ATOMS",
+    "MAX_CLIQUE",
+    "N_ATOM_CODES",
+    "N_BOND_KINDS",
+    "ChoiceBatch",
+    "GraphBatch",
+    "TreeBatch",
+    "element_number",
+    "label_slots",
+    "pack",
+    "packed_places",
+    "ragged",
+    "tree_columns",
+    "unpack",
+]
+
+Row = NDArray[np.int16]
+
+MAX_ATOMS, MAX_CLIQUE = 127, 63
+HEADER, _CLIQUE, _CHOICE = 5, 7, 3
+_ELEMENTS = (6, 7, 8, 16, 9, 17, 35, 53, 15, 5, 14, 34)
+_CHARGES, _HYDROGENS = 2, 4
+N_ELEMENTS = len(_ELEMENTS) + 1
+N_ATOM_CODES = N_ELEMENTS * (2 * _CHARGES + 1) * 2 * (_HYDROGENS + 1)
+N_BOND_KINDS = 10
+
+
+class TreeBatch(NamedTuple):
+    """Trees side by side: all cliques of all molecules, each molecule's in depth-first order.
+
+    Attributes
+    ----------
+    n : int
+        Number of molecules.
+    molecule, label, parent : Tensor (m,)
+        ``parent`` is the number among all cliques, -1 for roots.
+    depth, size, height : Tensor (m,)
+        Steps from the root; cliques at and below this one; steps to its deepest leaf.
+    number : Tensor (m,)
+        Number in its molecule.
+    """
+
+    n: int
+    molecule: Tensor
+    label: Tensor
+    parent: Tensor
+    depth: Tensor
+    size: Tensor
+    height: Tensor
+    number: Tensor
+
+
+class GraphBatch(NamedTuple):
+    """Graphs side by side: atoms (a,), bonds (b,) between numbers among all atoms."""
+
+    n: int
+    molecule: Tensor
+    code: Tensor
+    begin: Tensor
+    end: Tensor
+    kind: Tensor
+
+
+class ChoiceBatch(NamedTuple):
+    """Choices (s,) between attachments, their candidates (c,), and what hangs on the parent already (h,).
+
+    Attributes
+    ----------
+    molecule, above, below, clique : Tensor (s,)
+        Labels of the parent and of the clique that is attached, and its number among all cliques.
+    chosen : Tensor (s,)
+        Numbers among all candidates; -1 where there is nothing chosen yet.
+    of : Tensor (c,)
+        Number of the choice.
+    parent, child : Tensor (c, 2)
+        Atoms by their places in the labels, one twice where one atom is shared.
+    hanging_of : Tensor (h,)
+        Number of the choice.
+    hanging_places : Tensor (h, 2)
+        Atoms of the parent, by their places in its label.
+    hanging_message : Tensor (h,)
+        Number of a clique whose message to its parent counts, or, behind all of these, that from its parent.
+    """
+
+    molecule: Tensor
+    above: Tensor
+    below: Tensor
+    clique: Tensor
+    chosen: Tensor
+    of: Tensor
+    parent: Tensor
+    child: Tensor
+    hanging_of: Tensor
+    hanging_places: Tensor
+    hanging_message: Tensor
+
+
+def element_number(element: int) -> int:
+    """Return the number of an element among those that have one of their own; the last for all others."""
+    return _ELEMENTS.index(element) if element in _ELEMENTS else len(_ELEMENTS)
+
+
+def charge_number(charge: int) -> int:
+    """Return 0 to 4 for charges from -2 to 2 and beyond."""
+    return min(max(charge, -_CHARGES), _CHARGES) + _CHARGES
+
+
+def packed_places(places: Sequence[int]) -> int:
+    """Return one or two numbers of atoms as one number."""
+    return places[0] * (MAX_CLIQUE + 1) + places[-1]
+
+
+def _unpacked_places(code: Tensor) -> Tensor:
+    """Return (…, 2) numbers of atoms."""
+    return torch.stack([code // (MAX_CLIQUE + 1), code % (MAX_CLIQUE + 1)], dim=-1)
+
+
+def tree_columns(parents: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
+    """Return depths, sizes and heights of m cliques from their parents' numbers in depth-first order."""
+    m = len(parents)
+    depth, size, height = [0] * m, [1] * m, [0] * m
+    for k in range(1, m):
+        depth[k] = depth[parents[k]] + 1
+    for k in range(m - 1, 0, -1):
+        size[parents[k]] += size[k]
+        height[parents[k]] = max(height[parents[k]], height[k] + 1)
+    return depth, size, height
+
+
+def pack(tree: MoleculeTree, graph: Graph, choices: Sequence[Choice]) -> Row:
+    """Return a row without padding; its cliques' labels are their numbers in ``tree.labels``."""
+    numbers = [len(graph.atoms), len(graph.bonds), len(tree.labels), len(choices)]
+    numbers.append(sum(len(choice.candidates) for choice in choices))
+    for element, charge, aromatic, hydrogens in graph.atoms:
+        code = element_number(element) * (2 * _CHARGES + 1) + charge_number(charge)
+        numbers.append((code * 2 + aromatic) * (_HYDROGENS + 1) + min(hydrogens, _HYDROGENS))
+    for i, j, kind, in_ring in graph.bonds:
+        numbers += (i * (MAX_ATOMS + 1) + j, kind + 5 * in_ring)
+    columns = zip(*tree_columns(tree.parents), strict=True)
+    for k, (parent, own, shape) in enumerate(zip(tree.parents, tree.attachments, columns, strict=True)):
+        places = (0, 0) if own is None else (packed_places(own.parent), packed_places(own.child))
+        numbers += (k, max(0, parent), *places, *shape)
+    for choice in choices:
+        numbers += (choice.clique, len(choice.candidates), choice.chosen)
+    for choice in choices:
+        for candidate in choice.candidates:
+            numbers += _candidate(candidate)
+    return np.array(numbers, dtype=np.int16)
+
+
+def _candidate(candidate: Attachment) -> tuple[int, int]:
+    return packed_places(candidate.parent), packed_places(candidate.child)
+
+
+def label_slots(row: Row) -> slice:
+    """Return where the labels stand in a row."""
+    start = HEADER + int(row[0]) + 2 * int(row[1])
+    return slice(start, start + _CLIQUE * int(row[2]), _CLIQUE)
+
+
+def ragged(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, for lists of some lengths (n,) one behind the other, each entry's list and place in it."""
+    of = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+    return of, torch.arange(len(of), device=counts.device) - (counts.cumsum(0) - counts)[of]
+
+
+def unpack(inputs: Tensor) -> tuple[TreeBatch, GraphBatch, ChoiceBatch]:
+    """Return the index tensors of n rows, all int64 and on the rows' device."""
+    numbers = inputs.to(torch.int64)
+    n_atoms, n_bonds, n_cliques, n_choices, n_candidates = numbers[:, :HEADER].unbind(1)
+    stream, width = numbers.flatten(), inputs.shape[1]
+    start = torch.arange(len(inputs), device=inputs.device) * width + HEADER
+
+    def section(counts: Tensor, begin: Tensor, columns: int) -> tuple[Tensor, Tensor, Tensor]:
+        of, place = ragged(counts)
+        entry = begin[of] + columns * place
+        return of, place, stream[entry[:, None] + torch.arange(columns, device=inputs.device)]
+
+    atom_of, _, atoms = section(n_atoms, start, 1)
+    start = start + n_atoms
+    bond_of, _, bonds = section(n_bonds, start, 2)
+    start = start + 2 * n_bonds
+    clique_of, number, cliques = section(n_cliques, start, _CLIQUE)
+    start = start + _CLIQUE * n_cliques
+    choice_of, _, choices = section(n_choices, start, _CHOICE)
+    _, _, candidates = section(n_candidates, start + _CHOICE * n_choices, 2)
+    first_atom, first_clique = n_atoms.cumsum(0) - n_atoms, n_cliques.cumsum(0) - n_cliques
+    ends = first_atom[bond_of]
+    graph = GraphBatch(
+        len(inputs), atom_of, atoms[:, 0],
+        ends + bonds[:, 0] // (MAX_ATOMS + 1), ends + bonds[:, 0] % (MAX_ATOMS + 1), bonds[:, 1],
+    )  # fmt: skip
+    parent = torch.where(number > 0, first_clique[clique_of] + cliques[:, 1], -1)
+    label, depth, size, height = (cliques[:, i] for i in (0, 4, 5, 6))
+    tree = TreeBatch(len(inputs), clique_of, label, parent, depth, size, height, number)
+    clique = first_clique[choice_of] + choices[:, 0]
+    places = (_unpacked_places(cliques[:, 2]), _unpacked_places(cliques[:, 3]))
+    hanging = _hanging(tree, clique, first_clique, n_cliques, places)
+    chosen = choices[:, 1].cumsum(0) - choices[:, 1] + choices[:, 2]
+    of, _ = ragged(choices[:, 1])
+    pairs = _unpacked_places(candidates)
+    above, below = label[parent[clique]], label[clique]
+    batch = ChoiceBatch(choice_of, above, below, clique, chosen, of, pairs[:, 0], pairs[:, 1], *hanging)
+    return tree, graph, batch
+
+
+def _hanging(
+    tree: TreeBatch, clique: Tensor, first: Tensor, n_cliques: Tensor, places: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what hangs on the parents of some cliques when these are attached: see ChoiceBatch."""
+    of, place = ragged(n_cliques[tree.molecule[clique]])
+    other = first[tree.molecule[clique]][of] + place
+    new = clique[of]
+    sibling = (tree.parent[other] == tree.parent[new]) & (other < new)  # a root is nobody's sibling
+    of_sibling, other = of[sibling], other[sibling]
+    above = tree.parent[clique]
+    of_parent = (tree.parent[above] >= 0).nonzero()[:, 0]
+    above = above[of_parent]
+    return (
+        torch.cat([of_sibling, of_parent]),
+        torch.cat([places[0][other], places[1][above]]),
+        torch.cat([other, len(tree.label) + above]),
+    )

@@ -1,0 +1,109 @@
+"""Reading molecules as rows of numbers: problems named, many in parallel, kept on disk.
+
+What is kept holds the labels themselves and not their numbers, so that one pass over a data set serves its
+vocabulary, every model with this vocabulary, and those that are extended later.
+"""
+
+import base64
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from wrlso._bars import ProgressBar
+from wrlso._keeping import content_hash, keep_lines, kept_lines
+from wrlso._smiles import optional_module, read_molecules
+from wrlso.exceptions import DataError
+from wrlso.models.junction_tree._packing import MAX_ATOMS, MAX_CLIQUE, Row, pack
+from wrlso.models.junction_tree._templates import template
+from wrlso.models.junction_tree._trees import decompose, recompose
+
+__all__ = ["TreeReading", "read_tree", "read_trees"]
+
+_REMEMBERED = 2**16  # molecules that are kept in memory, about 2 kB each
+_MANY = 5_000  # molecules that are read by several processes, and kept on disk
+_BLOCK = 500
+_VERSION = "trees-1"  # of what is kept on disk
+
+
+class TreeReading(NamedTuple):
+    """One molecule as it is read: its one spelling, its cliques' labels and its row, or the problem."""
+
+    smiles: str
+    labels: tuple[str, ...]
+    packed: bytes
+    problem: str | None
+
+    @property
+    def row(self) -> Row:
+        """The numbers, labels by their places in ``labels``."""
+        return np.frombuffer(self.packed, dtype="<i2").astype(np.int16)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def read_tree(smiles: str, salts: str) -> TreeReading:
+    """Read one SMILES; the problem says what it is that cannot be taken."""
+    try:
+        spelling = read_molecules([smiles], stereo=False, salts=salts)[0]  # type: ignore[arg-type]
+        tree, graph = decompose(spelling)
+        if len(graph.atoms) > MAX_ATOMS:
+            raise DataError(f"{spelling!r:.80} has {len(graph.atoms)} atoms, more than {MAX_ATOMS}")
+        largest = max(len(template(label).types) for label in tree.labels)
+        if largest > MAX_CLIQUE:
+            raise DataError(f"{spelling!r:.80} has rings of {largest} atoms, more than {MAX_CLIQUE}")
+        again, choices = recompose(tree)
+        if again != spelling:
+            raise DataError(f"{spelling!r:.80} cannot be put together again from rings and bonds")
+    except (DataError, ValueError) as error:
+        return TreeReading("", (), b"", str(error))
+    return TreeReading(spelling, tree.labels, pack(tree, graph, choices).astype("<i2").tobytes(), None)
+
+
+def read_trees(
+    X: Sequence[str], salts: str, *, n_jobs: int = -1, cache: bool = True, progress: bool = False
+) -> list[TreeReading]:
+    """Read n SMILES; many are read in parallel and kept in :func:`wrlso.datasets.cache_folder`."""
+    if len(X) < _MANY:
+        return [read_tree(x, salts) for x in X]
+    key = content_hash([_VERSION, optional_module("rdkit").__version__, salts, *X])
+    lines = kept_lines(key, len(X)) if cache else None
+    if lines is not None:
+        return [_from_line(line) for line in lines]
+    blocks = [list(X[start : start + _BLOCK]) for start in range(0, len(X), _BLOCK)]
+    readings: list[TreeReading] = []
+    with ProgressBar(total=len(X), desc="trees", unit="mol", disable=not progress) as bar:
+        for part in _in_parallel(blocks, salts, n_jobs):
+            readings += part
+            bar.update(len(part))
+    if cache and not any(reading.problem for reading in readings):
+        keep_lines(key, [_to_line(reading) for reading in readings])
+    return readings
+
+
+def _in_parallel(
+    blocks: Sequence[list[str]], salts: str, n_jobs: int
+) -> Iterable[list[TreeReading]] | Iterator[list[TreeReading]]:
+    if n_jobs == 1:
+        return (_read_block(block, salts) for block in blocks)
+    from joblib import Parallel, delayed
+
+    found: Iterator[list[TreeReading]] = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_read_block)(block, salts) for block in blocks
+    )
+    return found
+
+
+def _read_block(X: list[str], salts: str) -> list[TreeReading]:
+    return [read_tree(x, salts) for x in X]
+
+
+def _to_line(reading: TreeReading) -> str:
+    data = base64.b85encode(zlib.compress(reading.packed, 9)).decode()
+    return " ".join([reading.smiles, data, *reading.labels])
+
+
+def _from_line(line: str) -> TreeReading:
+    smiles, data, *labels = line.split(" ")
+    return TreeReading(smiles, tuple(labels), zlib.decompress(base64.b85decode(data)), None)

@@ -1,0 +1,473 @@
+"""The junction-tree variational autoencoder: molecules as trees of rings and bonds, decoded without loops."""
+
+import json
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wrlso._smiles import canonical
+from wrlso._validation import check_choice, check_count, check_real
+from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError
+from wrlso.models._chunks import gaussian_divergence
+from wrlso.models._sequence_training import SequenceTraining
+from wrlso.models.junction_tree._building import Bounds, Building, build_all, tree_batch
+from wrlso.models.junction_tree._networks import (
+    AttachmentScorer,
+    GraphMessages,
+    TreeDecoder,
+    TreeMessages,
+    choice_nll,
+)
+from wrlso.models.junction_tree._packing import ChoiceBatch, GraphBatch, TreeBatch, label_slots, unpack
+from wrlso.models.junction_tree._reading import TreeReading, read_tree
+from wrlso.models.junction_tree._tables import PieceTables
+from wrlso.models.junction_tree._writing import gumbel, write_trees
+from wrlso.models.junction_tree.vocabulary import checked_vocabulary, readings_of, refuse
+from wrlso.models.protocol import Objects
+
+__all__ = ["JunctionTreeVAE"]
+
+_CHUNK = 256  # molecules that go through a network at once
+_LABEL_TRIES = 20  # labels that are tried where the likeliest do not fit
+_CHANGEABLE = ("salts", "beta", "max_cliques", "max_candidates", "max_backtracks", "max_seconds")
+
+
+class JunctionTreeVAE(nn.Module):
+    """Latent model of molecules: SMILES in, canonical SMILES without stereochemistry out.
+
+    It implements :class:`wrlso.models.LatentModel`. A molecule is a tree of rings, of bonds outside rings,
+    and of atoms where three of these meet (Jin, Barzilay, Jaakkola 2018). One part of z says the tree, clique
+    by clique, the other how each clique is attached to the one before. Every ring that it writes is one of
+    its vocabulary, and valences hold after every step, so that nothing decoded is invalid.
+
+    The sizes are those of the paper; :meth:`small` has others.
+
+    Parameters
+    ----------
+    vocabulary : sequence of str
+        Labels of cliques that it can read and write, see :func:`clique_vocabulary`. :meth:`extend` adds more.
+    salts : {"refuse", "largest"}, default="refuse"
+        What to do with a SMILES of several fragments: refuse it, or take the largest.
+    hidden : int, default=450
+        Units of all layers.
+    tree_dim, graph_dim : int, default=28
+        Latent dimensions of the tree and of the attachments.
+    tree_depth, graph_depth : int, default=20, 3
+        Rounds of messages in trees and in graphs.
+    beta : float, default=0.005
+        Weight of the divergence from N(0, I) in the loss.
+    max_length : int, default=768
+        Longest molecule that is read, in numbers of its row; drug-like molecules take about 230.
+    max_cliques, max_candidates, max_backtracks : int, default=60, 256, 20
+        Bounds of decoding: cliques, ways to attach one clique, dead ends.
+    max_seconds : float, default=10
+        Longest time that one molecule's assembly may take.
+
+    Examples
+    --------
+    >>> import torch
+    >>> X = ["CC(C)Cc1ccccc1", "OCC1CCCCC1", "CC(=O)O"]
+    >>> model = JunctionTreeVAE.small(clique_vocabulary(X))
+    >>> Z = model.encode(model.tensorize(X))
+    >>> tuple(Z.shape), len(model.decode(Z))
+    ((3, 56), 3)
+    """
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        *,
+        salts: str = "refuse",
+        hidden: int = 450,
+        tree_dim: int = 28,
+        graph_dim: int = 28,
+        tree_depth: int = 20,
+        graph_depth: int = 3,
+        beta: float = 0.005,
+        max_length: int = 768,
+        max_cliques: int = 60,
+        max_candidates: int = 256,
+        max_backtracks: int = 20,
+        max_seconds: float = 10.0,
+    ) -> None:
+        super().__init__()
+        check_choice("salts", salts, ("refuse", "largest"))
+        check_real("beta", beta, minimum=0)
+        check_real("max_seconds", max_seconds, above=0)
+        sizes = {
+            "hidden": hidden, "tree_dim": tree_dim, "graph_dim": graph_dim, "tree_depth": tree_depth,
+            "graph_depth": graph_depth, "max_length": max_length,
+        }  # fmt: skip
+        bounds = {"max_cliques": max_cliques, "max_candidates": max_candidates}
+        for name, value in (sizes | bounds).items():
+            check_count(name, value)
+        check_count("max_backtracks", max_backtracks, minimum=0)
+        self.vocabulary = checked_vocabulary(vocabulary)
+        self.salts, self.beta = salts, beta
+        self._sizes = {name: int(value) for name, value in sizes.items()}
+        self.bounds = Bounds(max_cliques, max_candidates, max_backtracks, max_seconds, _LABEL_TRIES)
+        self.embedding = nn.Embedding(len(self.vocabulary), hidden)
+        self.tree_encoder = TreeMessages(hidden, tree_depth)
+        self.graph_encoder = GraphMessages(hidden, graph_depth)
+        self.tree_out = nn.Linear(hidden, 2 * tree_dim)
+        self.graph_out = nn.Linear(hidden, 2 * graph_dim)
+        self.tree_decoder = TreeDecoder(hidden, tree_dim, len(self.vocabulary))
+        self.attachments = AttachmentScorer(hidden, graph_dim, graph_depth)
+        self._index()
+
+    @classmethod
+    def small(cls, vocabulary: Sequence[str], **parameters: Any) -> "JunctionTreeVAE":
+        """Return a model with 128 units in place of 450, to be trained in minutes; all else as given."""
+        return cls(vocabulary, **({"hidden": 128} | parameters))
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimension d of the latent space: first the tree's part, then the graph's."""
+        return self._sizes["tree_dim"] + self._sizes["graph_dim"]
+
+    # ---------------------------------------------------------------- molecules and rows
+
+    def tensorize(self, X: Objects) -> Tensor:
+        """Return the rows of n SMILES (n, max_length), int16: tree, graph and attachments, then zeros.
+
+        Many molecules are read in parallel, with a bar, and kept in :func:`wrlso.datasets.cache_folder`.
+
+        Raises
+        ------
+        DataError
+            Naming row and problem of up to five SMILES that are no molecules, take more than ``max_length``
+            numbers, or have rings or bonds that are not in the vocabulary.
+        DataTypeError
+            When X is no sequence of str.
+        """
+        readings = readings_of(list(X) if isinstance(X, np.ndarray) else X, self.salts, progress=True)
+        array = np.zeros((len(readings), self._sizes["max_length"]), np.int16)
+        problems = []
+        for number, reading in enumerate(readings):
+            problem = self._problem(reading)
+            if problem is None:
+                row = reading.row
+                row[label_slots(row)] = [self._numbers[label] for label in reading.labels]
+                array[number, : len(row)] = row
+            else:
+                problems.append(f"row {number}: {problem}")
+        refuse(problems)
+        return torch.from_numpy(array)
+
+    def key(self, x: str) -> Hashable:
+        """Return the identity of a molecule, its canonical SMILES without stereochemistry."""
+        spelling = canonical(x, stereo=False) if self.salts == "refuse" else read_tree(x, self.salts).smiles
+        if not spelling:
+            raise DataError(f"x must be a molecule's SMILES, got {x!r:.80}")
+        return spelling
+
+    def missing_labels(self, X: Iterable[str]) -> list[str]:
+        """Return the labels of some SMILES that are not in the vocabulary, sorted."""
+        readings = readings_of(list(X), self.salts)
+        return sorted({label for reading in readings for label in reading.labels} - set(self._numbers))
+
+    def extend(self, X: Iterable[str]) -> Self:
+        """Add the labels of some SMILES to the vocabulary, in place; returns self.
+
+        What has been trained stays as it was: molecules of known labels have the same encodings.
+        """
+        return self._grow(self.missing_labels(X))
+
+    def draw(self, x: str, size: tuple[int, int] = (220, 160)) -> str:
+        """Return a drawing of a molecule as SVG, for plots and reports."""
+        from wrlso._drawings import molecule_svg
+
+        return molecule_svg(x, size)
+
+    def _problem(self, reading: TreeReading) -> str | None:
+        if reading.problem is not None:
+            return reading.problem
+        missing = [label for label in reading.labels if label not in self._numbers]
+        if missing:
+            return (
+                f"{reading.smiles!r:.80} holds {missing[0]}, which is not in the vocabulary; "
+                "extend(X) adds it"
+            )
+        n, most = len(reading.packed) // 2, self._sizes["max_length"]
+        if n > most:
+            return f"{reading.smiles!r:.80} takes {n} numbers, more than max_length={most} allows"
+        return None
+
+    # ---------------------------------------------------------------- the latent space
+
+    @torch.no_grad()
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Return the posterior means (n, d) of rows (n, max_length).
+
+        Raises ModelError where the weights give something that is not finite.
+        """
+        parts = [self._posterior(*unpack(part.to(self._device))[:2])[0] for part in inputs.split(_CHUNK)]
+        Z = torch.cat(parts).cpu() if len(inputs) else torch.empty(0, self.latent_dim)
+        if not bool(torch.isfinite(Z).all()):
+            raise ModelError("the encoder must return finite means, got NaN or infinity")
+        return Z
+
+    @torch.no_grad()
+    def decode(
+        self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
+    ) -> list[str | None]:
+        """Return n canonical SMILES: the likeliest clique and attachment at each step at temperature 0.
+
+        None where z is not finite, where a bound is exceeded, and where the molecule has rings that this
+        model could not read; see :meth:`decode_counted`.
+        """
+        return self.decode_counted(Z, temperature, generator)[0]
+
+    @torch.no_grad()
+    def decode_counted(
+        self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
+    ) -> tuple[list[str | None], Counter[str]]:
+        """Decode, and count why nothing came out.
+
+        Returns
+        -------
+        list of n str or None
+        Counter
+            Reasons: "not finite", "max_cliques", "max_candidates", "max_backtracks", "max_seconds",
+            "no attachment" (a clique finds no place), "no molecule" (RDKit refuses it), and "not readable"
+            (its rings are not in the vocabulary, or it is too long).
+        """
+        check_real("temperature", temperature, minimum=0)
+        Z = torch.as_tensor(Z, dtype=torch.float32)
+        if Z.ndim != 2 or Z.shape[1] != self.latent_dim:
+            raise DataError(f"Z must have shape (n, {self.latent_dim}), got {tuple(Z.shape)}")
+        found: list[str | None] = []
+        reasons: Counter[str] = Counter()
+        for part in Z.split(_CHUNK):
+            finite = torch.isfinite(part).all(dim=1)
+            # what is huge would overflow inside; nothing lies out there
+            points = torch.where(finite[:, None], part, 0.0).clamp(-1e4, 1e4).to(self._device)
+            written = self._write(points, temperature, generator)
+            for ok, (smiles, reason) in zip(finite.tolist(), written, strict=True):
+                reason = reason if ok else "not finite"
+                reasons.update([] if reason is None else [reason])
+                found.append(None if reason is not None else smiles)
+        return found, reasons
+
+    def _write(
+        self, Z: Tensor, temperature: float, generator: torch.Generator | None
+    ) -> list[tuple[str | None, str | None]]:
+        """Return a SMILES or a reason for each z."""
+        z_tree, z_graph = self._halves(Z)
+        x = self.embedding.weight
+        trees = write_trees(
+            self.tree_decoder, x, z_tree, self.vocabulary, self.bounds, temperature, generator
+        )
+        rows = [row for row, tree in enumerate(trees) if tree.reason is None]
+        results: list[tuple[str | None, str | None]] = [(None, tree.reason) for tree in trees]
+        if not rows:
+            return results
+        labels, parents = [trees[row].labels for row in rows], [trees[row].parents for row in rows]
+        batch = TreeBatch(len(rows), *(t.to(self._device) for t in tree_batch(labels, parents)[1:]))
+        messages, _ = self.tree_encoder(x[batch.label], batch)
+        z = z_graph[rows]
+
+        def score(choices: ChoiceBatch) -> Tensor:
+            choices = ChoiceBatch(*(tensor.to(self._device) for tensor in choices))
+            scores: Tensor = self.attachments(z, messages, choices, self._tables_there())
+            return scores.float().cpu()
+
+        def prefer(scores: Tensor, of: Tensor) -> Tensor:
+            return scores + temperature * gumbel(scores.shape, generator) if temperature > 0 else scores
+
+        buildings = [
+            Building([self.vocabulary[label] for label in names], above, self.bounds)
+            for names, above in zip(labels, parents, strict=True)
+        ]
+        build_all(buildings, self._numbers, score, prefer)
+        for row, building in zip(rows, buildings, strict=True):
+            results[row] = self._finished(building)
+        return results
+
+    def _finished(self, building: Building) -> tuple[str | None, str | None]:
+        if building.reason is not None:
+            return None, building.reason
+        smiles = building.assembly.smiles()
+        if smiles is None:
+            return None, "no molecule"
+        reading = read_tree(smiles, self.salts)
+        return (smiles, None) if self._problem(reading) is None else (None, "not readable")
+
+    def loss(self, inputs: Tensor) -> Tensor:
+        """Return the negative ELBOs (n,): one-sample reconstruction plus beta times the divergence."""
+        tree, graph, choices = unpack(inputs.to(self._device))
+        x = self.embedding(tree.label)
+        messages, root = self.tree_encoder(x, tree)
+        mean, log_variance = self._moments(root, graph)
+        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        out: Tensor = self._nll(x, messages, tree, choices, z)
+        return out + self.beta * gaussian_divergence(mean, log_variance)
+
+    def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
+        """Return log p(x_i | z_i) (n,), differentiable in Z (n, d): of the tree and of its attachments."""
+        tree, _, choices = unpack(inputs.to(Z.device))
+        x = self.embedding(tree.label)
+        messages, _ = self.tree_encoder(x, tree)
+        return -self._nll(x, messages, tree, choices, Z.float())
+
+    def _nll(self, x: Tensor, messages: Tensor, tree: TreeBatch, choices: ChoiceBatch, z: Tensor) -> Tensor:
+        z_tree, z_graph = self._halves(z)
+        shape, labels = self.tree_decoder(x, z_tree, tree)
+        scores = self.attachments(z_graph, messages, choices, self._tables_there())
+        nll: Tensor = shape + labels + choice_nll(scores, choices, tree.n)
+        return nll
+
+    def _posterior(self, tree: TreeBatch, graph: GraphBatch) -> tuple[Tensor, Tensor]:
+        _, root = self.tree_encoder(self.embedding(tree.label), tree)
+        return self._moments(root, graph)
+
+    def _moments(self, root: Tensor, graph: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Return means and log-variances (n, d)."""
+        parts = (self.tree_out(root), self.graph_out(self.graph_encoder(graph)))
+        means, log_variances = zip(*(part.chunk(2, dim=1) for part in parts), strict=True)
+        return torch.cat(means, dim=1), torch.cat(log_variances, dim=1).clamp(-12.0, 4.0)
+
+    def _halves(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        tree, graph = z.split([self._sizes["tree_dim"], self._sizes["graph_dim"]], dim=1)
+        return tree, graph
+
+    # ---------------------------------------------------------------- training by oneself
+
+    def fit(
+        self,
+        X: Sequence[str],
+        epochs: float = 10,
+        *,
+        batch_size: int = 32,
+        lr: float = 1e-3,
+        random_state: int = 0,
+        verbose: int = 1,
+    ) -> Self:
+        """Train on a list of SMILES, from the weights it has; labels that are new are added first.
+
+        Parameters
+        ----------
+        X : sequence of n str
+        epochs : float, default=10
+            Passes over the data.
+        batch_size : int, default=32
+        lr : float, default=1e-3
+            Largest learning rate; it rises for 200 steps and falls along a cosine.
+        random_state : int, default=0
+        verbose : int, default=1
+            0 for no progress bar.
+        """
+        check_real("epochs", epochs, above=0)
+        if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not len(X):
+            raise DataTypeError(f"X must be a sequence of at least one SMILES, got {X!r:.80}")
+        self.extend(X)
+        inputs = self.tensorize(X)
+        training = SequenceTraining(self, lr=lr, batch_size=batch_size, random_state=random_state)
+        training.run(inputs, epochs, verbose=verbose)
+        return self.eval()
+
+    # ---------------------------------------------------------------- state
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what it keeps beside its weights, for :meth:`set_state`."""
+        return {"vocabulary": list(self.vocabulary)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Grow to the stored vocabulary; one that this model's own does not begin is refused."""
+        stored = [str(label) for label in state["vocabulary"]]
+        if stored[: len(self.vocabulary)] != self.vocabulary:
+            raise ModelError(
+                f"the stored model's vocabulary of {len(stored)} labels does not begin with this model's "
+                f"{len(self.vocabulary)}: make the model as it was made then"
+            )
+        self._grow(stored[len(self.vocabulary) :])
+
+    def to_file(self, path: str | Path, *, half: bool = True, about: Mapping[str, Any] | None = None) -> None:
+        """Write weights, vocabulary and parameters as one safetensors file.
+
+        Parameters
+        ----------
+        path : str or Path
+        half : bool, default=True
+            Whether weights are rounded to half precision.
+        about : mapping, default=None
+            What the file shall say of its training, anything that JSON takes.
+        """
+        from safetensors.torch import save_file
+
+        bounds = {name: value for name, value in self.bounds._asdict().items() if name in _CHANGEABLE}
+        parameters = {"salts": self.salts, "beta": self.beta} | self._sizes | bounds
+        header = {
+            "format": "junction-tree-1",
+            "vocabulary": self.vocabulary,
+            "parameters": parameters,
+            "about": dict(about or {}),
+        }
+        dtype = torch.float16 if half else torch.float32
+        weights = {name: tensor.to(dtype).contiguous().cpu() for name, tensor in self.state_dict().items()}
+        save_file(weights, path, metadata={"wrlso": json.dumps(header)})
+
+    @classmethod
+    def from_file(cls, path: str | Path, **changes: Any) -> "JunctionTreeVAE":
+        """Return the model that :meth:`to_file` wrote.
+
+        ``changes`` replace ``salts``, ``beta`` and the bounds of decoding; None keeps.
+        """
+        from safetensors import safe_open
+
+        if set(changes) - set(_CHANGEABLE):
+            unknown = ", ".join(sorted(set(changes) - set(_CHANGEABLE)))
+            raise ParameterError(f"changes must be among {', '.join(_CHANGEABLE)}, got {unknown}")
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("wrlso", "{}"))
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        if header.get("format") != "junction-tree-1":
+            raise ModelError(f"{path} holds no JunctionTreeVAE: it lacks the header that to_file writes")
+        given = {name: value for name, value in changes.items() if value is not None}
+        model = cls(header["vocabulary"], **(header["parameters"] | given))
+        model.load_state_dict(weights)
+        return model.eval()
+
+    def extra_repr(self) -> str:
+        """Show the parameters that are not modules."""
+        return f"{len(self.vocabulary)} labels, beta={self.beta}"
+
+    @property
+    def _device(self) -> torch.device:
+        return self.embedding.weight.device
+
+    def _index(self) -> None:
+        self._numbers = {label: number for number, label in enumerate(self.vocabulary)}
+        self._tables = PieceTables.of(self.vocabulary)
+
+    def _tables_there(self) -> PieceTables:
+        if self._tables.atoms.device != self._device:
+            self._tables = self._tables.to(self._device)
+        return self._tables
+
+    @torch.no_grad()
+    def _grow(self, new: Sequence[str]) -> Self:
+        """Make room for new labels, unlikely at first; the old ones keep their numbers and meaning."""
+        if not new:
+            return self
+        self.vocabulary = checked_vocabulary([*self.vocabulary, *new])
+        table, old = self.embedding.weight, self.tree_decoder.labels
+        self.embedding = nn.Embedding.from_pretrained(_longer(table, len(new)), freeze=False)
+        layer = nn.Linear(old.in_features, len(self.vocabulary), device=old.weight.device)
+        layer.weight.copy_(_longer(old.weight, len(new)))
+        layer.bias.copy_(torch.cat([old.bias, old.bias.min().expand(len(new))]))
+        self.tree_decoder.labels = layer
+        self._index()
+        return self
+
+
+def _longer(table: Tensor, n_new: int) -> Tensor:
+    """Return a table with n_new rows about the mean of its own below; the same ones always."""
+    generator = torch.Generator().manual_seed(n_new)
+    noise = torch.randn(n_new, table.shape[1], generator=generator).to(table)
+    return torch.cat([table, table.mean(dim=0) + 0.1 * table.std() * noise])

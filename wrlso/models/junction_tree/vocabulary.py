@@ -1,0 +1,109 @@
+"""The rings and bonds of which a data set's molecules are made."""
+
+from collections.abc import Iterable, Sequence
+
+from wrlso._keeping import content_hash
+from wrlso._validation import check_choice, check_count
+from wrlso.exceptions import DataError, DataTypeError, ParameterError, ParameterTypeError
+from wrlso.models.junction_tree._reading import TreeReading, read_trees
+from wrlso.models.junction_tree._templates import template
+
+__all__ = ["clique_vocabulary", "vocabulary_hash"]
+
+_SHOWN = 5
+
+
+def clique_vocabulary(
+    X: Sequence[str],
+    *,
+    salts: str = "refuse",
+    n_jobs: int = -1,
+    cache: bool = True,
+    progress: bool = True,
+) -> list[str]:
+    """Return the labels of all cliques of some molecules, sorted.
+
+    Parameters
+    ----------
+    X : sequence of n str
+        SMILES; stereochemistry is dropped.
+    salts : {"refuse", "largest"}, default="refuse"
+        What to do with a SMILES of several fragments: refuse it, or take the largest.
+    n_jobs : int, default=-1
+        Number of processes for 5,000 molecules and more (joblib's; -1: one per core).
+    cache : bool, default=True
+        Whether what was read is kept in :func:`wrlso.datasets.cache_folder` and found there again.
+    progress : bool, default=True
+        Whether to show a progress bar, for 5,000 molecules and more.
+
+    Returns
+    -------
+    list of str
+        Canonical SMILES of rings, of bonds outside rings, and of single atoms where three cliques meet.
+
+    Raises
+    ------
+    DataError, DataTypeError
+        Naming row and problem of up to five molecules that cannot be read.
+    ParameterError, ParameterTypeError
+        When ``salts`` or ``n_jobs`` is impossible.
+
+    References
+    ----------
+    Jin, Barzilay, Jaakkola, "Junction Tree Variational Autoencoder for Molecular Graph Generation", ICML
+    2018.
+
+    Examples
+    --------
+    >>> clique_vocabulary(["CC(=O)Oc1ccccc1C(=O)O"])
+    ['C', 'C=O', 'CC', 'CO', 'c1ccccc1']
+    """
+    if n_jobs != -1:
+        check_count("n_jobs", n_jobs)
+    readings = readings_of(X, salts, n_jobs=n_jobs, cache=cache, progress=progress)
+    refuse([f"row {row}: {r.problem}" for row, r in enumerate(readings) if r.problem is not None])
+    return sorted({label for reading in readings for label in reading.labels})
+
+
+def vocabulary_hash(vocabulary: Iterable[str]) -> str:
+    """Return 32 hexadecimal digits that stand for these labels in this order."""
+    return content_hash(vocabulary)
+
+
+def readings_of(
+    X: Sequence[str], salts: str, *, n_jobs: int = -1, cache: bool = True, progress: bool = False
+) -> list[TreeReading]:
+    """Read n SMILES once their types are checked."""
+    check_choice("salts", salts, ("refuse", "largest"))
+    if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
+        raise DataTypeError(f"X must be a sequence of SMILES, got {type(X).__name__}")
+    for row, x in enumerate(X):
+        if not isinstance(x, str):
+            raise DataTypeError(f"X must hold SMILES, str, got {type(x).__name__} in row {row}")
+    return read_trees([str(x) for x in X], salts, n_jobs=n_jobs, cache=cache, progress=progress)
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise DataError for rows with problems, if there are any."""
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise DataError(
+            f"X holds {len(problems)} SMILES that cannot be taken: {'; '.join(problems[:_SHOWN])}{more}"
+        )
+
+
+def checked_vocabulary(vocabulary: Sequence[str]) -> list[str]:
+    """Return the labels as a list; raises ParameterError for what are no distinct labels."""
+    if isinstance(vocabulary, str) or not all(isinstance(label, str) for label in vocabulary):
+        raise ParameterTypeError(f"vocabulary must be a sequence of labels, got {vocabulary!r:.80}")
+    labels = list(vocabulary)
+    if not labels or len(set(labels)) < len(labels):
+        raise ParameterError(
+            f"vocabulary must hold distinct labels, got {len(labels)}, of them {len(set(labels))} distinct"
+        )
+    for label in labels:
+        try:
+            template(label)
+        except ValueError as error:
+            raise ParameterError(f"vocabulary must hold labels of cliques, but {error}") from None
+    return labels
