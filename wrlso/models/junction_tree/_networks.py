@@ -79,19 +79,25 @@ class TreeMessages(nn.Module):
         inner = (tree.parent >= 0).nonzero()[:, 0]
         for rows in _rounds(inner, tree.height[inner], self.depth):
             parent = tree.parent[rows]
-            message = self.cell(own[rows], below[rows])
+            message = self.cell(_rows(own, rows), _rows(below, rows))
             up = up.index_copy(0, rows, message)
-            arrived = self.cell.received(own[parent], message)
+            arrived = self.cell.received(_rows(own, parent), message)
             sent = sent.index_copy(0, rows, arrived)
             below = below.index_add(0, parent, arrived)
         for rows in _rounds(inner, tree.depth[inner] - 1, self.depth):
             parent = tree.parent[rows]
-            message = self.cell(own[parent], above[parent] + below[parent] - sent[rows])
+            arrived = _rows(above + below, parent) - _rows(sent, rows)
+            message = self.cell(_rows(own, parent), arrived)
             down = down.index_copy(0, rows, message)
-            above = above.index_copy(0, rows, self.cell.received(own[rows], message))
+            above = above.index_copy(0, rows, self.cell.received(_rows(own, rows), message))
         roots = (tree.parent < 0).nonzero()[:, 0]
-        state = torch.relu(self.root(torch.cat([x[roots], below[roots, :hidden]], dim=1)))
+        state = torch.relu(self.root(torch.cat([_rows(x, roots), _rows(below, roots)[:, :hidden]], dim=1)))
         return torch.cat([up, down]), state
+
+
+def _rows(x: Tensor, index: Tensor) -> Tensor:
+    """Return rows of x by their numbers (m,): with gradients, this is much faster than ``x[index]``."""
+    return x.index_select(0, index)
 
 
 def _rounds(rows: Tensor, level: Tensor, depth: int) -> list[Tensor]:
@@ -118,12 +124,11 @@ class GraphMessages(nn.Module):
         n_atoms, n_bonds = len(graph.code), len(graph.kind)
         x = self.atom(graph.code)
         begin, end = torch.cat([graph.begin, graph.end]), torch.cat([graph.end, graph.begin])
-        back = torch.arange(2 * n_bonds, device=x.device).roll(n_bonds)
-        base = self.first(x)[begin] + self.bond(graph.kind).repeat(2, 1)
+        base = _rows(self.first(x), begin) + self.bond(graph.kind).repeat(2, 1)
         message = torch.relu(base)
         for _ in range(self.depth - 1):
             arrived = x.new_zeros(n_atoms, x.shape[1]).index_add(0, end, message)
-            message = torch.relu(base + self.more(arrived[begin] - message[back]))
+            message = torch.relu(base + self.more(_rows(arrived, begin) - message.roll(n_bonds, dims=0)))
         arrived = x.new_zeros(n_atoms, x.shape[1]).index_add(0, end, message)
         state = torch.relu(self.last(torch.cat([x, arrived], dim=1)))
         counts = torch.bincount(graph.molecule, minlength=graph.n).clamp_min(1)
@@ -180,27 +185,32 @@ class TreeDecoder(nn.Module):
         own, steps = self.cell.own(x), tree_steps(tree)
         # row 2k: what has arrived at clique k from its parent; row 2k + 1: from its children
         arrived = x.new_zeros(2 * m, 2 * hidden)
-        seen, entering, at = [], [], 0
-        for count in steps.counts:
-            sender, receiver = steps.sender[at : at + count], steps.receiver[at : at + count]
-            downward = steps.downward[at : at + count]
-            above, below = arrived[2 * sender], arrived[2 * sender + 1]
+        # taken at once and split: the gradient of each small selection would be as large as all of ``own``
+        moves = zip(
+            *(part.split(steps.counts) for part in (steps.sender, steps.receiver, steps.downward)),
+            *(_rows(own, part).split(steps.counts) for part in (steps.sender, steps.receiver)),
+            strict=True,
+        )
+        seen, entering = [], []
+        for sender, receiver, downward, own_sender, own_receiver in moves:
+            slots = torch.stack([2 * sender, 2 * sender + 1])
+            above, below = _rows(arrived, slots.flatten()).split(len(sender))
             seen.append((above + below)[:, :hidden])
-            message = self.cell(own[sender], above * downward[:, None] + below)
+            message = self.cell(own_sender, above * downward[:, None] + below)
             entering.append(message[downward])
-            arrived.index_add_(0, 2 * receiver + ~downward, self.cell.received(own[receiver], message))
-            at += count
+            received = self.cell.received(own_receiver, message)
+            arrived.index_add_(0, 2 * receiver + ~downward, received)
         roots = (tree.parent < 0).nonzero()[:, 0]
         entered = steps.receiver[steps.downward]
         # at every move, and at last at the root when nothing more follows
-        states = torch.cat([*seen, arrived[2 * roots + 1, :hidden]])
+        states = torch.cat([*seen, _rows(arrived, 2 * roots + 1)[:, :hidden]])
         places = torch.cat([steps.sender, roots])
         more = F.pad(steps.downward, (0, len(roots))).to(x.dtype)
-        logits = self.more(x[places], states, z[tree.molecule[places]])
+        logits = self.more(_rows(x, places), states, _rows(z, tree.molecule[places]))
         shape = F.binary_cross_entropy_with_logits(logits, more, reduction="none")
         named = torch.cat([entered, roots])
         messages = torch.cat([*entering, x.new_zeros(len(roots), hidden)])
-        names = self.named(messages, z[tree.molecule[named]])
+        names = self.named(messages, _rows(z, tree.molecule[named]))
         label = F.cross_entropy(names.float(), tree.label[named], reduction="none")
         zeros = shape.new_zeros(tree.n)
         return (
@@ -242,18 +252,19 @@ class AttachmentScorer(nn.Module):
 
         ``z`` (n, latent) stands for the molecules, ``messages`` (2m, hidden) are those of the trees.
         """
-        hanging = self.hang(messages[batch.hanging_message])
+        hanging = self.hang(_rows(messages, batch.hanging_message))
         above, first = self._states(batch.above, tables, batch.hanging_of, batch.hanging_places, hanging)
         none = batch.hanging_of[:0]
         below, first_below = self._states(batch.below, tables, none, batch.hanging_places[:0], hanging[:0])
         rows = first[batch.of][:, None] + batch.parent
         columns = first_below[batch.of][:, None] + batch.child
-        pairs = torch.relu(self.pair(torch.cat([above[rows], below[columns]], dim=2)))
+        ends = torch.cat([_rows(above, rows.flatten()), _rows(below, columns.flatten())], dim=1)
+        pairs = torch.relu(self.pair(ends)).unflatten(0, (-1, 2))
         both = (batch.parent[:, 0] != batch.parent[:, 1]).to(pairs.dtype)
         offered = torch.relu(self.pairs(pairs[:, 0] + both[:, None] * pairs[:, 1]))
-        up, down = messages[batch.clique], messages[len(messages) // 2 + batch.clique]
-        wanted = self.wanted(torch.cat([z[batch.molecule], up, down], dim=1))
-        scores: Tensor = (wanted[batch.of] * offered).sum(dim=1) / offered.shape[1] ** 0.5
+        up, down = _rows(messages, batch.clique), _rows(messages, len(messages) // 2 + batch.clique)
+        wanted = self.wanted(torch.cat([_rows(z, batch.molecule), up, down], dim=1))
+        scores: Tensor = (_rows(wanted, batch.of) * offered).sum(dim=1) / offered.shape[1] ** 0.5
         return scores
 
     def _states(
@@ -274,7 +285,7 @@ class AttachmentScorer(nn.Module):
         source, target = torch.cat([begin, end]), torch.cat([end, begin])
         state = torch.relu(x)
         for _ in range(self.depth):
-            arrived = torch.zeros_like(x).index_add(0, target, torch.relu(state[source] + kind))
+            arrived = torch.zeros_like(x).index_add(0, target, torch.relu(_rows(state, source) + kind))
             state = torch.relu(x + self.more(arrived))
         return state, first
 

@@ -70,7 +70,7 @@ class JunctionTreeVAE(nn.Module):
 
     Examples
     --------
-    >>> import torch
+    >>> from wrlso.models import JunctionTreeVAE, clique_vocabulary
     >>> X = ["CC(C)Cc1ccccc1", "OCC1CCCCC1", "CC(=O)O"]
     >>> model = JunctionTreeVAE.small(clique_vocabulary(X))
     >>> Z = model.encode(model.tensorize(X))
