@@ -552,9 +552,9 @@ def test_growing_changes_nothing_for_known_labels():
     one, grown = tiny(), tiny()
     new = ["C[Si](C)(C)C", "OB(O)c1ccccc1"]
     missing = ["B", "BC", "BO", "C[SiH3]", "[SiH4]"]
-    assert grown.missing_labels(new) == missing
+    assert grown.missing_tokens(new) == missing
     assert grown.extend(new) is grown
-    assert grown.missing_labels(new) == []
+    assert grown.missing_tokens(new) == []
     inputs = one.tensorize(MOLECULES)
     assert torch.equal(grown.tensorize(MOLECULES), inputs)
     torch.testing.assert_close(grown.encode(inputs), one.encode(inputs))

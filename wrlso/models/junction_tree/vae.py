@@ -166,8 +166,8 @@ class JunctionTreeVAE(nn.Module):
             raise DataError(f"x must be a molecule's SMILES, got {x!r:.80}")
         return spelling
 
-    def missing_labels(self, X: Iterable[str]) -> list[str]:
-        """Return the labels of some SMILES that are not in the vocabulary, sorted."""
+    def missing_tokens(self, X: Iterable[str]) -> list[str]:
+        """Return the labels of some SMILES that are not in the vocabulary, sorted: its tokens are cliques."""
         readings = readings_of(list(X), self.salts)
         return sorted({label for reading in readings for label in reading.labels} - set(self._numbers))
 
@@ -176,7 +176,7 @@ class JunctionTreeVAE(nn.Module):
 
         What has been trained stays as it was: molecules of known labels have the same encodings.
         """
-        return self._grow(self.missing_labels(X))
+        return self._grow(self.missing_tokens(X))
 
     def draw(self, x: str, size: tuple[int, int] = (220, 160)) -> str:
         """Return a drawing of a molecule as SVG, for plots and reports."""
