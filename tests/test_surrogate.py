@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 from sklearn.base import clone
@@ -348,6 +348,10 @@ def test_rank_transform_sees_order_only():
     new=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=10),
     name=st.sampled_from(list(TRANSFORMS)),
 )
+@example([0.0, 1.1125369292536007e-308], [-2.0, 1.0, 2.0], "standardize")
+@example([0.0, 1.1125369292536007e-308], [-2.0, 1.0, 2.0], "winsorize")
+@example([0.0, 1.1125369292536007e-308, 5.0], [-2.0, 1.0, 7.0], "rank")
+@example([-5.0, 0.0, 1.1125369292536007e-308], [-7.0, 1.0, 7.0], "rank")
 def test_transforms_are_monotone_and_finite(y, new, name):
     transform = make_transform(name, np.array(y))
     t = transform.forward(np.sort(new))

@@ -14,6 +14,7 @@ __all__ = ["TRANSFORMS", "TargetTransform", "make_transform"]
 
 Array = NDArray[np.float64]
 _LARGEST = torch.finfo(torch.float64).max
+_SMALLEST = 1e-150  # spread of values, so that what is divided by it stays finite
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(60)  # Gauss-Hermite rule of the normal distribution
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 _FENCE = 1.5  # Tukey's: values lower than this many interquartile ranges under the lower quartile are clipped
@@ -58,7 +59,7 @@ class Standardize:
         size = float(np.abs(clipped).max()) or 1.0
         unit = clipped / size
         center, scale = float(unit.mean()), float(unit.std())
-        if scale <= 1e-14:  # constant up to rounding
+        if scale <= 1e-14 or scale * size < _SMALLEST:  # constant up to rounding
             return cls(float(clipped[0]), 1.0, lower)
         return cls(center * size, scale * size, lower)
 
@@ -118,8 +119,8 @@ class NormalScores:
         return cls(
             values,
             scores,
-            float((values[low] - values[0]) / (scores[low] - scores[0])),
-            float((values[-1] - values[high]) / (scores[-1] - scores[high])),
+            max(float((values[low] - values[0]) / (scores[low] - scores[0])), _SMALLEST),
+            max(float((values[-1] - values[high]) / (scores[-1] - scores[high])), _SMALLEST),
         )
 
     def forward(self, y: Array) -> Array:
