@@ -7,6 +7,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import some_molecules
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,13 +32,7 @@ from wrlso.testing import check_latent_model
 
 REFERENCE = Path(os.environ.get("WRLSO_DATA") or Path(__file__).parent.parent.parent / "shared" / "data")
 MOLECULES = [
-    "CC(=O)Oc1ccccc1C(=O)O",
-    "CN1CCC[C@H]1c1cccnc1",
-    "Cn1c(=O)c2c(ncn2C)n(C)c1=O",
-    "C/C=C/C(=O)[O-]",
-    "C[NH+](C)CCc1c[nH]c2ccccc12",
-    "O=S(=O)(N1CCCCC1)c1ccc(Cl)cc1",
-    "CC(C)(C)c1ccc2occ(CC(=O)Nc3ccccc3F)c2c1",
+    *some_molecules.MOLECULES,
     "C",
     "C1CC12CCCC2",
     "c1cc2ccc3cccc4ccc(c1)c2c34",

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+import some_molecules
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,13 +26,7 @@ from wrlso.models._selfies_text import read_all, read_smiles, to_smiles
 from wrlso.testing import check_latent_model
 
 MOLECULES = [
-    "CC(=O)Oc1ccccc1C(=O)O",
-    "CN1CCC[C@H]1c1cccnc1",
-    "Cn1c(=O)c2c(ncn2C)n(C)c1=O",
-    "C/C=C/C(=O)[O-]",
-    "C[NH+](C)CCc1c[nH]c2ccccc12",
-    "O=S(=O)(N1CCCCC1)c1ccc(Cl)cc1",
-    "CC(C)(C)c1ccc2occ(CC(=O)Nc3ccccc3F)c2c1",
+    *some_molecules.MOLECULES,
     "CCCCCCCCCCCCCCCCCCCC",
     "FC(F)(F)c1ccc(Br)cc1",
     "N#Cc1ccc(-c2ccc(O[C@@H](C(=O)N3CCCC3)c3ccccc3)cc2)cc1",

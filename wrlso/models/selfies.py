@@ -1,13 +1,12 @@
 """A variational autoencoder of molecules, written as SELFIES: whatever it decodes is a molecule."""
 
-import json
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wrlso._smiles import canonical
 from wrlso._validation import check_choice, check_count, check_real
@@ -26,8 +25,9 @@ from wrlso.models._chunks import (
     without_chunks,
 )
 from wrlso.models._edits import edited
+from wrlso.models._molecule_vae import MoleculeVAE, read_model_file
 from wrlso.models._selfies_text import Reading, read_all, read_smiles, to_smiles
-from wrlso.models._sequence_training import SequenceTraining, fast_in_bfloat16
+from wrlso.models._sequence_training import fast_in_bfloat16
 from wrlso.models.protocol import Objects
 
 __all__ = ["SelfiesVAE"]
@@ -39,7 +39,7 @@ _N_SPECIAL = 2  # END and MASK stand before the vocabulary's tokens
 _WEIGHTS = Path(__file__).parents[1] / "data" / "selfies_zinc250k.safetensors"
 
 
-class SelfiesVAE(nn.Module):
+class SelfiesVAE(MoleculeVAE):
     """Latent model of molecules: SMILES in, canonical SMILES out.
 
     It implements :class:`wrlso.models.LatentModel`. A molecule is spelt as SELFIES (Krenn et al. 2020) and
@@ -81,6 +81,10 @@ class SelfiesVAE(nn.Module):
     ['CC(C)Cc1ccc(C(C)C(=O)O)cc1']
     """
 
+    _FORMAT = 2
+    _CHANGEABLE = ("stereo", "salts", "max_tokens", "beta", "token_dropout", "chunk_dropout")
+    _WORD = "token"
+
     def __init__(
         self,
         vocabulary: Sequence[str] | None = None,
@@ -118,55 +122,6 @@ class SelfiesVAE(nn.Module):
     ) -> "SelfiesVAE":
         """Return the model that ships with the package, trained on ZINC250k; see its card in the docs."""
         return cls.from_file(_WEIGHTS, stereo=stereo, salts=salts, max_tokens=max_tokens, beta=beta)
-
-    @classmethod
-    def from_file(cls, path: str | Path, **changes: Any) -> "SelfiesVAE":
-        """Return the model that :meth:`to_file` wrote.
-
-        ``changes`` replace ``stereo``, ``salts``, ``max_tokens``, ``beta``, ``token_dropout``,
-        ``chunk_dropout``; None keeps.
-        """
-        header, weights = _read_file(Path(path))
-        known = {"stereo", "salts", "max_tokens", "beta", "token_dropout", "chunk_dropout"}
-        if set(changes) - known:
-            unknown = ", ".join(sorted(set(changes) - known))
-            raise ParameterError(f"changes must be among {', '.join(sorted(known))}, got {unknown}")
-        parameters = header["parameters"] | {name: v for name, v in changes.items() if v is not None}
-        model = cls(header["vocabulary"], **parameters)
-        try:
-            model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-        except RuntimeError as error:
-            raise ModelError(f"{path} does not fit this version's SelfiesVAE: {error}") from error
-        return model.eval()
-
-    def to_file(self, path: str | Path, *, half: bool = True, about: Mapping[str, Any] | None = None) -> None:
-        """Write weights, vocabulary and parameters as one safetensors file.
-
-        Parameters
-        ----------
-        path : str or Path
-        half : bool, default=True
-            Whether weights are rounded to half precision.
-        about : mapping, default=None
-            What the file shall say of its training, anything that JSON takes.
-        """
-        from safetensors.torch import save_file
-
-        parameters = {
-            "stereo": self.stereo, "salts": self.salts, "max_tokens": self.max_tokens, "beta": self.beta,
-            "token_dropout": self.token_dropout, "chunk_dropout": self.chunk_dropout,
-            "chunk_dim": self.sizes.chunk_dim,
-            "width": self.sizes.width, "hidden": self.sizes.hidden,
-        }  # fmt: skip
-        header = {
-            "format": 2,
-            "vocabulary": self.vocabulary,
-            "parameters": parameters,
-            "about": dict(about or {}),
-        }
-        dtype = torch.float16 if half else torch.float32
-        weights = {name: tensor.to(dtype).contiguous().cpu() for name, tensor in self.state_dict().items()}
-        save_file(weights, path, metadata={"wrlso": json.dumps(header)})
 
     @property
     def latent_dim(self) -> int:
@@ -225,12 +180,6 @@ class SelfiesVAE(nn.Module):
         """
         new = self.missing_tokens(X)
         return self._grow(new) if new else self
-
-    def draw(self, x: str, size: tuple[int, int] = (220, 160)) -> str:
-        """Return a drawing of a molecule as SVG, for plots and reports."""
-        from wrlso._drawings import molecule_svg
-
-        return molecule_svg(x, size)
 
     def _read(self, x: str) -> Reading:
         return read_smiles(x, self.stereo, self.salts)
@@ -434,30 +383,13 @@ class SelfiesVAE(nn.Module):
         verbose : int, default=1
             0 for no progress bar.
         """
-        check_real("epochs", epochs, above=0)
-        if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not len(X):
-            raise DataTypeError(f"X must be a sequence of at least one SMILES, got {X!r:.80}")
-        self.extend(X)
-        inputs = self.tensorize(X)
-        training = SequenceTraining(self, lr=lr, batch_size=batch_size, random_state=random_state)
-        training.run(inputs, epochs, verbose=verbose)
-        return self.eval()
+        return self._fit(X, epochs, batch_size, lr, random_state, verbose)
 
     # ---------------------------------------------------------------- state
 
-    def get_state(self) -> dict[str, Any]:
-        """Return what it keeps beside its weights, for :meth:`set_state`."""
-        return {"vocabulary": list(self.vocabulary)}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Grow to the stored vocabulary; one that this model's own does not begin is refused."""
-        stored = [str(token) for token in state["vocabulary"]]
-        if stored[: len(self.vocabulary)] != list(self.vocabulary):
-            raise ModelError(
-                f"the stored model's vocabulary of {len(stored)} tokens does not begin with this model's "
-                f"{len(self.vocabulary)}: make the model as it was made then"
-            )
-        self._grow(stored[len(self.vocabulary) :])
+    def _parameters_to_keep(self) -> dict[str, Any]:
+        parameters = {name: getattr(self, name) for name in self._CHANGEABLE}
+        return parameters | {name: getattr(self.sizes, name) for name in ("chunk_dim", "width", "hidden")}
 
     def extra_repr(self) -> str:
         """Show the parameters that are not modules."""
@@ -509,16 +441,6 @@ def _checked(vocabulary: Sequence[str]) -> list[str]:
     return tokens
 
 
-def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        text = (file.metadata() or {}).get("wrlso")
-        if text is None:
-            raise ModelError(f"{path} holds no SelfiesVAE: it lacks the header that to_file writes")
-        return json.loads(text), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
 def _shipped_vocabulary() -> list[str]:
-    vocabulary: list[str] = _read_file(_WEIGHTS)[0]["vocabulary"]
+    vocabulary: list[str] = read_model_file(_WEIGHTS)[0]["vocabulary"]
     return vocabulary

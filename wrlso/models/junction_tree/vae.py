@@ -1,9 +1,7 @@
 """The junction-tree variational autoencoder: molecules as trees of rings and bonds, decoded without loops."""
 
-import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -12,9 +10,9 @@ from torch import Tensor, nn
 
 from wrlso._smiles import canonical
 from wrlso._validation import check_choice, check_count, check_real
-from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError
+from wrlso.exceptions import DataError, ModelError
 from wrlso.models._chunks import gaussian_divergence
-from wrlso.models._sequence_training import SequenceTraining
+from wrlso.models._molecule_vae import MoleculeVAE
 from wrlso.models.junction_tree._building import Bounds, Building, build_all, tree_batch
 from wrlso.models.junction_tree._networks import (
     AttachmentScorer,
@@ -34,10 +32,9 @@ __all__ = ["JunctionTreeVAE"]
 
 _CHUNK = 256  # molecules that go through a network at once
 _LABEL_TRIES = 20  # labels that are tried where the likeliest do not fit
-_CHANGEABLE = ("salts", "beta", "max_cliques", "max_candidates", "max_backtracks", "max_seconds")
 
 
-class JunctionTreeVAE(nn.Module):
+class JunctionTreeVAE(MoleculeVAE):
     """Latent model of molecules: SMILES in, canonical SMILES without stereochemistry out.
 
     It implements :class:`wrlso.models.LatentModel`. A molecule is a tree of rings, of bonds outside rings,
@@ -77,6 +74,10 @@ class JunctionTreeVAE(nn.Module):
     >>> tuple(Z.shape), len(model.decode(Z))
     ((3, 56), 3)
     """
+
+    _FORMAT = "junction-tree-1"
+    _CHANGEABLE = ("salts", "beta", "max_cliques", "max_candidates", "max_backtracks", "max_seconds")
+    _WORD = "label"
 
     def __init__(
         self,
@@ -177,12 +178,6 @@ class JunctionTreeVAE(nn.Module):
         What has been trained stays as it was: molecules of known labels have the same encodings.
         """
         return self._grow(self.missing_tokens(X))
-
-    def draw(self, x: str, size: tuple[int, int] = (220, 160)) -> str:
-        """Return a drawing of a molecule as SVG, for plots and reports."""
-        from wrlso._drawings import molecule_svg
-
-        return molecule_svg(x, size)
 
     def _problem(self, reading: TreeReading) -> str | None:
         if reading.problem is not None:
@@ -362,76 +357,13 @@ class JunctionTreeVAE(nn.Module):
         verbose : int, default=1
             0 for no progress bar.
         """
-        check_real("epochs", epochs, above=0)
-        if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not len(X):
-            raise DataTypeError(f"X must be a sequence of at least one SMILES, got {X!r:.80}")
-        self.extend(X)
-        inputs = self.tensorize(X)
-        training = SequenceTraining(self, lr=lr, batch_size=batch_size, random_state=random_state)
-        training.run(inputs, epochs, verbose=verbose)
-        return self.eval()
+        return self._fit(X, epochs, batch_size, lr, random_state, verbose)
 
     # ---------------------------------------------------------------- state
 
-    def get_state(self) -> dict[str, Any]:
-        """Return what it keeps beside its weights, for :meth:`set_state`."""
-        return {"vocabulary": list(self.vocabulary)}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Grow to the stored vocabulary; one that this model's own does not begin is refused."""
-        stored = [str(label) for label in state["vocabulary"]]
-        if stored[: len(self.vocabulary)] != self.vocabulary:
-            raise ModelError(
-                f"the stored model's vocabulary of {len(stored)} labels does not begin with this model's "
-                f"{len(self.vocabulary)}: make the model as it was made then"
-            )
-        self._grow(stored[len(self.vocabulary) :])
-
-    def to_file(self, path: str | Path, *, half: bool = True, about: Mapping[str, Any] | None = None) -> None:
-        """Write weights, vocabulary and parameters as one safetensors file.
-
-        Parameters
-        ----------
-        path : str or Path
-        half : bool, default=True
-            Whether weights are rounded to half precision.
-        about : mapping, default=None
-            What the file shall say of its training, anything that JSON takes.
-        """
-        from safetensors.torch import save_file
-
-        bounds = {name: value for name, value in self.bounds._asdict().items() if name in _CHANGEABLE}
-        parameters = {"salts": self.salts, "beta": self.beta} | self._sizes | bounds
-        header = {
-            "format": "junction-tree-1",
-            "vocabulary": self.vocabulary,
-            "parameters": parameters,
-            "about": dict(about or {}),
-        }
-        dtype = torch.float16 if half else torch.float32
-        weights = {name: tensor.to(dtype).contiguous().cpu() for name, tensor in self.state_dict().items()}
-        save_file(weights, path, metadata={"wrlso": json.dumps(header)})
-
-    @classmethod
-    def from_file(cls, path: str | Path, **changes: Any) -> "JunctionTreeVAE":
-        """Return the model that :meth:`to_file` wrote.
-
-        ``changes`` replace ``salts``, ``beta`` and the bounds of decoding; None keeps.
-        """
-        from safetensors import safe_open
-
-        if set(changes) - set(_CHANGEABLE):
-            unknown = ", ".join(sorted(set(changes) - set(_CHANGEABLE)))
-            raise ParameterError(f"changes must be among {', '.join(_CHANGEABLE)}, got {unknown}")
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("wrlso", "{}"))
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        if header.get("format") != "junction-tree-1":
-            raise ModelError(f"{path} holds no JunctionTreeVAE: it lacks the header that to_file writes")
-        given = {name: value for name, value in changes.items() if value is not None}
-        model = cls(header["vocabulary"], **(header["parameters"] | given))
-        model.load_state_dict(weights)
-        return model.eval()
+    def _parameters_to_keep(self) -> dict[str, Any]:
+        bounds = {name: value for name, value in self.bounds._asdict().items() if name in self._CHANGEABLE}
+        return {"salts": self.salts, "beta": self.beta} | self._sizes | bounds
 
     def extra_repr(self) -> str:
         """Show the parameters that are not modules."""

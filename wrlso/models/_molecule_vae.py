@@ -1,0 +1,138 @@
+"""What the models of molecules share: drawing, training by oneself, and the file of a trained model."""
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from wrlso._validation import check_real
+from wrlso.exceptions import DataTypeError, ModelError, ParameterError
+from wrlso.models._sequence_training import SequenceTraining
+from wrlso.models.protocol import Objects
+
+__all__ = ["MoleculeVAE", "read_model_file"]
+
+
+class MoleculeVAE(nn.Module):
+    """Base of models of molecules whose vocabulary can grow; not public."""
+
+    vocabulary: list[str]
+    _FORMAT: ClassVar[int | str]  # of the file; another is refused
+    _CHANGEABLE: ClassVar[tuple[str, ...]]  # parameters that do not shape the weights
+    _WORD: ClassVar[str]  # what the vocabulary consists of
+
+    @abstractmethod
+    def tensorize(self, X: Objects) -> Tensor:
+        """Return the rows of n SMILES."""
+
+    @abstractmethod
+    def extend(self, X: Iterable[str]) -> Self:
+        """Add what some SMILES need to the vocabulary, in place; returns self."""
+
+    @abstractmethod
+    def _grow(self, new: Sequence[str]) -> Self:
+        """Add words to the vocabulary, none of them known."""
+
+    @abstractmethod
+    def _parameters_to_keep(self) -> dict[str, Any]:
+        """Return the arguments, other than the vocabulary, that make this model."""
+
+    def draw(self, x: str, size: tuple[int, int] = (220, 160)) -> str:
+        """Return a drawing of a molecule as SVG, for plots and reports."""
+        from wrlso._drawings import molecule_svg
+
+        return molecule_svg(x, size)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what it keeps beside its weights, for :meth:`set_state`."""
+        return {"vocabulary": list(self.vocabulary)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Grow to the stored vocabulary; one that this model's own does not begin is refused."""
+        stored = [str(word) for word in state["vocabulary"]]
+        if stored[: len(self.vocabulary)] != self.vocabulary:
+            raise ModelError(
+                f"the stored model's vocabulary of {len(stored)} {self._WORD}s does not begin with this "
+                f"model's {len(self.vocabulary)}: make the model as it was made then"
+            )
+        self._grow(stored[len(self.vocabulary) :])
+
+    def to_file(self, path: str | Path, *, half: bool = True, about: Mapping[str, Any] | None = None) -> None:
+        """Write weights, vocabulary and parameters as one safetensors file.
+
+        Parameters
+        ----------
+        path : str or Path
+        half : bool, default=True
+            Whether weights are rounded to half precision.
+        about : mapping, default=None
+            What the file shall say of its training, anything that JSON takes.
+        """
+        from safetensors.torch import save_file
+
+        header = {
+            "format": self._FORMAT,
+            "vocabulary": self.vocabulary,
+            "parameters": self._parameters_to_keep(),
+            "about": dict(about or {}),
+        }
+        dtype = torch.float16 if half else torch.float32
+        weights = {name: tensor.to(dtype).contiguous().cpu() for name, tensor in self.state_dict().items()}
+        save_file(weights, path, metadata={"wrlso": json.dumps(header)})
+
+    @classmethod
+    def from_file(cls, path: str | Path, **changes: Any) -> Self:
+        """Return the model that :meth:`to_file` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+        **changes
+            Parameters that the weights do not depend on, in place of the stored ones; None keeps.
+
+        Raises
+        ------
+        ParameterError
+            For a change of another parameter, naming those that can be changed.
+        ModelError
+            When the file holds no model of this class, or one whose weights do not fit.
+        """
+        if set(changes) - set(cls._CHANGEABLE):
+            unknown = ", ".join(sorted(set(changes) - set(cls._CHANGEABLE)))
+            raise ParameterError(f"changes must be among {', '.join(cls._CHANGEABLE)}, got {unknown}")
+        header, weights = read_model_file(Path(path))
+        if header.get("format") != cls._FORMAT:
+            raise ModelError(f"{path} holds no {cls.__name__}: its header is not what to_file writes")
+        given = {name: value for name, value in changes.items() if value is not None}
+        model = cls(header["vocabulary"], **(header["parameters"] | given))
+        try:
+            model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        except RuntimeError as error:
+            raise ModelError(f"{path} does not fit this version's {cls.__name__}: {error}") from error
+        return model.eval()
+
+    def _fit(
+        self, X: Sequence[str], epochs: float, batch_size: int, lr: float, random_state: int, verbose: int
+    ) -> Self:
+        """Train on a list of SMILES, from the weights it has, after its vocabulary was extended."""
+        check_real("epochs", epochs, above=0)
+        if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not len(X):
+            raise DataTypeError(f"X must be a sequence of at least one SMILES, got {X!r:.80}")
+        self.extend(X)
+        inputs = self.tensorize(X)
+        training = SequenceTraining(self, lr=lr, batch_size=batch_size, random_state=random_state)
+        training.run(inputs, epochs, verbose=verbose)
+        return self.eval()
+
+
+def read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return header, empty where there is none, and weights of a model's file."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        header = json.loads((file.metadata() or {}).get("wrlso", "{}"))
+        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
