@@ -570,6 +570,28 @@ def test_half_of_the_candidates_can_be_mutants_and_none_are_without_data():
     assert _Parents(np.zeros((3, 2)), np.empty(0, dtype=np.int64), None).objects(5, rng()) == []
 
 
+class Crosser(Mutant):
+    """Takes the first coordinate of one and the others of another."""
+
+    def cross(self, X, Y, generator=None):
+        return [(x[0], *y[1:]) for x, y in zip(X, Y, strict=True)]
+
+
+def test_crossed_candidates_are_made_of_two_incumbents():
+    state, cells = campaign(n=40, model=Crosser())
+    state = SearchState(**(vars(state) | {"point": sorted(cells).__getitem__}))
+    search = CandidatePool(200, generations=1, cross=1.0, least_new=0.0)
+    proposals, record = LogExpectedImprovement(search=search).propose(state, 20, rng())
+    assert record.n_decoded == 200
+    found = {p.x for p in proposals}
+    assert not found & cells
+    assert {x[0] for x in found} <= {x[0] for x in cells}
+    assert {x[1:] for x in found} <= {x[1:] for x in cells}
+    state, _ = campaign(n=10, model=Mutant())
+    with pytest.raises(ParameterError, match="cross=0.5 needs a model with a method cross, see .*Mutant"):
+        LogExpectedImprovement(search=CandidatePool(cross=0.5)).propose(state, 1, rng())
+
+
 class Loses(Mutant):
     def mutate(self, X, generator=None):
         return super().mutate(X, generator)[1:]
@@ -688,6 +710,7 @@ def test_search_beats_random_at_the_same_budget(search):
         (LogExpectedImprovement(search=CandidatePool(splice=1.5)), ParameterError, "splice"),
         (LogExpectedImprovement(search=CandidatePool(rewrite=-0.1)), ParameterError, "rewrite"),
         (LogExpectedImprovement(search=CandidatePool(mutate=2.0)), ParameterError, "mutate"),
+        (LogExpectedImprovement(search=CandidatePool(mutate=0.6, cross=0.6)), ParameterError, "cross"),
         (LogExpectedImprovement(search=CandidatePool(block=0)), ParameterError, "block"),
         (LogExpectedImprovement(search=CandidatePool(k=0.0)), ParameterError, "k must be"),
         (LogExpectedImprovement(search=CandidatePool(least_new=-0.1)), ParameterError, "least_new"),

@@ -91,7 +91,7 @@ def test_turning_features_around_changes_nothing_without_ard():
     )
 
 
-@given(st.sampled_from(["standardize", "winsorize", "rank"]), seeds)
+@given(st.sampled_from(["standardize", "winsorize", "floor", "rank"]), seeds)
 @settings(max_examples=20, deadline=None)
 def test_the_working_scale_keeps_the_order_of_means(transform, seed):
     surrogate, _, y = fitted(transform)

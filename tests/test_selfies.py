@@ -1,6 +1,7 @@
 """The molecule model: what it reads, what it refuses, what it writes, and what growing leaves alone."""
 
 import copy
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import some_molecules
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rdkit import Chem
 
 from wrlso import RankWeighting, Trainer
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
@@ -21,6 +23,7 @@ from wrlso.models._chunks import (
     sequence_nll,
     without_chunks,
 )
+from wrlso.models._crossover import crossed, kekulized
 from wrlso.models._edits import edited
 from wrlso.models._selfies_text import read_all, read_smiles, to_smiles
 from wrlso.testing import check_latent_model
@@ -249,6 +252,43 @@ def test_mutants_are_readable_near_molecules_and_follow_the_generator(model):
 def test_no_mutant_of_what_cannot_be_read(model):
     with pytest.raises(DataError, match="row 1"):
         model.mutate(["CC", "C1CC"])
+
+
+def atoms(smiles):
+    return Counter(atom.GetSymbol() for atom in Chem.MolFromSmiles(smiles).GetAtoms())
+
+
+def test_children_are_readable_and_made_of_parts_of_their_parents(model):
+    X, Y = (MOLECULES[2:] * 30)[:200], (MOLECULES[:-1] * 30)[:200]
+    found = model.cross(X, Y, torch.Generator().manual_seed(3))
+    assert found == model.cross(X, Y, torch.Generator().manual_seed(3))
+    assert found != model.cross(X, Y, torch.Generator().manual_seed(4))
+    made = [(x, y, z) for x, y, z in zip(X, Y, found, strict=True) if z is not None]
+    assert len(made) > 0.8 * len(X)
+    assert [model.key(z) for _, _, z in made] == [z for _, _, z in made]
+    assert model.tensorize([z for _, _, z in made]).shape[0] == len(made)
+    for x, y, z in made:
+        assert "." not in z
+        assert "*" not in z
+        assert atoms(z) <= atoms(x) + atoms(y)
+    with pytest.raises(DataError, match="same length, got 2 and 1"):
+        model.cross(["CC", "CCC"], ["C"])
+    with pytest.raises(DataError, match="molecule"):
+        model.cross(["CC"], ["C1CC"])
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_chains_cross_to_chains_and_rings_to_one_ring(seed):
+    chain, ring = (kekulized(Chem.MolFromSmiles(x)) for x in ("CCCCCCOOO", "C1CCCCC1"))
+    draw = np.random.default_rng(seed)
+    child = Chem.MolFromSmiles(crossed(chain, chain, draw) or "C")
+    assert child.GetRingInfo().NumRings() == 0
+    child = Chem.MolFromSmiles(crossed(ring, ring, draw) or "C1CC1")
+    assert child.GetRingInfo().NumRings() == 1
+    assert 2 < child.GetNumAtoms() <= 10
+    assert crossed(ring, chain, draw) is None
+    assert crossed(kekulized(Chem.MolFromSmiles("C")), chain, draw) is None
 
 
 def test_growing_changes_nothing_for_known_tokens(model):

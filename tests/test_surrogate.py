@@ -350,6 +350,7 @@ def test_rank_transform_sees_order_only():
 )
 @example([0.0, 1.1125369292536007e-308], [-2.0, 1.0, 2.0], "standardize")
 @example([0.0, 1.1125369292536007e-308], [-2.0, 1.0, 2.0], "winsorize")
+@example([0.0, 1.1125369292536007e-308], [-2.0, 1.0, 2.0], "floor")
 @example([0.0, 1.1125369292536007e-308, 5.0], [-2.0, 1.0, 7.0], "rank")
 @example([-5.0, 0.0, 1.1125369292536007e-308], [-7.0, 1.0, 7.0], "rank")
 def test_transforms_are_monotone_and_finite(y, new, name):
@@ -377,6 +378,20 @@ def test_winsorizing_clips_low_outliers_only():
     assert transform.lower == pytest.approx(q25 - 1.5 * (q75 - q25))
     assert transform.forward(np.array([-1e4])) == transform.forward(np.array([transform.lower]))
     assert transform.forward(np.array([50.0])) > transform.forward(np.array([40.0]))
+
+
+def test_the_floor_lies_twice_as_far_below_the_median_as_the_best_lies_above():
+    y = np.concatenate([np.linspace(0.0, 0.5, 40), np.linspace(0.7, 0.8, 60)])
+    transform = make_transform("floor", y)
+    median = np.median(y)
+    assert transform.lower == pytest.approx(median - 2 * (y.max() - median))
+    assert 0.5 < transform.lower < 0.7
+    assert transform.forward(np.array([0.0])) == transform.forward(np.array([0.5]))
+    assert make_transform("floor", np.array([1.0, 3.0, 3.0])).lower == -np.inf
+    bell = np.random.default_rng(0).normal(size=200)
+    np.testing.assert_array_equal(
+        make_transform("floor", bell).forward(bell), make_transform("standardize", bell).forward(bell)
+    )
 
 
 # ------------------------------------------------------------------ quality

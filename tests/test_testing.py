@@ -416,6 +416,31 @@ class MutatesInPlace(Mutates):
         return list(X)
 
 
+class CrossesDropsOne(Mutates):
+    """One bit string up to a place, and then another."""
+
+    def cross(self, X, Y, generator=None):
+        places = torch.randint(7, (len(X),), generator=generator).tolist()
+        return [(*x[:i], *y[i:]) for x, y, i in zip(X, Y, places, strict=True)][1:]
+
+
+class Crosses(CrossesDropsOne):
+    def cross(self, X, Y, generator=None):
+        return [X[0], *super().cross(X, Y, generator)]
+
+
+class CrossesByTorchsState(Crosses):
+    def cross(self, X, Y, generator=None):
+        return super().cross(X, Y)
+
+
+class CrossesInPlace(Crosses):
+    def cross(self, X, Y, generator=None):
+        for y in Y:
+            y[0] = 1 - y[0]
+        return list(X)
+
+
 class MutatesIntoStrings(Mutates):
     def mutate(self, X, generator=None):
         return [str(x) for x in X]
@@ -564,6 +589,9 @@ BROKEN_MODELS = [
     (MutatesDifferently, r"mutate reproducibly .*two calls gave \(.*\) and \(.*input: \("),
     (MutatesTheSecondTimeOnly, "mutate n objects .*for 4 objects it returned list of length 3"),
     (MutatesInPlace, r"leave the objects that it mutates as they are: it made \[0, 1.*input: \[1, 1"),
+    (CrossesDropsOne, "cross n objects .*for 4 objects it returned list of length 3"),
+    (CrossesByTorchsState, "cross with randomness from the generator only: it changed the global state"),
+    (CrossesInPlace, r"leave the objects that it crosses as they are: it made \[0, 1.*input: \[1, 1"),
     (MutatesIntoStrings, "tensorize what it mutates into: it raised TypeError: .*; input: "),
     (LossIsMean, r"have \(n,\) finite losses, .*expected a float tensor of shape \(4,\), got .* \(\)"),
     (LossIsInfinite, r"have \(n,\) finite losses, .*got \[inf"),
@@ -585,7 +613,7 @@ BROKEN_MODELS = [
 
 
 class TestCheckLatentModel:
-    @pytest.mark.parametrize("model", [TinyVAE, WithNone, Deterministic, Mutates])
+    @pytest.mark.parametrize("model", [TinyVAE, WithNone, Deterministic, Mutates, Crosses])
     def test_correct_models_pass(self, model):
         check_latent_model(model(), BITS)
 
@@ -603,9 +631,8 @@ class TestCheckLatentModel:
     @pytest.mark.parametrize(("model", "message"), BROKEN_MODELS)
     def test_broken_models_fail(self, model, message):
         state = global_random_state()
-        X = (
-            [list(x) for x in BITS] if model in (TensorizeEditsX, KeyIsIdentity, MutatesInPlace) else BITS
-        )  # to edit, to copy
+        needs_lists = (TensorizeEditsX, KeyIsIdentity, MutatesInPlace, CrossesInPlace)  # to edit, to copy
+        X = [list(x) for x in BITS] if model in needs_lists else BITS
         with pytest.raises(CheckFailedError, match=f"^{model.__name__} must {message}"):
             check_latent_model(model(), X)
         assert global_random_state() == state

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any, NoReturn, TypeVar
 
 import torch
@@ -13,7 +14,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from wrlso._random import isolated_torch_rng
-from wrlso.models.protocol import LatentModel, Mutates
+from wrlso.models.protocol import Crosses, LatentModel, Mutates
 
 __all__ = ["Violation", "isolated_global_rng", "run_model_checks", "short_repr"]
 
@@ -43,7 +44,7 @@ def run_model_checks(model: LatentModel, X: Sequence[Any], tolerance: float, sec
         checks.check_encode()
         checks.check_keys()
         checks.check_decode()
-        checks.check_mutate()
+        checks.check_variation()
         checks.check_loss()
         checks.check_gradients()
         checks.check_state_dict()
@@ -119,34 +120,45 @@ class ModelChecks:
                 self.fail(must, f"with {what} two calls gave {short_repr(x)} and {short_repr(y)}", z)
         return X
 
-    def check_mutate(self) -> None:
-        if not isinstance(self.model, Mutates):  # not all models can
-            return
+    def check_variation(self) -> None:
+        """Check ``mutate`` and ``cross``, which not all models have."""
+        if isinstance(self.model, Mutates):
+            self.check_one_variation("mutate", "mutates", 1)
+        if isinstance(self.model, Crosses):
+            self.check_one_variation("cross", "crosses", 2)
+
+    def check_one_variation(self, name: str, does: str, n_parents: int) -> None:
         state = _global_random_state()
-        found = self.mutants(self.model)
+        found = self.varied(name, does, n_parents)
         if state != _global_random_state():
-            self.fail("mutate with randomness from the generator only", "it changed the global state", self.X)
+            must = f"{name} with randomness from the generator only"
+            self.fail(must, "it changed the global state", self.X)
         with isolated_global_rng(seed=1):
-            again = self.mutants(self.model)
-        must = "mutate reproducibly from one state of the generator"
+            again = self.varied(name, does, n_parents)
+        must = f"{name} reproducibly from one state of the generator"
         for x, y, z in zip(self.X, found, again, strict=True):
             if self.key(y) != self.key(z):
                 self.fail(must, f"two calls gave {short_repr(y)} and {short_repr(z)}", x)
             if y is not None:
-                self.check_one_key(y, "mutates into")
+                self.check_one_key(y, f"{does} into")
 
-    def mutants(self, model: Mutates) -> list[Any]:
-        """Mutate copies of X with a generator in its first state; what changes them is refused."""
-        must = "mutate n objects into a list of n, None where nothing valid comes out"
-        X = copy.deepcopy(self.X)
-        found = self.attempt(must, lambda: model.mutate(X, torch.Generator().manual_seed(0)), X)
+    def varied(self, name: str, does: str, n_parents: int) -> list[Any]:
+        """Vary copies of X with a generator in its first state; what changes them is refused.
+
+        Parents of one object are neighbours in X.
+        """
+        must = f"{name} n objects into a list of n, None where nothing valid comes out"
+        X = list(self.X)
+        originals = [X[i:] + X[:i] for i in range(n_parents)]
+        parents = copy.deepcopy(originals)
+        method = getattr(self.model, name)
+        found = self.attempt(must, lambda: method(*parents, torch.Generator().manual_seed(0)), self.X)
         if not isinstance(found, list) or len(found) != len(X):
-            self.fail(must, f"for {len(X)} objects it returned {_describe(found)}", X)
-        for x, y in zip(self.X, X, strict=True):
+            self.fail(must, f"for {len(X)} objects it returned {_describe(found)}", self.X)
+        must = f"leave the objects that it {does} as they are"
+        for x, y in zip(chain(*originals), chain(*parents), strict=True):
             if self.key(x) != self.key(y):
-                self.fail(
-                    "leave the objects that it mutates as they are", f"it made {short_repr(y)} of it", x
-                )
+                self.fail(must, f"it made {short_repr(y)} of it", x)
         return found
 
     def check_keys(self) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wrlso._random import torch_generator
 from wrlso.exceptions import DataError, ModelError, NoCandidateError, NotFittedError
-from wrlso.models.protocol import LatentModel, Mutates, SamplesPrior
+from wrlso.models.protocol import LatentModel, SamplesPrior
 from wrlso.surrogate import HasWorkingScale, Surrogate, covariance_root
 
 __all__ = ["AskRecord", "Criterion", "Proposal", "SearchState"]
@@ -171,17 +171,17 @@ class Screener:
         self.record.seconds["decode"] += time.perf_counter() - start
         return objects
 
-    def mutate(self, X: Sequence[Any]) -> list[Any]:
-        """Let the model change objects; None where nothing valid comes out."""
-        model = self.state.model
-        if not X or not isinstance(model, Mutates):
+    def vary(self, method: str, *parents: Sequence[Any]) -> list[Any]:
+        """Let the model's ``mutate`` or ``cross`` make objects; None where nothing valid came out."""
+        n = len(parents[0])
+        if not n:
             return []
         start = time.perf_counter()
-        with evaluating(model):
-            made = model.mutate(X, self.generator)
-        if len(made) != len(X):
-            raise ModelError(f"mutate must return as many objects as it gets, {len(X)}, got {len(made)}")
-        self.record.n_decoded += len(X)
+        with evaluating(self.state.model):
+            made = getattr(self.state.model, method)(*parents, self.generator)
+        if len(made) != n:
+            raise ModelError(f"{method} must return as many objects as it gets, {n}, got {len(made)}")
+        self.record.n_decoded += n
         self.record.seconds["decode"] += time.perf_counter() - start
         return list(made)
 

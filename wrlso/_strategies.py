@@ -24,7 +24,7 @@ from wrlso._search import (
 )
 from wrlso._validation import check_count, check_real
 from wrlso.exceptions import ParameterError
-from wrlso.models.protocol import Mutates
+from wrlso.models.protocol import Crosses, Mutates
 from wrlso.weighting import rank_weights
 
 __all__ = ["CandidatePool"]
@@ -72,6 +72,9 @@ class CandidatePool(BaseEstimator):
         Share of the candidates that do not come out of the decoder: incumbents with a small random change
         that the model's own ``mutate`` makes, see :class:`wrlso.models.Mutates`. A decoder writes what its
         data are like; this is how a search comes by what they never show, and the encoder learns it then.
+    cross : float in [0, 1], default 0.0
+        Share of the candidates that the model's own ``cross`` makes of two incumbents each, see
+        :class:`wrlso.models.Crosses`.
     block : int, default 1
         Coordinates that belong together and move together; ``latent_dim`` must be a multiple. Blocks of
         zeros behind the last other one count as not used.
@@ -98,6 +101,7 @@ class CandidatePool(BaseEstimator):
         splice: float = 0.0,
         rewrite: float = 0.0,
         mutate: float = 0.0,
+        cross: float = 0.0,
         block: int = 1,
         k: float | None = None,
         explore: float = 1.0 / 3.0,
@@ -114,6 +118,7 @@ class CandidatePool(BaseEstimator):
         self.splice = splice
         self.rewrite = rewrite
         self.mutate = mutate
+        self.cross = cross
         self.block = block
         self.k = k
         self.explore = explore
@@ -125,17 +130,7 @@ class CandidatePool(BaseEstimator):
         """Return n proposals; see :class:`wrlso.acquisition.Acquisition`."""
         self._check_parameters()
         check_count("n", n)
-        if state.model.latent_dim % self.block:
-            raise ParameterError(
-                f"block must divide the model's latent_dim, {state.model.latent_dim}, got {self.block}"
-            )
-        if self.mutate and not isinstance(state.model, Mutates):
-            raise ParameterError(
-                f"mutate={self.mutate} needs a model with a method mutate(X, generator), which "
-                f"{type(state.model).__name__} does not have"
-            )
-        if self.mutate and state.point is None and len(state.y):
-            raise ParameterError(f"mutate={self.mutate} needs a search state with its points, point=…")
+        self._check_model(state)
         belief = Belief.of(state)
         screener = Screener(state, type(self).__name__, rng)
         X, Z = self._gather(state, n, belief, screener, criterion, rng)
@@ -201,13 +196,17 @@ class CandidatePool(BaseEstimator):
         screener: Screener,
         rng: np.random.Generator,
     ) -> list[Any]:
-        """Return candidates, None where nothing valid came out: some mutated, the others decoded."""
+        """Return candidates, None where nothing valid came out: mutated, crossed, and the others decoded."""
         mutated = parents.objects(round(self.mutate * size), rng)
-        trial = self._recombine(size - len(mutated), parents, widen, landscape, screener.state, rng)
+        n_crossed = min(round(self.cross * size), size - len(mutated))
+        pairs = [parents.objects(n_crossed, rng) for _ in range(2)]
+        trial = self._recombine(
+            size - len(mutated) - len(pairs[0]), parents, widen, landscape, screener.state, rng
+        )
         n_greedy = round(self.greedy * len(trial))
         made = screener.decode(trial[:n_greedy], 0.0)
         made += screener.decode(trial[n_greedy:], self.temperature)
-        return made + screener.mutate(mutated)
+        return made + screener.vary("mutate", mutated) + screener.vary("cross", *pairs)
 
     def _recombine(
         self,
@@ -250,11 +249,27 @@ class CandidatePool(BaseEstimator):
             noise[few] *= _FURTHER * _some_blocks(rows[few], self.block, rng)
         return np.asarray(rows + noise)
 
+    def _check_model(self, state: SearchState) -> None:
+        if state.model.latent_dim % self.block:
+            raise ParameterError(
+                f"block must divide the model's latent_dim, {state.model.latent_dim}, got {self.block}"
+            )
+        for name, share, protocol in (("mutate", self.mutate, Mutates), ("cross", self.cross, Crosses)):
+            if share and not isinstance(state.model, protocol):
+                raise ParameterError(
+                    f"{name}={share} needs a model with a method {name}, see wrlso.models."
+                    f"{protocol.__name__}, which {type(state.model).__name__} does not have"
+                )
+            if share and state.point is None and len(state.y):
+                raise ParameterError(f"{name}={share} needs a search state with its points, point=…")
+
     def _check_parameters(self) -> None:
         for name in ("n_candidates", "generations", "max_attempts", "block"):
             check_count(name, getattr(self, name))
-        for name in ("splice", "rewrite", "mutate", "explore", "least_new"):
+        for name in ("splice", "rewrite", "mutate", "cross", "explore", "least_new"):
             check_real(name, getattr(self, name), minimum=0.0, maximum=1.0)
+        if self.mutate + self.cross > 1.0:
+            raise ParameterError(f"mutate + cross must be at most 1, got {self.mutate} + {self.cross}")
         check_real("k", self.k, above=0.0, finite=False, none="the weighting's weights")
         check_real("temperature", self.temperature, minimum=0.0)
         check_real("greedy", self.greedy, minimum=0.0, maximum=1.0)

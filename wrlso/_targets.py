@@ -17,6 +17,7 @@ _LARGEST = torch.finfo(torch.float64).max
 _SMALLEST = 1e-150  # spread of values, so that what is divided by it stays finite
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(60)  # Gauss-Hermite rule of the normal distribution
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+_DEPTH = 2.0  # the floor lies that many times as far below the median as the best lies above it
 _FENCE = 1.5  # Tukey's: values lower than this many interquartile ranges under the lower quartile are clipped
 
 
@@ -94,6 +95,22 @@ class Winsorize(Standardize):
 
 
 @dataclass(frozen=True)
+class Floor(Standardize):
+    """Standardise after raising all that is far worse than most to a floor.
+
+    How bad a point is says little of the best. Where a part of the data is random, its values are many and no
+    outliers, and a process that must explain how they differ cannot resolve the best ones.
+    """
+
+    @classmethod
+    def fit(cls, y: Array) -> Self:
+        """Clip below median - 2 (max - median), unless half of the values are the largest."""
+        median, largest = float(np.median(y)), float(y.max())
+        spread = 0.5 * largest - 0.5 * median
+        return cls._from(y, max(median - 2.0 * _DEPTH * spread, -_LARGEST) if spread > 0 else -np.inf)
+
+
+@dataclass(frozen=True)
 class NormalScores:
     """Normal quantiles of the ranks, linear between the values seen and beyond them.
 
@@ -158,6 +175,7 @@ class NormalScores:
 TRANSFORMS: dict[str, type[TargetTransform]] = {
     "standardize": Standardize,
     "winsorize": Winsorize,
+    "floor": Floor,
     "rank": NormalScores,
 }
 

@@ -215,7 +215,7 @@ def shapes(
     initial_epochs: Epochs = None,
     retrain_epochs: Annotated[float | None, typer.Option(min=0, help="Epochs of a retraining.")] = None,
     transform: Annotated[
-        str | None, typer.Option(help="What the GP does to y: standardize, winsorize or rank.")
+        str | None, typer.Option(help="What the GP does to y: standardize, winsorize, floor or rank.")
     ] = None,
     thompson: Annotated[
         int | None,

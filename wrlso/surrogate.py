@@ -101,9 +101,10 @@ class SparseGP(BaseEstimator):
     kernel : {"matern52", "rbf", "linear+matern52", "linear+rbf"}
         Covariance function, with one lengthscale per dimension. A linear part carries a trend on to where
         there are no data yet, where the others return to the mean.
-    transform : {"standardize", "winsorize", "rank"}
+    transform : {"standardize", "winsorize", "floor", "rank"}
         What is done to y: mean 0 and variance 1; the same after low outliers were raised to Tukey's lower
-        fence; normal quantiles of the ranks.
+        fence, or all that is far worse than most to a floor, twice as far below the median as the best is
+        above it; normal quantiles of the ranks.
     inducing : {"kmeans", "greedy"}
         Inducing points by k-means, or greedily where the conditional variance is largest (pivoted Cholesky).
     ard : bool, default True
@@ -321,7 +322,7 @@ class SparseGP(BaseEstimator):
         """Mean log predictive density of held-out observations (noise included), in the units of y.
 
         Higher is better; differences between surrogates are in nats per observation. Values below the
-        fence of ``transform="winsorize"`` count as if they lay on it.
+        fence of ``transform="winsorize"`` or the floor of ``"floor"`` count as if they lay on it.
         """
         residual, deviation, values = self._standardized_residuals(Z, y)
         log_density = norm.logpdf(residual) - np.log(deviation) + self.transform_.log_slope(values)

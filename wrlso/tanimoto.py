@@ -123,7 +123,7 @@ class TanimotoGP(BaseEstimator):
     n_best, n_random : int, default 1000 and 1000
         The data used: the best and a random choice of the others (all, when there are fewer). With n of them
         a fit costs O(n³), everything else O(n²) for each point, and memory is O(n²).
-    transform : {"winsorize", "standardize", "rank"}
+    transform : {"floor", "winsorize", "standardize", "rank"}
         What is done to y; see :class:`wrlso.SparseGP`.
     linear : float in [0, 1) or "auto", default="auto"
         Share of the prior's variance that a linear function of the counts has, at an average object. The
@@ -178,7 +178,7 @@ class TanimotoGP(BaseEstimator):
         n_best: int = 1000,
         n_random: int = 1000,
         *,
-        transform: str = "winsorize",
+        transform: str = "floor",
         linear: float | str = "auto",
     ) -> None:
         self.fingerprint = fingerprint

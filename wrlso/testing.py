@@ -290,7 +290,7 @@ def check_latent_model(
 ) -> None:
     """Check that a model keeps the contract of :class:`wrlso.models.LatentModel`.
 
-    And of :class:`wrlso.models.Mutates`, where it has the method.
+    And of :class:`wrlso.models.Mutates` and :class:`wrlso.models.Crosses`, where it has their methods.
 
     The checks run on a deep copy, so the model stays as it is, and so does all global random state.
 

@@ -72,7 +72,7 @@ class MoleculesStudy:
     turns : pair of int
         How many points of a batch are chosen by log EI, and how many by Thompson sampling.
     n_candidates, generations, temperature, greedy, sigma_low, sigma_high, splice, rewrite, mutate, explore
-        See :class:`wrlso.CandidatePool`.
+        See :class:`wrlso.CandidatePool`; ``cross`` also.
     parents_k : float
         Rank-weighting parameter by which the pool draws its incumbents, the same in all settings.
     n_best, n_random, refit_every
@@ -107,6 +107,7 @@ class MoleculesStudy:
     splice: float = 0.3
     rewrite: float = 0.1
     mutate: float = 0.5
+    cross: float = 0.0
     explore: float = 0.1
     parents_k: float = 1e-4
     n_best: int = 1000
@@ -220,6 +221,7 @@ class MoleculesStudy:
             splice=self.splice,
             rewrite=self.rewrite,
             mutate=self.mutate,
+            cross=self.cross,
             block=block,
             k=self.parents_k,
             explore=self.explore,

@@ -6,7 +6,7 @@ from wrlso.models.coordinate import coordinate_vae
 from wrlso.models.fragments import DerivationFragments
 from wrlso.models.grammar import GrammarVAE
 from wrlso.models.junction_tree import JunctionTreeVAE, clique_vocabulary
-from wrlso.models.protocol import HasLogLikelihood, LatentModel, Mutates, SamplesPrior
+from wrlso.models.protocol import Crosses, HasLogLikelihood, LatentModel, Mutates, SamplesPrior
 from wrlso.models.selfies import SelfiesVAE
 from wrlso.models.vae import VAE, Codec
 
@@ -14,6 +14,7 @@ __all__ = [
     "VAE",
     "Codec",
     "ContextFreeGrammar",
+    "Crosses",
     "DerivationFragments",
     "GrammarVAE",
     "HasLogLikelihood",

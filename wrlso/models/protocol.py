@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["DrawsObjects", "HasLogLikelihood", "LatentModel", "Mutates", "Objects", "SamplesPrior"]
+__all__ = ["Crosses", "DrawsObjects", "HasLogLikelihood", "LatentModel", "Mutates", "Objects", "SamplesPrior"]
 
 Objects: TypeAlias = Sequence[Any] | np.ndarray  # n objects; an array (n, ...) holds one in each row
 
@@ -97,6 +97,17 @@ class Mutates(Protocol):
         """Return n objects, each of X (n) with a small random change; None where nothing valid comes out.
 
         X stays as it is, and randomness comes from ``generator`` only.
+        """
+
+
+@runtime_checkable
+class Crosses(Protocol):
+    """A model that can make one object of parts of two."""
+
+    def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[Any]:
+        """Return n objects, the i-th of parts of X[i] and Y[i]; None where nothing valid comes out.
+
+        X and Y stay as they are, and randomness comes from ``generator`` only.
         """
 
 
