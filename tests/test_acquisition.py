@@ -485,6 +485,7 @@ def test_incumbents_follow_values_where_k_says_so():
     assert share(1e-3) > 0.15
     assert share(1e-1) < share(1e-3)
     assert share(np.inf) < 0.05
+    assert share((1e-3, np.inf)) == pytest.approx(0.5 * (share(1e-3) + share(np.inf)), abs=0.05)
 
 
 @given(st.integers(1, 8), st.integers(1, 4), st.integers(0, 2**32 - 1))
@@ -713,6 +714,7 @@ def test_search_beats_random_at_the_same_budget(search):
         (LogExpectedImprovement(search=CandidatePool(mutate=0.6, cross=0.6)), ParameterError, "cross"),
         (LogExpectedImprovement(search=CandidatePool(block=0)), ParameterError, "block"),
         (LogExpectedImprovement(search=CandidatePool(k=0.0)), ParameterError, "k must be"),
+        (LogExpectedImprovement(search=CandidatePool(k=(1.0, 0.0))), ParameterError, "k must be"),
         (LogExpectedImprovement(search=CandidatePool(least_new=-0.1)), ParameterError, "least_new"),
         (LogExpectedImprovement(search=CandidatePool(sigma=(0.0, 1.0))), ParameterError, r"sigma\[0\]"),
         (LogExpectedImprovement(search=CandidatePool(sigma=(2.0, 1.0))), ParameterError, r"sigma\[1\]"),

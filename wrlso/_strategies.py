@@ -1,7 +1,7 @@
 """Finding the point that maximises an acquisition function among decoded and re-encoded candidates."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,8 +78,10 @@ class CandidatePool(BaseEstimator):
     block : int, default 1
         Coordinates that belong together and move together; ``latent_dim`` must be a multiple. Blocks of
         zeros behind the last other one count as not used.
-    k : float or None, default None
-        Incumbents are drawn by rank weights with this k; None: by the weights of the optimizer's weighting.
+    k : float, tuple of floats, or None, default None
+        Incumbents are drawn by rank weights with this k; with each of several k equally many, a small one to
+        go on from the best and a large one to come by what is unlike them; None: by the weights of the
+        optimizer's weighting.
     explore : float in [0, 1], default 1/3
         Share of the others that are draws from where the data lies, or moved by differences between data.
     least_new : float in [0, 1], default 0.2
@@ -103,7 +105,7 @@ class CandidatePool(BaseEstimator):
         mutate: float = 0.0,
         cross: float = 0.0,
         block: int = 1,
-        k: float | None = None,
+        k: float | tuple[float, ...] | None = None,
         explore: float = 1.0 / 3.0,
         least_new: float = 0.2,
     ) -> None:
@@ -270,7 +272,8 @@ class CandidatePool(BaseEstimator):
             check_real(name, getattr(self, name), minimum=0.0, maximum=1.0)
         if self.mutate + self.cross > 1.0:
             raise ParameterError(f"mutate + cross must be at most 1, got {self.mutate} + {self.cross}")
-        check_real("k", self.k, above=0.0, finite=False, none="the weighting's weights")
+        for k in self.k if isinstance(self.k, tuple | list) else (self.k,):
+            check_real("k", k, above=0.0, finite=False, none="the weighting's weights")
         check_real("temperature", self.temperature, minimum=0.0)
         check_real("greedy", self.greedy, minimum=0.0, maximum=1.0)
         check_real("margin", self.margin, above=0.0)
@@ -298,14 +301,19 @@ class _Parents:
 
     @classmethod
     def draw(
-        cls, state: SearchState, landscape: Landscape, rng: np.random.Generator, k: float | None
+        cls,
+        state: SearchState,
+        landscape: Landscape,
+        rng: np.random.Generator,
+        k: float | Sequence[float] | None,
     ) -> "_Parents":
         """Draw data points by rank weights, or by their own, to be incumbents with equal chances."""
         if len(state.y) == 0:
             return cls(landscape.rows, np.empty(0, dtype=np.int64), None)
         weights = np.asarray((state.weights if k is None else state.y).numpy(), dtype=np.float64)
         if k is not None:
-            weights = rank_weights(weights, k)
+            several = k if isinstance(k, tuple | list) else (k,)
+            weights = np.mean([rank_weights(weights, each) for each in several], axis=0)
         chosen = rng.choice(len(weights), size=_N_INCUMBENTS, p=weights / weights.sum())
         return cls(np.asarray(state.Z[torch.from_numpy(chosen)].numpy()), chosen, state.point)
 

@@ -374,7 +374,10 @@ def molecules(
     later_steps: Annotated[int | None, typer.Option(min=0, help="Steps of a retraining.")] = None,
     n_candidates: Annotated[int | None, typer.Option(min=1, help="Candidates of one ask.")] = None,
     mutate: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of candidates that are mutants.  [default: 0.5]")
+        float | None, typer.Option(min=0, max=1, help="Share of mutants.  [default: 0.35]")
+    ] = None,
+    cross: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of crosses.  [default: 0.35]")
     ] = None,
     n_jobs: Annotated[int, typer.Option(min=1, help="Processes; each run uses one thread.")] = 1,
 ) -> None:
@@ -390,6 +393,7 @@ def molecules(
         max_tokens=max_tokens, data=None if data is None else data.value, n_start=n_start,
         surrogate=None if surrogate is None else surrogate.value, budget=budget, k=k, r=r, batch=batch,
         first_steps=first_steps, later_steps=later_steps, n_candidates=n_candidates, mutate=mutate,
+        cross=cross,
     )  # fmt: skip
     names = [name.strip() for name in settings.split(",")]
     peers = [name for name in names if name in PEERS]

@@ -14,6 +14,7 @@ from wrlso.training import Trainer
 
 __all__ = ["molecule_search", "search_options"]
 
+_FOREMOST = 2.5  # best molecules that are equally likely parents; a hundred times as many half of the time
 _BATCH = 128  # molecules in a training step
 _FIRST, _LATER = 150, 50  # most steps of the first training, and of each later one: well under a minute
 _PASSES = 20  # passes over few molecules, which take fewer steps
@@ -73,7 +74,8 @@ def search_options(model: LatentModel, n: int) -> dict[str, Any]:
     dict
         ``surrogate``: a :class:`wrlso.TanimotoGP`, which judges molecules by their fragments.
         ``acquisition``: log EI and Thompson sampling, three and two of five points, over a
-        :class:`wrlso.CandidatePool` that also splices molecules, rewrites parts of them and mutates them.
+        :class:`wrlso.CandidatePool` that also splices molecules, rewrites parts of them, mutates them and
+        crosses pairs of them.
         ``trainer``: at most 150 training steps at first and 50 later on.
     """
     if not isinstance(model, SelfiesVAE):
@@ -86,7 +88,9 @@ def search_options(model: LatentModel, n: int) -> dict[str, Any]:
         max_attempts=4000,
         splice=0.3,
         rewrite=0.1,
-        mutate=0.3,
+        mutate=0.35,
+        cross=0.35,
+        k=(_FOREMOST / max(n, 1), 100 * _FOREMOST / max(n, 1)),
         block=block,
     )
     share = _BATCH / max(n, 1)

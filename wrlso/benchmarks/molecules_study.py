@@ -73,8 +73,8 @@ class MoleculesStudy:
         How many points of a batch are chosen by log EI, and how many by Thompson sampling.
     n_candidates, generations, temperature, greedy, sigma_low, sigma_high, splice, rewrite, mutate, explore
         See :class:`wrlso.CandidatePool`; ``cross`` also.
-    parents_k : float
-        Rank-weighting parameter by which the pool draws its incumbents, the same in all settings.
+    parents_k : float or tuple of floats
+        Rank-weighting parameters by which the pool draws its incumbents, the same in all settings.
     n_best, n_random, refit_every
         Data of the process, and new values after which it is fitted again.
     n_inducing : int
@@ -99,17 +99,17 @@ class MoleculesStudy:
     lr: float = 3e-4
     turns: tuple[int, int] = (3, 2)
     n_candidates: int = 600
-    generations: int = 5
+    generations: int = 3
     temperature: float = 1.0
     greedy: float = 0.5
     sigma_low: float = 0.06
     sigma_high: float = 0.3
     splice: float = 0.3
     rewrite: float = 0.1
-    mutate: float = 0.5
-    cross: float = 0.0
+    mutate: float = 0.35
+    cross: float = 0.35
     explore: float = 0.1
-    parents_k: float = 1e-4
+    parents_k: float | tuple[float, ...] = (1e-5, 1e-3)
     n_best: int = 1000
     n_random: int = 1000
     refit_every: int = 50
@@ -121,7 +121,6 @@ class MoleculesStudy:
         check_choice("data", self.data, ("zinc250k", "shipped"))
         check_choice("surrogate", self.surrogate, ("tanimoto", "latent"))
         check_real("k", self.k, above=0, finite=False)
-        check_real("parents_k", self.parents_k, above=0, finite=False)
         for name in ("budget", "r", "batch", "max_tokens", "batch_size", "n_candidates", "refit_every"):
             check_count(name, getattr(self, name))
         for name in ("first_steps", "later_steps"):

@@ -7,8 +7,9 @@ import numpy as np
 __all__ = ["edited"]
 
 _LONGEST = 8  # tokens that are changed at once
-_KINDS = ("replace", "insert", "leave out", "repeat", "leave out part", "fill")
-_CHANCES = (0.4, 0.2, 0.1, 0.1, 0.1, 0.1)
+_KINDS = ("replace", "insert", "leave out", "repeat", "leave out part", "fill", "grow")
+_OF_SEVERAL = ("repeat", "leave out part", "fill", "grow")
+_CHANCES = (0.35, 0.2, 0.1, 0.1, 0.1, 0.05, 0.1)
 
 
 def edited(
@@ -18,13 +19,15 @@ def edited(
 
     Most changes are those of single tokens that STONED makes (Nigam et al., Chem. Sci. 12, 2021): replace
     one, insert one, leave one out. The others change up to eight at once: leave them out; repeat them, before
-    or in place of what follows; or put one token in all their places, a new one or the first of them. That is
-    how chains of a new kind begin and grow. New tokens are what ``draw`` returns.
+    or in place of what follows; put one token in all their places, a new one or the first of them; or repeat
+    them until the sequence has a random length, with what follows or without. That is how chains of a new
+    kind begin and grow: half-way many are worse than what a search knows, so that small steps never get
+    there. New tokens are what ``draw`` returns.
     """
     found = list(tokens)
     kind = _KINDS[int(rng.choice(len(_KINDS), p=_CHANCES))]
     place = int(rng.integers(max(len(found), 1)))
-    size = int(rng.integers(1, _LONGEST + 1)) if kind in ("repeat", "leave out part", "fill") else 1
+    size = int(rng.integers(1, _LONGEST + 1)) if kind in _OF_SEVERAL else 1
     if kind.startswith("leave out"):
         size = min(size, len(found) - 1)
     end = place + size
@@ -34,6 +37,11 @@ def edited(
     elif kind == "repeat" and found:
         part = found[place:end]
         found[end : end + other * len(part)] = part
+    elif kind == "grow" and found:
+        part, rest = found[place:end], found[end:] if other else []
+        room = longest - len(found[:end]) - len(rest)
+        times = -(-int(rng.integers(1, max(room, 1) + 1)) // len(part))
+        found[end:] = part * times + rest
     elif kind == "insert":
         found.insert(int(rng.integers(len(found) + 1)), draw())
     elif kind == "fill" and found and other:

@@ -38,7 +38,7 @@ _CHUNK = 1024  # molecules that go through a network at once
 _STAGES = (4, 6, 9)  # chunks worked out at first, and then for molecules that are longer
 _MOST_ENDED = 0.2  # share of sequences that may have ended before they are left out of the work
 _N_SPECIAL = 2  # END and MASK stand before the vocabulary's tokens
-_FAMILIAR = 0.8  # share of the tokens that mutants get from molecules beside them
+_FAMILIAR = 0.5  # share of the tokens that mutants get from molecules beside them
 _WEIGHTS = Path(__file__).parents[1] / "data" / "selfies_zinc250k.safetensors"
 
 
@@ -245,7 +245,7 @@ class SelfiesVAE(MoleculeVAE):
         """Return n molecules, each of X (n SMILES) with one random change of its SELFIES tokens.
 
         A token takes the place of another or of several, or is inserted; or a part is left out or repeated.
-        Four of five new tokens are as frequent as they are in X, the others any of the vocabulary, so that
+        Half of the new tokens are as frequent as they are in X, the others any of the vocabulary, so that
         it makes what no data show, which :meth:`decode` hardly ever does. None for the few that it could
         not read again; some are the molecule that they come from, spelt in another way.
 
