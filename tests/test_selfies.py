@@ -194,7 +194,7 @@ sequences = st.lists(st.integers(2, 9), min_size=1, max_size=20)
 def test_an_edit_is_never_empty_and_keeps_to_the_length(sequence, longest, seed):
     out = edited(sequence, lambda: -1, longest, np.random.default_rng(seed))
     assert 1 <= len(out) <= longest
-    assert out.count(-1) <= 8
+    assert out.count(-1) <= 8 or out[out.index(-1) :][: out.count(-1)] == [-1] * out.count(-1)
 
 
 def differences(before, after):
@@ -211,7 +211,7 @@ def test_an_edit_changes_at_most_eight_tokens_or_repeats_as_many(sequence, seed)
     out = edited(sequence, lambda: -1, 40, np.random.default_rng(seed))
 
     def is_repeated(before, new):
-        return any(new == (before[-size:] * 40)[: len(new)] for size in range(1, 9))
+        return set(new) == {-1} or any(new == (before[-size:] * 40)[: len(new)] for size in range(1, 9))
 
     assert any(
         max(len(old), len(new)) <= 8 or is_repeated(before, new)
@@ -239,17 +239,17 @@ def test_all_kinds_of_edits_come_as_often_as_they_should():
     assert 0.32 < replaced < 0.4
     assert 0.17 < inserted < 0.23
     assert 0.17 < shorter < 0.23
-    assert 0.12 < longer < 0.2
-    assert 0.01 < filled < 0.04
-    assert 0.05 < spread < 0.11
+    assert 0.09 < longer < 0.15
+    assert 0.05 < filled < 0.1
+    assert 0.03 < spread < 0.07
     assert 0.03 < grown < 0.09
     assert length.max() == 40
 
 
 def test_an_edit_can_grow_a_chain_of_any_length():
-    outs = [edited([5, 6], lambda: 7, 30, np.random.default_rng(seed)) for seed in range(3000)]
-    chains = {len(out) for out in outs if set(out[1:]) == {6}}
-    assert set(range(10, 30)) <= chains
+    outs = [edited([5, 6], lambda: 7, 30, np.random.default_rng(seed)) for seed in range(8000)]
+    for token in (6, 7):  # its own, and a new one
+        assert set(range(10, 30)) <= {len(out) for out in outs if set(out[2:]) == {token}}
     assert max(len(out) for out in outs) == 30
 
 

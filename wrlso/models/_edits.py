@@ -20,9 +20,9 @@ def edited(
     Most changes are those of single tokens that STONED makes (Nigam et al., Chem. Sci. 12, 2021): replace
     one, insert one, leave one out. The others change up to eight at once: leave them out; repeat them, before
     or in place of what follows; put one token in all their places, a new one or the first of them; or repeat
-    them until the sequence has a random length, with what follows or without. That is how chains of a new
-    kind begin and grow: half-way many are worse than what a search knows, so that small steps never get
-    there. New tokens are what ``draw`` returns.
+    them, or one new token behind them, until the sequence has a random length, with what follows or without.
+    That is how chains of a new kind begin and grow: half-way many are worse than what a search knows, so
+    that small steps never get there. New tokens are what ``draw`` returns.
     """
     found = list(tokens)
     kind = _KINDS[int(rng.choice(len(_KINDS), p=_CHANCES))]
@@ -40,6 +40,7 @@ def edited(
     elif kind == "grow" and found:
         part, rest = found[place:end], found[end:] if other else []
         room = longest - len(found[:end]) - len(rest)
+        part = [draw()] if rng.integers(2) else part
         times = -(-int(rng.integers(1, max(room, 1) + 1)) // len(part))
         found[end:] = part * times + rest
     elif kind == "insert":
