@@ -540,6 +540,35 @@ def test_the_trainer_fine_tunes_it():
     assert float(small.loss(inputs).detach().mean()) < before
 
 
+def test_the_prior_is_where_the_last_training_data_lie():
+    small = tiny()
+    generator = torch.Generator().manual_seed(0)
+    noise = small.sample_prior(3000, generator)
+    assert float(noise.std()) == pytest.approx(1.0, abs=0.02)
+    small.fit(MOLECULES[:3], epochs=2, verbose=0)
+    small.memory.log_variances.fill_(-40.0)
+    drawn = small.sample_prior(40, generator)
+    found = torch.cdist(drawn, small.memory.means).min(dim=1)
+    assert float(found.values.max()) < 1e-2
+    assert len(set(found.indices.tolist())) >= 3
+    again = tiny(MOLECULES[:3])
+    assert not again.memory.n_chunks.any()  # evaluation leaves it alone
+    again.eval().loss(again.tensorize(MOLECULES[:2]))
+    assert not again.memory.n_chunks.any()
+
+
+def test_children_have_cliques_of_the_vocabulary():
+    model = tiny()
+    X, Y = MOLECULES * 20, (MOLECULES[3:] + MOLECULES[:3]) * 20
+    found = model.cross(X, Y, torch.Generator().manual_seed(0))
+    assert found == model.cross(X, Y, torch.Generator().manual_seed(0))
+    made = [x for x in found if x is not None]
+    assert len(made) > 0.2 * len(X)
+    assert not model.missing_tokens(made)
+    assert [model.key(x) for x in made] == made
+    assert model.tensorize(made).shape[0] == len(made)
+
+
 # ---------------------------------------------------------------- files and growth
 
 

@@ -19,12 +19,12 @@ from wrlso.models._chunks import (
     ChunkDecoder,
     ChunkEncoder,
     ChunkSizes,
-    CodeMemory,
     sequence_nll,
     without_chunks,
 )
 from wrlso.models._crossover import crossed, kekulized
 from wrlso.models._edits import edited
+from wrlso.models._memory import CodeMemory
 from wrlso.models._selfies_text import read_all, read_smiles, to_smiles
 from wrlso.testing import check_latent_model
 
@@ -382,7 +382,7 @@ def test_what_training_saw_is_remembered():
 
 
 def test_the_prior_keeps_the_first_chunks_of_what_is_remembered():
-    memory = CodeMemory(ChunkSizes(9, n_chunks=5, chunk_dim=2), size=3)
+    memory = CodeMemory(10, 2, size=3)
     means = torch.arange(30.0).view(3, 10) + 1.0
     memory.remember(means, torch.full((3, 10), -80.0), torch.tensor([1, 3, 5]))
     drawn = memory.sample(2000, torch.Generator().manual_seed(0), completed=True).view(-1, 5, 2)
@@ -404,7 +404,7 @@ def test_the_number_of_draws_is_checked(n):
 
 def test_a_full_memory_is_renewed_bit_by_bit():
     torch.manual_seed(0)
-    memory = CodeMemory(ChunkSizes(9, n_chunks=2, chunk_dim=1), size=40)
+    memory = CodeMemory(2, 1, size=40)
     for step in range(30):
         codes = torch.full((16, 2), float(step))
         memory.remember(codes, codes, torch.ones(16))

@@ -4,7 +4,7 @@ Reading a quarter of a million SMILES takes minutes. They are the same for hundr
 are kept in :func:`wrlso.datasets.cache_folder`, beside their scores.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
@@ -194,7 +194,7 @@ class PreparedVAE(SelfiesVAE):
         found = None if self.known is None else self.known.tensor(list(X), self.sizes.length)
         return super().tensorize(X) if found is None else found
 
-    def key(self, x: str) -> Hashable:
+    def key(self, x: str) -> str:
         """Return the canonical SMILES."""
         return x if self.known is not None and x in self.known.rows else super().key(x)
 

@@ -11,7 +11,6 @@ convolutions: so the decoder is a language model that goes on plausibly where z 
 latent block is zero, the mean of N(0, I), says nothing at all, and training hides chunks in this way.
 """
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -257,61 +256,6 @@ class ChunkDecoder(nn.Module):
         self.logits.weight[-n_new:] = _like(old.weight, n_new)
         self.logits.bias[-n_new:] = old.bias.min()
         self.sizes = replace(self.sizes, n_tokens=self.sizes.n_tokens + n_new)
-
-
-class CodeMemory(nn.Module):
-    """Where the data lies in Z: the posteriors of examples that training saw of late, in buffers.
-
-    N(0, I) is where a variational autoencoder's data would lie were its divergence term zero; the mixture of
-    the posteriors (the aggregate posterior) is where it does lie. Training draws examples in proportion to
-    their weights, so that what is remembered follows the weights. Before any training: N(0, I).
-    """
-
-    means: Tensor  # (m, d)
-    log_variances: Tensor  # (m, d)
-    n_chunks: Tensor  # (m,) chunks that the example uses, 0 where nothing is remembered yet
-
-    def __init__(self, sizes: ChunkSizes, size: int = 2048, share: float = 0.125) -> None:
-        super().__init__()
-        self.sizes, self.share = sizes, share
-        self.register_buffer("means", torch.zeros(size, sizes.latent_dim))
-        self.register_buffer("log_variances", torch.zeros(size, sizes.latent_dim))
-        self.register_buffer("n_chunks", torch.zeros(size))
-
-    @torch.no_grad()
-    def remember(self, means: Tensor, log_variances: Tensor, n_chunks: Tensor) -> None:
-        """Let some of a batch's posteriors (n, d) take the place of others, or fill places that are free."""
-        n = len(means)
-        free = (self.n_chunks == 0).nonzero()[:, 0]
-        # few of each batch, at random places: neighbouring batches hold examples of like length
-        n_taken = min(n, len(free)) if len(free) else math.ceil(self.share * n)
-        rows = torch.randperm(n, device=means.device)[:n_taken]
-        places = (
-            free[:n_taken] if len(free) else torch.randperm(len(self.means), device=means.device)[:n_taken]
-        )
-        self.means[places] = means[rows].float()
-        self.log_variances[places] = log_variances[rows].float()
-        self.n_chunks[places] = n_chunks[rows].float()
-
-    @torch.no_grad()
-    def sample(self, n: int, generator: torch.Generator | None, completed: bool) -> Tensor:
-        """Return n draws (n, d) on the CPU.
-
-        Draws from the posterior of a random example; ``completed``: of its first chunks only, one to all but
-        two, so that the decoder completes what they begin, which is like the data and rarely the data.
-        """
-        filled = (self.n_chunks > 0).nonzero()[:, 0].cpu()
-        noise = torch.randn(n, self.sizes.latent_dim, generator=generator)
-        if not len(filled):
-            return noise
-        rows = filled[torch.randint(len(filled), (n,), generator=generator)]
-        where = torch.rand(n, generator=generator)
-        Z = self.means.cpu()[rows] + torch.exp(0.5 * self.log_variances.cpu()[rows]) * noise
-        if not completed:
-            return Z
-        n_kept = 1.0 + (where * (self.n_chunks.cpu()[rows] - 2.0).clamp_min(0.0)).floor()
-        chunk = torch.arange(self.sizes.latent_dim) // self.sizes.chunk_dim
-        return Z.masked_fill(chunk[None] >= n_kept[:, None], 0.0)
 
 
 def before_end(tokens: Tensor) -> Tensor:

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wrlso._smiles import parse
 from wrlso._validation import check_real
-from wrlso.exceptions import DataTypeError, ModelError, ParameterError
+from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError
+from wrlso.models._crossover import crossed, kekulized
 from wrlso.models._sequence_training import SequenceTraining
 from wrlso.models.protocol import Objects
 
@@ -34,6 +37,14 @@ class MoleculeVAE(nn.Module):
         """Add what some SMILES need to the vocabulary, in place; returns self."""
 
     @abstractmethod
+    def key(self, x: str) -> str:
+        """Return the identity of a molecule, its canonical SMILES."""
+
+    @abstractmethod
+    def _can_read(self, x: str) -> bool:
+        """Whether :meth:`tensorize` takes a molecule."""
+
+    @abstractmethod
     def _grow(self, new: Sequence[str]) -> Self:
         """Add words to the vocabulary, none of them known."""
 
@@ -46,6 +57,28 @@ class MoleculeVAE(nn.Module):
         from wrlso._drawings import molecule_svg
 
         return molecule_svg(x, size)
+
+    def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[str | None]:
+        """Return n molecules, the i-th of a part of X[i] and a part of Y[i] (n SMILES each).
+
+        The parents are cut at a bond outside rings, or at two of a ring, and joined there. None where no
+        molecule came out in a few trials, and where it could not be read again.
+
+        Raises
+        ------
+        DataError
+            When a SMILES is no molecule, or X and Y differ in length.
+        """
+        if len(X) != len(Y):
+            raise DataError(f"X and Y must have the same length, got {len(X)} and {len(Y)}")
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        parents = {x: kekulized(parse(self.key(x))) for x in {*X, *Y}}
+        found = [crossed(parents[x], parents[y], rng) for x, y in zip(X, Y, strict=True)]
+        return self._readable([None if x is None else self.key(x) for x in found])
+
+    def _readable(self, found: Sequence[str | None]) -> list[str | None]:
+        """Return None in place of what this model could not read."""
+        return [x if x is not None and self._can_read(x) else None for x in found]
 
     def get_state(self) -> dict[str, Any]:
         """Return what it keeps beside its weights, for :meth:`set_state`."""

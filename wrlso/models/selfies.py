@@ -1,6 +1,6 @@
 """A variational autoencoder of molecules, written as SELFIES: whatever it decodes is a molecule."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wrlso._smiles import canonical, parse
+from wrlso._smiles import canonical
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models._chunks import (
@@ -18,15 +18,14 @@ from wrlso.models._chunks import (
     ChunkDecoder,
     ChunkEncoder,
     ChunkSizes,
-    CodeMemory,
     chunks_used,
     gaussian_divergence,
     sequence_nll,
     trimmed,
     without_chunks,
 )
-from wrlso.models._crossover import crossed, kekulized
 from wrlso.models._edits import edited
+from wrlso.models._memory import CodeMemory
 from wrlso.models._molecule_vae import MoleculeVAE, read_model_file
 from wrlso.models._selfies_text import Reading, read_all, read_smiles, to_smiles
 from wrlso.models._sequence_training import fast_in_bfloat16
@@ -116,7 +115,7 @@ class SelfiesVAE(MoleculeVAE):
         self.sizes = ChunkSizes(n_tokens, chunk_dim=chunk_dim, width=width, hidden=hidden)
         self._set_max_tokens(max_tokens)
         self.encoder, self.decoder = ChunkEncoder(self.sizes), ChunkDecoder(self.sizes)
-        self.memory = CodeMemory(self.sizes)
+        self.memory = CodeMemory(self.sizes.latent_dim, self.sizes.chunk_dim)
         self._index()
 
     @classmethod
@@ -163,7 +162,7 @@ class SelfiesVAE(MoleculeVAE):
                             f"{'; '.join(problems[:5])}{more}")  # fmt: skip
         return torch.from_numpy(array)
 
-    def key(self, x: str) -> Hashable:
+    def key(self, x: str) -> str:
         """Return the identity of a molecule, its canonical SMILES."""
         spelling = canonical(x, self.stereo) if self.salts == "refuse" else self._read(x).smiles
         if not spelling:
@@ -263,24 +262,6 @@ class SelfiesVAE(MoleculeVAE):
             found.append(edited(row[:length], draw, self.max_tokens, rng))
         return self._readable([self._molecule(row) for row in found])
 
-    def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[str | None]:
-        """Return n molecules, the i-th of a part of X[i] and a part of Y[i] (n SMILES each).
-
-        The parents are cut at a bond outside rings, or at two of a ring, and joined there. None where no
-        molecule came out in a few trials, and where it could not be read again.
-
-        Raises
-        ------
-        DataError
-            When a SMILES is no molecule, or X and Y differ in length.
-        """
-        if len(X) != len(Y):
-            raise DataError(f"X and Y must have the same length, got {len(X)} and {len(Y)}")
-        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        parents = {x: kekulized(parse(self.key(x))) for x in {*X, *Y}}
-        found = [crossed(parents[x], parents[y], rng) for x, y in zip(X, Y, strict=True)]
-        return self._readable([None if x is None else canonical(x, self.stereo) for x in found])
-
     def _new_token(self, present: NDArray[Any], rng: np.random.Generator) -> Callable[[], int]:
         def draw() -> int:
             if len(present) and rng.random() < _FAMILIAR:
@@ -289,8 +270,8 @@ class SelfiesVAE(MoleculeVAE):
 
         return draw
 
-    def _readable(self, found: Sequence[str | None]) -> list[str | None]:
-        return [x if x is not None and self._numbers(x, self._read(x))[1] is None else None for x in found]
+    def _can_read(self, x: str) -> bool:
+        return self._numbers(x, self._read(x))[1] is None
 
     @torch.no_grad()
     def write(

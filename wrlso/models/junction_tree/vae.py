@@ -1,7 +1,7 @@
 """The junction-tree variational autoencoder: molecules as trees of rings and bonds, decoded without loops."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ from wrlso._smiles import canonical
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.exceptions import DataError, ModelError
 from wrlso.models._chunks import gaussian_divergence
+from wrlso.models._memory import CodeMemory
 from wrlso.models._molecule_vae import MoleculeVAE
 from wrlso.models.junction_tree._building import Bounds, Building, build_all, tree_batch
 from wrlso.models.junction_tree._networks import (
@@ -118,6 +119,7 @@ class JunctionTreeVAE(MoleculeVAE):
         self.tree_out = nn.Linear(hidden, 2 * tree_dim)
         self.graph_out = nn.Linear(hidden, 2 * graph_dim)
         self.tree_decoder = TreeDecoder(hidden, tree_dim, len(self.vocabulary))
+        self.memory = CodeMemory(tree_dim + graph_dim)
         self.attachments = AttachmentScorer(hidden, graph_dim, graph_depth)
         self._index()
 
@@ -160,7 +162,7 @@ class JunctionTreeVAE(MoleculeVAE):
         refuse(problems)
         return torch.from_numpy(array)
 
-    def key(self, x: str) -> Hashable:
+    def key(self, x: str) -> str:
         """Return the identity of a molecule, its canonical SMILES without stereochemistry."""
         spelling = canonical(x, stereo=False) if self.salts == "refuse" else read_tree(x, self.salts).smiles
         if not spelling:
@@ -178,6 +180,9 @@ class JunctionTreeVAE(MoleculeVAE):
         What has been trained stays as it was: molecules of known labels have the same encodings.
         """
         return self._grow(self.missing_tokens(X))
+
+    def _can_read(self, x: str) -> bool:
+        return self._problem(read_tree(x, self.salts)) is None
 
     def _problem(self, reading: TreeReading) -> str | None:
         if reading.problem is not None:
@@ -294,13 +299,18 @@ class JunctionTreeVAE(MoleculeVAE):
         return (smiles, None) if self._problem(reading) is None else (None, "not readable")
 
     def loss(self, inputs: Tensor) -> Tensor:
-        """Return the negative ELBOs (n,): one-sample reconstruction plus beta times the divergence."""
+        """Return the negative ELBOs (n,): one-sample reconstruction plus beta times the divergence.
+
+        In training mode some of the posteriors are remembered for :meth:`sample_prior`.
+        """
         tree, graph, choices = unpack(inputs.to(self._device))
         x = self.embedding(tree.label)
         messages, root = self.tree_encoder(x, tree)
         mean, log_variance = self._moments(root, graph)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         out: Tensor = self._nll(x, messages, tree, choices, z)
+        if self.training:
+            self.memory.remember(mean, log_variance, torch.ones(len(mean)))
         return out + self.beta * gaussian_divergence(mean, log_variance)
 
     def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
@@ -330,6 +340,14 @@ class JunctionTreeVAE(MoleculeVAE):
     def _halves(self, z: Tensor) -> tuple[Tensor, Tensor]:
         tree, graph = z.split([self._sizes["tree_dim"], self._sizes["graph_dim"]], dim=1)
         return tree, graph
+
+    def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return n points (n, d) drawn from the posteriors of examples of the last training.
+
+        They are remembered as training sees them, so with its weights; N(0, I) before any training.
+        """
+        check_count("n", n, minimum=0)
+        return self.memory.sample(n, generator)
 
     # ---------------------------------------------------------------- training by oneself
 
