@@ -9,7 +9,7 @@ import torch
 from scipy.stats import wasserstein_distance
 
 from wrlso._smiles import canonical
-from wrlso.models import SelfiesVAE
+from wrlso.models._molecule_vae import MoleculeVAE
 from wrlso.tasks.molecules import properties
 
 __all__ = ["measure"]
@@ -18,7 +18,7 @@ _PROPERTIES = ("logp", "synthetic_accessibility", "qed", "weight", "heavy_atoms"
 
 
 def measure(
-    model: SelfiesVAE,
+    model: MoleculeVAE,
     known: Sequence[str],
     held_out: Sequence[str],
     *,
@@ -30,7 +30,7 @@ def measure(
 
     Parameters
     ----------
-    model : SelfiesVAE
+    model : SelfiesVAE or JunctionTreeVAE
     known : sequence of str
         Canonical SMILES of the training data: what novelty is measured against.
     held_out : sequence of n str
@@ -79,7 +79,7 @@ def measure(
 
 
 def _reconstruction(
-    model: SelfiesVAE, held_out: Sequence[str], decoded: Sequence[str | None], inputs: torch.Tensor
+    model: MoleculeVAE, held_out: Sequence[str], decoded: Sequence[str | None], inputs: torch.Tensor
 ) -> dict[str, float]:
     pairs = list(zip(held_out, decoded, strict=True))
     flat = [b is not None and canonical(a, False) == canonical(b, False) for a, b in pairs]

@@ -23,10 +23,11 @@ from torch import Tensor
 from wrlso.benchmarks.model_card import measure
 from wrlso.datasets import canonical_smiles, fetch_zinc250k
 from wrlso.models import SelfiesVAE
+from wrlso.models._molecule_vae import MoleculeVAE
 from wrlso.models._selfies_text import read_all, read_smiles, to_smiles
 from wrlso.models._sequence_training import SequenceTraining
 
-__all__ = ["main", "split"]
+__all__ = ["exact", "main", "save_checkpoint", "split"]
 
 N_HELD_OUT = 5000
 _FLAT_SHARE = 0.15
@@ -121,7 +122,7 @@ def train(out: Path, speed: float = 1.0, progress: Callable[[str], None] = print
     model = SelfiesVAE(tokens).to(device)
     checkpoint, prepared = out / "checkpoint.pt", out / "data.pt"
     if not prepared.exists():
-        _save(prepared, training_data(model, known))
+        save_checkpoint(prepared, training_data(model, known))
     data = torch.load(prepared, weights_only=True)
     stored: dict[str, Any] = {"stage": 0, "training": None}
     if checkpoint.exists():
@@ -142,7 +143,7 @@ def train(out: Path, speed: float = 1.0, progress: Callable[[str], None] = print
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
             progress(json.dumps(line))
-            _save(
+            save_checkpoint(
                 checkpoint,
                 {"stage": stage, "model": model.state_dict(), "training": state.state_dict()},
             )
@@ -164,13 +165,14 @@ def learn_own_tokens(model: SelfiesVAE, n: int = 5000, rounds: int = 3) -> None:
             model.extend(x for x in model.write(Z) if x is not None)
 
 
-def exact(model: SelfiesVAE, X: Sequence[str], inputs: Tensor) -> float:
+def exact(model: MoleculeVAE, X: Sequence[str], inputs: Tensor) -> float:
     """Share of molecules that come back from their own z."""
     decoded = model.decode(model.encode(inputs))
     return float(np.mean([a == b for a, b in zip(X, decoded, strict=True)]))
 
 
-def _save(path: Path, content: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a file that is there as a whole or not at all."""
     part = path.with_suffix(".part")
     torch.save(content, part)
     os.replace(part, path)

@@ -33,6 +33,20 @@ class MoleculeVAE(nn.Module):
         """Return the rows of n SMILES."""
 
     @abstractmethod
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Return the posterior means (n, d)."""
+
+    @abstractmethod
+    def decode(
+        self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
+    ) -> list[str | None]:
+        """Return n canonical SMILES, None where nothing valid comes out."""
+
+    @abstractmethod
+    def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return n points (n, d) drawn from where the data of the last training lies."""
+
+    @abstractmethod
     def extend(self, X: Iterable[str]) -> Self:
         """Add what some SMILES need to the vocabulary, in place; returns self."""
 
