@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from torch.nn import functional as F
 
-from wrlso import Trainer
+from wrlso import TanimotoGP, Trainer
 from wrlso._smiles import canonical
 from wrlso.datasets import fetch_zinc250k, load_molecules
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
@@ -28,6 +28,7 @@ from wrlso.models.junction_tree._packing import unpack
 from wrlso.models.junction_tree._reading import read_tree, read_trees
 from wrlso.models.junction_tree._templates import template
 from wrlso.models.junction_tree._trees import decompose, recompose
+from wrlso.molecules import molecule_search
 from wrlso.testing import check_latent_model
 
 REFERENCE = Path(os.environ.get("WRLSO_DATA") or Path(__file__).parent.parent.parent / "shared" / "data")
@@ -555,6 +556,33 @@ def test_the_prior_is_where_the_last_training_data_lie():
     assert not again.memory.n_chunks.any()  # evaluation leaves it alone
     again.eval().loss(again.tensorize(MOLECULES[:2]))
     assert not again.memory.n_chunks.any()
+
+
+def test_mutants_have_cliques_of_the_vocabulary():
+    model = tiny()
+    X = MOLECULES * 30
+    found = model.mutate(X, torch.Generator().manual_seed(0))
+    assert found == model.mutate(X, torch.Generator().manual_seed(0))
+    made = [x for x in found if x is not None]
+    assert len(made) > 0.4 * len(X)
+    assert not model.missing_tokens(made)
+    assert np.mean([a != model.key(b) for a, b in zip(found, X, strict=True) if a]) > 0.5
+    with pytest.raises(DataError, match="row 1"):
+        model.mutate(["CC", "C1CC"])
+
+
+def test_a_search_over_molecules_takes_it():
+    opt = molecule_search(
+        MOLECULES,
+        [len(x) for x in MOLECULES],
+        model=tiny(),
+        trainer=Trainer(initial_epochs=1, batch_size=8),
+        random_state=0,
+    )
+    assert isinstance(opt.surrogate, TanimotoGP)
+    batch = opt.ask(3)
+    assert len({opt.model_.key(x) for x in batch} - set(MOLECULES)) == 3
+    opt.tell(batch, [len(x) for x in batch])
 
 
 def test_children_have_cliques_of_the_vocabulary():

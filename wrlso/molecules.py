@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from wrlso.acquisition import CandidatePool, LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.models._molecule_vae import MoleculeVAE
 from wrlso.models.protocol import LatentModel
 from wrlso.models.selfies import SelfiesVAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
@@ -14,7 +15,7 @@ from wrlso.training import Trainer
 
 __all__ = ["molecule_search", "search_options"]
 
-_FOREMOST = 2.5  # best molecules that are equally likely parents; a hundred times as many half of the time
+_FOREMOST = 2.5  # best molecules that are about equally likely to be varied, however many there are
 _BATCH = 128  # molecules in a training step
 _FIRST, _LATER = 150, 50  # most steps of the first training, and of each later one: well under a minute
 _PASSES = 20  # passes over few molecules, which take fewer steps
@@ -74,24 +75,23 @@ def search_options(model: LatentModel, n: int) -> dict[str, Any]:
     dict
         ``surrogate``: a :class:`wrlso.TanimotoGP`, which judges molecules by their fragments.
         ``acquisition``: log EI and Thompson sampling, three and two of five points, over a
-        :class:`wrlso.CandidatePool` that also splices molecules, rewrites parts of them, mutates them and
-        crosses pairs of them.
+        :class:`wrlso.CandidatePool` that also mutates molecules and crosses pairs of them, and splices and
+        rewrites them where each part of a molecule has latent dimensions of its own.
         ``trainer``: at most 150 training steps at first and 50 later on.
     """
-    if not isinstance(model, SelfiesVAE):
+    chunks: dict[str, Any] = {}
+    if isinstance(model, SelfiesVAE):
+        chunks = {"block": model.sizes.chunk_dim, "splice": 0.3, "rewrite": 0.1, "sigma": (0.06, 0.3)}
+    elif not isinstance(model, MoleculeVAE):
         return {}
-    block = model.sizes.chunk_dim
     pool = CandidatePool(
         400,
         generations=2,
-        sigma=(0.06, 0.3),
         max_attempts=4000,
-        splice=0.3,
-        rewrite=0.1,
         mutate=0.35,
         cross=0.35,
-        k=(_FOREMOST / max(n, 1), 100 * _FOREMOST / max(n, 1)),
-        block=block,
+        k=_FOREMOST / max(n, 1),
+        **chunks,
     )
     share = _BATCH / max(n, 1)
     return {

@@ -1,11 +1,13 @@
 """Small random changes of sequences of tokens."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 __all__ = ["edited"]
 
+Token = TypeVar("Token")
 _LONGEST = 8  # tokens that are changed at once
 _KINDS = ("replace", "insert", "leave out", "repeat", "leave out part", "fill", "grow")
 _OF_SEVERAL = ("repeat", "leave out part", "fill", "grow")
@@ -13,8 +15,8 @@ _CHANCES = (0.35, 0.2, 0.1, 0.1, 0.1, 0.05, 0.1)
 
 
 def edited(
-    tokens: Sequence[int], draw: Callable[[], int], longest: int, rng: np.random.Generator
-) -> list[int]:
+    tokens: Sequence[Token], draw: Callable[[], Token], longest: int, rng: np.random.Generator
+) -> list[Token]:
     """Return a sequence with one change at a random place, at most ``longest`` long and never empty.
 
     Most changes are those of single tokens that STONED makes (Nigam et al., Chem. Sci. 12, 2021): replace

@@ -14,16 +14,22 @@ from wrlso._smiles import parse
 from wrlso._validation import check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError
 from wrlso.models._crossover import crossed, kekulized
+from wrlso.models._edits import edited
+from wrlso.models._selfies_text import to_smiles
 from wrlso.models._sequence_training import SequenceTraining
 from wrlso.models.protocol import Objects
 
 __all__ = ["MoleculeVAE", "read_model_file"]
+
+_FAMILIAR = 0.5  # share of the tokens that mutants get from molecules beside them
 
 
 class MoleculeVAE(nn.Module):
     """Base of models of molecules whose vocabulary can grow; not public."""
 
     vocabulary: list[str]
+    stereo: bool
+    max_tokens: int  # of a mutant
     _FORMAT: ClassVar[int | str]  # of the file; another is refused
     _CHANGEABLE: ClassVar[tuple[str, ...]]  # parameters that do not shape the weights
     _WORD: ClassVar[str]  # what the vocabulary consists of
@@ -59,6 +65,14 @@ class MoleculeVAE(nn.Module):
         """Whether :meth:`tensorize` takes a molecule."""
 
     @abstractmethod
+    def _token_lists(self, X: Objects) -> list[list[str]]:
+        """Return the SELFIES tokens of n SMILES."""
+
+    @abstractmethod
+    def _alphabet(self) -> Sequence[str]:
+        """Return the SELFIES tokens that the model knows."""
+
+    @abstractmethod
     def _grow(self, new: Sequence[str]) -> Self:
         """Add words to the vocabulary, none of them known."""
 
@@ -71,6 +85,30 @@ class MoleculeVAE(nn.Module):
         from wrlso._drawings import molecule_svg
 
         return molecule_svg(x, size)
+
+    def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[str | None]:
+        """Return n molecules, each of X (n SMILES) with one random change of its SELFIES tokens.
+
+        A token takes the place of another or of several, or is inserted; or a part is left out or repeated.
+        Half of the new tokens are as frequent as they are in X, the others any that the model knows, so that
+        it makes what no data show, which ``decode`` hardly ever does. None for the few that it could not
+        read again; some are the molecule that they come from, spelt in another way.
+
+        Raises
+        ------
+        DataError, DataTypeError
+            As ``tensorize``.
+        """
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        rows, alphabet = self._token_lists(X), self._alphabet()
+        present = [token for row in rows for token in row]
+
+        def draw() -> str:
+            tokens = present if present and rng.random() < _FAMILIAR else alphabet
+            return tokens[int(rng.integers(len(tokens)))]
+
+        found = [to_smiles(edited(row, draw, self.max_tokens, rng), self.stereo) for row in rows]
+        return self._readable(found)
 
     def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[str | None]:
         """Return n molecules, the i-th of a part of X[i] and a part of Y[i] (n SMILES each).

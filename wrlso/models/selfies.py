@@ -1,12 +1,11 @@
 """A variational autoencoder of molecules, written as SELFIES: whatever it decodes is a molecule."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso._smiles import canonical
@@ -24,7 +23,6 @@ from wrlso.models._chunks import (
     trimmed,
     without_chunks,
 )
-from wrlso.models._edits import edited
 from wrlso.models._memory import CodeMemory
 from wrlso.models._molecule_vae import MoleculeVAE, read_model_file
 from wrlso.models._selfies_text import Reading, read_all, read_smiles, to_smiles
@@ -37,7 +35,6 @@ _CHUNK = 1024  # molecules that go through a network at once
 _STAGES = (4, 6, 9)  # chunks worked out at first, and then for molecules that are longer
 _MOST_ENDED = 0.2  # share of sequences that may have ended before they are left out of the work
 _N_SPECIAL = 2  # END and MASK stand before the vocabulary's tokens
-_FAMILIAR = 0.5  # share of the tokens that mutants get from molecules beside them
 _WEIGHTS = Path(__file__).parents[1] / "data" / "selfies_zinc250k.safetensors"
 
 
@@ -240,35 +237,12 @@ class SelfiesVAE(MoleculeVAE):
         """
         return self._readable(self.write(Z, temperature, generator))
 
-    def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[str | None]:
-        """Return n molecules, each of X (n SMILES) with one random change of its SELFIES tokens.
+    def _token_lists(self, X: Objects) -> list[list[str]]:
+        rows = self.tensorize(X).tolist()
+        return [[self.vocabulary[number - _N_SPECIAL] for number in row if number != END] for row in rows]
 
-        A token takes the place of another or of several, or is inserted; or a part is left out or repeated.
-        Half of the new tokens are as frequent as they are in X, the others any of the vocabulary, so that
-        it makes what no data show, which :meth:`decode` hardly ever does. None for the few that it could
-        not read again; some are the molecule that they come from, spelt in another way.
-
-        Raises
-        ------
-        DataError, DataTypeError
-            As :meth:`tensorize`.
-        """
-        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        inputs = self.tensorize(X)
-        lengths = (inputs != END).sum(dim=1).tolist()
-        draw = self._new_token(inputs[inputs != END].numpy(), rng)
-        found = []
-        for row, length in zip(inputs.tolist(), lengths, strict=True):
-            found.append(edited(row[:length], draw, self.max_tokens, rng))
-        return self._readable([self._molecule(row) for row in found])
-
-    def _new_token(self, present: NDArray[Any], rng: np.random.Generator) -> Callable[[], int]:
-        def draw() -> int:
-            if len(present) and rng.random() < _FAMILIAR:
-                return int(present[rng.integers(len(present))])
-            return int(rng.integers(_N_SPECIAL, self.sizes.n_tokens))
-
-        return draw
+    def _alphabet(self) -> Sequence[str]:
+        return self.vocabulary
 
     def _can_read(self, x: str) -> bool:
         return self._numbers(x, self._read(x))[1] is None

@@ -14,6 +14,7 @@ from wrlso.exceptions import DataError, ModelError
 from wrlso.models._chunks import gaussian_divergence
 from wrlso.models._memory import CodeMemory
 from wrlso.models._molecule_vae import MoleculeVAE
+from wrlso.models._selfies_text import read_all
 from wrlso.models.junction_tree._building import Bounds, Building, build_all, tree_batch
 from wrlso.models.junction_tree._networks import (
     AttachmentScorer,
@@ -79,6 +80,8 @@ class JunctionTreeVAE(MoleculeVAE):
     _FORMAT = "junction-tree-1"
     _CHANGEABLE = ("salts", "beta", "max_cliques", "max_candidates", "max_backtracks", "max_seconds")
     _WORD = "label"
+    stereo = False
+    max_tokens = 100
 
     def __init__(
         self,
@@ -180,6 +183,15 @@ class JunctionTreeVAE(MoleculeVAE):
         What has been trained stays as it was: molecules of known labels have the same encodings.
         """
         return self._grow(self.missing_tokens(X))
+
+    def _token_lists(self, X: Objects) -> list[list[str]]:
+        self.tensorize(X)  # what it refuses is named
+        return [list(reading.tokens) for reading in read_all(list(X), self.stereo, self.salts)]
+
+    def _alphabet(self) -> Sequence[str]:
+        """Return the tokens of its cliques, and so of their atoms."""
+        readings = read_all(self.vocabulary, self.stereo, "refuse")
+        return sorted({token for reading in readings for token in reading.tokens})
 
     def _can_read(self, x: str) -> bool:
         return self._problem(read_tree(x, self.salts)) is None
