@@ -1,5 +1,6 @@
 """Junction trees: taking molecules apart and together, messages against plain loops, decoding in bounds."""
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,8 @@ from torch.nn import functional as F
 
 from wrlso import TanimotoGP, Trainer
 from wrlso._smiles import canonical
+from wrlso.benchmarks import pretrain, pretrain_trees
+from wrlso.benchmarks.model_card import measure
 from wrlso.datasets import fetch_zinc250k, load_molecules
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models import JunctionTreeVAE, LatentModel, clique_vocabulary
@@ -595,6 +598,28 @@ def test_children_have_cliques_of_the_vocabulary():
     assert not model.missing_tokens(made)
     assert [model.key(x) for x in made] == made
     assert model.tensorize(made).shape[0] == len(made)
+
+
+def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "N_HELD_OUT", 20)
+    X = [canonical(x) for x in SHIPPED]
+    known, held_out = pretrain_trees.flat_split([*X, "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"])
+    assert not set(known) & set(held_out)
+    assert "@" not in "".join([*known, *held_out])
+    lines = []
+    # 0.01 minutes, and then as much again
+    pretrain_trees.train(tmp_path, X, hidden=8, minutes=0.01, batch_size=16, progress=lines.append)
+    n_steps = json.loads(lines[-1])["n_steps"]
+    path = pretrain_trees.train(tmp_path, X, hidden=8, minutes=0.02, batch_size=16, progress=lines.append)
+    last = json.loads(lines[-1])
+    assert last["n_steps"] > n_steps >= 1
+    assert last["progress"] == 1.0
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == len(lines)
+    model = JunctionTreeVAE.from_file(path)
+    assert model.vocabulary == clique_vocabulary(X)
+    card = measure(model, known, held_out, n_samples=20)
+    assert card["n_held_out"] == len(held_out)
+    assert 0 <= card["prior"]["valid"] <= 1
 
 
 # ---------------------------------------------------------------- files and growth
