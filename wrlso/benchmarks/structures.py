@@ -70,6 +70,7 @@ PROCESSES: dict[str, Callable[[], TanimotoGP | FeatureGP]] = {
     "bits, radius 2": lambda: TanimotoGP(MorganCounts(2, counts=False)),
     "chirality": lambda: TanimotoGP(MorganCounts(chirality=True)),
     "standardize": lambda: TanimotoGP(transform="standardize"),
+    "winsorize": lambda: TanimotoGP(transform="winsorize"),
     "rank": lambda: TanimotoGP(transform="rank"),
     "250 + 250": lambda: TanimotoGP(None, 250, 250),
     "500 + 500": lambda: TanimotoGP(None, 500, 500),

@@ -1,0 +1,48 @@
+"""The study of what processes foresee along a search."""
+
+import numpy as np
+import pytest
+
+from wrlso import TanimotoGP
+from wrlso.benchmarks import foresight
+from wrlso.benchmarks.records import read_record, write_record
+from wrlso.exceptions import DataError
+
+X = [("C" * n) + tail for n in range(1, 21) for tail in ("O", "N", "F", "Cl", "Br", "S")]
+Y = np.array([x.count("C") + 0.1 * len(x) for x in X])
+
+
+def test_what_follows_a_trend_is_foreseen_and_what_does_not_is_not():
+    known, asked = (X[:60], Y[:60]), (X[60:], Y[60:])
+    found = foresight.judge(TanimotoGP, known, asked, 10)
+    assert found["rank_correlation"] > 0.9
+    values = np.random.default_rng(0).permutation(asked[1])
+    assert abs(foresight.judge(TanimotoGP, known, (asked[0], values), 10)["rank_correlation"]) < 0.5
+    failed = asked[1].copy()
+    failed[12:20] = np.nan
+    assert np.isfinite(list(foresight.judge(TanimotoGP, known, (asked[0], failed), 10).values())).all()
+
+
+def test_only_what_was_known_then_is_used():
+    known, asked = (X[:60], Y[:60]), (X[60:], Y[60:])
+    later = (asked[0], np.where(np.arange(60) < 10, asked[1], -asked[1]))
+    one, other = (foresight.judge(TanimotoGP, known, part, 10) for part in (asked, later))
+    assert other["rank_correlation"] == pytest.approx(-one["rank_correlation"])
+
+
+def test_a_record_is_read_and_one_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(foresight, "_CUTS", (10,))
+    monkeypatch.setattr(foresight, "PROCESSES", {"default": TanimotoGP})
+    options = {"goal": "qed", "data": "shipped", "n_start": 30, "max_heavy_atoms": None}
+    run = {"kind": "run", "task": "qed", "setting": "both", "seed": 0, "options": options}
+    write_record(tmp_path / "runs" / "one.json", run | {"x": X[:60], "y": [None, *Y[1:60]]})
+    assert foresight.main([str(tmp_path / "runs"), "--out", str(tmp_path / "found.json")]) == 0
+    (result,) = read_record(tmp_path / "found.json")["results"]
+    assert result["objective"] == "qed"
+    assert -1 <= result["rank_correlation"] <= 1
+    assert "mean" in capsys.readouterr().out
+    with pytest.raises(DataError, match="seed 3"):
+        foresight.main([str(tmp_path / "runs"), "--seed", "3"])
+    write_record(tmp_path / "short" / "one.json", run | {"x": X[:40], "y": list(Y[:40])})
+    with pytest.raises(DataError, match="must have 60 queries, got 40"):
+        foresight.main([str(tmp_path / "short")])
