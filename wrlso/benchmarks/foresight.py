@@ -63,7 +63,8 @@ def judge(
     """
     gp = make()
     there = np.isfinite(asked[1])
-    told, coming = np.flatnonzero(there[:at]), at + np.flatnonzero(there[at : at + _NEXT])
+    told = np.flatnonzero(there[:at]).tolist()
+    coming = (at + np.flatnonzero(there[at : at + _NEXT])).tolist()
     values = np.concatenate([known[1], asked[1][told]])
     rows = select_subset(values, gp.n_best, gp.n_random, np.random.default_rng(0), n_latest=len(told))
     n = len(known[0])
