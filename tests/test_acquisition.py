@@ -715,6 +715,7 @@ def test_search_beats_random_at_the_same_budget(search):
         (LogExpectedImprovement(search=CandidatePool(block=0)), ParameterError, "block"),
         (LogExpectedImprovement(search=CandidatePool(k=0.0)), ParameterError, "k must be"),
         (LogExpectedImprovement(search=CandidatePool(k=(1.0, 0.0))), ParameterError, "k must be"),
+        (LogExpectedImprovement(search=CandidatePool(k=())), ParameterError, "k must hold at least one"),
         (LogExpectedImprovement(search=CandidatePool(least_new=-0.1)), ParameterError, "least_new"),
         (LogExpectedImprovement(search=CandidatePool(sigma=(0.0, 1.0))), ParameterError, r"sigma\[0\]"),
         (LogExpectedImprovement(search=CandidatePool(sigma=(2.0, 1.0))), ParameterError, r"sigma\[1\]"),

@@ -43,6 +43,9 @@ def test_a_record_is_read_and_one_is_written(tmp_path, monkeypatch, capsys):
     assert "mean" in capsys.readouterr().out
     with pytest.raises(DataError, match="seed 3"):
         foresight.main([str(tmp_path / "runs"), "--seed", "3"])
+    write_record(tmp_path / "shapes" / "one.json", run | {"task": "shapes", "options": {"k": 1}, "y": [1.0]})
+    with pytest.raises(DataError, match="over molecules, got one of 'shapes' without the option goal"):
+        foresight.main([str(tmp_path / "shapes")])
     write_record(tmp_path / "short" / "one.json", run | {"x": X[:40], "y": list(Y[:40])})
     with pytest.raises(DataError, match="must have 60 queries, got 40"):
         foresight.main([str(tmp_path / "short")])

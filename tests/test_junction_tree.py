@@ -620,6 +620,10 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     card = measure(model, known, held_out, n_samples=20)
     assert card["n_held_out"] == len(held_out)
     assert 0 <= card["prior"]["valid"] <= 1
+    with pytest.raises(ParameterError, match=r"holds a training with .*'hidden': 8.*, got .*'hidden': 9"):
+        pretrain_trees.train(tmp_path, X, hidden=9)
+    with pytest.raises(DataError, match="more than the molecules that are held out, got 20"):
+        pretrain_trees.train(tmp_path, X[:20])
 
 
 # ---------------------------------------------------------------- files and growth

@@ -295,6 +295,10 @@ def test_children_are_readable_and_made_of_parts_of_their_parents(model):
         model.cross(["CC", "CCC"], ["C"])
     with pytest.raises(DataError, match="molecule"):
         model.cross(["CC"], ["C1CC"])
+    with pytest.raises(DataTypeError, match="Y must be a sequence of SMILES, got str"):
+        model.cross(["CC"], "CC")
+    with pytest.raises(DataTypeError, match="X must hold SMILES, str, got list in row 0"):
+        model.cross([["CC"]], ["CC"])
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -17,7 +17,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from wrlso._validation import check_choice, check_count
 from wrlso.exceptions import DataError, DataTypeError
 
-__all__ = ["MAX_LENGTH", "canonical", "optional_module", "parse", "read_molecules", "unparsed_problem"]
+__all__ = [
+    "MAX_LENGTH", "canonical", "listed_smiles", "optional_module", "parse", "read_molecules", "refuse_rows",
+    "unparsed_problem",
+]  # fmt: skip
 
 Mol: TypeAlias = Any  # rdkit.Chem.Mol
 Salts: TypeAlias = Literal["refuse", "largest", "keep"]
@@ -179,14 +182,36 @@ def read_molecules(
     check_choice("isotopes", isotopes, ("refuse", "keep"))
     check_choice("radicals", radicals, ("refuse", "keep"))
     check_count("max_length", max_length)
-    if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
-        raise DataTypeError(f"{name} must be a sequence of SMILES, got {type(X).__name__}")
+    _check_sequence(X, name)
     policies = _Policies(bool(stereo), salts, isotopes, radicals, int(max_length))
     rows = [_standard(_text(x, max_length), policies) for x in X]
     refused = [row for row, (spelling, _) in enumerate(rows) if spelling is None]
     if refused:
         _refuse(X, refused, rows, name, policies)
     return [spelling for spelling, _ in rows if spelling is not None]
+
+
+def listed_smiles(X: Any, name: str = "X") -> list[str]:
+    """Return n SMILES as a list; DataTypeError for what is no sequence of str, naming the row."""
+    _check_sequence(X, name)
+    for row, x in enumerate(X):
+        if not isinstance(x, str):
+            raise DataTypeError(f"{name} must hold SMILES, str, got {type(x).__name__} in row {row}")
+    return [str(x) for x in X]
+
+
+def refuse_rows(problems: Sequence[str]) -> None:
+    """Raise DataError for rows with problems, if there are any; names the first five."""
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise DataError(
+            f"X holds {len(problems)} SMILES that cannot be taken: {'; '.join(problems[:_SHOWN])}{more}"
+        )
+
+
+def _check_sequence(X: Any, name: str) -> None:
+    if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
+        raise DataTypeError(f"{name} must be a sequence of SMILES, got {type(X).__name__}")
 
 
 class _Policies(NamedTuple):

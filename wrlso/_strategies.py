@@ -272,7 +272,10 @@ class CandidatePool(BaseEstimator):
             check_real(name, getattr(self, name), minimum=0.0, maximum=1.0)
         if self.mutate + self.cross > 1.0:
             raise ParameterError(f"mutate + cross must be at most 1, got {self.mutate} + {self.cross}")
-        for k in self.k if isinstance(self.k, tuple | list) else (self.k,):
+        several = self.k if isinstance(self.k, tuple | list) else (self.k,)
+        if not several:
+            raise ParameterError(f"k must hold at least one number, got {self.k!r}")
+        for k in several:
             check_real("k", k, above=0.0, finite=False, none="the weighting's weights")
         check_real("temperature", self.temperature, minimum=0.0)
         check_real("greedy", self.greedy, minimum=0.0, maximum=1.0)

@@ -36,6 +36,7 @@ PROCESSES: dict[str, Callable[[], TanimotoGP]] = {
 }
 """What is compared: each differs from the default in what its name says."""
 
+_OPTIONS = ("goal", "data", "n_start", "max_heavy_atoms")
 _CUTS, _NEXT = (100, 200, 300, 400), 50
 
 
@@ -87,9 +88,8 @@ def foresight(
     results = []
     with ProgressBar(total=len(records) * len(processes), desc="foresight") as bar:
         for record in records:
-            options = {
-                name: record["options"][name] for name in ("goal", "data", "n_start", "max_heavy_atoms")
-            }
+            _check_molecules(record)
+            options = {name: record["options"][name] for name in _OPTIONS}
             known = molecules_study(**options).initial_data(record["seed"])
             asked = record["x"], np.array([np.nan if y is None else y for y in record["y"]])
             cuts = [at for at in _CUTS if at + _NEXT <= len(asked[1])]
@@ -102,6 +102,15 @@ def foresight(
                 results.append(about | {"seed": record["seed"]} | means)
                 bar.update(1)
     return results
+
+
+def _check_molecules(record: Mapping[str, Any]) -> None:
+    missing = [name for name in _OPTIONS if name not in record.get("options", {})]
+    if missing:
+        raise DataError(
+            f"records must be of searches over molecules, got one of {record.get('task')!r} "
+            f"without the option {missing[0]}"
+        )
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:

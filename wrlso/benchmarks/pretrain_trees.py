@@ -21,6 +21,7 @@ from wrlso._smiles import canonical
 from wrlso.benchmarks.model_card import measure
 from wrlso.benchmarks.pretrain import exact, save_checkpoint, split
 from wrlso.datasets import canonical_smiles, fetch_zinc250k
+from wrlso.exceptions import DataError, ParameterError
 from wrlso.models import JunctionTreeVAE, clique_vocabulary
 from wrlso.models._sequence_training import SequenceTraining
 
@@ -63,17 +64,28 @@ def train(
         See :class:`wrlso.models._sequence_training.SequenceTraining`.
     progress : callable, default=print
         Takes each line of the log.
+
+    Raises
+    ------
+    DataError
+        When all of X is held out.
+    ParameterError
+        When the folder holds a training with another ``hidden`` or number of molecules.
     """
     out.mkdir(parents=True, exist_ok=True)
     known, held_out = flat_split(X)
+    if not known:
+        raise DataError(f"X must hold more than the molecules that are held out, got {len(X)}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
     everything = [*known, *held_out]  # one list, as what was read of a list is kept
     model = JunctionTreeVAE(clique_vocabulary(everything), hidden=hidden).to(device)
     training = SequenceTraining(model, lr=lr, batch_size=batch_size)
-    checkpoint = out / "checkpoint.pt"
+    checkpoint, options = out / "checkpoint.pt", {"hidden": hidden, "n": len(X)}
     if checkpoint.exists():
         stored = torch.load(checkpoint, weights_only=True, map_location=device)
+        if stored["options"] != options:
+            raise ParameterError(f"{out} holds a training with {stored['options']}, got {options}")
         model.load_state_dict(stored["model"])
         training.load_state_dict(stored["training"])
     rows = model.tensorize(everything)
@@ -86,7 +98,8 @@ def train(
         with (out / "log.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
         progress(json.dumps(line))
-        save_checkpoint(checkpoint, {"model": model.state_dict(), "training": state.state_dict()})
+        parts = {"model": model.state_dict(), "training": state.state_dict()}
+        save_checkpoint(checkpoint, parts | {"options": options})
 
     training.run(inputs, minutes=minutes, on_check=check, check_every=_CHECK_EVERY)
     about: dict[str, Any] = {"data": "ZINC250k", "made_by": "wrlso.benchmarks.pretrain_trees"}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wrlso._smiles import parse
+from wrlso._smiles import listed_smiles, parse
 from wrlso._validation import check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError
 from wrlso.models._crossover import crossed, kekulized
@@ -118,9 +118,10 @@ class MoleculeVAE(nn.Module):
 
         Raises
         ------
-        DataError
-            When a SMILES is no molecule, or X and Y differ in length.
+        DataError, DataTypeError
+            When a SMILES is no molecule, X and Y differ in length, or one is no sequence of str.
         """
+        X, Y = listed_smiles(X), listed_smiles(Y, "Y")
         if len(X) != len(Y):
             raise DataError(f"X and Y must have the same length, got {len(X)} and {len(Y)}")
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))

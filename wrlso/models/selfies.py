@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wrlso._smiles import canonical
+from wrlso._smiles import canonical, listed_smiles, refuse_rows
 from wrlso._validation import check_choice, check_count, check_real
-from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
+from wrlso.exceptions import DataError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models._chunks import (
     END,
     MASK,
@@ -140,23 +140,18 @@ class SelfiesVAE(MoleculeVAE):
         DataTypeError
             When X is no sequence of str.
         """
-        if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
-            raise DataTypeError(f"X must be a sequence of SMILES, got {type(X).__name__}")
-        array = np.zeros((len(X), self.sizes.length), np.uint8 if self.sizes.n_tokens < 256 else np.int16)
+        smiles = listed_smiles(X)
+        dtype = np.uint8 if self.sizes.n_tokens < 256 else np.int16
+        array = np.zeros((len(smiles), self.sizes.length), dtype)
         problems = []
-        for row, x in enumerate(X):
-            if not isinstance(x, str):
-                raise DataTypeError(f"X must hold SMILES, str, got {type(x).__name__} in row {row}")
-        for row, (x, reading) in enumerate(zip(X, read_all(list(X), self.stereo, self.salts), strict=True)):
+        readings = read_all(smiles, self.stereo, self.salts)
+        for row, (x, reading) in enumerate(zip(smiles, readings, strict=True)):
             numbers, problem = self._numbers(x, reading)
             if problem is None:
                 array[row, : len(numbers)] = numbers
             else:
                 problems.append(f"row {row}: {problem}")
-        if problems:
-            more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-            raise DataError(f"X holds {len(problems)} SMILES that this model cannot take: "
-                            f"{'; '.join(problems[:5])}{more}")  # fmt: skip
+        refuse_rows(problems)
         return torch.from_numpy(array)
 
     def key(self, x: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wrlso._smiles import canonical
+from wrlso._smiles import canonical, refuse_rows
 from wrlso._validation import check_choice, check_count, check_real
 from wrlso.exceptions import DataError, ModelError
 from wrlso.models._chunks import gaussian_divergence
@@ -27,7 +27,7 @@ from wrlso.models.junction_tree._packing import ChoiceBatch, GraphBatch, TreeBat
 from wrlso.models.junction_tree._reading import TreeReading, read_tree
 from wrlso.models.junction_tree._tables import PieceTables
 from wrlso.models.junction_tree._writing import gumbel, write_trees
-from wrlso.models.junction_tree.vocabulary import checked_vocabulary, readings_of, refuse
+from wrlso.models.junction_tree.vocabulary import checked_vocabulary, readings_of
 from wrlso.models.protocol import Objects
 
 __all__ = ["JunctionTreeVAE"]
@@ -162,7 +162,7 @@ class JunctionTreeVAE(MoleculeVAE):
                 array[number, : len(row)] = row
             else:
                 problems.append(f"row {number}: {problem}")
-        refuse(problems)
+        refuse_rows(problems)
         return torch.from_numpy(array)
 
     def key(self, x: str) -> str:

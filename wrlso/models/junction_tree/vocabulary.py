@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from wrlso._keeping import content_hash
+from wrlso._smiles import listed_smiles, refuse_rows
 from wrlso._validation import check_choice, check_count
-from wrlso.exceptions import DataError, DataTypeError, ParameterError, ParameterTypeError
+from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.models.junction_tree._reading import TreeReading, read_trees
 from wrlso.models.junction_tree._templates import template
 
 __all__ = ["clique_vocabulary", "vocabulary_hash"]
-
-_SHOWN = 5
 
 
 def clique_vocabulary(
@@ -61,7 +60,7 @@ def clique_vocabulary(
     if n_jobs != -1:
         check_count("n_jobs", n_jobs)
     readings = readings_of(X, salts, n_jobs=n_jobs, cache=cache, progress=progress)
-    refuse([f"row {row}: {r.problem}" for row, r in enumerate(readings) if r.problem is not None])
+    refuse_rows([f"row {row}: {r.problem}" for row, r in enumerate(readings) if r.problem is not None])
     return sorted({label for reading in readings for label in reading.labels})
 
 
@@ -75,21 +74,7 @@ def readings_of(
 ) -> list[TreeReading]:
     """Read n SMILES once their types are checked."""
     check_choice("salts", salts, ("refuse", "largest"))
-    if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
-        raise DataTypeError(f"X must be a sequence of SMILES, got {type(X).__name__}")
-    for row, x in enumerate(X):
-        if not isinstance(x, str):
-            raise DataTypeError(f"X must hold SMILES, str, got {type(x).__name__} in row {row}")
-    return read_trees([str(x) for x in X], salts, n_jobs=n_jobs, cache=cache, progress=progress)
-
-
-def refuse(problems: Sequence[str]) -> None:
-    """Raise DataError for rows with problems, if there are any."""
-    if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataError(
-            f"X holds {len(problems)} SMILES that cannot be taken: {'; '.join(problems[:_SHOWN])}{more}"
-        )
+    return read_trees(listed_smiles(X), salts, n_jobs=n_jobs, cache=cache, progress=progress)
 
 
 def checked_vocabulary(vocabulary: Sequence[str]) -> list[str]:
