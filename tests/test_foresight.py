@@ -30,6 +30,13 @@ def test_only_what_was_known_then_is_used():
     assert other["rank_correlation"] == pytest.approx(-one["rank_correlation"])
 
 
+def test_what_was_told_is_always_among_the_data_of_the_process():
+    length = np.random.default_rng(0).permutation(np.arange(1, 41))
+    known = ["C" * n + "O" for n in length], 1.0 * length
+    asked = ["S" + "C" * n + "S" for n in length], 20.0 - 0.4 * length  # other molecules, none of the 10 best
+    assert foresight.judge(lambda: TanimotoGP(None, 10, 0), known, asked, 20)["rank_correlation"] > 0.9
+
+
 def test_a_record_is_read_and_one_is_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(foresight, "_CUTS", (10,))
     monkeypatch.setattr(foresight, "PROCESSES", {"default": TanimotoGP})
