@@ -27,7 +27,7 @@ from wrlso.benchmarks.records import read_records
 from wrlso.benchmarks.study import SETTINGS, run_study
 from wrlso.benchmarks.summaries import summarize, table
 from wrlso.exceptions import ParameterError
-from wrlso.models.selfies import SelfiesVAE
+from wrlso.models import JunctionTreeVAE, SelfiesVAE, clique_vocabulary
 from wrlso.tasks import PenalizedLogP
 from wrlso.weighting import UniformWeighting
 
@@ -173,6 +173,30 @@ def test_a_prepared_model_is_the_model_that_ships():
     Z = model.encode(model.tensorize(X))
     assert torch.equal(Z, plain.encode(plain.tensorize(X)))
     assert model.decode(Z) == plain.decode(Z)
+
+
+def test_a_study_takes_a_model_of_either_kind_from_a_file(tmp_path):
+    torch.manual_seed(0)
+    trees = JunctionTreeVAE(clique_vocabulary(MOLECULES), hidden=8).eval()
+    for model in (trees, SelfiesVAE.pretrained(stereo=False)):
+        file = tmp_path / f"{type(model).__name__}.safetensors"
+        model.to_file(file, half=False)
+        study = replace(TINY, model=str(file), budget=4)
+        start = study.start(0)
+        prepared = study.prepared(start)
+        assert isinstance(prepared, type(model))
+        X = list(start.X[:5])
+        plain = model.tensorize(X)
+        assert prepared.tensorize(X).equal(plain)
+        assert prepared.tensorize(X).dtype == plain.dtype
+        assert prepared.encode(prepared.tensorize(X)).equal(model.encode(plain))
+        (path,) = run_study(study, ["both"], [0], tmp_path / "runs", progress=False)
+        record = json.loads(path.read_text())
+        assert record["options"]["model"] == file.name
+        assert file.stem in path.name
+        assert np.isfinite(record["y"]).all()
+    with pytest.raises(ParameterError, match="stereo must be False"):
+        replace(TINY, model=str(tmp_path / "JunctionTreeVAE.safetensors"), stereo=True).start(0)
 
 
 def test_shapes_of_molecules_are_counted():

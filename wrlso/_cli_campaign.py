@@ -89,7 +89,11 @@ def init(
     data: Annotated[Path, typer.Option(help="CSV file with a header; or .smi or .txt, an x in each line.")],
     model: Annotated[
         str,
-        typer.Option(envvar="WRLSO_MODEL", metavar="NAME", help="Built-in model, or package.module:factory."),
+        typer.Option(
+            envvar="WRLSO_MODEL",
+            metavar="NAME",
+            help="Built-in model, package.module:factory, or a file of weights.",
+        ),
     ],
     x: XColumn = None,
     y: YColumn = None,
@@ -121,7 +125,7 @@ def init(
     A blank value (or nan) is an x that was not measured: the model learns from it, and it may be proposed.
     'failed' is an experiment that failed. Rows with the same x are repeated measurements; their mean counts.
     --model selfies is the model of molecules that comes with the package; tokens of the data that it does not
-    know are added to it.
+    know are added to it. --model FILE.safetensors is one of your own that its to_file wrote.
 
     Columns that are not named are guessed from names and contents, and the guess is said. Other columns do
     no harm. UTF-8, UTF-16 and Windows files, commas, semicolons and tabs are recognised.

@@ -1,22 +1,27 @@
-"""Models that the command line knows by name, and those of users' own code.
+"""Models that the command line knows by name, those in files, and those of users' own code.
 
 Nothing that a campaign's files name is ever imported: a name in a file is looked up among the built-in ones,
-and code of one's own runs only where the command, or the environment variable ``WRLSO_MODEL``, names it.
+and code of one's own runs only where the command, or the environment variable ``WRLSO_MODEL``, names it. A
+file of weights is no code; a campaign keeps a copy of its own, so that it needs no naming.
 """
 
 import importlib
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 from wrlso._random import isolated_torch_rng
 from wrlso.exceptions import ModelError, ParameterError
 from wrlso.models.protocol import LatentModel
 
-__all__ = ["BUILT_IN", "VARIABLE", "make_model", "model_of_campaign", "named_callable"]
+__all__ = ["BUILT_IN", "VARIABLE", "keep_model", "make_model", "model_of_campaign", "named_callable"]
 
 VARIABLE = "WRLSO_MODEL"
+_FILE = ".safetensors"
+_COPY = "pretrained" + _FILE  # in the folder of a campaign
 
 
 def _expressions(random_state: int) -> LatentModel:
@@ -39,18 +44,23 @@ BUILT_IN: dict[str, Callable[[int], LatentModel]] = {"expressions": _expressions
 def make_model(name: str, seed: int) -> LatentModel:
     """Return a model: a built-in one by its name, or what ``package.module:factory`` returns when called.
 
+    A name that ends with .safetensors is that of a file that a model of molecules was written to.
+
     Raises
     ------
     ParameterError
-        When there is no such name, module or factory.
+        When there is no such name, file, module or factory.
     ModelError
-        When the factory returns no model.
+        When the factory returns no model, or the file holds none.
     """
+    if name.endswith(_FILE):
+        return _model_in(Path(name))
     if ":" not in name:
         if name not in BUILT_IN:
             raise ParameterError(
                 f"there is no model {name!r}; built in: {', '.join(sorted(BUILT_IN))}; your own: "
-                "package.module:factory, a function without arguments that returns a model"
+                "package.module:factory, a function without arguments that returns a model, or a file "
+                f"NAME{_FILE} of a model of molecules"
             )
         return BUILT_IN[name](seed)
     factory = named_callable(name)
@@ -79,15 +89,31 @@ def named_callable(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def model_of_campaign(given: str | None, recorded: str | None, seed: int = 0) -> LatentModel:
+def keep_model(name: str, folder: Path) -> None:
+    """Copy the file that a name stands for, if it does, into a campaign's folder."""
+    if name.endswith(_FILE):
+        copyfile(name, folder / _COPY)
+
+
+def _model_in(path: Path) -> LatentModel:
+    from wrlso.models import load_molecule_model
+
+    if not path.is_file():
+        raise ParameterError(f"there is no file {path} to read a model from")
+    return load_molecule_model(path)
+
+
+def model_of_campaign(folder: Path, given: str | None, recorded: str | None, seed: int = 0) -> LatentModel:
     """Return the model that a campaign was made with.
 
     Parameters
     ----------
+    folder : Path
+        The campaign.
     given : str or None
         What the command says.
     recorded : str or None
-        What the campaign's files say; only a built-in name is taken from there.
+        What the campaign's files say; only a built-in name is taken from there, or the campaign's own file.
 
     Raises
     ------
@@ -98,6 +124,8 @@ def model_of_campaign(given: str | None, recorded: str | None, seed: int = 0) ->
         return make_model(given, seed)
     if recorded in BUILT_IN:
         return make_model(recorded, seed)
+    if recorded is not None and recorded.endswith(_FILE) and (folder / _COPY).is_file():
+        return _model_in(folder / _COPY)
     named = os.environ.get(VARIABLE)
     if named:
         return make_model(named, seed)

@@ -23,7 +23,7 @@ from wrlso._campaign_views import (
     who_works,
 )
 from wrlso._files import WorkLock
-from wrlso._model_names import BUILT_IN, make_model, model_of_campaign, named_callable
+from wrlso._model_names import BUILT_IN, keep_model, make_model, model_of_campaign, named_callable
 from wrlso._starting import AS_BEFORE, Form, choose_columns, learn_tokens, read_start, start_contents
 from wrlso._tables import (
     Table,
@@ -78,7 +78,8 @@ def init(
     data : Path
         CSV, or a list of x (``.smi``, ``.txt``).
     model : str
-        A built-in name or ``package.module:factory``.
+        A built-in name, ``package.module:factory``, or the ``.safetensors`` file of a model of molecules, of
+        which the campaign keeps a copy.
     form : Form
         Columns, delimiter and decimal sign where they shall not be guessed.
     values : bool, default=True
@@ -117,6 +118,7 @@ def init(
         if failed:
             opt.tell(failed, [None] * len(failed))
         opt.save(campaign)
+        keep_model(model, campaign)
     seconds = time.perf_counter() - start
     contents = start_contents(opt.history_, len(X))
     return [
@@ -150,7 +152,7 @@ def open_campaign(
             f"this campaign's candidates are tested by your own code ({info['needs']['feasible']!r:.120}): "
             "name it again with --feasible package.module:function, if you trust it"
         )
-    parts: dict[str, Any] = {"model": model_of_campaign(model, info["notes"].get("model"))}
+    parts: dict[str, Any] = {"model": model_of_campaign(campaign, model, info["notes"].get("model"))}
     if feasible is not None:
         parts["feasible"] = named_callable(feasible)
     opt = WeightedRetrainingOptimizer.load(campaign, **parts)

@@ -363,6 +363,10 @@ def molecules(
     n_start: Annotated[
         int | None, typer.Option(min=1, help="How many of them, drawn for each seed.  [default: all]")
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="File of a model.  [default: the one that ships]"),
+    ] = None,
     surrogate: Annotated[
         MoleculesSurrogate | None, typer.Option(help="Process on fingerprints or on Z.")
     ] = None,
@@ -381,7 +385,7 @@ def molecules(
     ] = None,
     n_jobs: Annotated[int, typer.Option(min=1, help="Processes; each run uses one thread.")] = 1,
 ) -> None:
-    """Search over molecules with the model that ships, starting from ZINC250k.
+    """Search over molecules, starting from ZINC250k.
 
     Example: wrlso bench molecules --config capped --settings both,genetic --seeds 0-4 --out runs
     """
@@ -391,6 +395,7 @@ def molecules(
     study = molecules_study(
         config.value, goal=objective, max_heavy_atoms=max_heavy_atoms, max_ring=max_ring,
         max_tokens=max_tokens, data=None if data is None else data.value, n_start=n_start,
+        model=None if model is None else str(model),
         surrogate=None if surrogate is None else surrogate.value, budget=budget, k=k, r=r, batch=batch,
         first_steps=first_steps, later_steps=later_steps, n_candidates=n_candidates, mutate=mutate,
         cross=cross,

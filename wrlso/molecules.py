@@ -7,6 +7,7 @@ import numpy as np
 
 from wrlso.acquisition import CandidatePool, LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.models._molecule_vae import MoleculeVAE
+from wrlso.models.junction_tree import JunctionTreeVAE
 from wrlso.models.protocol import LatentModel
 from wrlso.models.selfies import SelfiesVAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
@@ -25,7 +26,7 @@ def molecule_search(
     X: Sequence[str],
     y: Sequence[float | None] | np.ndarray | None = None,
     *,
-    model: SelfiesVAE | None = None,
+    model: SelfiesVAE | JunctionTreeVAE | None = None,
     **options: Any,
 ) -> WeightedRetrainingOptimizer:
     """Start a search over molecules: ``ask`` the result for molecules to make, and ``tell`` it their values.
@@ -39,9 +40,9 @@ def molecule_search(
         SMILES of the molecules to start from.
     y : sequence (n,) of float, default=None
         Their values; None or NaN marks a molecule that was not measured.
-    model : SelfiesVAE, default=None
-        None: ``SelfiesVAE.pretrained()``. It is copied. Call its ``extend(X)`` first where X has tokens that
-        it does not know.
+    model : SelfiesVAE or JunctionTreeVAE, default=None
+        None: ``SelfiesVAE.pretrained()``. It is copied. Call its ``extend(X)`` first where X has tokens, or
+        rings, that it does not know.
     **options
         Parameters of the optimizer, such as ``direction="minimize"``, ``feasible`` or ``random_state``.
 

@@ -1,7 +1,8 @@
 """Starting molecules of a study: read once, kept on disk, and the model that knows them already.
 
 Reading a quarter of a million SMILES takes minutes. They are the same for hundreds of runs, so their tokens
-are kept in :func:`wrlso.datasets.cache_folder`, beside their scores.
+are kept in :func:`wrlso.datasets.cache_folder`, beside their scores. "Tokens" are the numbers of a model's
+rows: SELFIES tokens, or what a junction tree is written with.
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,14 @@ from wrlso._bars import ProgressBar
 from wrlso._keeping import content_hash, keep_lines, kept_lines
 from wrlso._smiles import parse
 from wrlso.datasets import canonical_smiles, score
-from wrlso.exceptions import DataError
+from wrlso.exceptions import DataError, ParameterError
+from wrlso.models import JunctionTreeVAE, SelfiesVAE, load_molecule_model
+from wrlso.models._molecule_vae import MoleculeVAE
 from wrlso.models.protocol import Objects
-from wrlso.models.selfies import SelfiesVAE
 from wrlso.tasks import QED, GuacaMol, PenalizedLogP
 
 __all__ = [
     "KnownMolecules",
-    "PreparedVAE",
     "Shape",
     "Start",
     "make_task",
@@ -128,10 +129,12 @@ def start(
     max_tokens: int,
     stereo: bool,
     seed: int,
+    file: str | None = None,
 ) -> Start:
     """Return the starting data of a seed, the same for all methods; scores and tokens are kept on disk.
 
-    Without ``stereo``, of molecules that differ in stereochemistry alone the first is kept.
+    ``file`` holds the model that reads them; None: it is the one that ships. Without ``stereo``, of molecules
+    that differ in stereochemistry alone the first is kept.
     """
     X, y = make_task(objective, data, n_start).initial_data(seed)
     if not stereo:
@@ -140,7 +143,7 @@ def start(
             if x is not None:
                 first.setdefault(x, row)
         X, y = list(first), y[list(first.values())]
-    tokens = _tokens(X, SelfiesVAE.pretrained(max_tokens=max_tokens, stereo=stereo))
+    tokens = _tokens(X, prepared_model(None, max_tokens, stereo, file))
     fits = np.array([len(row) > 0 for row in tokens])
     if max_heavy_atoms is not None:
         fits &= shapes(X)[0] <= max_heavy_atoms
@@ -160,7 +163,7 @@ class KnownMolecules:
     X : sequence of n str
         Canonical SMILES.
     tokens : sequence of n bytes
-        Their token numbers.
+        Their rows' numbers, without the zeros at the end.
     """
 
     def __init__(self, X: Sequence[str], tokens: Sequence[bytes]) -> None:
@@ -170,45 +173,62 @@ class KnownMolecules:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
-    def tensor(self, X: Sequence[str], length: int) -> Tensor | None:
-        """Return the token numbers (m, length), uint8, of m molecules; None when one of them is not known."""
+    def tensor(self, X: Sequence[str], like: Tensor) -> Tensor | None:
+        """Return the rows of m molecules, as long as those (0, length) and of their type; None for others."""
         rows = [self.rows.get(x, -1) for x in X]
         if min(rows, default=-1) < 0:
             return None
-        padded = b"".join(self.tokens[row].ljust(length, b"\0") for row in rows)
-        return torch.from_numpy(np.frombuffer(padded, np.uint8).reshape(-1, length).copy())
+        length, dtype = like.shape[1], like.numpy().dtype
+        padded = b"".join(self.tokens[row].ljust(length * dtype.itemsize, b"\0") for row in rows)
+        return torch.from_numpy(np.frombuffer(padded, dtype).reshape(-1, length).copy())
 
 
-class PreparedVAE(SelfiesVAE):
-    """The model that ships, with the starting molecules read already; in all else the same.
-
-    Attributes
-    ----------
-    known : KnownMolecules or None
-    """
+class _Prepared(MoleculeVAE):
+    """A model that has the starting molecules read already; in all else the one that follows it as a base."""
 
     known: KnownMolecules | None = None
 
     def tensorize(self, X: Objects) -> Tensor:
-        """Return the token numbers of n SMILES; see :meth:`wrlso.models.SelfiesVAE.tensorize`."""
-        found = None if self.known is None else self.known.tensor(list(X), self.sizes.length)
-        return super().tensorize(X) if found is None else found
+        """Return the rows of n SMILES."""
+        read = super().tensorize  # type: ignore[safe-super]  # of the model
+        found = None if self.known is None else self.known.tensor(list(X), read([]))
+        return read(X) if found is None else found
 
     def key(self, x: str) -> str:
         """Return the canonical SMILES."""
-        return x if self.known is not None and x in self.known.rows else super().key(x)
+        if self.known is not None and x in self.known.rows:
+            return x
+        return super().key(x)  # type: ignore[safe-super]
 
 
-def prepared_model(known: KnownMolecules, max_tokens: int, stereo: bool) -> PreparedVAE:
-    """Return the model that ships, which need not read these molecules any more."""
-    model: Any = PreparedVAE.pretrained(max_tokens=max_tokens, stereo=stereo)
+class _PreparedSelfies(_Prepared, SelfiesVAE):
+    pass
+
+
+class _PreparedTrees(_Prepared, JunctionTreeVAE):
+    pass
+
+
+def prepared_model(
+    known: KnownMolecules | None, max_tokens: int, stereo: bool, file: str | None = None
+) -> MoleculeVAE:
+    """Return the model that ships, or that of a file, which need not read these molecules any more."""
+    model: Any
+    if file is None:
+        model = _PreparedSelfies.pretrained(max_tokens=max_tokens, stereo=stereo)
+    elif isinstance(load_molecule_model(file), SelfiesVAE):
+        model = _PreparedSelfies.from_file(file, max_tokens=max_tokens, stereo=stereo)
+    else:
+        model = _PreparedTrees.from_file(file)
+    if model.stereo != stereo:
+        raise ParameterError(f"stereo must be {model.stereo} for the model in {file}, got {stereo}")
     model.known = known
-    prepared: PreparedVAE = model
+    prepared: MoleculeVAE = model
     return prepared
 
 
-def _tokens(X: Sequence[str], model: SelfiesVAE) -> list[bytes]:
-    """Return the token numbers of each molecule without padding; nothing for what the model cannot take."""
+def _tokens(X: Sequence[str], model: MoleculeVAE) -> list[bytes]:
+    """Return the row of each molecule without zeros at its end; nothing for what the model cannot take."""
     key = f"tokens-1-{content_hash([*model.vocabulary, str(model.max_tokens)])}-{content_hash(X)}"
     lines = kept_lines(key, len(X))
     if lines is None:
@@ -220,9 +240,9 @@ def _tokens(X: Sequence[str], model: SelfiesVAE) -> list[bytes]:
     return [bytes.fromhex(line) for line in lines]
 
 
-def _read(X: Sequence[str], model: SelfiesVAE) -> list[str]:
+def _read(X: Sequence[str], model: MoleculeVAE) -> list[str]:
     try:
         rows = model.tensorize(X)
     except DataError:
         return [""] if len(X) == 1 else [line for x in X for line in _read([x], model)]
-    return [row.numpy().astype(np.uint8).tobytes().rstrip(b"\0").hex() for row in rows]
+    return [row.numpy().tobytes().rstrip(b"\0").hex() for row in rows]

@@ -26,6 +26,8 @@ from wrlso.benchmarks.records import (
     write_record,
 )
 from wrlso.benchmarks.study import configured
+from wrlso.models import LatentModel, SelfiesVAE
+from wrlso.models._molecule_vae import MoleculeVAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.surrogate import SparseGP, Surrogate
 from wrlso.tanimoto import TanimotoGP
@@ -61,6 +63,8 @@ class MoleculesStudy:
     data : {"zinc250k", "shipped"}
     n_start : int or None
         Molecules of the data that a seed starts with; None: all.
+    model : str or None
+        File of the model; None: the one that ships. Records hold its name without folders.
     surrogate : {"tanimoto", "latent"}
         What the Gaussian process models: fingerprints of decoded candidates, or Z.
     budget, k, r, batch
@@ -88,6 +92,7 @@ class MoleculesStudy:
     stereo: bool = False
     data: Literal["zinc250k", "shipped"] = "zinc250k"
     n_start: int | None = None
+    model: str | None = None
     surrogate: Literal["tanimoto", "latent"] = "tanimoto"
     budget: int = 500
     k: float = 1e-3
@@ -136,7 +141,8 @@ class MoleculesStudy:
     @property
     def variant(self) -> str:
         """What sets the runs of one folder apart besides setting and seed."""
-        return f"{self._start_variant}-{self.surrogate}-k{self.k:g}-r{self.r}"
+        model = "" if self.model is None else f"-{Path(self.model).stem}"
+        return f"{self._start_variant}-{self.surrogate}-k{self.k:g}-r{self.r}{model}"
 
     @property
     def _start_variant(self) -> str:
@@ -150,7 +156,7 @@ class MoleculesStudy:
 
     def options(self) -> dict[str, Any]:
         """Return every option."""
-        return asdict(self)
+        return asdict(self) | {"model": None if self.model is None else Path(self.model).name}
 
     def objective(self, x: Any) -> float:
         """Return the score of x."""
@@ -162,8 +168,9 @@ class MoleculesStudy:
         # all of the data is the same for every seed
         seed = 0 if self.n_start is None else seed
         return molecules_start.start(
-            self.goal, self.data, self.n_start, self.max_heavy_atoms, self.max_tokens, self.stereo, seed
-        )
+            self.goal, self.data, self.n_start, self.max_heavy_atoms, self.max_tokens, self.stereo, seed,
+            self.model,
+        )  # fmt: skip
 
     def initial_data(self, seed: int) -> tuple[list[str], Any]:
         """Return the starting molecules and scores of a seed."""
@@ -178,13 +185,13 @@ class MoleculesStudy:
         """Return the optimizer of one run, not yet fitted; all settings start from the model that ships."""
         weighted, retrained = setting in ("weighting", "both"), setting in ("retraining", "both")
         found = self.start(seed)
-        model = prepared_model(found.known, self.max_tokens, self.stereo)
+        model = self.prepared(found)
         share = self.batch_size / len(found.X)  # of the data in one step
         return WeightedRetrainingOptimizer(
             model=model,
             feasible=self.feasible,
             weighting=RankWeighting(self.k) if weighted and math.isfinite(self.k) else UniformWeighting(),
-            acquisition=self.acquisition(model.sizes.chunk_dim),
+            acquisition=self.acquisition(model),
             surrogate=self.process(),
             trainer=Trainer(
                 initial_epochs=share * self.first_steps if weighted else 0,
@@ -200,6 +207,10 @@ class MoleculesStudy:
             random_state=seed,
         )
 
+    def prepared(self, found: Start) -> MoleculeVAE:
+        """Return the model, which has read the starting data."""
+        return prepared_model(found.known, self.max_tokens, self.stereo, self.model)
+
     def process(self) -> Surrogate:
         """Return the Gaussian process, not yet fitted."""
         if self.surrogate == "tanimoto":
@@ -208,22 +219,29 @@ class MoleculesStudy:
             self.n_inducing, self.n_best, self.n_random, n_hyper=500, ard=False, transform="winsorize"
         )
 
-    def acquisition(self, block: int) -> Mixture:
-        """Return the acquisition function with its pool; ``block`` coordinates belong to a chunk."""
+    def acquisition(self, model: LatentModel) -> Mixture:
+        """Return the acquisition function with its pool.
+
+        Only where each part of a molecule has coordinates of its own can these be spliced and rewritten, and
+        be moved by ``sigma_low`` to ``sigma_high``; in other latent spaces the pool's own steps are taken.
+        """
+        chunks: dict[str, Any] = {}
+        if isinstance(model, SelfiesVAE):
+            chunks = {
+                "sigma": (self.sigma_low, self.sigma_high), "splice": self.splice, "rewrite": self.rewrite,
+                "block": model.sizes.chunk_dim,
+            }  # fmt: skip
         pool = CandidatePool(
             self.n_candidates,
             generations=self.generations,
             temperature=self.temperature,
             greedy=self.greedy,
-            sigma=(self.sigma_low, self.sigma_high),
             max_attempts=10 * self.n_candidates,
-            splice=self.splice,
-            rewrite=self.rewrite,
             mutate=self.mutate,
             cross=self.cross,
-            block=block,
             k=self.parents_k,
             explore=self.explore,
+            **chunks,
         )
         return Mixture([LogExpectedImprovement(), ThompsonSampling()], self.turns, search=pool)
 
@@ -379,7 +397,7 @@ class _Counted:
 
 
 def _random(study: MoleculesStudy, calls: _Counted, X: list[str], y: Any, seed: int) -> None:
-    model = prepared_model(study.start(seed).known, study.max_tokens, study.stereo)
+    model = study.prepared(study.start(seed))
     prior_sampling(calls, X, y, _FREE * study.budget, seed, model=model)
 
 

@@ -3,6 +3,7 @@
 from wrlso.models.context_free import ContextFreeGrammar, Rule
 from wrlso.models.conv import conv_vae
 from wrlso.models.coordinate import coordinate_vae
+from wrlso.models.files import load_molecule_model
 from wrlso.models.fragments import DerivationFragments
 from wrlso.models.grammar import GrammarVAE
 from wrlso.models.junction_tree import JunctionTreeVAE, clique_vocabulary
@@ -27,4 +28,5 @@ __all__ = [
     "clique_vocabulary",
     "conv_vae",
     "coordinate_vae",
+    "load_molecule_model",
 ]

@@ -34,6 +34,15 @@ class MoleculeVAE(nn.Module):
     _CHANGEABLE: ClassVar[tuple[str, ...]]  # parameters that do not shape the weights
     _WORD: ClassVar[str]  # what the vocabulary consists of
 
+    @property
+    @abstractmethod
+    def latent_dim(self) -> int:
+        """Dimension d of the latent space."""
+
+    @abstractmethod
+    def loss(self, inputs: Tensor) -> Tensor:
+        """Return the negative ELBOs (n,) of rows."""
+
     @abstractmethod
     def tensorize(self, X: Objects) -> Tensor:
         """Return the rows of n SMILES."""
@@ -216,9 +225,12 @@ class MoleculeVAE(nn.Module):
 
 
 def read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return header, empty where there is none, and weights of a model's file."""
-    from safetensors import safe_open
+    """Return header, empty where there is none, and weights of a model's file; ModelError for another's."""
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="pt") as file:
-        header = json.loads((file.metadata() or {}).get("wrlso", "{}"))
-        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("wrlso", "{}"))
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} is no file that to_file wrote: {error}") from error

@@ -1,0 +1,69 @@
+"""Files of models of molecules: read whichever model they hold, also by the shell."""
+
+import pytest
+import torch
+
+from wrlso import campaign
+from wrlso._model_names import make_model
+from wrlso.exceptions import ModelError, ParameterError
+from wrlso.models import JunctionTreeVAE, SelfiesVAE, clique_vocabulary, load_molecule_model
+
+X = ["CC(C)Cc1ccccc1", "OCC1CCCCC1", "CC(=O)O", "CCO", "CCN", "NCC1CCCCC1"]
+
+
+@pytest.fixture(params=["selfies", "junction tree"])
+def model(request):
+    torch.manual_seed(0)
+    if request.param == "selfies":
+        return SelfiesVAE.pretrained(max_tokens=30)
+    return JunctionTreeVAE(clique_vocabulary(X), hidden=16).eval()
+
+
+def test_whichever_model_a_file_holds_is_read(model, tmp_path):
+    model.to_file(tmp_path / "m.safetensors", half=False)
+    other = load_molecule_model(tmp_path / "m.safetensors", beta=0.5)
+    assert type(other) is type(model)
+    assert other.beta == 0.5
+    Z = model.encode(model.tensorize(X))
+    assert other.encode(other.tensorize(X)).equal(Z)
+    with pytest.raises(ParameterError, match="got width"):
+        load_molecule_model(tmp_path / "m.safetensors", width=7)
+
+
+def test_other_files_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    with pytest.raises(FileNotFoundError):
+        load_molecule_model(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("This is no model.")
+    with pytest.raises(ModelError, match=r"text.safetensors is no file that to_file wrote"):
+        load_molecule_model(tmp_path / "text.safetensors")
+    for metadata in (None, {"wrlso": '{"format": 99}'}):
+        save_file({"w": torch.zeros(3)}, tmp_path / "other.safetensors", metadata=metadata)
+        with pytest.raises(ModelError, match="holds no model of molecules"):
+            load_molecule_model(tmp_path / "other.safetensors")
+    save_file({"w": torch.zeros(3)}, tmp_path / "odd.safetensors", metadata={"wrlso": "no JSON"})
+    with pytest.raises(ModelError, match="is no file that to_file wrote"):
+        load_molecule_model(tmp_path / "odd.safetensors")
+
+
+def test_a_campaign_keeps_the_file_that_it_was_started_with(model, tmp_path, monkeypatch):
+    monkeypatch.delenv("WRLSO_MODEL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    model.to_file("mine.safetensors", half=False)
+    (tmp_path / "a.csv").write_text("smiles,value\n" + "".join(f"{x},{len(x)}\n" for x in X))
+    camp = tmp_path / "camp"
+    campaign.init(camp, tmp_path / "a.csv", model="mine.safetensors", training={"initial_epochs": 0})
+    (tmp_path / "mine.safetensors").unlink()
+    camp = camp.rename(tmp_path / "moved")
+    opt = campaign.open_campaign(camp)
+    assert type(opt.model_) is type(model)
+    assert len(opt.ask(2)) == 2
+    (camp / "pretrained.safetensors").unlink()
+    with pytest.raises(ParameterError, match="made with 'mine.safetensors': say so again"):
+        campaign.open_campaign(camp)
+    with pytest.raises(ParameterError, match="there is no file mine.safetensors"):
+        make_model("mine.safetensors", 0)
+    with pytest.raises(ParameterError, match="there is no file mine.safetensors"):
+        campaign.init(tmp_path / "other", tmp_path / "a.csv", model="mine.safetensors")
+    assert not (tmp_path / "other").exists()

@@ -1,0 +1,43 @@
+"""Reading a trained model of molecules, whichever it is."""
+
+from pathlib import Path
+from typing import Any
+
+from wrlso.exceptions import ModelError
+from wrlso.models._molecule_vae import read_model_file
+from wrlso.models.junction_tree import JunctionTreeVAE
+from wrlso.models.selfies import SelfiesVAE
+
+__all__ = ["load_molecule_model"]
+
+
+def load_molecule_model(path: str | Path, **changes: Any) -> SelfiesVAE | JunctionTreeVAE:
+    """Return the model that ``to_file`` of :class:`SelfiesVAE` or :class:`JunctionTreeVAE` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+    **changes
+        As in ``from_file`` of the model that the file holds.
+
+    Raises
+    ------
+    ParameterError
+        For a change that this model does not know.
+    ModelError
+        When the file holds neither model, or one whose weights do not fit.
+    OSError
+        When the file cannot be read.
+
+    Examples
+    --------
+    >>> from wrlso.models import SelfiesVAE, load_molecule_model
+    >>> SelfiesVAE.pretrained().to_file("mine.safetensors")
+    >>> type(load_molecule_model("mine.safetensors")).__name__
+    'SelfiesVAE'
+    """
+    written = read_model_file(Path(path))[0].get("format")
+    for kind in (SelfiesVAE, JunctionTreeVAE):
+        if written == kind._FORMAT:
+            return kind.from_file(path, **changes)
+    raise ModelError(f"{path} holds no model of molecules: its header is not what to_file writes")
