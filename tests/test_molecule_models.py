@@ -1,0 +1,79 @@
+"""The benchmark of models of molecules: rates, and latent points of all kinds decoded to the end."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from wrlso._smiles import canonical
+from wrlso.benchmarks import molecule_models
+from wrlso.models import JunctionTreeVAE, SelfiesVAE, clique_vocabulary
+
+PARTS = ["C", "CO", "c1ccccc1", "CC(=O)N", "C1CCNCC1"]
+X = sorted({canonical(a + b + c, stereo=False) for a in PARTS for b in PARTS for c in ("C", "F", "Cl", "CC")})
+
+
+@pytest.fixture(scope="module")
+def trees():
+    torch.manual_seed(0)
+    return JunctionTreeVAE(clique_vocabulary(X), hidden=16).eval()
+
+
+def test_rates_change_nothing_in_the_model(trees):
+    before = {name: tensor.clone() for name, tensor in trees.state_dict().items() if "memory" not in name}
+    found = molecule_models.rates(trees, X, n_alone=2)
+    assert set(found) == {"read", "encode", "decode", "train"}
+    for name in ("encode", "decode", "train"):
+        assert found[name]["ratio"] == pytest.approx(found[name]["batch"] / found[name]["alone"], rel=0.01)
+        assert found[name]["batch"] > 0
+    after = trees.state_dict()
+    assert all(after[name].equal(tensor) for name, tensor in before.items())
+    assert not trees.training
+
+
+@pytest.mark.parametrize("kind", molecule_models.KINDS)
+def test_points_are_what_their_name_says(trees, kind):
+    Z = trees.encode(trees.tensorize(X))
+    y = np.array([float(len(x)) for x in X])
+    points = torch.cat(list(molecule_models.latent_points(kind, trees, Z, y, 1100)))
+    again = torch.cat(list(molecule_models.latent_points(kind, trees, Z, y, 1100)))
+    assert points.shape == (1100, trees.latent_dim)
+    assert points.equal(again)
+    if kind == "extreme":
+        assert 9.9 < points.abs().max() <= 10.0
+        assert -0.2 < points.mean() < 0.2
+    if kind == "optimized":  # the same starts, ten steps on
+        span = Z.std(dim=0).norm()
+        assert (points[512:1024] - points[:512]).norm(dim=1).median() > 0.1 * span
+
+
+@pytest.mark.parametrize("kind", molecule_models.KINDS)
+def test_all_points_are_accounted_for(trees, kind):
+    Z, y = trees.encode(trees.tensorize(X)), np.arange(float(len(X)))
+    for model in (trees, SelfiesVAE.pretrained(stereo=False, max_tokens=20)):
+        if kind == "optimized" and model is not trees:
+            continue
+        found = molecule_models.walk(model, molecule_models.latent_points(kind, model, Z, y, 60), 60)
+        assert found["molecules"] + sum(found["nothing"].values()) == found["points"] == 60
+        assert 0 < found["distinct"] <= found["molecules"]
+        assert found["not_canonical"] == 0
+        assert 0 < found["slowest"] <= found["seconds"] + 0.1
+
+
+def test_what_is_not_canonical_is_counted(trees, monkeypatch):
+    monkeypatch.setattr(trees, "decode_counted", lambda Z: (["OCC", "CCO", None], {"max_cliques": 1}))
+    found = molecule_models.walk(trees, iter([torch.zeros(3, trees.latent_dim)]), 3)
+    assert (found["molecules"], found["not_canonical"], found["nothing"]) == (2, 1, {"max_cliques": 1})
+
+
+def test_a_record_is_written(trees, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(molecule_models, "fetch_zinc250k", lambda: X)
+    trees.to_file(tmp_path / "m.safetensors", half=False)
+    out = tmp_path / "found.json"
+    arguments = [str(tmp_path / "m.safetensors"), "--points", "60", "--out", str(out)]
+    assert molecule_models.main(arguments) == 0
+    record = json.loads(out.read_text())
+    assert record["model"] == "JunctionTreeVAE"
+    assert [record[kind]["points"] for kind in molecule_models.KINDS] == [20, 20, 20]
+    assert json.loads(capsys.readouterr().out)["per_second"] == record["per_second"]
