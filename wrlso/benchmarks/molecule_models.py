@@ -1,4 +1,4 @@
-"""How fast are models of molecules, and does all decoding end? ``python -m wrlso.benchmarks.molecule_models``.
+"""How fast are models of molecules, does all decoding end? ``python -m wrlso.benchmarks.molecule_models``.
 
 Rates are molecules per second of the processor, of whole batches and of a loop over single molecules with the
 same model in the same run, both on one thread. With ``--points`` that many latent points are decoded: drawn
