@@ -476,7 +476,13 @@ def test_no_more_cliques_than_allowed(model):
 
 
 def toy_bounds(**changes):
-    values = {"max_cliques": 60, "max_candidates": 256, "max_backtracks": 20, "max_seconds": 10.0}
+    values = {
+        "max_cliques": 60,
+        "max_candidates": 256,
+        "max_backtracks": 20,
+        "max_isomers": 4,
+        "max_seconds": 10.0,
+    }
     return Bounds(**(values | changes), label_tries=5)
 
 

@@ -30,6 +30,7 @@ class Bounds(NamedTuple):
     max_cliques: int
     max_candidates: int
     max_backtracks: int
+    max_isomers: int
     max_seconds: float
     label_tries: int
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wrlso.models.junction_tree._packing import (
+    ATOM_LABELS,
+    BOND_LABELS,
     N_ATOM_CODES,
     N_BOND_KINDS,
     ChoiceBatch,
@@ -108,32 +110,46 @@ def _rounds(rows: Tensor, level: Tensor, depth: int) -> list[Tensor]:
 
 
 class GraphMessages(nn.Module):
-    """Messages along the bonds, both ways, ``depth`` rounds (equations 1 and 2)."""
+    """Messages along the bonds, both ways, ``depth`` rounds (equations 1 and 2).
 
-    def __init__(self, hidden: int, depth: int) -> None:
+    With ``stereo`` they know the labels of stereochemistry.
+    """
+
+    def __init__(self, hidden: int, depth: int, stereo: bool = False) -> None:
         super().__init__()
         self.depth = depth
+        self.stereo = stereo
         self.atom = nn.Embedding(N_ATOM_CODES, hidden)
         self.bond = nn.Embedding(N_BOND_KINDS, hidden)
+        if stereo:
+            self.atom_label = nn.Embedding(1 + len(ATOM_LABELS), hidden)
+            self.bond_label = nn.Embedding(1 + len(BOND_LABELS), hidden)
         self.first = nn.Linear(hidden, hidden)
         self.more = nn.Linear(hidden, hidden, bias=False)
         self.last = nn.Linear(2 * hidden, hidden)
 
     def forward(self, graph: GraphBatch) -> Tensor:
         """Return the means (n, hidden) over the atoms of each molecule."""
+        state = self.atoms(graph)
+        counts = torch.bincount(graph.molecule, minlength=graph.n).clamp_min(1)
+        total = state.new_zeros(graph.n, state.shape[1]).index_add(0, graph.molecule, state)
+        return total / counts[:, None]
+
+    def atoms(self, graph: GraphBatch) -> Tensor:
+        """Return the states (a, hidden) of all atoms."""
         n_atoms, n_bonds = len(graph.code), len(graph.kind)
-        x = self.atom(graph.code)
+        x, bond = self.atom(graph.code % N_ATOM_CODES), self.bond(graph.kind % N_BOND_KINDS)
+        if self.stereo:
+            x = x + self.atom_label(graph.code // N_ATOM_CODES)
+            bond = bond + self.bond_label(graph.kind // N_BOND_KINDS)
         begin, end = torch.cat([graph.begin, graph.end]), torch.cat([graph.end, graph.begin])
-        base = _rows(self.first(x), begin) + self.bond(graph.kind).repeat(2, 1)
+        base = _rows(self.first(x), begin) + bond.repeat(2, 1)
         message = torch.relu(base)
         for _ in range(self.depth - 1):
             arrived = x.new_zeros(n_atoms, x.shape[1]).index_add(0, end, message)
             message = torch.relu(base + self.more(_rows(arrived, begin) - message.roll(n_bonds, dims=0)))
         arrived = x.new_zeros(n_atoms, x.shape[1]).index_add(0, end, message)
-        state = torch.relu(self.last(torch.cat([x, arrived], dim=1)))
-        counts = torch.bincount(graph.molecule, minlength=graph.n).clamp_min(1)
-        total = state.new_zeros(graph.n, state.shape[1]).index_add(0, graph.molecule, state)
-        return total / counts[:, None]
+        return torch.relu(self.last(torch.cat([x, arrived], dim=1)))
 
 
 class TreeSteps(NamedTuple):

@@ -4,8 +4,8 @@ A row is a stream behind a header of five numbers: atoms, bonds, cliques, choice
 their candidates. What follows is padded with zeros. Unpacking is index arithmetic over all rows at once.
 
 ==========  ===================================================================
-atom        code of element, charge, aromaticity and hydrogens
-bond        both atoms in one number; kind, 5 more in a ring
+atom        code of element, charge, aromaticity and hydrogens, and of its stereo label
+bond        both atoms in one number; kind, 5 more in a ring, and stereo label
 clique      label, parent, atoms in the parent, own atoms, depth, subtree, height
 choice      clique, number of candidates, the chosen one
 candidate   atoms in the parent; own atoms
@@ -24,6 +24,8 @@ from wrlso.models.junction_tree._assembly import Attachment
 from wrlso.models.junction_tree._trees import Choice, Graph, MoleculeTree
 
 __all__ = [
+    "ATOM_LABELS",
+    "BOND_LABELS",
     "HEADER",
     "MAX_ATOMS",
     "MAX_CLIQUE",
@@ -33,6 +35,7 @@ __all__ = [
     "GraphBatch",
     "TreeBatch",
     "element_number",
+    "graph_slots",
     "label_slots",
     "pack",
     "packed_places",
@@ -50,6 +53,8 @@ _CHARGES, _HYDROGENS = 2, 4
 N_ELEMENTS = len(_ELEMENTS) + 1
 N_ATOM_CODES = N_ELEMENTS * (2 * _CHARGES + 1) * 2 * (_HYDROGENS + 1)
 N_BOND_KINDS = 10
+# by the rules of Cahn, Ingold and Prelog; the number of a label, 0 for none, times those above is added
+ATOM_LABELS, BOND_LABELS = ("R", "S", "r", "s"), ("E", "Z", "e", "z")
 
 
 class TreeBatch(NamedTuple):
@@ -177,6 +182,12 @@ def pack(tree: MoleculeTree, graph: Graph, choices: Sequence[Choice]) -> Row:
 
 def _candidate(candidate: Attachment) -> tuple[int, int]:
     return packed_places(candidate.parent), packed_places(candidate.child)
+
+
+def graph_slots(row: Row) -> tuple[slice, slice]:
+    """Return where the codes of atoms and the kinds of bonds stand in a row."""
+    end = HEADER + int(row[0])
+    return slice(HEADER, end), slice(end + 1, end + 2 * int(row[1]), 2)
 
 
 def label_slots(row: Row) -> slice:

@@ -14,9 +14,10 @@ import numpy as np
 
 from wrlso._bars import ProgressBar
 from wrlso._keeping import content_hash, keep_lines, kept_lines
-from wrlso._smiles import optional_module, read_molecules
+from wrlso._smiles import canonical, optional_module, read_molecules
 from wrlso.exceptions import DataError
 from wrlso.models.junction_tree._packing import MAX_ATOMS, MAX_CLIQUE, Row, pack
+from wrlso.models.junction_tree._stereo import labelled, stereo_labels
 from wrlso.models.junction_tree._templates import template
 from wrlso.models.junction_tree._trees import decompose, recompose
 
@@ -43,38 +44,49 @@ class TreeReading(NamedTuple):
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def read_tree(smiles: str, salts: str) -> TreeReading:
+def read_tree(smiles: str, salts: str, stereo: bool = False) -> TreeReading:
     """Read one SMILES; the problem says what it is that cannot be taken."""
     try:
-        spelling = read_molecules([smiles], stereo=False, salts=salts)[0]  # type: ignore[arg-type]
-        tree, graph = decompose(spelling)
+        spelling = read_molecules([smiles], stereo=stereo, salts=salts)[0]  # type: ignore[arg-type]
+        flat = canonical(spelling, stereo=False) or "" if stereo else spelling
+        tree, graph = decompose(flat)
         if len(graph.atoms) > MAX_ATOMS:
             raise DataError(f"{spelling!r:.80} has {len(graph.atoms)} atoms, more than {MAX_ATOMS}")
         largest = max(len(template(label).types) for label in tree.labels)
         if largest > MAX_CLIQUE:
             raise DataError(f"{spelling!r:.80} has rings of {largest} atoms, more than {MAX_CLIQUE}")
         again, choices = recompose(tree)
-        if again != spelling:
+        if again != flat:
             raise DataError(f"{spelling!r:.80} cannot be put together again from rings and bonds")
+        row = pack(tree, graph, choices)
+        if stereo:
+            row = labelled(row, stereo_labels(spelling, flat))
     except (DataError, ValueError) as error:
         return TreeReading("", (), b"", str(error))
-    return TreeReading(spelling, tree.labels, pack(tree, graph, choices).astype("<i2").tobytes(), None)
+    return TreeReading(spelling, tree.labels, row.astype("<i2").tobytes(), None)
 
 
 def read_trees(
-    X: Sequence[str], salts: str, *, n_jobs: int = -1, cache: bool = True, progress: bool = False
+    X: Sequence[str],
+    salts: str,
+    stereo: bool = False,
+    *,
+    n_jobs: int = -1,
+    cache: bool = True,
+    progress: bool = False,
 ) -> list[TreeReading]:
     """Read n SMILES; many are read in parallel and kept in :func:`wrlso.datasets.cache_folder`."""
     if len(X) < _MANY:
-        return [read_tree(x, salts) for x in X]
-    key = content_hash([_VERSION, optional_module("rdkit").__version__, salts, *X])
+        return _read_block(X, salts, stereo)
+    what = [_VERSION, optional_module("rdkit").__version__, salts, *(["stereo"] if stereo else [])]
+    key = content_hash([*what, *X])
     lines = kept_lines(key, len(X)) if cache else None
     if lines is not None:
         return [_from_line(line) for line in lines]
     blocks = [list(X[start : start + _BLOCK]) for start in range(0, len(X), _BLOCK)]
     readings: list[TreeReading] = []
     with ProgressBar(total=len(X), desc="trees", unit="mol", disable=not progress) as bar:
-        for part in _in_parallel(blocks, salts, n_jobs):
+        for part in _in_parallel(blocks, salts, stereo, n_jobs):
             readings += part
             bar.update(len(part))
     if cache and not any(reading.problem for reading in readings):
@@ -83,20 +95,20 @@ def read_trees(
 
 
 def _in_parallel(
-    blocks: Sequence[list[str]], salts: str, n_jobs: int
+    blocks: Sequence[list[str]], salts: str, stereo: bool, n_jobs: int
 ) -> Iterable[list[TreeReading]] | Iterator[list[TreeReading]]:
     if n_jobs == 1:
-        return (_read_block(block, salts) for block in blocks)
+        return (_read_block(block, salts, stereo) for block in blocks)
     from joblib import Parallel, delayed
 
     found: Iterator[list[TreeReading]] = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_read_block)(block, salts) for block in blocks
+        delayed(_read_block)(block, salts, stereo) for block in blocks
     )
     return found
 
 
-def _read_block(X: list[str], salts: str) -> list[TreeReading]:
-    return [read_tree(x, salts) for x in X]
+def _read_block(X: Sequence[str], salts: str, stereo: bool) -> list[TreeReading]:
+    return [read_tree(x, salts, stereo) for x in X]
 
 
 def _to_line(reading: TreeReading) -> str:

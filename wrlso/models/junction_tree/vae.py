@@ -15,7 +15,7 @@ from wrlso.models._chunks import gaussian_divergence
 from wrlso.models._memory import CodeMemory
 from wrlso.models._molecule_vae import MoleculeVAE
 from wrlso.models._selfies_text import read_all
-from wrlso.models.junction_tree._building import Bounds, Building, build_all, tree_batch
+from wrlso.models.junction_tree._building import Bounds, Building, Preference, build_all, tree_batch
 from wrlso.models.junction_tree._networks import (
     AttachmentScorer,
     GraphMessages,
@@ -25,6 +25,7 @@ from wrlso.models.junction_tree._networks import (
 )
 from wrlso.models.junction_tree._packing import ChoiceBatch, GraphBatch, TreeBatch, label_slots, unpack
 from wrlso.models.junction_tree._reading import TreeReading, read_tree
+from wrlso.models.junction_tree._stereo import StereoScorer, isomers, stereo_labels
 from wrlso.models.junction_tree._tables import PieceTables
 from wrlso.models.junction_tree._writing import gumbel, write_trees
 from wrlso.models.junction_tree.vocabulary import checked_vocabulary, readings_of
@@ -32,12 +33,14 @@ from wrlso.models.protocol import Objects
 
 __all__ = ["JunctionTreeVAE"]
 
+Written = tuple[str | None, str | None]  # a SMILES or a reason
+
 _CHUNK = 256  # molecules that go through a network at once
 _LABEL_TRIES = 20  # labels that are tried where the likeliest do not fit
 
 
 class JunctionTreeVAE(MoleculeVAE):
-    """Latent model of molecules: SMILES in, canonical SMILES without stereochemistry out.
+    """Latent model of molecules: SMILES in, canonical SMILES out.
 
     It implements :class:`wrlso.models.LatentModel`. A molecule is a tree of rings, of bonds outside rings,
     and of atoms where three of these meet (Jin, Barzilay, Jaakkola 2018). One part of z says the tree, clique
@@ -52,6 +55,9 @@ class JunctionTreeVAE(MoleculeVAE):
         Labels of cliques that it can read and write, see :func:`clique_vocabulary`. :meth:`extend` adds more.
     salts : {"refuse", "largest"}, default="refuse"
         What to do with a SMILES of several fragments: refuse it, or take the largest.
+    stereo : bool, default=False
+        Whether stereochemistry counts. It is left out otherwise. Where it counts, decoding tries isomers of
+        what was put together and takes the likeliest given z, so that all of it is specified.
     hidden : int, default=450
         Units of all layers.
     tree_dim, graph_dim : int, default=28
@@ -62,8 +68,9 @@ class JunctionTreeVAE(MoleculeVAE):
         Weight of the divergence from N(0, I) in the loss.
     max_length : int, default=768
         Longest molecule that is read, in numbers of its row; drug-like molecules take about 230.
-    max_cliques, max_candidates, max_backtracks : int, default=60, 256, 20
-        Bounds of decoding: cliques, ways to attach one clique, dead ends.
+    max_cliques, max_candidates, max_backtracks, max_isomers : int, default=60, 256, 20, 32
+        Bounds of decoding: cliques, ways to attach one clique, dead ends; isomers that are tried, if there
+        are more random ones.
     max_seconds : float, default=10
         Longest time that one molecule's assembly may take.
 
@@ -78,9 +85,10 @@ class JunctionTreeVAE(MoleculeVAE):
     """
 
     _FORMAT = "junction-tree-1"
-    _CHANGEABLE = ("salts", "beta", "max_cliques", "max_candidates", "max_backtracks", "max_seconds")
+    _CHANGEABLE = (
+        "salts", "beta", "max_cliques", "max_candidates", "max_backtracks", "max_isomers", "max_seconds",
+    )  # fmt: skip
     _WORD = "label"
-    stereo = False
     max_tokens = 100
 
     def __init__(
@@ -88,6 +96,7 @@ class JunctionTreeVAE(MoleculeVAE):
         vocabulary: Sequence[str],
         *,
         salts: str = "refuse",
+        stereo: bool = False,
         hidden: int = 450,
         tree_dim: int = 28,
         graph_dim: int = 28,
@@ -98,6 +107,7 @@ class JunctionTreeVAE(MoleculeVAE):
         max_cliques: int = 60,
         max_candidates: int = 256,
         max_backtracks: int = 20,
+        max_isomers: int = 32,
         max_seconds: float = 10.0,
     ) -> None:
         super().__init__()
@@ -108,22 +118,25 @@ class JunctionTreeVAE(MoleculeVAE):
             "hidden": hidden, "tree_dim": tree_dim, "graph_dim": graph_dim, "tree_depth": tree_depth,
             "graph_depth": graph_depth, "max_length": max_length,
         }  # fmt: skip
-        bounds = {"max_cliques": max_cliques, "max_candidates": max_candidates}
+        bounds = {"max_cliques": max_cliques, "max_candidates": max_candidates, "max_isomers": max_isomers}
         for name, value in (sizes | bounds).items():
             check_count(name, value)
         check_count("max_backtracks", max_backtracks, minimum=0)
         self.vocabulary = checked_vocabulary(vocabulary)
-        self.salts, self.beta = salts, beta
+        self.salts, self.beta, self.stereo = salts, beta, bool(stereo)
         self._sizes = {name: int(value) for name, value in sizes.items()}
-        self.bounds = Bounds(max_cliques, max_candidates, max_backtracks, max_seconds, _LABEL_TRIES)
+        self.bounds = Bounds(
+            max_cliques, max_candidates, max_backtracks, max_isomers, max_seconds, _LABEL_TRIES
+        )
         self.embedding = nn.Embedding(len(self.vocabulary), hidden)
         self.tree_encoder = TreeMessages(hidden, tree_depth)
-        self.graph_encoder = GraphMessages(hidden, graph_depth)
+        self.graph_encoder = GraphMessages(hidden, graph_depth, self.stereo)
         self.tree_out = nn.Linear(hidden, 2 * tree_dim)
         self.graph_out = nn.Linear(hidden, 2 * graph_dim)
         self.tree_decoder = TreeDecoder(hidden, tree_dim, len(self.vocabulary))
         self.memory = CodeMemory(tree_dim + graph_dim)
         self.attachments = AttachmentScorer(hidden, graph_dim, graph_depth)
+        self.stereochemistry = StereoScorer(hidden, graph_dim, graph_depth) if self.stereo else None
         self._index()
 
     @classmethod
@@ -151,7 +164,8 @@ class JunctionTreeVAE(MoleculeVAE):
         DataTypeError
             When X is no sequence of str.
         """
-        readings = readings_of(list(X) if isinstance(X, np.ndarray) else X, self.salts, progress=True)
+        X = list(X) if isinstance(X, np.ndarray) else X
+        readings = readings_of(X, self.salts, self.stereo, progress=True)
         array = np.zeros((len(readings), self._sizes["max_length"]), np.int16)
         problems = []
         for number, reading in enumerate(readings):
@@ -166,8 +180,8 @@ class JunctionTreeVAE(MoleculeVAE):
         return torch.from_numpy(array)
 
     def key(self, x: str) -> str:
-        """Return the identity of a molecule, its canonical SMILES without stereochemistry."""
-        spelling = canonical(x, stereo=False) if self.salts == "refuse" else read_tree(x, self.salts).smiles
+        """Return the identity of a molecule, its canonical SMILES."""
+        spelling = canonical(x, self.stereo) if self.salts == "refuse" else self._read(x).smiles
         if not spelling:
             raise DataError(f"x must be a molecule's SMILES, got {x!r:.80}")
         return spelling
@@ -194,7 +208,10 @@ class JunctionTreeVAE(MoleculeVAE):
         return sorted({token for reading in readings for token in reading.tokens})
 
     def _can_read(self, x: str) -> bool:
-        return self._problem(read_tree(x, self.salts)) is None
+        return self._problem(self._read(x)) is None
+
+    def _read(self, x: str) -> TreeReading:
+        return read_tree(x, self.salts, self.stereo)
 
     def _problem(self, reading: TreeReading) -> str | None:
         if reading.problem is not None:
@@ -266,9 +283,7 @@ class JunctionTreeVAE(MoleculeVAE):
                 found.append(None if reason is not None else smiles)
         return found, reasons
 
-    def _write(
-        self, Z: Tensor, temperature: float, generator: torch.Generator | None
-    ) -> list[tuple[str | None, str | None]]:
+    def _write(self, Z: Tensor, temperature: float, generator: torch.Generator | None) -> list[Written]:
         """Return a SMILES or a reason for each z."""
         z_tree, z_graph = self._halves(Z)
         x = self.embedding.weight
@@ -276,7 +291,7 @@ class JunctionTreeVAE(MoleculeVAE):
             self.tree_decoder, x, z_tree, self.vocabulary, self.bounds, temperature, generator
         )
         rows = [row for row, tree in enumerate(trees) if tree.reason is None]
-        results: list[tuple[str | None, str | None]] = [(None, tree.reason) for tree in trees]
+        results: list[Written] = [(None, tree.reason) for tree in trees]
         if not rows:
             return results
         labels, parents = [trees[row].labels for row in rows], [trees[row].parents for row in rows]
@@ -299,16 +314,41 @@ class JunctionTreeVAE(MoleculeVAE):
         build_all(buildings, self._numbers, score, prefer)
         for row, building in zip(rows, buildings, strict=True):
             results[row] = self._finished(building)
+        if self.stereochemistry is not None:
+            self._specify(results, self.stereochemistry, z_graph, prefer)
         return results
 
-    def _finished(self, building: Building) -> tuple[str | None, str | None]:
+    def _finished(self, building: Building) -> Written:
         if building.reason is not None:
             return None, building.reason
         smiles = building.assembly.smiles()
         if smiles is None:
             return None, "no molecule"
-        reading = read_tree(smiles, self.salts)
-        return (smiles, None) if self._problem(reading) is None else (None, "not readable")
+        return (smiles, None) if self._can_read(smiles) else (None, "not readable")
+
+    def _specify(
+        self, results: list[Written], scorer: StereoScorer, z_graph: Tensor, prefer: Preference
+    ) -> None:
+        """Put one of its isomers in the place of each molecule."""
+        choices = {
+            row: isomers(smiles, self.bounds.max_isomers)
+            for row, (smiles, _) in enumerate(results)
+            if smiles is not None
+        }
+        open_ = [row for row, found in choices.items() if len(found) > 1 or found[0] != results[row][0]]
+        if not open_:
+            return
+        flat = [str(results[row][0]) for row in open_]
+        graph = unpack(self.tensorize(flat).to(self._device))[1]
+        log_p = [part.cpu() for part in scorer(z_graph[open_], graph)]
+        counts = [torch.bincount(of, minlength=len(open_)).tolist()
+                  for of in (graph.molecule.cpu(), graph.molecule[graph.begin].cpu())]  # fmt: skip
+        sites = [part.split(sizes) for part, sizes in zip(log_p, counts, strict=True)]
+        for row, smiles, atoms, bonds in zip(open_, flat, *sites, strict=True):
+            labels = [stereo_labels(x, smiles) for x in choices[row]]
+            scores = torch.stack([_log_p(atoms, own) + _log_p(bonds, of) for own, of in labels])
+            best = choices[row][int(prefer(scores, torch.zeros(len(scores))).argmax())]
+            results[row] = (best, None) if self._can_read(best) else (None, "not readable")
 
     def loss(self, inputs: Tensor) -> Tensor:
         """Return the negative ELBOs (n,): one-sample reconstruction plus beta times the divergence.
@@ -320,24 +360,32 @@ class JunctionTreeVAE(MoleculeVAE):
         messages, root = self.tree_encoder(x, tree)
         mean, log_variance = self._moments(root, graph)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        out: Tensor = self._nll(x, messages, tree, choices, z)
+        out: Tensor = self._nll(x, messages, tree, graph, choices, z)
         if self.training:
             self.memory.remember(mean, log_variance, torch.ones(len(mean)))
         return out + self.beta * gaussian_divergence(mean, log_variance)
 
     def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
         """Return log p(x_i | z_i) (n,), differentiable in Z (n, d): of the tree and of its attachments."""
-        tree, _, choices = unpack(inputs.to(Z.device))
+        tree, graph, choices = unpack(inputs.to(Z.device))
         x = self.embedding(tree.label)
         messages, _ = self.tree_encoder(x, tree)
-        return -self._nll(x, messages, tree, choices, Z.float())
+        return -self._nll(x, messages, tree, graph, choices, Z.float())
 
-    def _nll(self, x: Tensor, messages: Tensor, tree: TreeBatch, choices: ChoiceBatch, z: Tensor) -> Tensor:
+    def _nll(
+        self,
+        x: Tensor,
+        messages: Tensor,
+        tree: TreeBatch,
+        graph: GraphBatch,
+        choices: ChoiceBatch,
+        z: Tensor,
+    ) -> Tensor:
         z_tree, z_graph = self._halves(z)
         shape, labels = self.tree_decoder(x, z_tree, tree)
         scores = self.attachments(z_graph, messages, choices, self._tables_there())
         nll: Tensor = shape + labels + choice_nll(scores, choices, tree.n)
-        return nll
+        return nll if self.stereochemistry is None else nll + self.stereochemistry.nll(z_graph, graph)
 
     def _posterior(self, tree: TreeBatch, graph: GraphBatch) -> tuple[Tensor, Tensor]:
         _, root = self.tree_encoder(self.embedding(tree.label), tree)
@@ -393,11 +441,11 @@ class JunctionTreeVAE(MoleculeVAE):
 
     def _parameters_to_keep(self) -> dict[str, Any]:
         bounds = {name: value for name, value in self.bounds._asdict().items() if name in self._CHANGEABLE}
-        return {"salts": self.salts, "beta": self.beta} | self._sizes | bounds
+        return {"salts": self.salts, "stereo": self.stereo, "beta": self.beta} | self._sizes | bounds
 
     def extra_repr(self) -> str:
         """Show the parameters that are not modules."""
-        return f"{len(self.vocabulary)} labels, beta={self.beta}"
+        return f"{len(self.vocabulary)} labels, stereo={self.stereo}, beta={self.beta}"
 
     @property
     def _device(self) -> torch.device:
@@ -426,6 +474,13 @@ class JunctionTreeVAE(MoleculeVAE):
         self.tree_decoder.labels = layer
         self._index()
         return self
+
+
+def _log_p(sites: Tensor, labels: Sequence[int]) -> Tensor:
+    """Return the sum of the log-probabilities (k, labels) of labels, of which 0 is none."""
+    number = torch.tensor(labels)
+    there = (number > 0).nonzero()[:, 0]
+    return sites[there, number[there] - 1].sum()
 
 
 def _longer(table: Tensor, n_new: int) -> Tensor:

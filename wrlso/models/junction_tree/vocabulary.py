@@ -70,11 +70,17 @@ def vocabulary_hash(vocabulary: Iterable[str]) -> str:
 
 
 def readings_of(
-    X: Sequence[str], salts: str, *, n_jobs: int = -1, cache: bool = True, progress: bool = False
+    X: Sequence[str],
+    salts: str,
+    stereo: bool = False,
+    *,
+    n_jobs: int = -1,
+    cache: bool = True,
+    progress: bool = False,
 ) -> list[TreeReading]:
     """Read n SMILES once their types are checked."""
     check_choice("salts", salts, ("refuse", "largest"))
-    return read_trees(listed_smiles(X), salts, n_jobs=n_jobs, cache=cache, progress=progress)
+    return read_trees(listed_smiles(X), salts, stereo, n_jobs=n_jobs, cache=cache, progress=progress)
 
 
 def checked_vocabulary(vocabulary: Sequence[str]) -> list[str]:
