@@ -69,6 +69,19 @@ def test_labels_are_those_of_cahn_ingold_and_prelog(smiles, atoms, bonds):
     assert [BOND_LABELS[i - 1] for i in found[1] if i] == bonds
 
 
+def test_labels_stand_at_their_atoms_where_a_molecule_looks_alike_but_for_its_hydrogen():
+    x = "C[C@H](O)c1nc[nH]c1[C@@H](C)O"  # bonds and elements do not tell the two sides apart
+    flat = canonical(x, stereo=False)
+    names = {}
+    for other in isomers(flat, 4):
+        labels = stereo_labels(other, flat)[0]
+        assert labels not in names.values()
+        names[other] = labels
+    assert len(names) == 4
+    with pytest.raises(DataError, match="'CCO' is not what"):
+        stereo_labels(x, "CCO")
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.sampled_from(X), st.integers(0, 10**6))
 def test_another_order_of_atoms_is_the_same_molecule(x, seed):

@@ -39,13 +39,18 @@ def stereo_labels(smiles: str, flat: str) -> Labels:
 
     Raises DataError where the rules do not come to an end.
     """
+    chem = optional_module("rdkit.Chem")
     molecule: Any = parse(smiles)
     plain: Any = parse(flat)
     try:
         optional_module("rdkit.Chem.rdCIPLabeler").AssignCIPLabels(molecule, maxRecursiveIterations=_EFFORT)
     except RuntimeError as error:
         raise DataError(f"{smiles!r:.80} is too symmetric for labels of its stereochemistry") from error
-    places = molecule.GetSubstructMatch(plain)  # no chirality is asked for
+    same = chem.Mol(molecule)
+    chem.RemoveStereochemistry(same)
+    if chem.MolToSmiles(same) != flat:
+        raise DataError(f"{flat!r:.80} is not what {smiles!r:.80} is without stereochemistry")
+    places = same.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"]  # of the molecule, by those of flat
     atoms = [_number(molecule.GetAtomWithIdx(place), ATOM_LABELS) for place in places]
     ends = [(places[bond.GetBeginAtomIdx()], places[bond.GetEndAtomIdx()]) for bond in plain.GetBonds()]
     return atoms, [_number(molecule.GetBondBetweenAtoms(*pair), BOND_LABELS) for pair in ends]
