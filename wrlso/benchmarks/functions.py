@@ -183,13 +183,13 @@ class CubeModel(PointModel):
         return _WIDTH * (torch.rand(n, self.latent_dim, dtype=torch.float64, generator=generator) - 0.5)
 
 
-def _mixture(search: CandidatePool | LatentSearch) -> Mixture:
-    return Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 1], search=search)
+def _mixture(search: CandidatePool | LatentSearch, turns: list[int]) -> Mixture:
+    return Mixture([LogExpectedImprovement(), ThompsonSampling()], turns, search=search)
 
 
 METHODS: dict[str, Callable[[], Acquisition]] = {
-    "pool": lambda: _mixture(CandidatePool(sigma=(0.01, 2.0))),
-    "trust-region": lambda: _mixture(LatentSearch(5, 600, max_iter=10, bounds=TrustRegion())),
+    "pool": lambda: _mixture(CandidatePool(sigma=(0.01, 2.0)), [1, 1]),
+    "trust-region": lambda: _mixture(LatentSearch(5, 600, max_iter=10, bounds=TrustRegion()), [3, 1]),
 }
 """Searches of this library that are compared, chosen on seeds from 100 on; "turbo" is the peer."""
 SURROGATE: dict[str, Any] = {"kernel": "matern52", "transform": "winsorize", "max_noise": TURBO["noise"][1]}
