@@ -5,7 +5,8 @@ import pytest
 
 from wrlso import TanimotoGP
 from wrlso.benchmarks import foresight
-from wrlso.benchmarks.records import read_record, write_record
+from wrlso.benchmarks.molecules_study import molecules_study
+from wrlso.benchmarks.records import data_hash, read_record, write_record
 from wrlso.exceptions import DataError
 
 X = [("C" * n) + tail for n in range(1, 21) for tail in ("O", "N", "F", "Cl", "Br", "S")]
@@ -41,7 +42,9 @@ def test_a_record_is_read_and_one_is_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(foresight, "_CUTS", (10,))
     monkeypatch.setattr(foresight, "PROCESSES", {"default": TanimotoGP})
     options = {"goal": "qed", "data": "shipped", "n_start": 30, "max_heavy_atoms": None}
+    options |= {"max_tokens": 100, "stereo": False}
     run = {"kind": "run", "task": "qed", "setting": "both", "seed": 0, "options": options}
+    run["starting_data"] = {"sha256": data_hash(*molecules_study(**options).initial_data(0))}
     write_record(tmp_path / "runs" / "one.json", run | {"x": X[:60], "y": [None, *Y[1:60]]})
     assert foresight.main([str(tmp_path / "runs"), "--out", str(tmp_path / "found.json")]) == 0
     (result,) = read_record(tmp_path / "found.json")["results"]
@@ -53,6 +56,9 @@ def test_a_record_is_read_and_one_is_written(tmp_path, monkeypatch, capsys):
     write_record(tmp_path / "shapes" / "one.json", run | {"task": "shapes", "options": {"k": 1}, "y": [1.0]})
     with pytest.raises(DataError, match="over molecules, got one of 'shapes' without the option goal"):
         foresight.main([str(tmp_path / "shapes")])
+    write_record(tmp_path / "other" / "one.json", run | {"seed": 1, "x": X[:60], "y": list(Y[:60])})
+    with pytest.raises(DataError, match="seed 1, was started from other data"):
+        foresight.main([str(tmp_path / "other"), "--seed", "1"])
     write_record(tmp_path / "short" / "one.json", run | {"x": X[:40], "y": list(Y[:40])})
     with pytest.raises(DataError, match="must have 60 queries, got 40"):
         foresight.main([str(tmp_path / "short")])

@@ -9,8 +9,8 @@ from rdkit import Chem
 from rdkit.Chem.EnumerateStereoisomers import EnumerateStereoisomers
 
 from wrlso._smiles import canonical
-from wrlso.exceptions import DataError
-from wrlso.models import JunctionTreeVAE, clique_vocabulary, load_molecule_model
+from wrlso.exceptions import DataError, ParameterTypeError
+from wrlso.models import JunctionTreeVAE, SelfiesVAE, clique_vocabulary, load_molecule_model
 from wrlso.models.junction_tree import _stereo
 from wrlso.models.junction_tree._packing import (
     ATOM_LABELS,
@@ -166,12 +166,32 @@ def test_whatever_is_written_is_specified_and_can_be_read(model, seed, scale, te
         assert x in isomers(canonical(x, stereo=False), 10**4)
 
 
-def test_no_more_isomers_than_allowed():
+def specified(model, flat, z):
+    """Molecules, or reasons, that come of flat ones."""
+    results = [(x, None) for x in flat]
+    with torch.no_grad():
+        model._specify(results, model.stereochemistry, z, lambda scores, of: scores)
+    assert all((x is None) != (reason is None) for x, reason in results)
+    return {x or reason for x, reason in results}
+
+
+def test_nitrogen_has_no_sides():
+    for x in ("C[C@H]1CN2CCC1CC2", "C=C[C@H]1CN2CC[C@H]1C[C@H]2[C@@H](C)O", "C[C@H]1CN1C"):
+        assert canonical(x) in isomers(canonical(x, stereo=False), 64)
+    assert len(isomers("CC1CN2CCC1CC2", 64)) == 2
+
+
+def test_no_more_isomers_than_allowed(model, tmp_path):
     many = canonical("CC(O)C(F)C(Cl)C(Br)C(N)C(S)C")
     assert len(isomers(many, 5)) == 5
     assert isomers(many, 5) == isomers(many, 5)
     assert len(isomers(many, 1000)) == 64
     assert isomers("CCO", 5) == ["CCO"]
+    model.to_file(tmp_path / "m.safetensors", half=False)
+    single = load_molecule_model(tmp_path / "m.safetensors", max_isomers=1)
+    flat, z = canonical("CC(O)C(N)F"), torch.randn(40, 2, generator=torch.Generator().manual_seed(0)) * 30.0
+    assert specified(single, [flat] * 40, z) == {isomers(flat, 1)[0]}
+    assert len(specified(model, [flat] * 40, z)) > 1
 
 
 def test_isomers_are_learned_and_come_back():
@@ -180,6 +200,13 @@ def test_isomers_are_learned_and_come_back():
     again = small.decode(small.encode(small.tensorize(pairs)))
     assert len(pairs) == 8
     assert sum(a == b for a, b in zip(again, pairs, strict=True)) >= 6
+
+
+@pytest.mark.parametrize("stereo", ["no", 1, None])
+def test_it_is_a_matter_of_true_or_false(stereo):
+    for kind in (JunctionTreeVAE, SelfiesVAE):
+        with pytest.raises(ParameterTypeError, match="stereo must be True or False, got"):
+            kind(["CC"] if kind is JunctionTreeVAE else ["[C]"], stereo=stereo)
 
 
 def test_keeps_the_contract(model):
@@ -199,4 +226,5 @@ def test_what_is_too_symmetric_is_named(model, monkeypatch):
     read_tree.cache_clear()
     with pytest.raises(DataError, match="row 0: .* is too symmetric"):
         model.tensorize(["C[C@H]1CC[C@@H](C)CC1"])
+    assert specified(model, ["CC1CCC(C)CC1", "CCO"], torch.zeros(2, 2)) == {"not readable", "CCO"}
     read_tree.cache_clear()

@@ -38,10 +38,20 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.safetensors").write_text("This is no model.")
     with pytest.raises(ModelError, match=r"text.safetensors is no file that to_file wrote"):
         load_molecule_model(tmp_path / "text.safetensors")
-    for metadata in (None, {"wrlso": '{"format": 99}'}):
+    for metadata in (None, {"wrlso": '{"format": 99}'}, {"wrlso": "[1]"}, {"wrlso": "null"}):
         save_file({"w": torch.zeros(3)}, tmp_path / "other.safetensors", metadata=metadata)
         with pytest.raises(ModelError, match="holds no model of molecules"):
             load_molecule_model(tmp_path / "other.safetensors")
+    known = SelfiesVAE._FORMAT
+    save_file(
+        {"w": torch.zeros(3)}, tmp_path / "bare.safetensors", metadata={"wrlso": f'{{"format": {known}}}'}
+    )
+    with pytest.raises(ModelError, match="its header is not what to_file writes"):
+        load_molecule_model(tmp_path / "bare.safetensors")
+    newer = f'{{"format": {known}, "vocabulary": ["[C]"], "parameters": {{"colour": 1}}}}'
+    save_file({"w": torch.zeros(3)}, tmp_path / "newer.safetensors", metadata={"wrlso": newer})
+    with pytest.raises(ModelError, match="of another version: it has the parameters .*colour"):
+        load_molecule_model(tmp_path / "newer.safetensors")
     save_file({"w": torch.zeros(3)}, tmp_path / "odd.safetensors", metadata={"wrlso": "no JSON"})
     with pytest.raises(ModelError, match="is no file that to_file wrote"):
         load_molecule_model(tmp_path / "odd.safetensors")
@@ -60,10 +70,35 @@ def test_a_campaign_keeps_the_file_that_it_was_started_with(model, tmp_path, mon
     assert type(opt.model_) is type(model)
     assert len(opt.ask(2)) == 2
     (camp / "pretrained.safetensors").unlink()
-    with pytest.raises(ParameterError, match="made with 'mine.safetensors': say so again"):
+    with pytest.raises(ParameterError, match="started with the model in 'mine.safetensors'.* is gone"):
         campaign.open_campaign(camp)
     with pytest.raises(ParameterError, match="there is no file mine.safetensors"):
         make_model("mine.safetensors", 0)
     with pytest.raises(ParameterError, match="there is no file mine.safetensors"):
         campaign.init(tmp_path / "other", tmp_path / "a.csv", model="mine.safetensors")
     assert not (tmp_path / "other").exists()
+
+
+def test_nothing_is_left_where_the_training_fails(tmp_path, monkeypatch):
+    SelfiesVAE.pretrained().to_file(tmp_path / "m.safetensors")
+    (tmp_path / "a.csv").write_text("smiles,value\n" + "".join(f"{x},{len(x)}\n" for x in X))
+
+    def fit(self, X, y):
+        assert (tmp_path / "camp" / "pretrained.safetensors").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(campaign.WeightedRetrainingOptimizer, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        campaign.init(tmp_path / "camp", tmp_path / "a.csv", model=str(tmp_path / "m.safetensors"))
+    assert not (tmp_path / "camp").exists()
+
+
+def test_a_campaign_whose_trees_grew_opens_again(tmp_path, monkeypatch):
+    monkeypatch.delenv("WRLSO_MODEL", raising=False)
+    JunctionTreeVAE(clique_vocabulary(X[:3]), hidden=8, stereo=True).to_file(tmp_path / "m.safetensors")
+    more = [*X, "C[C@H](N)S", "C[C@@H](N)S", "C1CC1"]
+    (tmp_path / "a.csv").write_text("smiles,value\n" + "".join(f"{x},{len(x)}\n" for x in more))
+    file = str(tmp_path / "m.safetensors")
+    lines = campaign.init(tmp_path / "camp", tmp_path / "a.csv", model=file, training={"initial_epochs": 0})
+    assert any("new to the model" in line for line in lines)
+    assert len(campaign.open_campaign(tmp_path / "camp").ask(2)) == 2

@@ -1,5 +1,6 @@
 """The benchmark of models of molecules: rates, and latent points of all kinds decoded to the end."""
 
+import copy
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from wrlso._smiles import canonical
 from wrlso.benchmarks import molecule_models
+from wrlso.exceptions import DataError, ParameterError
 from wrlso.models import JunctionTreeVAE, SelfiesVAE, clique_vocabulary
 
 PARTS = ["C", "CO", "c1ccccc1", "CC(=O)N", "C1CCNCC1"]
@@ -21,7 +23,7 @@ def trees():
 
 
 def test_rates_change_nothing_in_the_model(trees):
-    before = {name: tensor.clone() for name, tensor in trees.state_dict().items() if "memory" not in name}
+    before = {name: tensor.clone() for name, tensor in trees.state_dict().items()}
     found = molecule_models.rates(trees, X, n_alone=2)
     assert set(found) == {"read", "encode", "decode", "train"}
     for name in ("encode", "decode", "train"):
@@ -30,6 +32,9 @@ def test_rates_change_nothing_in_the_model(trees):
     after = trees.state_dict()
     assert all(after[name].equal(tensor) for name, tensor in before.items())
     assert not trees.training
+    assert all(parameter.grad is None for parameter in trees.parameters())
+    with pytest.raises(DataError, match="got 1 that it cannot"):
+        molecule_models.rates(trees, ["C[Si](C)(C)C"])
 
 
 @pytest.mark.parametrize("kind", molecule_models.KINDS)
@@ -40,6 +45,12 @@ def test_points_are_what_their_name_says(trees, kind):
     again = torch.cat(list(molecule_models.latent_points(kind, trees, Z, y, 1100)))
     assert points.shape == (1100, trees.latent_dim)
     assert points.equal(again)
+    if kind == "data":
+        remembered = copy.deepcopy(trees)
+        ones = torch.ones(len(Z))
+        remembered.memory.remember(Z, torch.full_like(Z, -40.0), ones)
+        drawn = torch.cat(list(molecule_models.latent_points(kind, remembered, Z, y, 50)))
+        assert torch.cdist(drawn, Z).min(dim=1).values.max() < 1e-2
     if kind == "extreme":
         assert 9.9 < points.abs().max() <= 10.0
         assert -0.2 < points.mean() < 0.2
@@ -58,7 +69,12 @@ def test_all_points_are_accounted_for(trees, kind):
         assert found["molecules"] + sum(found["nothing"].values()) == found["points"] == 60
         assert 0 < found["distinct"] <= found["molecules"]
         assert found["not_canonical"] == 0
-        assert 0 < found["slowest"] <= found["seconds"] + 0.1
+        assert 0 <= found["slowest"] <= found["seconds"] + 0.1
+
+
+def test_there_are_three_kinds_of_points(trees):
+    with pytest.raises(ParameterError, match="kind must be one of"):
+        next(molecule_models.latent_points("prior", trees, torch.zeros(2, 56), np.zeros(2), 5))
 
 
 def test_what_is_not_canonical_is_counted(trees, monkeypatch):
@@ -76,4 +92,9 @@ def test_a_record_is_written(trees, tmp_path, monkeypatch, capsys):
     record = json.loads(out.read_text())
     assert record["model"] == "JunctionTreeVAE"
     assert [record[kind]["points"] for kind in molecule_models.KINDS] == [20, 20, 20]
+    assert record["file"].startswith("m-")
+    assert record["parameters"]["hidden"] == 16
+    for wrong in (["--points", "-1"], ["--molecules", "0"]):
+        with pytest.raises(ParameterError, match=wrong[0].strip("-")):
+            molecule_models.main(wrong)
     assert json.loads(capsys.readouterr().out)["per_second"] == record["per_second"]

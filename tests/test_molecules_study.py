@@ -192,9 +192,16 @@ def test_a_study_takes_a_model_of_either_kind_from_a_file(tmp_path):
         assert prepared.encode(prepared.tensorize(X)).equal(model.encode(plain))
         (path,) = run_study(study, ["both"], [0], tmp_path / "runs", progress=False)
         record = json.loads(path.read_text())
-        assert record["options"]["model"] == file.name
-        assert file.stem in path.name
+        assert record["options"]["model"].startswith(file.stem + "-")
+        assert record["options"]["model"] in path.name
         assert np.isfinite(record["y"]).all()
+    before = study.variant
+    JunctionTreeVAE(clique_vocabulary(MOLECULES), hidden=8, max_length=60).to_file(file)
+    assert study.variant != before  # another model of the same name
+    molecules_start.start.cache_clear()
+    short = replace(TINY, model=str(file)).start(0)  # what was kept of the other one is not used
+    assert 0 < len(short.X) < len(start.X)
+    assert replace(TINY, model=str(file)).prepared(short).tensorize(list(short.X)).shape[1] == 60
     with pytest.raises(ParameterError, match="stereo must be False"):
         replace(TINY, model=str(tmp_path / "JunctionTreeVAE.safetensors"), stereo=True).start(0)
 

@@ -31,12 +31,13 @@ from wrlso._version import __version__
 from wrlso.exceptions import ModelError, StorageError
 from wrlso.history import History
 
-__all__ = ["Campaign", "create_campaign", "describe_environment", "is_campaign", "open_journal"]
+__all__ = ["PRETRAINED", "Campaign", "create_campaign", "describe_environment", "is_campaign", "open_journal"]
 
 _logger = logging.getLogger(__name__)
 _JOURNAL = "journal.sqlite"
 _NEW_JOURNAL = "journal.sqlite.new"
 _LOCK = "work.lock"
+PRETRAINED = "pretrained.safetensors"  # the model's file that the shell was given
 
 
 class Campaign:
@@ -213,7 +214,7 @@ def is_campaign(path: Path) -> bool:
 
 
 def _is_ours(name: str) -> bool:
-    return name in (_NEW_JOURNAL, _LOCK) or name.startswith((_JOURNAL, "weights-"))
+    return name in (_NEW_JOURNAL, _LOCK, PRETRAINED) or name.startswith((_JOURNAL, "weights-"))
 
 
 def _fill(

@@ -8,20 +8,21 @@ file of weights is no code; a campaign keeps a copy of its own, so that it needs
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
+from wrlso._campaign import PRETRAINED
 from wrlso._random import isolated_torch_rng
 from wrlso.exceptions import ModelError, ParameterError
 from wrlso.models.protocol import LatentModel
 
-__all__ = ["BUILT_IN", "VARIABLE", "keep_model", "make_model", "model_of_campaign", "named_callable"]
+__all__ = ["BUILT_IN", "VARIABLE", "kept_model", "make_model", "model_of_campaign", "named_callable"]
 
 VARIABLE = "WRLSO_MODEL"
 _FILE = ".safetensors"
-_COPY = "pretrained" + _FILE  # in the folder of a campaign
 
 
 def _expressions(random_state: int) -> LatentModel:
@@ -89,10 +90,16 @@ def named_callable(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def keep_model(name: str, folder: Path) -> None:
-    """Copy the file that a name stands for, if it does, into a campaign's folder."""
+@contextmanager
+def kept_model(name: str, folder: Path) -> Iterator[None]:
+    """Copy the file that a name stands for, if any, into a campaign's folder; undone if the block fails."""
     if name.endswith(_FILE):
-        copyfile(name, folder / _COPY)
+        copyfile(name, folder / PRETRAINED)
+    try:
+        yield
+    except BaseException:
+        (folder / PRETRAINED).unlink(missing_ok=True)
+        raise
 
 
 def _model_in(path: Path) -> LatentModel:
@@ -124,11 +131,16 @@ def model_of_campaign(folder: Path, given: str | None, recorded: str | None, see
         return make_model(given, seed)
     if recorded in BUILT_IN:
         return make_model(recorded, seed)
-    if recorded is not None and recorded.endswith(_FILE) and (folder / _COPY).is_file():
-        return _model_in(folder / _COPY)
+    if recorded is not None and recorded.endswith(_FILE) and (folder / PRETRAINED).is_file():
+        return _model_in(folder / PRETRAINED)
     named = os.environ.get(VARIABLE)
     if named:
         return make_model(named, seed)
+    if recorded is not None and recorded.endswith(_FILE):
+        raise ParameterError(
+            f"this campaign was started with the model in {recorded!r:.120}, and {folder / PRETRAINED}, its "
+            "copy of that, is gone: name the file with --model"
+        )
     noted = f" It was made with {recorded!r:.120}: say so again if you trust that code." if recorded else ""
     raise ParameterError(
         "this campaign's model is made by code of your own, which no file of a campaign can start: name it "

@@ -5,9 +5,11 @@ from collections.abc import Collection
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from wrlso.exceptions import ParameterError, ParameterTypeError
 
-__all__ = ["check_choice", "check_count", "check_real"]
+__all__ = ["check_choice", "check_count", "check_flag", "check_real"]
 
 
 def _fail(name: str, expected: str, value: Any, *, wrong_type: bool = False) -> None:
@@ -31,6 +33,12 @@ def check_count(name: str, value: Any, *, minimum: int = 1, none: str | None = N
         _fail(name, expected, value, wrong_type=True)
     if value < minimum:
         _fail(name, expected, value)
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise unless ``value`` is True or False, NumPy's included."""
+    if not isinstance(value, bool | np.bool_):
+        _fail(name, "True or False", value, wrong_type=True)
 
 
 def check_real(

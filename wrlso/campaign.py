@@ -23,7 +23,7 @@ from wrlso._campaign_views import (
     who_works,
 )
 from wrlso._files import WorkLock
-from wrlso._model_names import BUILT_IN, keep_model, make_model, model_of_campaign, named_callable
+from wrlso._model_names import BUILT_IN, kept_model, make_model, model_of_campaign, named_callable
 from wrlso._starting import AS_BEFORE, Form, choose_columns, learn_tokens, read_start, start_contents
 from wrlso._tables import (
     Table,
@@ -113,12 +113,11 @@ def init(
     opt = WeightedRetrainingOptimizer(model=generative, feasible=test, **options)
     opt.notes_.update(model=model, x=x, y=y or form.y or "y", delimiter=table.delimiter, decimal=decimal)
     start = time.perf_counter()
-    with _new_folder(campaign):  # before the training, which may be long
+    with _new_folder(campaign), kept_model(model, campaign):  # before the training, which may be long
         opt.fit(X, told)
         if failed:
             opt.tell(failed, [None] * len(failed))
         opt.save(campaign)
-        keep_model(model, campaign)
     seconds = time.perf_counter() - start
     contents = start_contents(opt.history_, len(X))
     return [

@@ -363,6 +363,9 @@ def molecules(
     n_start: Annotated[
         int | None, typer.Option(min=1, help="How many of them, drawn for each seed.  [default: all]")
     ] = None,
+    stereo: Annotated[
+        bool | None, typer.Option(help="Whether stereochemistry counts.  [default: no-stereo]")
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="File of a model.  [default: the one that ships]"),
@@ -395,7 +398,7 @@ def molecules(
     study = molecules_study(
         config.value, goal=objective, max_heavy_atoms=max_heavy_atoms, max_ring=max_ring,
         max_tokens=max_tokens, data=None if data is None else data.value, n_start=n_start,
-        model=None if model is None else str(model),
+        stereo=stereo, model=None if model is None else str(model),
         surrogate=None if surrogate is None else surrogate.value, budget=budget, k=k, r=r, batch=batch,
         first_steps=first_steps, later_steps=later_steps, n_candidates=n_candidates, mutate=mutate,
         cross=cross,

@@ -18,7 +18,7 @@ from scipy.stats import norm, spearmanr
 
 from wrlso._bars import ProgressBar
 from wrlso.benchmarks.molecules_study import molecules_study
-from wrlso.benchmarks.records import machine, read_records, versions, write_record
+from wrlso.benchmarks.records import data_hash, machine, read_records, versions, write_record
 from wrlso.exceptions import DataError
 from wrlso.surrogate import select_subset
 from wrlso.tanimoto import TanimotoGP
@@ -36,7 +36,7 @@ PROCESSES: dict[str, Callable[[], TanimotoGP]] = {
 }
 """What is compared: each differs from the default in what its name says."""
 
-_OPTIONS = ("goal", "data", "n_start", "max_heavy_atoms")
+_OPTIONS = ("goal", "data", "n_start", "max_heavy_atoms", "max_tokens", "stereo")
 _CUTS, _NEXT = (100, 200, 300, 400), 50
 
 
@@ -91,6 +91,11 @@ def foresight(
             _check_molecules(record)
             options = {name: record["options"][name] for name in _OPTIONS}
             known = molecules_study(**options).initial_data(record["seed"])
+            if record.get("starting_data", {}).get("sha256") != data_hash(*known):
+                raise DataError(
+                    f"the {record['setting']} search on {record['task']}, seed {record['seed']}, was started "
+                    f"from other data than {options} gives"
+                )
             asked = record["x"], np.array([np.nan if y is None else y for y in record["y"]])
             cuts = [at for at in _CUTS if at + _NEXT <= len(asked[1])]
             if not cuts:

@@ -6,6 +6,7 @@ where data lie, extreme, and such as a search finds that follows a surrogate whe
 """
 
 import argparse
+import copy
 import json
 import sys
 import time
@@ -20,9 +21,11 @@ from torch import Tensor
 
 from wrlso._bars import ProgressBar
 from wrlso._smiles import canonical
+from wrlso._validation import check_choice, check_count
 from wrlso.benchmarks.pretrain import split
-from wrlso.benchmarks.records import machine, versions, write_record
+from wrlso.benchmarks.records import file_name, machine, versions, write_record
 from wrlso.datasets import canonical_smiles, fetch_zinc250k
+from wrlso.exceptions import DataError
 from wrlso.models import JunctionTreeVAE, SelfiesVAE, load_molecule_model
 from wrlso.models._molecule_vae import MoleculeVAE
 from wrlso.surrogate import SparseGP
@@ -45,7 +48,7 @@ def rates(model: MoleculeVAE, X: Sequence[str], n_alone: int = 32) -> dict[str, 
     model : SelfiesVAE or JunctionTreeVAE
         Its weights stay as they are.
     X : sequence of n str
-        Molecules that it has not read before, of which reading remembers the rows.
+        Molecules that it has not read before, as reading remembers them; those that it can read are used.
     n_alone : int, default=32
         Molecules that go through it one by one.
 
@@ -53,15 +56,23 @@ def rates(model: MoleculeVAE, X: Sequence[str], n_alone: int = 32) -> dict[str, 
     -------
     dict
         For "read" (SMILES to rows), "encode", "decode" (at temperature 0) and "train" (a step of Adam).
+
+    Raises
+    ------
+    DataError
+        When it can read none of X.
     """
     start = time.process_time()
-    inputs = model.tensorize(X)
+    known = [x for x in X if model._can_read(x)]
+    if not known:
+        raise DataError(f"X must hold molecules that the model can read, got {len(X)} that it cannot")
+    inputs = model.tensorize(known)
     read = len(X) / (time.process_time() - start)
     Z = model.encode(inputs[:_BATCH])
     stages: dict[str, tuple[Callable[[Tensor], Any], int]] = {
         "encode": (model.encode, _BATCH),
         "decode": (model.decode, _BATCH),
-        "train": (_training(model), _STEP),
+        "train": (_training(copy.deepcopy(model)), _STEP),
     }
     found = {"read": {"batch": read}}
     for name, (call, size) in stages.items():
@@ -86,12 +97,12 @@ def _timed(call: Callable[[Tensor], Any], parts: Sequence[Tensor]) -> float:
 def _training(model: MoleculeVAE) -> Callable[[Tensor], None]:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
 
+    model.train()
+
     def step(rows: Tensor) -> None:
-        model.train()
         optimizer.zero_grad()
         model.loss(rows).mean().backward()
         optimizer.step()
-        model.eval()
 
     return step
 
@@ -111,6 +122,7 @@ def latent_points(
         Encodings and values for the process.
     n, seed : int
     """
+    check_choice("kind", kind, KINDS)
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(_BATCH, n - first) for first in range(0, n, _BATCH)]
     path = _ascent(Z, y, generator) if kind == "optimized" else iter(())
@@ -186,23 +198,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--molecules", type=int, default=2000, help="of ZINC250k that are read and encoded")
     parser.add_argument("--out", type=Path, help="write the record here")
     options = parser.parse_args(arguments)
+    check_count("points", options.points, minimum=0)
+    check_count("molecules", options.molecules)
     torch.set_num_threads(1)
     pretrained = SelfiesVAE.pretrained(stereo=False)
     model = pretrained if options.file is None else load_molecule_model(options.file)
     held_out = split([x for x in canonical_smiles(fetch_zinc250k()) if x])[1]
-    X = list(dict.fromkeys(canonical(x, stereo=False) or "" for x in held_out))[: options.molecules]
+    X = list(dict.fromkeys(canonical(x, model.stereo) or "" for x in held_out))[: options.molecules]
     results: dict[str, Any] = {"per_second": rates(model, X)}
     if options.points:
+        X = [x for x in X if model._can_read(x)]
         Z = model.encode(model.tensorize(X))
         y = np.array([PenalizedLogP().objective(x) for x in X])
-        share = options.points // len(KINDS)
+        share = -(-options.points // len(KINDS))
         for kind in KINDS:
             results[kind] = walk(model, latent_points(kind, model, Z, y, share), share)
     sys.stdout.write(json.dumps(results, indent=1) + "\n")
     if options.out is not None:
         about = {
-            "kind": "molecule models", "model": type(model).__name__, "threads": 1, "versions": versions(),
-            "machine": machine(),
+            "kind": "molecule models", "model": type(model).__name__,
+            "file": None if options.file is None else file_name(options.file),
+            "parameters": model._parameters_to_keep(), "molecules": options.molecules, "threads": 1,
+            "versions": versions(), "machine": machine(),
         }  # fmt: skip
         write_record(options.out, about | results)
     return 0

@@ -5,6 +5,7 @@ are kept in :func:`wrlso.datasets.cache_folder`, beside their scores. "Tokens" a
 rows: SELFIES tokens, or what a junction tree is written with.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -136,6 +137,7 @@ def start(
     ``file`` holds the model that reads them; None: it is the one that ships. Without ``stereo``, of molecules
     that differ in stereochemistry alone the first is kept.
     """
+    model = prepared_model(None, max_tokens, stereo, file)
     X, y = make_task(objective, data, n_start).initial_data(seed)
     if not stereo:
         first: dict[str, int] = {}
@@ -143,8 +145,10 @@ def start(
             if x is not None:
                 first.setdefault(x, row)
         X, y = list(first), y[list(first.values())]
-    tokens = _tokens(X, prepared_model(None, max_tokens, stereo, file))
+    tokens = _tokens(X, model)
     fits = np.array([len(row) > 0 for row in tokens])
+    if not fits.any():
+        raise DataError(f"none of the {len(X)} molecules of {data} can be read by the model")
     if max_heavy_atoms is not None:
         fits &= shapes(X)[0] <= max_heavy_atoms
     rows = np.flatnonzero(fits)
@@ -220,6 +224,7 @@ def prepared_model(
         model = _PreparedSelfies.from_file(file, max_tokens=max_tokens, stereo=stereo)
     else:
         model = _PreparedTrees.from_file(file)
+        model.max_tokens = max_tokens
     if model.stereo != stereo:
         raise ParameterError(f"stereo must be {model.stereo} for the model in {file}, got {stereo}")
     model.known = known
@@ -229,7 +234,10 @@ def prepared_model(
 
 def _tokens(X: Sequence[str], model: MoleculeVAE) -> list[bytes]:
     """Return the row of each molecule without zeros at its end; nothing for what the model cannot take."""
-    key = f"tokens-1-{content_hash([*model.vocabulary, str(model.max_tokens)])}-{content_hash(X)}"
+    what = [*model.vocabulary, str(model.max_tokens)]
+    if not isinstance(model, SelfiesVAE):
+        what += [type(model).__name__, json.dumps(model._parameters_to_keep(), sort_keys=True)]
+    key = f"tokens-1-{content_hash(what)}-{content_hash(X)}"
     lines = kept_lines(key, len(X))
     if lines is None:
         lines = []

@@ -20,6 +20,7 @@ from wrlso.benchmarks.molecules_start import Shape, Start, make_task, prepared_m
 from wrlso.benchmarks.records import (
     check_same_options,
     data_hash,
+    file_name,
     machine,
     read_record,
     versions,
@@ -56,7 +57,7 @@ class MoleculesStudy:
     max_heavy_atoms, max_ring : int or None
         Largest molecules that may be proposed, and largest rings in them; None: any.
     max_tokens : int
-        Longest molecules that the model decodes, in SELFIES tokens.
+        Longest molecules that the model decodes, in SELFIES tokens; junction trees only mutate up to it.
     stereo : bool
         Whether stereochemistry tells molecules apart. None of the objectives sees it, so that with it calls
         are spent on molecules whose score is known.
@@ -64,7 +65,7 @@ class MoleculesStudy:
     n_start : int or None
         Molecules of the data that a seed starts with; None: all.
     model : str or None
-        File of the model; None: the one that ships. Records hold its name without folders.
+        File of the model; None: the one that ships. Records hold its name and a part of its hash.
     surrogate : {"tanimoto", "latent"}
         What the Gaussian process models: fingerprints of decoded candidates, or Z.
     budget, k, r, batch
@@ -141,7 +142,7 @@ class MoleculesStudy:
     @property
     def variant(self) -> str:
         """What sets the runs of one folder apart besides setting and seed."""
-        model = "" if self.model is None else f"-{Path(self.model).stem}"
+        model = "" if self.model is None else f"-{file_name(self.model)}"
         return f"{self._start_variant}-{self.surrogate}-k{self.k:g}-r{self.r}{model}"
 
     @property
@@ -156,7 +157,7 @@ class MoleculesStudy:
 
     def options(self) -> dict[str, Any]:
         """Return every option."""
-        return asdict(self) | {"model": None if self.model is None else Path(self.model).name}
+        return asdict(self) | {"model": None if self.model is None else file_name(self.model)}
 
     def objective(self, x: Any) -> float:
         """Return the score of x."""
@@ -182,7 +183,7 @@ class MoleculesStudy:
         self.start(seed)
 
     def optimizer(self, setting: str, seed: int, folder: Path) -> WeightedRetrainingOptimizer:
-        """Return the optimizer of one run, not yet fitted; all settings start from the model that ships."""
+        """Return the optimizer of one run, not yet fitted; all settings start from the same model."""
         weighted, retrained = setting in ("weighting", "both"), setting in ("retraining", "both")
         found = self.start(seed)
         model = self.prepared(found)
@@ -315,7 +316,7 @@ def run_peers(
     Parameters
     ----------
     peers : sequence of {"random", "subset", "genetic", "screened"}
-        Draws from the prior of the model that ships; random molecules of the data set that are not in the
+        Draws from the prior of the study's model; random molecules of the data set that are not in the
         starting data, or any of them where all are; a genetic algorithm on graphs; the same screened by the
         study's process. See :mod:`wrlso.benchmarks.molecule_peers`.
 

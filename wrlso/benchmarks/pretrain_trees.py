@@ -10,13 +10,14 @@ OUT is a folder: ``checkpoint.pt``, ``log.jsonl`` with a line every five minutes
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from wrlso._keeping import content_hash
 from wrlso._smiles import canonical
 from wrlso.benchmarks.model_card import measure
 from wrlso.benchmarks.pretrain import exact, save_checkpoint, split
@@ -70,22 +71,20 @@ def train(
     DataError
         When all of X is held out.
     ParameterError
-        When the folder holds a training with another ``hidden`` or number of molecules.
+        When the folder holds a training with another ``hidden`` or other molecules.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    checkpoint, options = out / "checkpoint.pt", {"hidden": hidden, "X": content_hash(X)}
+    stored = _stored(checkpoint, options, device)
     known, held_out = flat_split(X)
     if not known:
         raise DataError(f"X must hold more than the molecules that are held out, got {len(X)}")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     everything = [*known, *held_out]  # one list, as what was read of a list is kept
     model = JunctionTreeVAE(clique_vocabulary(everything), hidden=hidden).to(device)
     training = SequenceTraining(model, lr=lr, batch_size=batch_size)
-    checkpoint, options = out / "checkpoint.pt", {"hidden": hidden, "n": len(X)}
-    if checkpoint.exists():
-        stored = torch.load(checkpoint, weights_only=True, map_location=device)
-        if stored["options"] != options:
-            raise ParameterError(f"{out} holds a training with {stored['options']}, got {options}")
+    if stored is not None:
         model.load_state_dict(stored["model"])
         training.load_state_dict(stored["training"])
     rows = model.tensorize(everything)
@@ -105,6 +104,19 @@ def train(
     about: dict[str, Any] = {"data": "ZINC250k", "made_by": "wrlso.benchmarks.pretrain_trees"}
     model.cpu().eval().to_file(out / FILE, about=about | training.summary())
     return out / FILE
+
+
+def _stored(checkpoint: Path, options: Mapping[str, Any], device: str) -> dict[str, Any] | None:
+    """Return what an earlier run kept, None where there is none; another training's is refused."""
+    if not checkpoint.exists():
+        return None
+    stored: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location=device)
+    if stored.get("options") != options:
+        raise ParameterError(
+            f"{checkpoint.parent} holds a training with {stored.get('options')}, got {options}: use "
+            "another folder"
+        )
+    return stored
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -82,6 +82,12 @@ def data_hash(X: Any, y: Any) -> str:
     return digest.hexdigest()
 
 
+def file_name(path: str | Path) -> str:
+    """Return a file's name without folders, and what tells it from others of that name: name-1a2b3c4d."""
+    path = Path(path)
+    return f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version(), "wrlso": __version__}

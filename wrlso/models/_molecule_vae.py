@@ -3,6 +3,7 @@
 import json
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -200,9 +201,12 @@ class MoleculeVAE(nn.Module):
             unknown = ", ".join(sorted(set(changes) - set(cls._CHANGEABLE)))
             raise ParameterError(f"changes must be among {', '.join(cls._CHANGEABLE)}, got {unknown}")
         header, weights = read_model_file(Path(path))
-        if header.get("format") != cls._FORMAT:
+        if header.get("format") != cls._FORMAT or not {"vocabulary", "parameters"} <= set(header):
             raise ModelError(f"{path} holds no {cls.__name__}: its header is not what to_file writes")
         given = {name: value for name, value in changes.items() if value is not None}
+        newer = sorted(set(header["parameters"]) - set(signature(cls.__init__).parameters))
+        if newer:
+            raise ModelError(f"{path} is of another version: it has the parameters {newer}")
         model = cls(header["vocabulary"], **(header["parameters"] | given))
         try:
             model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
@@ -231,6 +235,7 @@ def read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("wrlso", "{}"))
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return header if isinstance(header, dict) else {}, weights
     except (SafetensorError, json.JSONDecodeError) as error:
         raise ModelError(f"{path} is no file that to_file wrote: {error}") from error

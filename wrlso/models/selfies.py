@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wrlso._smiles import canonical, listed_smiles, refuse_rows
-from wrlso._validation import check_choice, check_count, check_real
+from wrlso._validation import check_choice, check_count, check_flag, check_real
 from wrlso.exceptions import DataError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models._chunks import (
     END,
@@ -106,6 +106,7 @@ class SelfiesVAE(MoleculeVAE):
         for name, value in (("chunk_dim", chunk_dim), ("width", width), ("hidden", hidden)):
             check_count(name, value)
         self.vocabulary = _checked(_shipped_vocabulary() if vocabulary is None else vocabulary)
+        check_flag("stereo", stereo)
         self.stereo, self.salts, self.beta = bool(stereo), salts, beta
         self.token_dropout, self.chunk_dropout = token_dropout, chunk_dropout
         n_tokens = _N_SPECIAL + len(self.vocabulary)

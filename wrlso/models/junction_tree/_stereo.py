@@ -71,11 +71,20 @@ def labelled(row: Row, labels: Labels) -> Row:
 
 
 def isomers(flat: str, most: int) -> list[str]:
-    """Return the canonical SMILES of a flat molecule's isomers, at most so many; itself where it has none."""
+    """Return the canonical SMILES of a flat molecule's isomers, at most so many; itself where it has none.
+
+    Nitrogen in small rings and cages has no sides here: SMILES leave it open, as it inverts or has no choice.
+    Isomers of bridged rings that are too strained to exist are among them.
+    """
     tool = optional_module("rdkit.Chem.EnumerateStereoisomers")
     options = tool.StereoEnumerationOptions(unique=True, maxIsomers=most, rand=0)
     chem = optional_module("rdkit.Chem")
-    found = [canonical(chem.MolToSmiles(one)) for one in tool.EnumerateStereoisomers(parse(flat), options)]
+    found = []
+    for one in tool.EnumerateStereoisomers(parse(flat), options):
+        for atom in one.GetAtoms():
+            if atom.GetAtomicNum() == 7 and atom.GetFormalCharge() == 0:
+                atom.SetChiralTag(chem.ChiralType.CHI_UNSPECIFIED)
+        found.append(canonical(chem.MolToSmiles(one)))
     kept = [x for x in dict.fromkeys(found) if x is not None and canonical(x, stereo=False) == flat]
     return kept or [flat]
 

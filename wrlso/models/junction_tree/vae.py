@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wrlso._smiles import canonical, refuse_rows
-from wrlso._validation import check_choice, check_count, check_real
+from wrlso._validation import check_choice, check_count, check_flag, check_real
 from wrlso.exceptions import DataError, ModelError
 from wrlso.models._chunks import gaussian_divergence
 from wrlso.models._memory import CodeMemory
@@ -112,6 +112,7 @@ class JunctionTreeVAE(MoleculeVAE):
     ) -> None:
         super().__init__()
         check_choice("salts", salts, ("refuse", "largest"))
+        check_flag("stereo", stereo)
         check_real("beta", beta, minimum=0)
         check_real("max_seconds", max_seconds, above=0)
         sizes = {
@@ -126,8 +127,9 @@ class JunctionTreeVAE(MoleculeVAE):
         self.salts, self.beta, self.stereo = salts, beta, bool(stereo)
         self._sizes = {name: int(value) for name, value in sizes.items()}
         self.bounds = Bounds(
-            max_cliques, max_candidates, max_backtracks, max_isomers, max_seconds, _LABEL_TRIES
-        )
+            int(max_cliques), int(max_candidates), int(max_backtracks), int(max_isomers), float(max_seconds),
+            _LABEL_TRIES,
+        )  # fmt: skip
         self.embedding = nn.Embedding(len(self.vocabulary), hidden)
         self.tree_encoder = TreeMessages(hidden, tree_depth)
         self.graph_encoder = GraphMessages(hidden, graph_depth, self.stereo)
@@ -345,10 +347,13 @@ class JunctionTreeVAE(MoleculeVAE):
                   for of in (graph.molecule.cpu(), graph.molecule[graph.begin].cpu())]  # fmt: skip
         sites = [part.split(sizes) for part, sizes in zip(log_p, counts, strict=True)]
         for row, smiles, atoms, bonds in zip(open_, flat, *sites, strict=True):
-            labels = [stereo_labels(x, smiles) for x in choices[row]]
-            scores = torch.stack([_log_p(atoms, own) + _log_p(bonds, of) for own, of in labels])
-            best = choices[row][int(prefer(scores, torch.zeros(len(scores))).argmax())]
-            results[row] = (best, None) if self._can_read(best) else (None, "not readable")
+            readable = [x for x in choices[row] if self._can_read(x)]
+            labels = [stereo_labels(x, smiles) for x in readable]
+            scores = [_log_p(atoms, own) + _log_p(bonds, of) for own, of in labels]
+            results[row] = (None, "not readable")
+            if scores:
+                best = prefer(torch.stack(scores), torch.zeros(len(scores))).argmax()
+                results[row] = (readable[int(best)], None)
 
     def loss(self, inputs: Tensor) -> Tensor:
         """Return the negative ELBOs (n,): one-sample reconstruction plus beta times the divergence.
