@@ -14,7 +14,8 @@ import numpy as np
 
 from wrlso._bars import ProgressBar
 from wrlso._keeping import content_hash, keep_lines, kept_lines
-from wrlso._smiles import canonical, optional_module, read_molecules
+from wrlso._smiles import canonical, listed_smiles, optional_module, read_molecules
+from wrlso._validation import check_choice
 from wrlso.exceptions import DataError
 from wrlso.models.junction_tree._packing import MAX_ATOMS, MAX_CLIQUE, Row, pack
 from wrlso.models.junction_tree._stereo import labelled, stereo_labels
@@ -75,7 +76,12 @@ def read_trees(
     cache: bool = True,
     progress: bool = False,
 ) -> list[TreeReading]:
-    """Read n SMILES; many are read in parallel and kept in :func:`wrlso.datasets.cache_folder`."""
+    """Read n SMILES; many are read in parallel and kept in :func:`wrlso.datasets.cache_folder`.
+
+    Raises DataTypeError for what are no SMILES, and ParameterError for other ``salts``.
+    """
+    check_choice("salts", salts, ("refuse", "largest"))
+    X = listed_smiles(X)
     if len(X) < _MANY:
         return _read_block(X, salts, stereo)
     what = [_VERSION, optional_module("rdkit").__version__, salts, *(["stereo"] if stereo else [])]

@@ -24,11 +24,11 @@ from wrlso.models.junction_tree._networks import (
     choice_nll,
 )
 from wrlso.models.junction_tree._packing import ChoiceBatch, GraphBatch, TreeBatch, label_slots, unpack
-from wrlso.models.junction_tree._reading import TreeReading, read_tree
+from wrlso.models.junction_tree._reading import TreeReading, read_tree, read_trees
 from wrlso.models.junction_tree._stereo import StereoScorer, isomers, stereo_labels
 from wrlso.models.junction_tree._tables import PieceTables
 from wrlso.models.junction_tree._writing import gumbel, write_trees
-from wrlso.models.junction_tree.vocabulary import checked_vocabulary, readings_of
+from wrlso.models.junction_tree.vocabulary import checked_vocabulary
 from wrlso.models.protocol import Objects
 
 __all__ = ["JunctionTreeVAE"]
@@ -167,7 +167,7 @@ class JunctionTreeVAE(MoleculeVAE):
             When X is no sequence of str.
         """
         X = list(X) if isinstance(X, np.ndarray) else X
-        readings = readings_of(X, self.salts, self.stereo, progress=True)
+        readings = read_trees(X, self.salts, self.stereo, progress=True)
         array = np.zeros((len(readings), self._sizes["max_length"]), np.int16)
         problems = []
         for number, reading in enumerate(readings):
@@ -190,7 +190,7 @@ class JunctionTreeVAE(MoleculeVAE):
 
     def missing_tokens(self, X: Iterable[str]) -> list[str]:
         """Return the labels of some SMILES that are not in the vocabulary, sorted: its tokens are cliques."""
-        readings = readings_of(list(X), self.salts)
+        readings = read_trees(list(X), self.salts)
         return sorted({label for reading in readings for label in reading.labels} - set(self._numbers))
 
     def extend(self, X: Iterable[str]) -> Self:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from wrlso._keeping import content_hash
-from wrlso._smiles import listed_smiles, refuse_rows
-from wrlso._validation import check_choice, check_count
+from wrlso._smiles import refuse_rows
+from wrlso._validation import check_count
 from wrlso.exceptions import ParameterError, ParameterTypeError
-from wrlso.models.junction_tree._reading import TreeReading, read_trees
+from wrlso.models.junction_tree._reading import read_trees
 from wrlso.models.junction_tree._templates import template
 
 __all__ = ["clique_vocabulary", "vocabulary_hash"]
@@ -59,7 +59,7 @@ def clique_vocabulary(
     """
     if n_jobs != -1:
         check_count("n_jobs", n_jobs)
-    readings = readings_of(X, salts, n_jobs=n_jobs, cache=cache, progress=progress)
+    readings = read_trees(X, salts, n_jobs=n_jobs, cache=cache, progress=progress)
     refuse_rows([f"row {row}: {r.problem}" for row, r in enumerate(readings) if r.problem is not None])
     return sorted({label for reading in readings for label in reading.labels})
 
@@ -67,20 +67,6 @@ def clique_vocabulary(
 def vocabulary_hash(vocabulary: Iterable[str]) -> str:
     """Return 32 hexadecimal digits that stand for these labels in this order."""
     return content_hash(vocabulary)
-
-
-def readings_of(
-    X: Sequence[str],
-    salts: str,
-    stereo: bool = False,
-    *,
-    n_jobs: int = -1,
-    cache: bool = True,
-    progress: bool = False,
-) -> list[TreeReading]:
-    """Read n SMILES once their types are checked."""
-    check_choice("salts", salts, ("refuse", "largest"))
-    return read_trees(listed_smiles(X), salts, stereo, n_jobs=n_jobs, cache=cache, progress=progress)
 
 
 def checked_vocabulary(vocabulary: Sequence[str]) -> list[str]:
