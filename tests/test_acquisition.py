@@ -1,6 +1,7 @@
 """Acquisition functions against closed forms, search strategies on small models, and their refusals."""
 
 import time
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -247,6 +248,21 @@ def test_prior_draws_lie_where_the_data_lies():
     proposals, _ = PriorSampling().propose(state, 20, rng())
     assert np.abs([p.x for p in proposals]).max() < 25
     assert all(np.isnan(p.value) for p in proposals)
+
+
+def test_half_of_the_prior_sampling_are_the_users_own_points_as_long_as_there_are_any():
+    own = [(float(i), 90.0) for i in range(60)]  # far from where the data lies
+    Z = torch.tensor(own, dtype=torch.float64) / 5.0
+    state, _ = campaign(fit=False, candidates=own, candidates_Z=Z)
+    proposals, _ = PriorSampling().propose(state, 80, rng())
+    chosen = [p for p in proposals if p.x in own]
+    assert 25 <= len(chosen) == len({p.x for p in chosen}) <= 55
+    assert all(p.z.equal(Z[own.index(p.x)]) and np.isnan(p.value) for p in chosen)
+    one, _ = campaign(fit=False, candidates=own[:1], candidates_Z=Z[:1])
+    assert sum(p.x in own for p in PriorSampling().propose(one, 20, rng())[0]) == 1
+    refused, _ = campaign(fit=False, candidates=own, candidates_Z=Z)
+    refused = replace(refused, screen=lambda x: "infeasible" if x in own else None)
+    assert not any(p.x in own for p in PriorSampling().propose(refused, 20, rng())[0])
 
 
 def test_prior_sampling_needs_no_data_at_all():

@@ -396,6 +396,12 @@ def test_points_without_values_train_the_model_and_may_be_proposed():
     assert any(x.tobytes() in unlabelled for x in opt.ask(20))
 
 
+def test_objects_without_a_value_are_proposed_before_there_are_any():
+    opt = make_optimizer().fit(X0)
+    asked = {x.tobytes() for x in opt.ask(10)}
+    assert 0 < len(asked & {x.tobytes() for x in X0}) < 10
+
+
 def test_without_any_value_ask_draws_until_enough_are_told():
     opt = make_optimizer().fit(X0)
     assert len({x.tobytes() for x in opt.ask(5)}) == 5
@@ -682,6 +688,7 @@ def test_bad_starting_data(X, y, error, message):
         ({"encoder": None, "decoder": None}, ParameterError, "got none"),
         ({"model": VAE(*networks()), "encoder": nn.Linear(1, 1)}, ParameterError, "got encoder and model"),
         ({"model": object()}, ModelError, "must be a LatentModel; object lacks tensorize"),
+        ({"model": object()}, ModelError, "lacks .*, latent_dim$"),
         ({"decoder": nn.Linear(7, 12)}, ModelError, "latent points of the encoder's dimension 3"),
         ({"random_state": "a"}, ValueError, "random_state|seed"),
     ],

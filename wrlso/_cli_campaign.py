@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["EXIT_CODES", "add_commands"]
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 an error, said in one line, with nothing changed; 2 wrong usage; 130 interrupted, "
-    "with nothing changed."
+    "Exit codes: 0 done; 1 an error, said in words, with nothing recorded; 2 wrong usage; 130 interrupted, "
+    "with nothing recorded."
 )
 
 
@@ -99,12 +99,15 @@ def init(
     y: YColumn = None,
     no_y: Annotated[bool, typer.Option("--no-y", help="Start without values.")] = False,
     direction: Annotated[Direction, typer.Option(help="Which values are better.")] = Direction.maximize,
-    decimal_comma: Comma = None,
-    delimiter: DelimiterOption = None,
+    decimal_comma: Annotated[
+        bool | None,
+        typer.Option("--decimal-comma/--decimal-point", help="Numbers such as 1,5 or 1.5.  [default: point]"),
+    ] = None,
+    delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: found out]")] = None,
     feasible: Feasible = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same campaign.")] = 0,
     retrain_every: Annotated[
-        int, typer.Option(min=0, help="Retrain when this many points are new; 0: only by wrlso retrain.")
+        int, typer.Option(min=0, help="Retrain when this many values are new; 0: only by wrlso retrain.")
     ] = 50,
     epochs: Annotated[
         float | None,

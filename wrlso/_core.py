@@ -210,6 +210,8 @@ def build_model(
     built: Any
     if model is not None and encoder is None and decoder is None:
         missing = [name for name in _MODEL_METHODS if not callable(getattr(type(model), name, None))]
+        # asked for its value, a model may say that it knows it later only
+        missing += [] if "latent_dim" in dir(model) else ["latent_dim"]
         if missing:
             raise ModelError(
                 f"model must be a LatentModel; {type(model).__name__} lacks {', '.join(missing)}"

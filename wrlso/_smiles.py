@@ -292,11 +292,11 @@ def _peculiarity(molecule: Mol, policies: _Policies) -> str:
     if policies.radicals == "refuse":
         radicals = Counter(atom.GetSymbol() for atom in atoms if atom.GetNumRadicalElectrons())
         if radicals:
-            return f"has unpaired electrons at {', '.join(radicals)} (radicals='keep' would take it)"
+            return f"has unpaired electrons at {', '.join(radicals)}"
     if policies.isotopes == "refuse":
         isotopes = Counter(f"{atom.GetIsotope()}{atom.GetSymbol()}" for atom in atoms if atom.GetIsotope())
         if isotopes:
-            return f"has isotopes {', '.join(isotopes)} (isotopes='keep' would take it)"
+            return f"has isotopes {', '.join(isotopes)}"
     return ""
 
 

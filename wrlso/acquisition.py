@@ -262,6 +262,8 @@ class Mixture(BaseEstimator):
 class PriorSampling(BaseEstimator):
     """Decode draws from where the data lies in Z; needs no values and no surrogate.
 
+    About half of the proposals are points without a value that the user supplied, as long as there are any.
+
     Parameters
     ----------
     temperature : float, default 1.0
@@ -285,7 +287,7 @@ class PriorSampling(BaseEstimator):
         check_count("max_attempts", self.max_attempts)
         landscape = Landscape.of(state, rng, margin=1.1, quantile=0.999)
         screener = Screener(state, type(self).__name__, rng)
-        proposals: list[Proposal] = []
+        proposals = self._supplied(state, n, screener, rng)
         size = min(4 * n, 1000)
         while len(proposals) < n:
             left = self.max_attempts * n - screener.record.n_decoded
@@ -297,6 +299,21 @@ class PriorSampling(BaseEstimator):
                     proposals.append(Proposal(x, torch.from_numpy(z.copy()), float("nan")))
             size = min(2 * size, 1000)
         return proposals, screener.finish()
+
+    def _supplied(
+        self, state: SearchState, n: int, screener: Screener, rng: np.random.Generator
+    ) -> list[Proposal]:
+        """Return random ones of the user's own points, as many as a fair coin gives in n throws."""
+        if state.candidates_Z is None or len(state.candidates) == 0:
+            return []
+        found: list[Proposal] = []
+        wanted = int(rng.binomial(n, 0.5))
+        for i in rng.permutation(len(state.candidates)):
+            if len(found) == wanted:
+                break
+            if screener.admit(state.candidates[i], "chosen"):
+                found.append(Proposal(state.candidates[i], state.candidates_Z[i].double(), float("nan")))
+        return found
 
 
 def _search(search: SearchStrategy | None) -> SearchStrategy:

@@ -218,8 +218,8 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
     def ask(self, n: int | None = None, *, retrain: bool = True) -> Any:
         """Return one new point to evaluate, or a list of ``n`` distinct ones; retrain first when due.
 
-        A point is never returned twice, nor one that has a value, failed, is infeasible or invalid. It is
-        pending until it is told or released.
+        A point is never returned twice, unless it was released, nor one that has a value, failed, is
+        infeasible or invalid. It is pending until it is told or released.
 
         Parameters
         ----------

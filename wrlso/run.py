@@ -78,7 +78,8 @@ def maximize(
         Candidates that the asynchronous loop holds ready; None: as many as evaluations end during an ask.
         They are pending like those that are out.
     timeout : float, default=None
-        Seconds from its submission after which an evaluation has failed. Workers of ``n_jobs``, and Dask
+        Seconds after which an evaluation has failed, from when a worker takes it where the engine says when
+        that is, and from its submission otherwise. Workers of ``n_jobs``, and Dask
         workers of one thread, are replaced when they hang; those of other executors stay occupied until the
         call ends.
     retries : int, default=0

@@ -24,7 +24,7 @@ class LatentModel(Protocol):
     """A generative model g: Z → X with an inverse q: X → Z, trainable by gradient descent.
 
     Every :class:`torch.nn.Module` has ``parameters``, ``state_dict``, ``load_state_dict``, ``train`` and
-    ``to``; what is left to write are the five methods in the middle.
+    ``to``; what is left to write are ``latent_dim`` and the five methods in the middle.
     """
 
     @property
