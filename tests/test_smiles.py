@@ -119,10 +119,10 @@ def test_salts_are_refused_or_split():
 
 
 def test_isotopes_and_radicals_are_refused_or_kept():
-    with pytest.raises(DataError, match=r"row 0 has isotopes 13C, 2H \(isotopes='keep' would take it\)"):
+    with pytest.raises(DataError, match=r"row 0 has isotopes 13C, 2H"):
         read_molecules(["[13CH3][13CH2]O[2H]"])
     assert read_molecules(["[13CH4]"], isotopes="keep") == ["[13CH4]"]
-    with pytest.raises(DataError, match=r"row 0 has unpaired electrons at N, O \(radicals='keep' would"):
+    with pytest.raises(DataError, match=r"row 0 has unpaired electrons at N, O"):
         read_molecules(["C[N]C[O]"])
     assert read_molecules(["C[O]"], radicals="keep") == ["C[O]"]
 
