@@ -265,6 +265,18 @@ def test_half_of_the_prior_sampling_are_the_users_own_points_as_long_as_there_ar
     assert not any(p.x in own for p in PriorSampling().propose(refused, 20, rng())[0])
 
 
+def test_prior_sampling_takes_the_users_points_where_nothing_else_comes_out():
+    own = [(float(i), 90.0) for i in range(5)]
+    state, _ = campaign(fit=False, candidates=own, candidates_Z=torch.zeros(5, 2, dtype=torch.float64))
+    state.model.decode = lambda Z, *_: [None] * len(Z)
+    for seed in range(5):
+        proposals, record = PriorSampling(max_attempts=2).propose(state, 4, rng(seed))
+        assert len({p.x for p in proposals} & set(own)) == 4
+        assert record.rejected == ({"undecodable": record.n_decoded} if record.n_decoded else {})
+    with pytest.raises(NoCandidateError, match="found 5 of 6"):
+        PriorSampling(max_attempts=2).propose(state, 6, rng())
+
+
 def test_prior_sampling_needs_no_data_at_all():
     empty = torch.empty(0, 2, dtype=torch.float64)
     state = SearchState(GridModel(), None, empty, empty[:, 0], empty[:, 0], empty, lambda x: None)

@@ -21,14 +21,14 @@ from wrlso.benchmarks import pretrain, pretrain_trees
 from wrlso.benchmarks.model_card import measure
 from wrlso.datasets import fetch_zinc250k, load_molecules
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
-from wrlso.models import JunctionTreeVAE, LatentModel, clique_vocabulary
+from wrlso.models import JunctionTreeVAE, LatentModel, SelfiesVAE, clique_vocabulary
 from wrlso.models.junction_tree import _reading, vocabulary_hash
 from wrlso.models.junction_tree._assembly import Assembly, Attachment, least_places, possible
 from wrlso.models.junction_tree._building import Bounds, Building, fits_around
 from wrlso.models.junction_tree._cliques import clique_tree
 from wrlso.models.junction_tree._networks import choice_nll, tree_steps
 from wrlso.models.junction_tree._packing import unpack
-from wrlso.models.junction_tree._reading import read_tree, read_trees
+from wrlso.models.junction_tree._reading import read_tree, read_trees, readable
 from wrlso.models.junction_tree._templates import template
 from wrlso.models.junction_tree._trees import decompose, recompose
 from wrlso.molecules import molecule_search
@@ -265,6 +265,19 @@ def test_many_molecules_are_read_once(monkeypatch, tmp_path):
     assert read_trees(MOLECULES, "refuse", n_jobs=1) == expected
     with pytest.raises(TypeError, match="NoneType"):
         read_trees(MOLECULES[1:], "refuse", n_jobs=1)
+
+
+def test_what_cannot_be_read_is_left_out_and_the_rest_is_not_read_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("WRLSO_CACHE", str(tmp_path))
+    monkeypatch.setattr(_reading, "_MANY", 4)
+    with joblib.parallel_config(backend="threading"):
+        assert readable([MOLECULES[0], "C.C", *MOLECULES[1:], "O=[PH2]C"], "refuse") == MOLECULES
+    expected = [read_tree(x, "refuse") for x in MOLECULES]
+    problem = read_tree("C.C", "refuse").problem
+    monkeypatch.setattr(_reading, "_read_block", None)
+    assert read_trees(MOLECULES, "refuse") == expected
+    kept = read_trees([MOLECULES[0], "C.C", *MOLECULES[1:], "O=[PH2]C"], "refuse")
+    assert [kept[1].problem, *kept[2:-1]] == [problem, *expected[1:]]
 
 
 def test_rows_are_read_by_several_workers(monkeypatch):
@@ -636,6 +649,22 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
 
 # ---------------------------------------------------------------- files and growth
+
+
+def test_one_text_is_no_list_of_molecules():
+    for model in (JunctionTreeVAE(["CC"], hidden=8), SelfiesVAE.pretrained()):
+        for method in (model.extend, model.missing_tokens):
+            with pytest.raises(DataTypeError, match="X must be an iterable of SMILES, got str"):
+                method("CN")
+
+
+def test_children_that_cannot_be_read_are_none():
+    chain = "C" * 70
+    model = JunctionTreeVAE(clique_vocabulary([chain]), hidden=8, salts="largest", max_length=3000)
+    generator = torch.Generator().manual_seed(0)
+    found = [model.cross([chain], [chain], generator)[0] for _ in range(40)]
+    assert None in found
+    assert all(x is None or len(x) <= 127 for x in found)
 
 
 def test_growing_changes_nothing_for_known_labels():

@@ -52,6 +52,15 @@ def test_other_files_are_refused(tmp_path):
     save_file({"w": torch.zeros(3)}, tmp_path / "newer.safetensors", metadata={"wrlso": newer})
     with pytest.raises(ModelError, match="of another version: it has the parameters .*colour"):
         load_molecule_model(tmp_path / "newer.safetensors")
+    for parameters, problem in [
+        ("5", "its header is not what to_file writes"),
+        ('{"self": 1, "vocabulary": 2}', "it has the parameters .'self', 'vocabulary'"),
+        ('{"hidden": "a"}', "does not fit this version.*hidden must be"),
+    ]:
+        header = f'{{"format": {known}, "vocabulary": ["[C]"], "parameters": {parameters}}}'
+        save_file({"w": torch.zeros(3)}, tmp_path / "wrong.safetensors", metadata={"wrlso": header})
+        with pytest.raises(ModelError, match=problem):
+            load_molecule_model(tmp_path / "wrong.safetensors")
     save_file({"w": torch.zeros(3)}, tmp_path / "odd.safetensors", metadata={"wrlso": "no JSON"})
     with pytest.raises(ModelError, match="is no file that to_file wrote"):
         load_molecule_model(tmp_path / "odd.safetensors")
@@ -69,8 +78,10 @@ def test_a_campaign_keeps_the_file_that_it_was_started_with(model, tmp_path, mon
     opt = campaign.open_campaign(camp)
     assert type(opt.model_) is type(model)
     assert len(opt.ask(2)) == 2
+    opt.save(tmp_path / "copy")
+    assert campaign.open_campaign(tmp_path / "copy").pending_ == opt.pending_
     (camp / "pretrained.safetensors").unlink()
-    with pytest.raises(ParameterError, match="started with the model in 'mine.safetensors'.* is gone"):
+    with pytest.raises(ParameterError, match="started with the model in 'mine.safetensors'.* is not there"):
         campaign.open_campaign(camp)
     with pytest.raises(ParameterError, match="there is no file mine.safetensors"):
         make_model("mine.safetensors", 0)
@@ -93,6 +104,39 @@ def test_nothing_is_left_where_the_training_fails(tmp_path, monkeypatch):
     assert not (tmp_path / "camp").exists()
 
 
+def test_nothing_is_left_where_the_disk_is_full(tmp_path, monkeypatch):
+    SelfiesVAE.pretrained().to_file(tmp_path / "m.safetensors")
+    (tmp_path / "a.csv").write_text("smiles,value\n" + "".join(f"{x},{len(x)}\n" for x in X))
+
+    def to_file(self, path):
+        path.write_text("half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SelfiesVAE, "to_file", to_file)
+    with pytest.raises(OSError, match="No space left"):
+        campaign.init(tmp_path / "camp", tmp_path / "a.csv", model=str(tmp_path / "m.safetensors"))
+    assert not (tmp_path / "camp").exists()
+
+
+def test_the_model_stays_with_a_campaign_that_is_there(tmp_path, monkeypatch):
+    SelfiesVAE.pretrained().to_file(tmp_path / "m.safetensors")
+    (tmp_path / "a.csv").write_text("smiles,value\n" + "".join(f"{x},{len(x)}\n" for x in X))
+    save = campaign.WeightedRetrainingOptimizer.save
+
+    def interrupted(self, path):
+        save(self, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(campaign.WeightedRetrainingOptimizer, "save", interrupted)
+    quick = {"initial_epochs": 0}
+    with pytest.raises(KeyboardInterrupt):
+        campaign.init(
+            tmp_path / "camp", tmp_path / "a.csv", model=str(tmp_path / "m.safetensors"), training=quick
+        )
+    (tmp_path / "m.safetensors").unlink()
+    assert campaign.open_campaign(tmp_path / "camp").history_.n_observed == len(X)
+
+
 def test_a_campaign_whose_trees_grew_opens_again(tmp_path, monkeypatch):
     monkeypatch.delenv("WRLSO_MODEL", raising=False)
     JunctionTreeVAE(clique_vocabulary(X[:3]), hidden=8, stereo=True).to_file(tmp_path / "m.safetensors")
@@ -100,5 +144,5 @@ def test_a_campaign_whose_trees_grew_opens_again(tmp_path, monkeypatch):
     (tmp_path / "a.csv").write_text("smiles,value\n" + "".join(f"{x},{len(x)}\n" for x in more))
     file = str(tmp_path / "m.safetensors")
     lines = campaign.init(tmp_path / "camp", tmp_path / "a.csv", model=file, training={"initial_epochs": 0})
-    assert any("new to the model" in line for line in lines)
+    assert any("labels new to the model" in line for line in lines)
     assert len(campaign.open_campaign(tmp_path / "camp").ask(2)) == 2

@@ -60,9 +60,9 @@ def own_molecules(tmp_path, monkeypatch):
         "make_task",
         lambda goal, data, n_start=None: PenalizedLogP(data=MOLECULES, n_start=n_start),
     )
-    molecules_start.start.cache_clear()
+    molecules_start._start.cache_clear()
     yield
-    molecules_start.start.cache_clear()
+    molecules_start._start.cache_clear()
 
 
 def test_every_setting_and_peer_makes_a_record_and_a_row(tmp_path):
@@ -198,7 +198,6 @@ def test_a_study_takes_a_model_of_either_kind_from_a_file(tmp_path):
     before = study.variant
     JunctionTreeVAE(clique_vocabulary(MOLECULES), hidden=8, max_length=60).to_file(file)
     assert study.variant != before  # another model of the same name
-    molecules_start.start.cache_clear()
     short = replace(TINY, model=str(file)).start(0)  # what was kept of the other one is not used
     assert 0 < len(short.X) < len(start.X)
     assert replace(TINY, model=str(file)).prepared(short).tensorize(list(short.X)).shape[1] == 60
@@ -235,9 +234,9 @@ def test_without_stereochemistry_mirror_images_are_one_molecule(monkeypatch):
             return X, y
 
     monkeypatch.setattr(molecules_start, "make_task", lambda *arguments: Task())
-    molecules_start.start.cache_clear()
+    molecules_start._start.cache_clear()
     found = [molecules_start.start("qed", "zinc250k", None, None, 100, stereo, 0) for stereo in (True, False)]
-    molecules_start.start.cache_clear()
+    molecules_start._start.cache_clear()
     assert [len(start.X) for start in found] == [4, 2]
     assert dict(zip(found[1].X, found[1].y, strict=True)) == {"CC(N)O": 1.0, "CCO": 2.0}
     model = prepared_model(found[1].known, 100, stereo=False)

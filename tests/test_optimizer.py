@@ -37,7 +37,7 @@ from wrlso import (
     WeightedRetrainingOptimizer,
     rank_weights,
 )
-from wrlso._core import training_weights
+from wrlso._core import build_model, training_weights
 
 X0 = words()
 Y0 = X0.sum(axis=1).astype(float)
@@ -747,6 +747,25 @@ def test_all_points_equal():
     assert len(opt.X_) == 1
     assert opt.y_.tolist() == [3.0]
     run(opt, 2)
+
+
+def test_a_model_may_hand_its_latent_dim_on():
+    class Wrapper(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        tensorize = lambda self, X: self.inner.tensorize(X)  # noqa: E731
+        encode = lambda self, inputs: self.inner.encode(inputs)  # noqa: E731
+        decode = lambda self, *arguments: self.inner.decode(*arguments)  # noqa: E731
+        loss = lambda self, inputs: self.inner.loss(inputs)  # noqa: E731
+        key = lambda self, x: self.inner.key(x)  # noqa: E731
+
+        def __getattr__(self, name):
+            return self.inner.latent_dim if name == "latent_dim" else super().__getattr__(name)
+
+    model = Wrapper(VAE(*networks()))
+    assert isinstance(build_model(model, None, None, "bernoulli", 1.0, None, "cpu"), Wrapper)
 
 
 def test_a_model_that_decodes_only_known_points_gives_up_with_a_message():

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
@@ -166,8 +167,12 @@ def create_campaign(
     core: Core | None,
     parameters: tuple[str, str],
     notes: Mapping[str, str],
+    origin: Path | None = None,
 ) -> None:
-    """Make a new campaign; it is there completely, or not at all."""
+    """Make a new campaign; it is there completely, or not at all.
+
+    A copy of a campaign in another folder, ``origin``, has its model's file, too.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -184,6 +189,8 @@ def create_campaign(
         for left_over in (new, *weights_files(path)):
             left_over.unlink(missing_ok=True)
         try:
+            if origin is not None and (origin / PRETRAINED).exists():
+                copyfile(origin / PRETRAINED, path / PRETRAINED)
             _fill(new, path, history, core, parameters, notes)
             with open(new, "rb") as file:
                 os.fsync(file.fileno())

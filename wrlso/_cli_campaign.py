@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["EXIT_CODES", "add_commands"]
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 an error, said in words, with nothing recorded; 2 wrong usage; 130 interrupted, "
-    "with nothing recorded."
+    "Exit codes: 0 done; 1 an error, said in words; 2 wrong usage; 130 interrupted. After 1 and 130 nothing "
+    "is recorded, but for points that ask had found already: they are pending."
 )
 
 
@@ -45,8 +45,8 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The model, where it is your own: package.module:factory (or set WRLSO_MODEL). Code is never "
-        "started because a campaign's files name it.",
+        help="The model, where it is your own: package.module:factory (or set WRLSO_MODEL), or a file "
+        "NAME.safetensors. Code is never started because a campaign's files name it.",
     ),
 ]
 Feasible = Annotated[

@@ -197,6 +197,16 @@ class Core:
         return self.encode(history, rows)
 
 
+def _has_latent_dim(model: Any) -> bool:
+    """Whether a model has this attribute; its value it may know later only, and say so when asked."""
+    if "latent_dim" in dir(model):
+        return True
+    try:
+        return hasattr(model, "latent_dim")
+    except ModelError:
+        return True
+
+
 def build_model(
     model: LatentModel | None,
     encoder: nn.Module | None,
@@ -210,8 +220,7 @@ def build_model(
     built: Any
     if model is not None and encoder is None and decoder is None:
         missing = [name for name in _MODEL_METHODS if not callable(getattr(type(model), name, None))]
-        # asked for its value, a model may say that it knows it later only
-        missing += [] if "latent_dim" in dir(model) else ["latent_dim"]
+        missing += [] if _has_latent_dim(model) else ["latent_dim"]
         if missing:
             raise ModelError(
                 f"model must be a LatentModel; {type(model).__name__} lacks {', '.join(missing)}"

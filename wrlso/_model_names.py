@@ -11,10 +11,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import copyfile
 from typing import Any
 
-from wrlso._campaign import PRETRAINED
+from wrlso._campaign import PRETRAINED, is_campaign
 from wrlso._random import isolated_torch_rng
 from wrlso.exceptions import ModelError, ParameterError
 from wrlso.models.protocol import LatentModel
@@ -91,14 +90,18 @@ def named_callable(name: str) -> Callable[..., Any]:
 
 
 @contextmanager
-def kept_model(name: str, folder: Path) -> Iterator[None]:
-    """Copy the file that a name stands for, if any, into a campaign's folder; undone if the block fails."""
-    if name.endswith(_FILE):
-        copyfile(name, folder / PRETRAINED)
+def kept_model(name: str, model: Any, folder: Path) -> Iterator[None]:
+    """Write the model of a file into a campaign's folder; undone where no campaign comes to be.
+
+    What was read is written, as the file itself may be another one by now.
+    """
     try:
+        if name.endswith(_FILE):
+            model.to_file(folder / PRETRAINED)
         yield
     except BaseException:
-        (folder / PRETRAINED).unlink(missing_ok=True)
+        if not is_campaign(folder):
+            (folder / PRETRAINED).unlink(missing_ok=True)
         raise
 
 
@@ -139,7 +142,7 @@ def model_of_campaign(folder: Path, given: str | None, recorded: str | None, see
     if recorded is not None and recorded.endswith(_FILE):
         raise ParameterError(
             f"this campaign was started with the model in {recorded!r:.120}, and {folder / PRETRAINED}, its "
-            "copy of that, is gone: name the file with --model"
+            "copy of that, is not there: name the file with --model"
         )
     noted = f" It was made with {recorded!r:.120}: say so again if you trust that code." if recorded else ""
     raise ParameterError(

@@ -65,7 +65,14 @@ class PersistentState:
                 return
             with self._lock:
                 if not is_campaign(path):
-                    create_campaign(path, self._history, self._core, pack_parameters(self), self.notes_)
+                    create_campaign(
+                        path,
+                        self._history,
+                        self._core,
+                        pack_parameters(self),
+                        self.notes_,
+                        None if self._campaign is None else self._campaign.path,
+                    )
                     return
                 campaign = Campaign(path)
                 try:

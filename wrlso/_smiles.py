@@ -9,7 +9,7 @@ Numbers of atoms (``[CH3:1]``) say nothing about a molecule and are dropped; hyd
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -200,13 +200,23 @@ def listed_smiles(X: Any, name: str = "X") -> list[str]:
     return [str(x) for x in X]
 
 
+def texts(X: Iterable[str]) -> list[str]:
+    """Return what an iterable yields; DataTypeError for a single text, whose characters nobody means."""
+    if isinstance(X, str | bytes) or not hasattr(X, "__iter__"):
+        raise DataTypeError(f"X must be an iterable of SMILES, got {type(X).__name__}")
+    return list(X)
+
+
 def refuse_rows(problems: Sequence[str]) -> None:
     """Raise DataError for rows with problems, if there are any; names the first five."""
     if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataError(
-            f"X holds {len(problems)} SMILES that cannot be taken: {'; '.join(problems[:_SHOWN])}{more}"
-        )
+        raise DataError(f"X holds {len(problems)} SMILES that cannot be taken: {_first(problems)}")
+
+
+def _first(problems: Sequence[str]) -> str:
+    """Return the first five and how many there are more."""
+    more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    return "; ".join([*problems[:_SHOWN], *more])
 
 
 def _check_sequence(X: Any, name: str) -> None:
@@ -231,11 +241,10 @@ def _refuse(
 ) -> None:
     """Raise the error that names rows and reasons."""
     problems = {row: rows[row][1] or unparsed_problem(X[row], policies.max_length) for row in refused}
-    shown = [f"row {row} {problems[row]}: {_shown(X[row])}" for row in refused[:_SHOWN]]
-    more = [f"and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
+    lines = [f"row {row} {problems[row]}: {_shown(X[row])}" for row in refused]
     wrong_type = any(not isinstance(X[row], str) for row in refused[:_SHOWN])
     raise (DataTypeError if wrong_type else DataError)(
-        f"{name} must hold SMILES of single molecules; {'; '.join(shown + more)}"
+        f"{name} must hold SMILES of single molecules; {_first(lines)}"
     )
 
 

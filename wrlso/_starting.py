@@ -84,7 +84,8 @@ def learn_tokens(table: Table, x: str, model: Any) -> list[str]:
     if not new:
         return []
     model.extend(X)
-    return [f"{plural(len(new), 'token')} new to the model, which it learns from these data: {' '.join(new)}"]
+    word = getattr(model, "_WORD", "token")
+    return [f"{plural(len(new), word)} new to the model, which it learns from these data: {' '.join(new)}"]
 
 
 def read_start(

@@ -4,7 +4,8 @@ An acquisition function says what a point is worth; a search strategy finds the 
 :class:`LatentSearch` looks in Z and decodes, :class:`CandidatePool` decodes first and judges what came out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -262,7 +263,8 @@ class Mixture(BaseEstimator):
 class PriorSampling(BaseEstimator):
     """Decode draws from where the data lies in Z; needs no values and no surrogate.
 
-    About half of the proposals are points without a value that the user supplied, as long as there are any.
+    About half of the proposals are points without a value that the user supplied, as long as there are any;
+    all of them where nothing else comes out of the decoder.
 
     Parameters
     ----------
@@ -287,12 +289,17 @@ class PriorSampling(BaseEstimator):
         check_count("max_attempts", self.max_attempts)
         landscape = Landscape.of(state, rng, margin=1.1, quantile=0.999)
         screener = Screener(state, type(self).__name__, rng)
-        proposals = self._supplied(state, n, screener, rng)
+        supplied = self._supplied(state, screener, rng)
+        some = state.candidates_Z is not None and len(state.candidates) > 0
+        proposals = list(islice(supplied, int(rng.binomial(n, 0.5)) if some else 0))
         size = min(4 * n, 1000)
         while len(proposals) < n:
             left = self.max_attempts * n - screener.record.n_decoded
             if left <= 0:
-                raise screener.give_up(len(proposals), n)
+                proposals += islice(supplied, n - len(proposals))
+                if len(proposals) < n:
+                    raise screener.give_up(len(proposals), n)
+                break
             Z = landscape.draw(state.model, min(size, left), rng)
             for x, z in zip(screener.decode(Z, self.temperature), Z, strict=True):
                 if len(proposals) < n and screener.admit(x, "chosen"):
@@ -301,19 +308,14 @@ class PriorSampling(BaseEstimator):
         return proposals, screener.finish()
 
     def _supplied(
-        self, state: SearchState, n: int, screener: Screener, rng: np.random.Generator
-    ) -> list[Proposal]:
-        """Return random ones of the user's own points, as many as a fair coin gives in n throws."""
-        if state.candidates_Z is None or len(state.candidates) == 0:
-            return []
-        found: list[Proposal] = []
-        wanted = int(rng.binomial(n, 0.5))
+        self, state: SearchState, screener: Screener, rng: np.random.Generator
+    ) -> Iterator[Proposal]:
+        """Yield the user's own points in random order."""
+        if state.candidates_Z is None:
+            return
         for i in rng.permutation(len(state.candidates)):
-            if len(found) == wanted:
-                break
             if screener.admit(state.candidates[i], "chosen"):
-                found.append(Proposal(state.candidates[i], state.candidates_Z[i].double(), float("nan")))
-        return found
+                yield Proposal(state.candidates[i], state.candidates_Z[i].double(), float("nan"))
 
 
 def _search(search: SearchStrategy | None) -> SearchStrategy:

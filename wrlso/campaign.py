@@ -113,7 +113,7 @@ def init(
     opt = WeightedRetrainingOptimizer(model=generative, feasible=test, **options)
     opt.notes_.update(model=model, x=x, y=y or form.y or "y", delimiter=table.delimiter, decimal=decimal)
     start = time.perf_counter()
-    with _new_folder(campaign), kept_model(model, campaign):  # before the training, which may be long
+    with _new_folder(campaign), kept_model(model, generative, campaign):  # before a training that may be long
         opt.fit(X, told)
         if failed:
             opt.tell(failed, [None] * len(failed))

@@ -116,6 +116,8 @@ def _check_molecules(record: Mapping[str, Any]) -> None:
             f"records must be of searches over molecules, got one of {record.get('task')!r} "
             f"without the option {missing[0]}"
         )
+    if (model := record["options"].get("model")) is not None:
+        raise DataError(f"records must be of searches with the model that ships, got one with {model}")
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:

@@ -201,8 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_count("points", options.points, minimum=0)
     check_count("molecules", options.molecules)
     torch.set_num_threads(1)
-    pretrained = SelfiesVAE.pretrained(stereo=False)
-    model = pretrained if options.file is None else load_molecule_model(options.file)
+    model: SelfiesVAE | JunctionTreeVAE
+    model = SelfiesVAE.pretrained(stereo=False) if options.file is None else load_molecule_model(options.file)
     held_out = split([x for x in canonical_smiles(fetch_zinc250k()) if x])[1]
     X = list(dict.fromkeys(canonical(x, model.stereo) or "" for x in held_out))[: options.molecules]
     results: dict[str, Any] = {"per_second": rates(model, X)}

@@ -19,10 +19,12 @@ from torch import Tensor
 from wrlso._bars import ProgressBar
 from wrlso._keeping import content_hash, keep_lines, kept_lines
 from wrlso._smiles import parse
+from wrlso.benchmarks.records import file_name
 from wrlso.datasets import canonical_smiles, score
 from wrlso.exceptions import DataError, ParameterError
-from wrlso.models import JunctionTreeVAE, SelfiesVAE, load_molecule_model
+from wrlso.models import JunctionTreeVAE, SelfiesVAE
 from wrlso.models._molecule_vae import MoleculeVAE
+from wrlso.models.files import molecule_model_class
 from wrlso.models.protocol import Objects
 from wrlso.tasks import QED, GuacaMol, PenalizedLogP
 
@@ -121,7 +123,6 @@ class Start:
     n_left_out: int
 
 
-@lru_cache(maxsize=2)
 def start(
     objective: str,
     data: str,
@@ -137,6 +138,22 @@ def start(
     ``file`` holds the model that reads them; None: it is the one that ships. Without ``stereo``, of molecules
     that differ in stereochemistry alone the first is kept.
     """
+    content = None if file is None else file_name(file)  # a file's content may change
+    return _start(objective, data, n_start, max_heavy_atoms, max_tokens, stereo, seed, file, content)
+
+
+@lru_cache(maxsize=2)
+def _start(
+    objective: str,
+    data: str,
+    n_start: int | None,
+    max_heavy_atoms: int | None,
+    max_tokens: int,
+    stereo: bool,
+    seed: int,
+    file: str | None,
+    content: str | None,
+) -> Start:
     model = prepared_model(None, max_tokens, stereo, file)
     X, y = make_task(objective, data, n_start).initial_data(seed)
     if not stereo:
@@ -220,7 +237,7 @@ def prepared_model(
     model: Any
     if file is None:
         model = _PreparedSelfies.pretrained(max_tokens=max_tokens, stereo=stereo)
-    elif isinstance(load_molecule_model(file), SelfiesVAE):
+    elif molecule_model_class(file) is SelfiesVAE:
         model = _PreparedSelfies.from_file(file, max_tokens=max_tokens, stereo=stereo)
     else:
         model = _PreparedTrees.from_file(file)

@@ -25,6 +25,7 @@ from wrlso.datasets import canonical_smiles, fetch_zinc250k
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.models import JunctionTreeVAE, clique_vocabulary
 from wrlso.models._sequence_training import SequenceTraining
+from wrlso.models.junction_tree._reading import readable
 
 __all__ = ["flat_split", "main", "train"]
 
@@ -34,10 +35,15 @@ _N_CHECKED = 500  # held-out molecules decoded at each check
 
 
 def flat_split(X: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return molecules for training and those held out, without stereochemistry, none of them in both."""
+    """Return molecules for training and those held out, without stereochemistry, none of them in both.
+
+    The few that cannot be read as trees, as phosphine oxides with hydrogen, are in neither.
+    """
     known, held_out = ([canonical(x, stereo=False) or "" for x in part] for part in split(X))
     seen = dict.fromkeys(known)
-    return list(seen), [x for x in dict.fromkeys(held_out) if x not in seen]
+    apart = [x for x in dict.fromkeys(held_out) if x not in seen]
+    taken = set(readable([*seen, *apart], "refuse", progress=True))
+    return [x for x in seen if x in taken], [x for x in apart if x in taken]
 
 
 def train(

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from wrlso._smiles import listed_smiles, parse
 from wrlso._validation import check_real
-from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError
+from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models._crossover import crossed, kekulized
 from wrlso.models._edits import edited
 from wrlso.models._selfies_text import to_smiles
 from wrlso.models._sequence_training import SequenceTraining
 from wrlso.models.protocol import Objects
 
-__all__ = ["MoleculeVAE", "read_model_file"]
+__all__ = ["MoleculeVAE", "read_header"]
 
 _FAMILIAR = 0.5  # share of the tokens that mutants get from molecules beside them
 
@@ -137,7 +137,7 @@ class MoleculeVAE(nn.Module):
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         parents = {x: kekulized(parse(self.key(x))) for x in {*X, *Y}}
         found = [crossed(parents[x], parents[y], rng) for x, y in zip(X, Y, strict=True)]
-        return self._readable([None if x is None else self.key(x) for x in found])
+        return [None if x is None else self.key(x) for x in self._readable(found)]
 
     def _readable(self, found: Sequence[str | None]) -> list[str | None]:
         """Return None in place of what this model could not read."""
@@ -200,17 +200,22 @@ class MoleculeVAE(nn.Module):
         if set(changes) - set(cls._CHANGEABLE):
             unknown = ", ".join(sorted(set(changes) - set(cls._CHANGEABLE)))
             raise ParameterError(f"changes must be among {', '.join(cls._CHANGEABLE)}, got {unknown}")
-        header, weights = read_model_file(Path(path))
-        if header.get("format") != cls._FORMAT or not {"vocabulary", "parameters"} <= set(header):
+        header, weights = _read_file(Path(path))
+        vocabulary: Any = header.get("vocabulary")
+        parameters: Any = header.get("parameters")
+        whole = isinstance(vocabulary, list) and isinstance(parameters, dict)
+        if header.get("format") != cls._FORMAT or not whole:
             raise ModelError(f"{path} holds no {cls.__name__}: its header is not what to_file writes")
-        given = {name: value for name, value in changes.items() if value is not None}
-        newer = sorted(set(header["parameters"]) - set(signature(cls.__init__).parameters))
+        newer = sorted(set(parameters) - (set(signature(cls.__init__).parameters) - {"self", "vocabulary"}))
         if newer:
             raise ModelError(f"{path} is of another version: it has the parameters {newer}")
-        model = cls(header["vocabulary"], **(header["parameters"] | given))
+        given = {name: value for name, value in changes.items() if value is not None}
         try:
+            model = cls(vocabulary, **(parameters | given))
             model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-        except RuntimeError as error:
+        except (ParameterError, ParameterTypeError, RuntimeError) as error:
+            if given and not isinstance(error, RuntimeError):
+                raise  # what the caller says is more likely wrong than the file
             raise ModelError(f"{path} does not fit this version's {cls.__name__}: {error}") from error
         return model.eval()
 
@@ -228,14 +233,19 @@ class MoleculeVAE(nn.Module):
         return self.eval()
 
 
-def read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return header, empty where there is none, and weights of a model's file; ModelError for another's."""
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the header of a model's file, empty where there is none; ModelError for another's file."""
+    return _read_file(path, weights=False)[0]
+
+
+def _read_file(path: Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("wrlso", "{}"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return header if isinstance(header, dict) else {}, weights
+            names = file.keys() if weights else ()
+            found = {name: file.get_tensor(name) for name in names}
+            return header if isinstance(header, dict) else {}, found
     except (SafetensorError, json.JSONDecodeError) as error:
         raise ModelError(f"{path} is no file that to_file wrote: {error}") from error

@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from wrlso.exceptions import ModelError
-from wrlso.models._molecule_vae import read_model_file
+from wrlso.models._molecule_vae import read_header
 from wrlso.models.junction_tree import JunctionTreeVAE
 from wrlso.models.selfies import SelfiesVAE
 
-__all__ = ["load_molecule_model"]
+__all__ = ["load_molecule_model", "molecule_model_class"]
+
+MoleculeModel = SelfiesVAE | JunctionTreeVAE
 
 
-def load_molecule_model(path: str | Path, **changes: Any) -> SelfiesVAE | JunctionTreeVAE:
+def load_molecule_model(path: str | Path, **changes: Any) -> MoleculeModel:
     """Return the model that ``to_file`` of :class:`SelfiesVAE` or :class:`JunctionTreeVAE` wrote.
 
     Parameters
@@ -36,8 +38,14 @@ def load_molecule_model(path: str | Path, **changes: Any) -> SelfiesVAE | Juncti
     >>> type(load_molecule_model("mine.safetensors")).__name__
     'SelfiesVAE'
     """
-    written = read_model_file(Path(path))[0].get("format")
-    for kind in (SelfiesVAE, JunctionTreeVAE):
+    return molecule_model_class(path).from_file(path, **changes)
+
+
+def molecule_model_class(path: str | Path) -> type[MoleculeModel]:
+    """Return the class of the model in a file, without reading its weights; errors as above."""
+    written = read_header(Path(path)).get("format")
+    kinds: tuple[type[MoleculeModel], ...] = (SelfiesVAE, JunctionTreeVAE)
+    for kind in kinds:
         if written == kind._FORMAT:
-            return kind.from_file(path, **changes)
+            return kind
     raise ModelError(f"{path} holds no model of molecules: its header is not what to_file writes")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wrlso._smiles import canonical, listed_smiles, refuse_rows
+from wrlso._smiles import canonical, listed_smiles, refuse_rows, texts
 from wrlso._validation import check_choice, check_count, check_flag, check_real
 from wrlso.exceptions import DataError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models._chunks import (
@@ -24,7 +24,7 @@ from wrlso.models._chunks import (
     without_chunks,
 )
 from wrlso.models._memory import CodeMemory
-from wrlso.models._molecule_vae import MoleculeVAE, read_model_file
+from wrlso.models._molecule_vae import MoleculeVAE, read_header
 from wrlso.models._selfies_text import Reading, read_all, read_smiles, to_smiles
 from wrlso.models._sequence_training import fast_in_bfloat16
 from wrlso.models.protocol import Objects
@@ -164,7 +164,8 @@ class SelfiesVAE(MoleculeVAE):
 
     def missing_tokens(self, X: Iterable[str]) -> list[str]:
         """Return the SELFIES tokens of some SMILES that are not in the vocabulary, in order of appearance."""
-        found = (token for reading in read_all(list(X), self.stereo, self.salts) for token in reading.tokens)
+        X = texts(X)
+        found = (token for reading in read_all(X, self.stereo, self.salts) for token in reading.tokens)
         return list(dict.fromkeys(token for token in found if token not in self._numbered))
 
     def extend(self, X: Iterable[str]) -> Self:
@@ -420,5 +421,5 @@ def _checked(vocabulary: Sequence[str]) -> list[str]:
 
 
 def _shipped_vocabulary() -> list[str]:
-    vocabulary: list[str] = read_model_file(_WEIGHTS)[0]["vocabulary"]
+    vocabulary: list[str] = read_header(_WEIGHTS)["vocabulary"]
     return vocabulary

@@ -21,13 +21,15 @@ from wrlso.models.junction_tree._packing import MAX_ATOMS, MAX_CLIQUE, Row, pack
 from wrlso.models.junction_tree._stereo import labelled, stereo_labels
 from wrlso.models.junction_tree._templates import template
 from wrlso.models.junction_tree._trees import decompose, recompose
+from wrlso.models.protocol import Objects
 
-__all__ = ["TreeReading", "read_tree", "read_trees"]
+__all__ = ["TreeReading", "read_tree", "read_trees", "readable"]
 
 _REMEMBERED = 2**16  # molecules that are kept in memory, about 2 kB each
 _MANY = 5_000  # molecules that are read by several processes, and kept on disk
 _BLOCK = 500
 _VERSION = "trees-1"  # of what is kept on disk
+_PROBLEM = "! "  # begins the line of what cannot be read, as no SMILES does
 
 
 class TreeReading(NamedTuple):
@@ -68,7 +70,7 @@ def read_tree(smiles: str, salts: str, stereo: bool = False) -> TreeReading:
 
 
 def read_trees(
-    X: Sequence[str],
+    X: Objects,
     salts: str,
     stereo: bool = False,
     *,
@@ -81,23 +83,40 @@ def read_trees(
     Raises DataTypeError for what are no SMILES, and ParameterError for other ``salts``.
     """
     check_choice("salts", salts, ("refuse", "largest"))
-    X = listed_smiles(X)
+    listed = listed_smiles(X)
     if len(X) < _MANY:
-        return _read_block(X, salts, stereo)
-    what = [_VERSION, optional_module("rdkit").__version__, salts, *(["stereo"] if stereo else [])]
-    key = content_hash([*what, *X])
-    lines = kept_lines(key, len(X)) if cache else None
+        return _read_block(listed, salts, stereo)
+    lines = kept_lines(_key(listed, salts, stereo), len(X)) if cache else None
     if lines is not None:
         return [_from_line(line) for line in lines]
-    blocks = [list(X[start : start + _BLOCK]) for start in range(0, len(X), _BLOCK)]
+    blocks = [listed[start : start + _BLOCK] for start in range(0, len(X), _BLOCK)]
     readings: list[TreeReading] = []
     with ProgressBar(total=len(X), desc="trees", unit="mol", disable=not progress) as bar:
         for part in _in_parallel(blocks, salts, stereo, n_jobs):
             readings += part
             bar.update(len(part))
-    if cache and not any(reading.problem for reading in readings):
-        keep_lines(key, [_to_line(reading) for reading in readings])
+    if cache:
+        _keep(listed, readings, salts, stereo)
     return readings
+
+
+def readable(X: Sequence[str], salts: str, stereo: bool = False, *, progress: bool = False) -> list[str]:
+    """Return the SMILES, of n, that can be read; what was read of them is kept for this shorter list, too."""
+    readings = read_trees(X, salts, stereo, progress=progress)
+    found = [(x, reading) for x, reading in zip(X, readings, strict=True) if reading.problem is None]
+    taken = [x for x, _ in found]
+    if _MANY <= len(taken) < len(X):
+        _keep(taken, [reading for _, reading in found], salts, stereo)
+    return taken
+
+
+def _key(X: Sequence[str], salts: str, stereo: bool) -> str:
+    what = [_VERSION, optional_module("rdkit").__version__, salts, *(["stereo"] if stereo else [])]
+    return content_hash([*what, *X])
+
+
+def _keep(X: Sequence[str], readings: Sequence[TreeReading], salts: str, stereo: bool) -> None:
+    keep_lines(_key(X, salts, stereo), [_to_line(reading) for reading in readings])
 
 
 def _in_parallel(
@@ -118,10 +137,14 @@ def _read_block(X: Sequence[str], salts: str, stereo: bool) -> list[TreeReading]
 
 
 def _to_line(reading: TreeReading) -> str:
+    if reading.problem is not None:
+        return _PROBLEM + " ".join(reading.problem.splitlines())
     data = base64.b85encode(zlib.compress(reading.packed, 9)).decode()
     return " ".join([reading.smiles, data, *reading.labels])
 
 
 def _from_line(line: str) -> TreeReading:
+    if line.startswith(_PROBLEM):
+        return TreeReading("", (), b"", line.removeprefix(_PROBLEM))
     smiles, data, *labels = line.split(" ")
     return TreeReading(smiles, tuple(labels), zlib.decompress(base64.b85decode(data)), None)

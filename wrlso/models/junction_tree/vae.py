@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wrlso._smiles import canonical, refuse_rows
+from wrlso._smiles import canonical, refuse_rows, texts
 from wrlso._validation import check_choice, check_count, check_flag, check_real
 from wrlso.exceptions import DataError, ModelError
 from wrlso.models._chunks import gaussian_divergence
@@ -166,7 +166,6 @@ class JunctionTreeVAE(MoleculeVAE):
         DataTypeError
             When X is no sequence of str.
         """
-        X = list(X) if isinstance(X, np.ndarray) else X
         readings = read_trees(X, self.salts, self.stereo, progress=True)
         array = np.zeros((len(readings), self._sizes["max_length"]), np.int16)
         problems = []
@@ -190,7 +189,7 @@ class JunctionTreeVAE(MoleculeVAE):
 
     def missing_tokens(self, X: Iterable[str]) -> list[str]:
         """Return the labels of some SMILES that are not in the vocabulary, sorted: its tokens are cliques."""
-        readings = read_trees(list(X), self.salts)
+        readings = read_trees(texts(X), self.salts)
         return sorted({label for reading in readings for label in reading.labels} - set(self._numbers))
 
     def extend(self, X: Iterable[str]) -> Self:
