@@ -251,8 +251,15 @@ def test_the_vocabulary_is_sorted_and_checked():
         JunctionTreeVAE(["CC", "CC"])
     with pytest.raises(ParameterError, match="is no label of a clique"):
         JunctionTreeVAE(["CC", "C1C"])
+    for label in ("C.C", "CCO", "C1CC1C"):
+        with pytest.raises(ParameterError, match="neither one atom, nor a bond, nor rings"):
+            JunctionTreeVAE(["CC", label])
+    with pytest.raises(ParameterError, match="has rings of 64 atoms, more than 63"):
+        JunctionTreeVAE(["CC", "C1" + "C" * 62 + "C1"])
     with pytest.raises(ParameterTypeError, match="sequence of labels"):
         JunctionTreeVAE("CC")
+    with pytest.raises(ParameterTypeError, match="sequence of labels"):
+        JunctionTreeVAE({"CC", "C"})
 
 
 def test_many_molecules_are_read_once(monkeypatch, tmp_path):

@@ -60,6 +60,7 @@ class Campaign:
         self.lock = WorkLock(path / _LOCK)
         self.read_only = read_only
         self.core_version = -1  # of the core that was last read or written
+        self.state: str | None = None  # what its model keeps beside its weights, such as a vocabulary
 
     @contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[None]:
@@ -76,6 +77,20 @@ class Campaign:
     def has_new_core(self) -> bool:
         """Whether something was learned since the core was last read or written here."""
         return int(self.journal.get("core_version") or 0) != self.core_version
+
+    @property
+    def has_new_state(self) -> bool:
+        """Whether the stored model keeps other things beside its weights than the one known here."""
+        stored = self.journal.get("model")
+        return stored is not None and json.loads(stored)["state"] != self.state
+
+    def note_core(self, core: Core) -> None:
+        """Note that the stored core is this one."""
+        self.state = _packed_state(core.model)
+
+    def has_grown(self, model: Any) -> bool:
+        """Whether a model keeps other things beside its weights than when it was last read or written."""
+        return _packed_state(model) != self.state
 
     @property
     def has_core(self) -> bool:
@@ -98,6 +113,7 @@ class Campaign:
         names of the two files.
         """
         stored = json.loads(self.journal.get("model") or "{}")
+        self.state = stored["state"]
         if stored["state"]:  # first, as it may say how large the weights are: a vocabulary that has grown
             _set_state(model, load(bytes.fromhex(stored["state"])), stored["class"])
         _load_weights(model, read_weights(self.path, stored["weights"]), stored["class"])
@@ -133,6 +149,7 @@ class Campaign:
         """Write what was learned, all of it or what a draft has added."""
         self.prepare(core)
         self.core_version = _write_core(self.journal, core, everything)
+        self.state = _packed_state(core.model)
 
     def write_parameters(self, parameters: str, needs: str) -> None:
         """Write the optimizer's parameters where they have changed."""
@@ -296,17 +313,21 @@ def _write_core(journal: Journal, core: Core, everything: bool) -> int:
     journal.remove_arrays("core", *void)
     for kind, data in [("core", dump(core_fields(core), foreign=True)), *added]:
         journal.add_array(kind, data)
-    state = model_fields(core.model)
     stored = {
         "class": type(core.model).__name__,
         "weights": core.weights_file,
         "given": core.given_file,
-        "state": None if state is None else dump(state).hex(),
+        "state": _packed_state(core.model),
     }
     journal.put("model", json.dumps(stored))
     version = int(journal.get("core_version") or 0) + 1
     journal.put("core_version", str(version))
     return version
+
+
+def _packed_state(model: Any) -> str | None:
+    state = model_fields(model)
+    return None if state is None else dump(state).hex()
 
 
 def _merged(blocks: list[NewObjects]) -> Iterator[NewObjects]:

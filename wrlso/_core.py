@@ -19,7 +19,7 @@ from wrlso._validation import check_choice, check_count, check_real
 from wrlso.acquisition import Acquisition
 from wrlso.exceptions import DataError, ModelError, ParameterError, ParameterTypeError
 from wrlso.history import History
-from wrlso.models.protocol import LatentModel
+from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import VAE, Codec
 from wrlso.surrogate import SparseGP, Surrogate, select_subset
 from wrlso.training import Inputs, Trainer
@@ -103,6 +103,27 @@ class Core:
         self._put_in_place(model, None)
         self.n_trainings += 1
         return {"epochs": log, "seconds": time.perf_counter() - start}
+
+    def with_model(self, model: Any) -> Self:
+        """Return a copy with another model, whose encodings are yet to be made."""
+        draft = self.draft()
+        draft._put_in_place(model, None)
+        return draft
+
+    def extended(self, X: Objects) -> Self:
+        """Return a copy whose model has learned to read some objects."""
+        model = copy.deepcopy(self.model)
+        given = self.given_weights
+        if given is not None:  # what a training from scratch begins with grows, too
+            first = copy.deepcopy(model)
+            first.load_state_dict(given)
+            first.extend(X)
+            given = copy.deepcopy(first.state_dict())
+        model.extend(X)
+        model.tensorize(X)  # what it cannot read even so is named
+        draft = self.with_model(model)
+        draft.given_weights, draft.given_file = given, None
+        return draft
 
     def take_training(self, trained: "Core") -> None:
         """Put the model in place that another draft has trained, while this one's search went on."""

@@ -1,6 +1,7 @@
 """Reading what users tell: one point or many, numbers, None and NaN, and nothing else."""
 
 import math
+from collections.abc import Mapping, Set
 from numbers import Real
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from wrlso.exceptions import DataError, DataTypeError
 from wrlso.models.protocol import Objects
 
-__all__ = ["keep", "read_start", "read_told", "read_value"]
+__all__ = ["keep", "read_objects", "read_start", "read_told", "read_value"]
 
 
 def keep(x: Any) -> Any:
@@ -50,7 +51,7 @@ def read_told(x: Any, y: Any) -> tuple[Objects, list[float | None]]:
     if not _is_sequence(y):
         return [x], [read_value(y)]
     values = [read_value(value, f"y[{i}]") for i, value in enumerate(y)]
-    X = _read_objects(x, "x")
+    X = read_objects(x, "x")
     if len(X) != len(values):
         raise DataError(f"x and y must have the same length, got {len(X)} x and {len(values)} y")
     return X, values
@@ -58,7 +59,7 @@ def read_told(x: Any, y: Any) -> tuple[Objects, list[float | None]]:
 
 def read_start(X: Any, y: Any) -> tuple[Objects, list[float | None]]:
     """Return starting data (X, values): None for an x without a value."""
-    X = _read_objects(X, "X")
+    X = read_objects(X, "X")
     if len(X) == 0:
         raise DataError("X must hold at least one object, got none")
     if y is None:
@@ -73,12 +74,13 @@ def read_start(X: Any, y: Any) -> tuple[Objects, list[float | None]]:
 
 
 def _is_sequence(y: Any) -> bool:
-    if isinstance(y, str | bytes) or getattr(y, "ndim", 1) == 0:
+    if isinstance(y, str | bytes | Mapping | Set) or getattr(y, "ndim", 1) == 0:
         return False
     return hasattr(y, "__len__") and hasattr(y, "__iter__")
 
 
-def _read_objects(X: Any, name: str) -> Objects:
+def read_objects(X: Any, name: str) -> Objects:
+    """Return objects as a sequence; raises DataTypeError for what is none."""
     if isinstance(X, str | bytes | dict | set) or not hasattr(X, "__len__"):
         raise DataTypeError(
             f"{name} must be a list, tuple or array of objects, got {type(X).__name__}"

@@ -125,6 +125,8 @@ class PersistentState:
             with self._lock:
                 self.save(path)
                 self._campaign = Campaign(path)
+                if self._core is not None:
+                    self._campaign.note_core(self._core)
         return self
 
     @classmethod
@@ -259,6 +261,8 @@ class PersistentState:
 
     def _commit(self, campaign: Campaign, changes: Changes) -> None:
         core = changes.core
+        if core is None and self._core is not None and campaign.has_grown(self._core.model):
+            core = changes.core = self._core.with_model(self._core.model)
         if changes.history.uid != campaign.generation[1]:
             campaign.begin(changes.history)
         if core is not None:
@@ -276,6 +280,8 @@ class PersistentState:
             return
         if self._stale or campaign.generation[1] != self._history.uid:
             self._reload(campaign)
+        elif self._core is not None and campaign.has_new_state:
+            self._reload(campaign)  # only the stored model can read what was told since
         elif self._core is None:
             if campaign.has_core:
                 self._reload(campaign)

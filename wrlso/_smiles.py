@@ -191,6 +191,16 @@ def read_molecules(
     return [spelling for spelling, _ in rows if spelling is not None]
 
 
+def read_molecule(x: Any, *, stereo: bool = True, salts: Salts = "refuse") -> str:
+    """Return the canonical SMILES of one molecule; DataError says what is wrong with it."""
+    spelling, problem = _standard(
+        _text(x, MAX_LENGTH), _Policies(stereo, salts, "refuse", "refuse", MAX_LENGTH)
+    )
+    if spelling is None:
+        raise DataError(f"{_shown(x)} {problem or unparsed_problem(x)}")
+    return spelling
+
+
 def listed_smiles(X: Any, name: str = "X") -> list[str]:
     """Return n SMILES as a list; DataTypeError for what is no sequence of str, naming the row."""
     _check_sequence(X, name)

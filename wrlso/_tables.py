@@ -121,7 +121,10 @@ def unreadable(x: str, error: Exception) -> str:
     """Say that the model cannot read x, and why, without the row that it has in a batch of one."""
     reason = re.sub(r",? *(in row 0\b|\(row 0\))", "", str(error))
     reason = re.sub(r"^.*?(: |; )row 0:? (.*row 0:? )?", "", reason)  # what a list of problems begins with
-    return f"the model cannot read {x!r}" + (f": {reason}" if reason else "")
+    text = repr(x)
+    for shown in (text, text[:80], f"{text[:57]}..."):  # what is long is not written twice
+        reason = reason.removeprefix(f"{shown} ")
+    return f"the model cannot read {text:.80}" + (f": {reason}" if reason else "")
 
 
 # ---------------------------------------------------------------- reading

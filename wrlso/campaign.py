@@ -4,6 +4,7 @@ Each function opens the campaign, makes one change that is on disk before it ret
 what it did. Points go by their ids, which are their rows in ``history_.records``.
 """
 
+import copy
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -236,23 +237,27 @@ def tell(
     kept = Form.of(opt.notes_)
     table = read_table(results, delimiter=form.delimiter)
     columns = _told_columns(table, form, kept, ids)
+    reader = copy.deepcopy(opt.model_)
+    news = [] if columns.x is None else learn_tokens(table, columns.x, reader)
     plan = plan_tell(
         table,
         columns,
         opt.history_,
-        opt.model_,
+        reader,
         campaign=quoted(campaign),
         decimal=form.decimal or kept.decimal or ".",
         replicates=replicates,
     )
     if plan.X:
+        if news:
+            opt.extend(plan.X)
         opt.tell(plan.X, plan.values)
     n_failed = plan.values.count(None)
     counts = [plural(len(plan.X) - n_failed, "new value")]
     counts += [f"{n_failed} failed"] if n_failed else []
     counts += [f"{plan.n_known} known already"] if plan.n_known else []
     counts += [f"{plan.n_blank} not measured yet"] if plan.n_blank else []
-    lines = [*table.remarks, *plan.remarks, f"{results.name}: {', '.join(counts)}"]
+    lines = [*table.remarks, *(news if plan.X else []), *plan.remarks, f"{results.name}: {', '.join(counts)}"]
     if plan.n_new:
         lines.append(f"{plural(plan.n_new, 'point')} of these had not been asked for")
     return [*lines, best_line(opt.history_, opt.direction)]

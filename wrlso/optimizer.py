@@ -26,7 +26,7 @@ from wrlso._core import (
     training_weights,
     weigh,
 )
-from wrlso._inputs import keep, read_start, read_told
+from wrlso._inputs import keep, read_objects, read_start, read_told
 from wrlso._known import Known
 from wrlso._persistence import PersistentState
 from wrlso._predictions import predict_proposals
@@ -40,7 +40,7 @@ from wrlso.acquisition import (
     Proposal,
     SearchState,
 )
-from wrlso.exceptions import NoCandidateError, UnknownPointError
+from wrlso.exceptions import ModelError, NoCandidateError, UnknownPointError
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
@@ -295,6 +295,35 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         with self._changing() as changes:
             row = self._known_row(x, "observed", "failed")
             changes.note("update", row, value, list(self._history.records[row].values))
+        return self
+
+    def extend(self, X: Objects) -> Self:
+        """Let the model learn to read some x: its vocabulary takes in what they have and it lacks.
+
+        What is known keeps its encodings. The model learns at the next training what the new words mean.
+
+        Parameters
+        ----------
+        X : sequence of objects
+
+        Raises
+        ------
+        NotFittedError
+            When nothing has been given by fit or tell.
+        ModelError
+            When the model has no vocabulary that could grow: no method ``extend``.
+        DataError, DataTypeError
+            For what it cannot read whatever its vocabulary. Nothing has changed then.
+        """
+        X = read_objects(X, "X")
+        with self._training, self._working():
+            core, _ = self._require_core()
+            if not callable(getattr(core.model, "extend", None)):
+                raise ModelError(
+                    f"{type(core.model).__name__} has no vocabulary to extend (no method extend)"
+                )
+            if core.model.missing_tokens(X):
+                self._publish(core.extended(X), None)
         return self
 
     def release(self, x: Any) -> Self:

@@ -1,5 +1,6 @@
 """What the models of molecules share: drawing, training by oneself, and the file of a trained model."""
 
+import copy
 import json
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wrlso._keeping import write_whole
 from wrlso._smiles import listed_smiles, parse
-from wrlso._validation import check_real
+from wrlso._validation import check_count, check_flag, check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models._crossover import crossed, kekulized
 from wrlso.models._edits import edited
@@ -160,6 +162,8 @@ class MoleculeVAE(nn.Module):
     def to_file(self, path: str | Path, *, half: bool = True, about: Mapping[str, Any] | None = None) -> None:
         """Write weights, vocabulary and parameters as one safetensors file.
 
+        Raises ModelError where weights are not finite, or too large for half precision.
+
         Parameters
         ----------
         path : str or Path
@@ -168,8 +172,9 @@ class MoleculeVAE(nn.Module):
         about : mapping, default=None
             What the file shall say of its training, anything that JSON takes.
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
+        check_flag("half", half)
         header = {
             "format": self._FORMAT,
             "vocabulary": self.vocabulary,
@@ -178,7 +183,12 @@ class MoleculeVAE(nn.Module):
         }
         dtype = torch.float16 if half else torch.float32
         weights = {name: tensor.to(dtype).contiguous().cpu() for name, tensor in self.state_dict().items()}
-        save_file(weights, path, metadata={"wrlso": json.dumps(header)})
+        if (name := _not_finite(weights)) is not None:
+            raise ModelError(
+                f"weights must be finite to be written{' in half precision' if half else ''}, but {name} has "
+                "some that are not"
+            )
+        write_whole(Path(path), save(weights, metadata={"wrlso": json.dumps(header)}))
 
     @classmethod
     def from_file(cls, path: str | Path, **changes: Any) -> Self:
@@ -195,7 +205,9 @@ class MoleculeVAE(nn.Module):
         ParameterError
             For a change of another parameter, naming those that can be changed.
         ModelError
-            When the file holds no model of this class, or one whose weights do not fit.
+            When the file holds no model of this class, or one whose weights do not fit or are not finite.
+        OSError
+            When the file cannot be read.
         """
         if set(changes) - set(cls._CHANGEABLE):
             unknown = ", ".join(sorted(set(changes) - set(cls._CHANGEABLE)))
@@ -205,7 +217,12 @@ class MoleculeVAE(nn.Module):
         parameters: Any = header.get("parameters")
         whole = isinstance(vocabulary, list) and isinstance(parameters, dict)
         if header.get("format") != cls._FORMAT or not whole:
-            raise ModelError(f"{path} holds no {cls.__name__}: its header is not what to_file writes")
+            raise ModelError(
+                f"{path} holds no {cls.__name__}: its header is not what to_file writes, or of another model "
+                f"(format {header.get('format')!r}, expected {cls._FORMAT!r})"
+            )
+        if (name := _not_finite(weights)) is not None:
+            raise ModelError(f"{path} is damaged: {name} has weights that are not finite")
         newer = sorted(set(parameters) - (set(signature(cls.__init__).parameters) - {"self", "vocabulary"}))
         if newer:
             raise ModelError(f"{path} is of another version: it has the parameters {newer}")
@@ -222,15 +239,29 @@ class MoleculeVAE(nn.Module):
     def _fit(
         self, X: Sequence[str], epochs: float, batch_size: int, lr: float, random_state: int, verbose: int
     ) -> Self:
-        """Train on a list of SMILES, from the weights it has, after its vocabulary was extended."""
+        """Train a copy on a list of SMILES, and become that: what fails or is interrupted changes nothing."""
         check_real("epochs", epochs, above=0)
+        check_count("batch_size", batch_size)
+        check_real("lr", lr, above=0)
+        check_count("random_state", random_state, minimum=0)
+        check_count("verbose", verbose, minimum=0)
         if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not len(X):
             raise DataTypeError(f"X must be a sequence of at least one SMILES, got {X!r:.80}")
-        self.extend(X)
-        inputs = self.tensorize(X)
-        training = SequenceTraining(self, lr=lr, batch_size=batch_size, random_state=random_state)
+        model = copy.deepcopy(self).extend(X)
+        inputs = model.tensorize(X)
+        training = SequenceTraining(model, lr=lr, batch_size=batch_size, random_state=random_state)
         training.run(inputs, epochs, verbose=verbose)
+        self._grow(model.vocabulary[len(self.vocabulary) :])
+        self.load_state_dict(model.state_dict())
         return self.eval()
+
+    def _points(self, Z: Any, n: int | None = None) -> Tensor:
+        """Return latent points (n, d), float32; raises DataError for another shape."""
+        points = torch.as_tensor(Z, dtype=torch.float32)
+        if points.ndim != 2 or points.shape[1] != self.latent_dim or n not in (None, len(points)):
+            expected = f"({'n' if n is None else n}, {self.latent_dim})"
+            raise DataError(f"Z must have shape {expected}, got {tuple(points.shape)}")
+        return points
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -238,9 +269,20 @@ def read_header(path: Path) -> dict[str, Any]:
     return _read_file(path, weights=False)[0]
 
 
+def _not_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """Return the name of a tensor that has NaN or infinity, or holds no real numbers."""
+    wrong = (
+        name
+        for name, tensor in weights.items()
+        if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all())
+    )
+    return next(wrong, None)
+
+
 def _read_file(path: Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
     from safetensors import SafetensorError, safe_open
 
+    path.open("rb").close()  # whatever forbids that is said better than by what follows
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("wrlso", "{}"))

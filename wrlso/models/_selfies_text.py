@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from wrlso._keeping import content_hash, keep_lines, kept_lines
-from wrlso._smiles import Mol, canonical, optional_module, parse, read_molecules
+from wrlso._smiles import Mol, canonical, optional_module, parse, read_molecule
 from wrlso.exceptions import DataError
 
 __all__ = ["Reading", "read_all", "read_smiles", "to_smiles"]
@@ -27,7 +27,7 @@ class Reading(NamedTuple):
 def read_smiles(smiles: str, stereo: bool, salts: str) -> Reading:
     """Read one SMILES; the problem says what it is that cannot be taken."""
     try:
-        spelling = read_molecules([smiles], stereo=stereo, salts=salts)[0]  # type: ignore[arg-type]
+        spelling = read_molecule(smiles, stereo=stereo, salts=salts)  # type: ignore[arg-type]
     except DataError as error:
         return Reading("", (), str(error))
     selfies = optional_module("selfies")

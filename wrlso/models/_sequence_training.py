@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wrlso._bars import ProgressBar
 from wrlso._random import isolated_torch_rng
+from wrlso.exceptions import NonFiniteLossError
 
 __all__ = ["SequenceTraining", "fast_in_bfloat16"]
 
@@ -156,6 +157,11 @@ class SequenceTraining:
         self.n_steps += 1
         self.n_examples += len(inputs)
         value = float(loss.detach())
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"training stopped in step {self.n_steps}: the loss became {value}; try an lr smaller than "
+                f"{self.lr:g}"
+            )
         self.loss = value if math.isnan(self.loss) else 0.99 * self.loss + 0.01 * value
 
 

@@ -250,9 +250,7 @@ class SelfiesVAE(MoleculeVAE):
     ) -> list[str | None]:
         """Decode like :meth:`decode`, also to molecules that this model could not read."""
         check_real("temperature", temperature, minimum=0)
-        Z = torch.as_tensor(Z, dtype=torch.float32)
-        if Z.ndim != 2 or Z.shape[1] != self.latent_dim:
-            raise DataError(f"Z must have shape (n, {self.latent_dim}), got {tuple(Z.shape)}")
+        Z = self._points(Z)
         found: list[str | None] = []
         for part in Z.split(_CHUNK):
             finite = torch.isfinite(part).all(dim=1)
@@ -313,8 +311,9 @@ class SelfiesVAE(MoleculeVAE):
 
     def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
         """Return log p(x_i | z_i) (n,), differentiable in Z (n, d): that of decoding at temperature 1."""
+        Z = self._points(Z, len(inputs))
         tokens = trimmed(inputs.to(Z.device), self.sizes.chunk)
-        return -sequence_nll(self.decoder(Z.float(), tokens), tokens)
+        return -sequence_nll(self.decoder(Z, tokens), tokens)
 
     def sample_prior(
         self, n: int, generator: torch.Generator | None = None, *, completed: bool = True

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso.models.junction_tree._assembly import Attachment
+from wrlso.models.junction_tree._templates import MAX_CLIQUE
 from wrlso.models.junction_tree._trees import Choice, Graph, MoleculeTree
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "BOND_LABELS",
     "HEADER",
     "MAX_ATOMS",
-    "MAX_CLIQUE",
     "N_ATOM_CODES",
     "N_BOND_KINDS",
     "ChoiceBatch",
@@ -46,7 +46,7 @@ __all__ = [
 
 Row = NDArray[np.int16]
 
-MAX_ATOMS, MAX_CLIQUE = 127, 63
+MAX_ATOMS = 127
 HEADER, _CLIQUE, _CHOICE = 5, 7, 3
 _ELEMENTS = (6, 7, 8, 16, 9, 17, 35, 53, 15, 5, 14, 34)
 _CHARGES, _HYDROGENS = 2, 4

@@ -14,12 +14,11 @@ import numpy as np
 
 from wrlso._bars import ProgressBar
 from wrlso._keeping import content_hash, keep_lines, kept_lines
-from wrlso._smiles import canonical, listed_smiles, optional_module, read_molecules
+from wrlso._smiles import canonical, listed_smiles, optional_module, read_molecule
 from wrlso._validation import check_choice
 from wrlso.exceptions import DataError
-from wrlso.models.junction_tree._packing import MAX_ATOMS, MAX_CLIQUE, Row, pack
+from wrlso.models.junction_tree._packing import MAX_ATOMS, Row, pack
 from wrlso.models.junction_tree._stereo import labelled, stereo_labels
-from wrlso.models.junction_tree._templates import template
 from wrlso.models.junction_tree._trees import decompose, recompose
 from wrlso.models.protocol import Objects
 
@@ -50,14 +49,11 @@ class TreeReading(NamedTuple):
 def read_tree(smiles: str, salts: str, stereo: bool = False) -> TreeReading:
     """Read one SMILES; the problem says what it is that cannot be taken."""
     try:
-        spelling = read_molecules([smiles], stereo=stereo, salts=salts)[0]  # type: ignore[arg-type]
+        spelling = read_molecule(smiles, stereo=stereo, salts=salts)  # type: ignore[arg-type]
         flat = canonical(spelling, stereo=False) or "" if stereo else spelling
         tree, graph = decompose(flat)
         if len(graph.atoms) > MAX_ATOMS:
             raise DataError(f"{spelling!r:.80} has {len(graph.atoms)} atoms, more than {MAX_ATOMS}")
-        largest = max(len(template(label).types) for label in tree.labels)
-        if largest > MAX_CLIQUE:
-            raise DataError(f"{spelling!r:.80} has rings of {largest} atoms, more than {MAX_CLIQUE}")
         again, choices = recompose(tree)
         if again != flat:
             raise DataError(f"{spelling!r:.80} cannot be put together again from rings and bonds")

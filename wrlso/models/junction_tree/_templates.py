@@ -14,6 +14,7 @@ from wrlso._smiles import Mol, optional_module
 
 __all__ = [
     "AROMATIC",
+    "MAX_CLIQUE",
     "AtomType",
     "Template",
     "atom_type",
@@ -25,6 +26,7 @@ __all__ = [
     "template",
 ]
 
+MAX_CLIQUE = 63  # atoms; two numbers below 64 are packed in one
 AROMATIC = 4  # the number of that kind of bond; 1, 2 and 3 are single, double and triple bonds
 _KINDS = {"SINGLE": 1, "DOUBLE": 2, "TRIPLE": 3, "AROMATIC": AROMATIC}
 _MOST_SYMMETRIES = 128
@@ -130,6 +132,10 @@ def template(label: str) -> Template:
         bonds.append((i, j, int(kind or 0)))
     n = molecule.GetNumAtoms()
     sigma = _sums(n, [(i, j, 1) for i, j, _ in bonds])
+    if n > MAX_CLIQUE:
+        raise ValueError(f"{label!r:.80} has rings of {n} atoms, more than {MAX_CLIQUE}")
+    if len(chem.GetMolFrags(molecule)) > 1 or (n > 2 and min(sigma) < 2):
+        raise ValueError(f"{label!r:.80} is no label of a clique: neither one atom, nor a bond, nor rings")
     types = tuple(_label_type(atom, sigma[atom.GetIdx()]) for atom in molecule.GetAtoms())
     orders = _sums(n, [(i, j, bond_order(kind)) for i, j, kind in bonds])
     bonds.sort()

@@ -268,9 +268,7 @@ class JunctionTreeVAE(MoleculeVAE):
             (its rings are not in the vocabulary, or it is too long).
         """
         check_real("temperature", temperature, minimum=0)
-        Z = torch.as_tensor(Z, dtype=torch.float32)
-        if Z.ndim != 2 or Z.shape[1] != self.latent_dim:
-            raise DataError(f"Z must have shape (n, {self.latent_dim}), got {tuple(Z.shape)}")
+        Z = self._points(Z)
         found: list[str | None] = []
         reasons: Counter[str] = Counter()
         for part in Z.split(_CHUNK):
@@ -371,10 +369,11 @@ class JunctionTreeVAE(MoleculeVAE):
 
     def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
         """Return log p(x_i | z_i) (n,), differentiable in Z (n, d): of the tree and of its attachments."""
+        Z = self._points(Z, len(inputs))
         tree, graph, choices = unpack(inputs.to(Z.device))
         x = self.embedding(tree.label)
         messages, _ = self.tree_encoder(x, tree)
-        return -self._nll(x, messages, tree, graph, choices, Z.float())
+        return -self._nll(x, messages, tree, graph, choices, Z)
 
     def _nll(
         self,

@@ -71,7 +71,8 @@ def vocabulary_hash(vocabulary: Iterable[str]) -> str:
 
 def checked_vocabulary(vocabulary: Sequence[str]) -> list[str]:
     """Return the labels as a list; raises ParameterError for what are no distinct labels."""
-    if isinstance(vocabulary, str) or not all(isinstance(label, str) for label in vocabulary):
+    ordered = isinstance(vocabulary, Sequence) and not isinstance(vocabulary, str | bytes)
+    if not ordered or not all(isinstance(label, str) for label in vocabulary):
         raise ParameterTypeError(f"vocabulary must be a sequence of labels, got {vocabulary!r:.80}")
     labels = list(vocabulary)
     if not labels or len(set(labels)) < len(labels):
