@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wrlso import WeightedRetrainingOptimizer
 from wrlso.datasets import load_molecules
-from wrlso.models import SelfiesVAE
+from wrlso.models import SelfiesVAE  # or JunctionTreeVAE
 from wrlso.molecules import molecule_search
 from wrlso.plots import molecule_grid
 
@@ -33,7 +33,7 @@ with open(folder / "assay.csv", newline="") as file:
     rows = list(csv.DictReader(file))
 X = [row["smiles"] for row in rows]
 y = [float(row["logS"]) if row["logS"] else None for row in rows]
-opt = molecule_search(X, y, random_state=0).autosave(folder / "solubility")
+opt = molecule_search(X, y, model=SelfiesVAE.pretrained(), random_state=0).autosave(folder / "solubility")
 batch = opt.ask(4)
 del opt
 

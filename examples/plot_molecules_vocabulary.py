@@ -8,7 +8,7 @@ The model that ships has seen the elements of ZINC250k. Data with others, such a
 import torch
 
 from wrlso.datasets import load_molecules
-from wrlso.models import SelfiesVAE
+from wrlso.models import SelfiesVAE  # or JunctionTreeVAE
 from wrlso.molecules import molecule_search
 from wrlso.plots import molecule_grid
 
@@ -27,11 +27,12 @@ except ValueError as error:
     print(error)
 
 # %%
-# After ``extend`` it reads them. What it knew before stays exactly as it was.
+# After ``extend`` it reads them; ``molecule_search`` would do so by itself. What it knew stays as it was.
 
-before = model.encode(model.tensorize(others))
-model.extend(acids + silanes)
-print(torch.equal(before, model.encode(model.tensorize(others))))
+known = [x for x in others if not model.missing_tokens([x])]
+before = model.encode(model.tensorize(known))
+model.extend(acids + silanes + others)
+print(torch.equal(before, model.encode(model.tensorize(known))))
 
 # %%
 # The new tokens mean nothing yet; the search trains its copy of the model on the data that have them.

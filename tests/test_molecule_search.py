@@ -6,9 +6,17 @@ import pytest
 pytest.importorskip("rdkit")
 pytest.importorskip("selfies")
 
-from wrlso import DataError, ModelError, TanimotoGP, Trainer, WeightedRetrainingOptimizer, campaign
+from wrlso import (
+    DataError,
+    DataTypeError,
+    ModelError,
+    TanimotoGP,
+    Trainer,
+    WeightedRetrainingOptimizer,
+    campaign,
+)
 from wrlso.benchmarks.molecules_demo import run_molecules_demo
-from wrlso.models import SelfiesVAE, coordinate_vae
+from wrlso.models import JunctionTreeVAE, SelfiesVAE, coordinate_vae
 from wrlso.molecules import molecule_search, search_options
 
 KNOWN = ["CCO", "CCN", "CCCO", "CCCCO", "c1ccccc1O", "CC(=O)Oc1ccccc1C(=O)O", "CCOCC", "CCCCN"]
@@ -114,3 +122,19 @@ def test_the_demo_draws_what_it_found(tmp_path):
     assert 0 <= found.start <= found.best <= 1
     assert SelfiesVAE.pretrained().key(found.best_x) == found.best_x
     assert found.picture.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("make", [lambda: None, lambda: JunctionTreeVAE(["CC", "CO", "C"], hidden=8)])
+def test_the_models_copy_learns_to_read_the_data(make):
+    model = make()
+    opt = molecule_search(
+        ["CCO", "C[Si](C)(C)C", "CC"], [1, 2, 3], model=model, trainer=Trainer(initial_epochs=0)
+    )
+    assert opt.best_x_ == "CC"
+    assert not opt.model_.missing_tokens(["C[Si](C)(C)C"])
+    assert model is None or model.missing_tokens(["C[Si](C)(C)C"])
+    for wrong in (None, "CCO", (x for x in ["CCO"])):
+        with pytest.raises(DataTypeError, match="X must be a sequence of SMILES"):
+            molecule_search(wrong, [1.0])
+    with pytest.raises(DataTypeError, match="y must be a sequence"):
+        molecule_search(["CCO"], {0: 1.0})

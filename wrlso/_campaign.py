@@ -356,7 +356,9 @@ def _is_shared(block: NewObjects) -> bool:
 def _set_state(model: Any, state: Any, class_name: str) -> None:
     try:
         model.set_state(state)
-    except (LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, ModelError) as error:
+        if isinstance(error, ModelError) and type(model).__name__ == class_name:
+            raise
         raise ModelError(
             f"this is another model than the campaign's ({class_name}), got {type(model).__name__}: "
             "it cannot take what is stored beside the weights"

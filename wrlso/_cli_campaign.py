@@ -127,8 +127,9 @@ def init(
 
     A blank value (or nan) is an x that was not measured: the model learns from it, and it may be proposed.
     'failed' is an experiment that failed. Rows with the same x are repeated measurements; their mean counts.
-    --model selfies is the model of molecules that comes with the package; tokens of the data that it does not
-    know are added to it. --model FILE.safetensors is one of your own that its to_file wrote.
+    --model selfies and --model junction-tree are the models of molecules that come with the package; what of
+    the data they cannot read is added to their vocabulary. --model FILE.safetensors is one of your own that
+    its to_file wrote.
 
     Columns that are not named are guessed from names and contents, and the guess is said. Other columns do
     no harm. UTF-8, UTF-16 and Windows files, commas, semicolons and tabs are recognised.

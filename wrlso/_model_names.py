@@ -37,8 +37,18 @@ def _selfies(random_state: int) -> LatentModel:
     return SelfiesVAE.pretrained()
 
 
+def _junction_tree(random_state: int) -> LatentModel:
+    from wrlso.models.junction_tree import JunctionTreeVAE
+
+    return JunctionTreeVAE.pretrained()
+
+
 # Name → (seed → untrained or pretrained model whose x are text). A new line is all that a new name needs.
-BUILT_IN: dict[str, Callable[[int], LatentModel]] = {"expressions": _expressions, "selfies": _selfies}
+BUILT_IN: dict[str, Callable[[int], LatentModel]] = {
+    "expressions": _expressions,
+    "selfies": _selfies,
+    "junction-tree": _junction_tree,
+}
 
 
 def make_model(name: str, seed: int) -> LatentModel:

@@ -367,8 +367,7 @@ def molecules(
         bool | None, typer.Option(help="Whether stereochemistry counts.  [default: no-stereo]")
     ] = None,
     model: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="File of a model.  [default: the one that ships]"),
+        str | None, typer.Option(help="selfies, junction-tree, or a model's file.  [default: selfies]")
     ] = None,
     surrogate: Annotated[
         MoleculesSurrogate | None, typer.Option(help="Process on fingerprints or on Z.")
@@ -392,13 +391,14 @@ def molecules(
 
     Example: wrlso bench molecules --config capped --settings both,genetic --seeds 0-4 --out runs
     """
+    from wrlso.benchmarks.molecules_start import model_file
     from wrlso.benchmarks.molecules_study import PEERS, molecules_study, run_peers
     from wrlso.benchmarks.study import run_study
 
     study = molecules_study(
         config.value, goal=objective, max_heavy_atoms=max_heavy_atoms, max_ring=max_ring,
         max_tokens=max_tokens, data=None if data is None else data.value, n_start=n_start,
-        stereo=stereo, model=None if model is None else str(model),
+        stereo=stereo, model=model_file(model),
         surrogate=None if surrogate is None else surrogate.value, budget=budget, k=k, r=r, batch=batch,
         first_steps=first_steps, later_steps=later_steps, n_candidates=n_candidates, mutate=mutate,
         cross=cross,

@@ -1,10 +1,12 @@
 """Search over molecules in one call: the model that ships, and the parts of the optimizer that go with it."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from wrlso._smiles import listed_smiles
 from wrlso.acquisition import CandidatePool, LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.models._molecule_vae import MoleculeVAE
 from wrlso.models.junction_tree import JunctionTreeVAE
@@ -41,8 +43,8 @@ def molecule_search(
     y : sequence (n,) of float, default=None
         Their values; None or NaN marks a molecule that was not measured.
     model : SelfiesVAE or JunctionTreeVAE, default=None
-        None: ``SelfiesVAE.pretrained()``. It is copied. Call its ``extend(X)`` first where X has tokens, or
-        rings, that it does not know.
+        None: ``SelfiesVAE.pretrained()``. It is copied, and the copy learns to read what X has that it does
+        not know: elements, or rings.
     **options
         Parameters of the optimizer, such as ``direction="minimize"``, ``feasible`` or ``random_state``.
 
@@ -57,7 +59,10 @@ def molecule_search(
     >>> batch = opt.ask(2)
     >>> opt = opt.tell(batch, [4.0, None])
     """
+    X = listed_smiles(X)
     model = SelfiesVAE.pretrained() if model is None else model
+    if isinstance(model, MoleculeVAE) and model.missing_tokens(X):
+        model = copy.deepcopy(model).extend(X)
     parts = search_options(model, len(X)) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, y)
 

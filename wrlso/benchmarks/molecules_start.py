@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +24,7 @@ from wrlso.benchmarks.records import file_name
 from wrlso.datasets import canonical_smiles, score
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.models import JunctionTreeVAE, SelfiesVAE
-from wrlso.models._molecule_vae import MoleculeVAE
+from wrlso.models._molecule_vae import SHIPPED, MoleculeVAE
 from wrlso.models.files import molecule_model_class
 from wrlso.models.protocol import Objects
 from wrlso.tasks import QED, GuacaMol, PenalizedLogP
@@ -33,6 +34,7 @@ __all__ = [
     "Shape",
     "Start",
     "make_task",
+    "model_file",
     "prepared_model",
     "shapes",
     "start",
@@ -228,6 +230,16 @@ class _PreparedSelfies(_Prepared, SelfiesVAE):
 
 class _PreparedTrees(_Prepared, JunctionTreeVAE):
     pass
+
+
+def model_file(name: str | None) -> str | None:
+    """Return the file of a model that ships, by name, or of another, by path; None: the default one."""
+    if name is None or name == "selfies":
+        return None
+    path = SHIPPED.get(name, Path(name))
+    if not path.is_file():
+        raise ParameterError(f"model must be one of {', '.join(SHIPPED)}, or a file, got {name!r}")
+    return str(path)
 
 
 def prepared_model(

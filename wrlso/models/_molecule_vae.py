@@ -22,7 +22,14 @@ from wrlso.models._selfies_text import to_smiles
 from wrlso.models._sequence_training import SequenceTraining
 from wrlso.models.protocol import Objects
 
-__all__ = ["MoleculeVAE", "read_header"]
+__all__ = ["SHIPPED", "MoleculeVAE", "read_header"]
+
+_DATA = Path(__file__).parents[1] / "data"
+SHIPPED = {
+    "selfies": _DATA / "selfies_zinc250k.safetensors",
+    "junction-tree": _DATA / "junction_tree_zinc250k.safetensors",
+}
+"""Files of the models that ship, by name."""
 
 _FAMILIAR = 0.5  # share of the tokens that mutants get from molecules beside them
 

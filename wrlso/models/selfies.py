@@ -1,7 +1,6 @@
 """A variational autoencoder of molecules, written as SELFIES: whatever it decodes is a molecule."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -24,7 +23,7 @@ from wrlso.models._chunks import (
     without_chunks,
 )
 from wrlso.models._memory import CodeMemory
-from wrlso.models._molecule_vae import MoleculeVAE, read_header
+from wrlso.models._molecule_vae import SHIPPED, MoleculeVAE, read_header
 from wrlso.models._selfies_text import Reading, read_all, read_smiles, to_smiles
 from wrlso.models._sequence_training import fast_in_bfloat16
 from wrlso.models.protocol import Objects
@@ -35,7 +34,6 @@ _CHUNK = 1024  # molecules that go through a network at once
 _STAGES = (4, 6, 9)  # chunks worked out at first, and then for molecules that are longer
 _MOST_ENDED = 0.2  # share of sequences that may have ended before they are left out of the work
 _N_SPECIAL = 2  # END and MASK stand before the vocabulary's tokens
-_WEIGHTS = Path(__file__).parents[1] / "data" / "selfies_zinc250k.safetensors"
 
 
 class SelfiesVAE(MoleculeVAE):
@@ -121,7 +119,7 @@ class SelfiesVAE(MoleculeVAE):
         cls, *, stereo: bool = True, salts: str = "refuse", max_tokens: int = 100, beta: float | None = None
     ) -> "SelfiesVAE":
         """Return the model that ships with the package, trained on ZINC250k; see its card in the docs."""
-        return cls.from_file(_WEIGHTS, stereo=stereo, salts=salts, max_tokens=max_tokens, beta=beta)
+        return cls.from_file(SHIPPED["selfies"], stereo=stereo, salts=salts, max_tokens=max_tokens, beta=beta)
 
     @property
     def latent_dim(self) -> int:
@@ -420,5 +418,5 @@ def _checked(vocabulary: Sequence[str]) -> list[str]:
 
 
 def _shipped_vocabulary() -> list[str]:
-    vocabulary: list[str] = read_header(_WEIGHTS)["vocabulary"]
+    vocabulary: list[str] = read_header(SHIPPED["selfies"])["vocabulary"]
     return vocabulary

@@ -201,14 +201,24 @@ class _MoleculeTask(ABC, BaseEstimator):
         y = score(_Objective(scorer.name), X, n_jobs=self.n_jobs, cache=len(X) > _WORTH_KEEPING)
         return X, y if scorer.clip is None else np.maximum(y, scorer.clip)
 
-    def model(self, random_state: Any = None, **options: Any) -> Any:
-        """Return the model of molecules that comes with the package, a SELFIES VAE, with its ``options``.
+    def model(self, random_state: Any = None, *, kind: str = "selfies", **options: Any) -> Any:
+        """Return a model of molecules that comes with the package.
 
-        It tells molecules apart as the task does. It is trained already, so ``random_state`` has no
-        influence; a search trains a copy further.
+        It is trained already, so ``random_state`` has no influence; a search trains a copy further.
+
+        Parameters
+        ----------
+        random_state : object, default=None
+        kind : {"selfies", "junction-tree"}, default="selfies"
+            The first tells molecules apart as the task does, the second knows no stereochemistry.
+        **options
+            Of ``pretrained`` of :class:`wrlso.models.SelfiesVAE` or :class:`wrlso.models.JunctionTreeVAE`.
         """
-        module = import_module("wrlso.models.selfies")
-        return module.SelfiesVAE.pretrained(**({"stereo": bool(self.stereo)} | options))
+        check_choice("kind", kind, ("selfies", "junction-tree"))
+        models = import_module("wrlso.models")
+        if kind == "junction-tree":
+            return models.JunctionTreeVAE.pretrained(**options)
+        return models.SelfiesVAE.pretrained(**({"stereo": bool(self.stereo)} | options))
 
     def surrogate(self) -> TanimotoGP:
         """Return an unfitted Gaussian process over fragments of molecules."""

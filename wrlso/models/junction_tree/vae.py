@@ -13,7 +13,7 @@ from wrlso._validation import check_choice, check_count, check_flag, check_real
 from wrlso.exceptions import DataError, ModelError
 from wrlso.models._chunks import gaussian_divergence
 from wrlso.models._memory import CodeMemory
-from wrlso.models._molecule_vae import MoleculeVAE
+from wrlso.models._molecule_vae import SHIPPED, MoleculeVAE
 from wrlso.models._selfies_text import read_all
 from wrlso.models.junction_tree._building import Bounds, Building, Preference, build_all, tree_batch
 from wrlso.models.junction_tree._networks import (
@@ -145,6 +145,14 @@ class JunctionTreeVAE(MoleculeVAE):
     def small(cls, vocabulary: Sequence[str], **parameters: Any) -> "JunctionTreeVAE":
         """Return a model with 128 units in place of 450, to be trained in minutes; all else as given."""
         return cls(vocabulary, **({"hidden": 128} | parameters))
+
+    @classmethod
+    def pretrained(cls, *, salts: str = "refuse", beta: float | None = None) -> "JunctionTreeVAE":
+        """Return the model that ships with the package, trained on ZINC250k; see its card in the docs.
+
+        It knows no stereochemistry.
+        """
+        return cls.from_file(SHIPPED["junction-tree"], salts=salts, beta=beta)
 
     @property
     def latent_dim(self) -> int:
