@@ -23,7 +23,10 @@ from wrlso.models.junction_tree._packing import (
 )
 from wrlso.models.junction_tree._tables import N_PLACE_CODES, PieceTables
 
-__all__ = ["AttachmentScorer", "GraphMessages", "TreeCell", "TreeDecoder", "TreeMessages", "TreeSteps"]
+__all__ = [
+    "AttachmentScorer", "GraphMessages", "TreeCell", "TreeDecoder", "TreeMessages", "TreeSteps", "choice_nll",
+    "log_sum_exp",
+]  # fmt: skip
 
 
 class TreeCell(nn.Module):
@@ -308,9 +311,13 @@ class AttachmentScorer(nn.Module):
 
 def choice_nll(scores: Tensor, batch: ChoiceBatch, n: int) -> Tensor:
     """Return the negative log-likelihoods (n,) of what was chosen, from the scores (c,) of all candidates."""
-    s = len(batch.molecule)
     scores = scores.float()
-    top = scores.detach().new_full((s,), -torch.inf).scatter_reduce(0, batch.of, scores.detach(), "amax")
-    total = scores.new_zeros(s).index_add(0, batch.of, torch.exp(scores - top[batch.of]))
-    nll = top + torch.log(total) - scores[batch.chosen]
+    nll = log_sum_exp(scores, batch.of, len(batch.molecule)) - scores[batch.chosen]
     return nll.new_zeros(n).index_add(0, batch.molecule, nll)
+
+
+def log_sum_exp(scores: Tensor, of: Tensor, n: int) -> Tensor:
+    """Return log of the sums (n,) of exp of the scores (c,), of which each belongs to one of n groups."""
+    top = scores.detach().new_full((n,), -torch.inf).scatter_reduce(0, of, scores.detach(), "amax")
+    total = scores.new_zeros(n).index_add(0, of, torch.exp(scores - top[of]))
+    return top + torch.log(total)

@@ -10,6 +10,9 @@ clique      label, parent, atoms in the parent, own atoms, depth, subtree, heigh
 choice      clique, number of candidates, the chosen one
 candidate   atoms in the parent; own atoms
 ==========  ===================================================================
+
+Where stereochemistry counts, the isomers among which the molecule is one stand behind these, see
+:func:`with_isomers`.
 """
 
 from collections.abc import Sequence
@@ -33,21 +36,26 @@ __all__ = [
     "N_BOND_KINDS",
     "ChoiceBatch",
     "GraphBatch",
+    "IsomerBatch",
     "TreeBatch",
     "element_number",
     "graph_slots",
+    "isomer_graphs",
     "label_slots",
     "pack",
     "packed_places",
     "ragged",
     "tree_columns",
     "unpack",
+    "unpack_isomers",
+    "with_isomers",
 ]
 
 Row = NDArray[np.int16]
 
 MAX_ATOMS = 127
 HEADER, _CLIQUE, _CHOICE = 5, 7, 3
+_WIDTHS = (1, 2, _CLIQUE, _CHOICE, 2)  # numbers of an atom, a bond, a clique, a choice and a candidate
 _ELEMENTS = (6, 7, 8, 16, 9, 17, 35, 53, 15, 5, 14, 34)
 _CHARGES, _HYDROGENS = 2, 4
 N_ELEMENTS = len(_ELEMENTS) + 1
@@ -127,6 +135,25 @@ class ChoiceBatch(NamedTuple):
     hanging_message: Tensor
 
 
+class IsomerBatch(NamedTuple):
+    """Isomers (i,) of the molecules of a batch, and their labels (l,) at the sites where any has one.
+
+    Attributes
+    ----------
+    molecule, agrees : Tensor (i,)
+        ``agrees`` says whether it is what the molecule's SMILES specifies, or leaves open.
+    isomer, site, label : Tensor (l,)
+        ``site`` is the number of an atom in its molecule, or, behind all of these, that of a bond; ``label``
+        is 0 for none.
+    """
+
+    molecule: Tensor
+    agrees: Tensor
+    isomer: Tensor
+    site: Tensor
+    label: Tensor
+
+
 def element_number(element: int) -> int:
     """Return the number of an element among those that have one of their own; the last for all others."""
     return _ELEMENTS.index(element) if element in _ELEMENTS else len(_ELEMENTS)
@@ -196,6 +223,18 @@ def label_slots(row: Row) -> slice:
     return slice(start, start + _CLIQUE * int(row[2]), _CLIQUE)
 
 
+def with_isomers(row: Row, labels: Sequence[Sequence[int]], agrees: Sequence[bool]) -> Row:
+    """Return a row with i isomers behind it, from the labels of their atoms and bonds (i, atoms + bonds).
+
+    It gets the number of sites where any has a label, the number of isomers, the sites, and for each isomer
+    whether it agrees with the molecule, and its labels there.
+    """
+    table = np.array(labels, dtype=np.int16).reshape(len(labels), int(row[0]) + int(row[1]))
+    sites = np.flatnonzero(table.any(axis=0))
+    body = np.column_stack([np.array(agrees, dtype=np.int16), table[:, sites]]).ravel()
+    return np.concatenate([row, [len(sites), len(labels)], sites, body]).astype(np.int16)
+
+
 def ragged(counts: Tensor) -> tuple[Tensor, Tensor]:
     """Return, for lists of some lengths (n,) one behind the other, each entry's list and place in it."""
     of = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
@@ -259,3 +298,44 @@ def _hanging(
         torch.cat([places[0][other], places[1][above]]),
         torch.cat([other, len(tree.label) + above]),
     )
+
+
+def unpack_isomers(inputs: Tensor) -> IsomerBatch:
+    """Return the isomers behind n rows that :func:`with_isomers` made, all int64 and on the rows' device."""
+    numbers = inputs.to(torch.int64)
+    stream, (n, width) = numbers.flatten(), inputs.shape
+    length = (numbers[:, :HEADER] * torch.tensor(_WIDTHS, device=inputs.device)).sum(dim=1)
+    start = torch.arange(n, device=inputs.device) * width + HEADER + length
+    n_sites = stream[start]
+    molecule, number = ragged(stream[start + 1])
+    own_sites = n_sites[molecule]
+    begin = start[molecule] + 2 + own_sites + number * (1 + own_sites)
+    isomer, k = ragged(own_sites)
+    site, label = stream[start[molecule[isomer]] + 2 + k], stream[begin[isomer] + 1 + k]
+    return IsomerBatch(molecule, stream[begin] > 0, isomer, site, label)
+
+
+def isomer_graphs(graph: GraphBatch, isomers: IsomerBatch) -> tuple[GraphBatch, Tensor, Tensor]:
+    """Return the graphs of isomers side by side, with their labels in place of those of ``graph``.
+
+    The other two (s,) are the atoms that are sites or ends of sites, and their isomers' numbers.
+    """
+    of = isomers.molecule
+    n_atoms = torch.bincount(graph.molecule, minlength=graph.n)
+    n_bonds = torch.bincount(graph.molecule[graph.begin], minlength=graph.n)
+    first_atom, first_bond = (counts.cumsum(0) - counts for counts in (n_atoms, n_bonds))
+    own_atom, own_bond = (counts[of].cumsum(0) - counts[of] for counts in (n_atoms, n_bonds))
+    molecule, k = ragged(n_atoms[of])
+    code = graph.code[first_atom[of[molecule]] + k] % N_ATOM_CODES
+    bond_of, k = ragged(n_bonds[of])
+    bond = first_bond[of[bond_of]] + k
+    kind, shift = graph.kind[bond] % N_BOND_KINDS, (own_atom - first_atom[of])[bond_of]
+    begin, end = graph.begin[bond] + shift, graph.end[bond] + shift
+    behind = isomers.site - n_atoms[of][isomers.isomer]
+    at_atom, at_bond = behind < 0, behind >= 0
+    atoms = (own_atom[isomers.isomer] + isomers.site)[at_atom]
+    bonds = (own_bond[isomers.isomer] + behind)[at_bond]
+    code[atoms] += N_ATOM_CODES * isomers.label[at_atom]
+    kind[bonds] += N_BOND_KINDS * isomers.label[at_bond]
+    sites = torch.cat([atoms, begin[bonds], end[bonds]])
+    return GraphBatch(len(of), molecule, code, begin, end, kind), sites, molecule[sites]

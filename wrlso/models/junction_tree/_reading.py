@@ -18,7 +18,7 @@ from wrlso._smiles import canonical, listed_smiles, optional_module, read_molecu
 from wrlso._validation import check_choice
 from wrlso.exceptions import DataError
 from wrlso.models.junction_tree._packing import MAX_ATOMS, Row, pack
-from wrlso.models.junction_tree._stereo import labelled, stereo_labels
+from wrlso.models.junction_tree._stereo import with_stereo
 from wrlso.models.junction_tree._trees import decompose, recompose
 from wrlso.models.protocol import Objects
 
@@ -27,7 +27,7 @@ __all__ = ["TreeReading", "read_tree", "read_trees", "readable"]
 _REMEMBERED = 2**16  # molecules that are kept in memory, about 2 kB each
 _MANY = 5_000  # molecules that are read by several processes, and kept on disk
 _BLOCK = 500
-_VERSION = "trees-1"  # of what is kept on disk
+_VERSION, _STEREO = "trees-1", "isomers-1"  # of what is kept on disk, and of what stereochemistry adds
 _PROBLEM = "! "  # begins the line of what cannot be read, as no SMILES does
 
 
@@ -50,19 +50,27 @@ def read_tree(smiles: str, salts: str, stereo: bool = False) -> TreeReading:
     """Read one SMILES; the problem says what it is that cannot be taken."""
     try:
         spelling = read_molecule(smiles, stereo=stereo, salts=salts)  # type: ignore[arg-type]
-        flat = canonical(spelling, stereo=False) or "" if stereo else spelling
-        tree, graph = decompose(flat)
+        if stereo:
+            return _specified(spelling)
+        tree, graph = decompose(spelling)
         if len(graph.atoms) > MAX_ATOMS:
             raise DataError(f"{spelling!r:.80} has {len(graph.atoms)} atoms, more than {MAX_ATOMS}")
         again, choices = recompose(tree)
-        if again != flat:
+        if again != spelling:
             raise DataError(f"{spelling!r:.80} cannot be put together again from rings and bonds")
         row = pack(tree, graph, choices)
-        if stereo:
-            row = labelled(row, stereo_labels(spelling, flat))
     except (DataError, ValueError) as error:
         return TreeReading("", (), b"", str(error))
     return TreeReading(spelling, tree.labels, row.astype("<i2").tobytes(), None)
+
+
+def _specified(spelling: str) -> TreeReading:
+    """Return the reading of the flat molecule, with stereochemistry in its row."""
+    flat = read_tree(canonical(spelling, stereo=False) or "", "refuse")
+    if flat.problem is not None:
+        return flat
+    row = with_stereo(flat.row, spelling, flat.smiles)
+    return TreeReading(spelling, flat.labels, row.astype("<i2").tobytes(), None)
 
 
 def read_trees(
@@ -107,7 +115,7 @@ def readable(X: Sequence[str], salts: str, stereo: bool = False, *, progress: bo
 
 
 def _key(X: Sequence[str], salts: str, stereo: bool) -> str:
-    what = [_VERSION, optional_module("rdkit").__version__, salts, *(["stereo"] if stereo else [])]
+    what = [_VERSION, optional_module("rdkit").__version__, salts, *([_STEREO] if stereo else [])]
     return content_hash([*what, *X])
 
 

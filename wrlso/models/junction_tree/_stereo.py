@@ -2,35 +2,47 @@
 
 Rings, bonds and attachments say nothing of it, so that the tree of a molecule is that of its flat graph.
 Where stereochemistry counts, the encoder sees the label of each atom and bond by the rules of Cahn, Ingold
-and Prelog, which do not depend on the order of atoms; the decoder tries the isomers of what it has put
-together.
+and Prelog, which do not depend on the order of atoms; the decoder chooses among the isomers of what it has
+put together, as does the code that came with the paper. A row therefore holds the isomers of its molecule
+with their labels. What a molecule leaves open is any of the isomers that agree with the rest of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from wrlso._smiles import Mol, canonical, optional_module, parse
 from wrlso.exceptions import DataError
-from wrlso.models.junction_tree._networks import GraphMessages
+from wrlso.models.junction_tree._networks import GraphMessages, log_sum_exp
 from wrlso.models.junction_tree._packing import (
     ATOM_LABELS,
     BOND_LABELS,
     N_ATOM_CODES,
     N_BOND_KINDS,
     GraphBatch,
+    IsomerBatch,
     Row,
     graph_slots,
+    isomer_graphs,
+    unpack,
+    unpack_isomers,
+    with_isomers,
 )
 
-__all__ = ["StereoScorer", "isomers", "labelled", "stereo_labels"]
+__all__ = ["StereoScorer", "isomers", "labelled_isomers", "stereo_labels", "with_stereo"]
 
 Labels = tuple[list[int], list[int]]  # of atoms and of bonds, 0 for none
 
+_LISTED = 32  # isomers in a row; of molecules with more, these are random ones
+_REMEMBERED = 2**12  # molecules whose isomers are kept in memory, about 3 kB each
+_BLOCK = 16  # isomers of one molecule that are scored at once, and molecules beside it
 _EFFORT = 100_000  # comparisons of ranks; most molecules take a few hundred
 
 
@@ -61,8 +73,30 @@ def _number(part: Mol, labels: Sequence[str]) -> int:
     return labels.index(label) + 1 if label in labels else 0
 
 
-def labelled(row: Row, labels: Labels) -> Row:
-    """Return the row of a flat molecule with labels of its atoms and bonds."""
+def with_stereo(row: Row, smiles: str, flat: str) -> Row:
+    """Return the row of a flat molecule with labels of its atoms and bonds, and with the isomers it has."""
+    if smiles == flat:  # any of its isomers
+        return with_isomers(row, [], [])
+    known = dict(labelled_isomers(flat, _LISTED))
+    labels = known.get(smiles) or stereo_labels(smiles, flat)
+    agreeing = {smiles} if smiles in known else set(isomers(smiles, _LISTED)) & set(known)
+    if not agreeing:  # not all are listed, or it is a cage of which RDKit thinks that it has isomers
+        agreeing = {x for x, others in known.items() if _agree(labels, others)}
+    if not agreeing:
+        known[smiles], agreeing = labels, {smiles}
+    if len(agreeing) == len(known):
+        known = {}  # it could be nothing else
+    listed = [[*atoms, *bonds] for atoms, bonds in known.values()]
+    return with_isomers(_labelled(row, labels), listed, [x in agreeing for x in known])
+
+
+def _agree(labels: Labels, others: Labels) -> bool:
+    """Whether others are the same wherever there are labels."""
+    pairs = zip([*labels[0], *labels[1]], [*others[0], *others[1]], strict=True)
+    return all(label in (0, other) for label, other in pairs)
+
+
+def _labelled(row: Row, labels: Labels) -> Row:
     row = row.copy()
     atoms, bonds = graph_slots(row)
     row[atoms] += N_ATOM_CODES * np.array(labels[0], dtype=np.int16)
@@ -70,57 +104,83 @@ def labelled(row: Row, labels: Labels) -> Row:
     return row
 
 
-def isomers(flat: str, most: int) -> list[str]:
-    """Return the canonical SMILES of a flat molecule's isomers, at most so many; itself where it has none.
+def isomers(smiles: str, most: int) -> list[str]:
+    """Return the canonical SMILES of the isomers that a molecule can be, at most so many.
 
-    Nitrogen in small rings and cages has no sides here: SMILES leave it open, as it inverts or has no choice.
-    Isomers of bridged rings that are too strained to exist are among them.
+    These are all isomers of a flat molecule, and those that a partly specified one leaves open. Beyond
+    ``most`` they are random ones, the same each time. Nitrogen in small rings and cages has no sides here:
+    SMILES leave it open, as it inverts or has no choice. Isomers of bridged rings that are too strained to
+    exist are among them.
     """
     tool = optional_module("rdkit.Chem.EnumerateStereoisomers")
     options = tool.StereoEnumerationOptions(unique=True, maxIsomers=most, rand=0)
     chem = optional_module("rdkit.Chem")
     found = []
-    for one in tool.EnumerateStereoisomers(parse(flat), options):
+    for one in tool.EnumerateStereoisomers(parse(smiles), options):
         for atom in one.GetAtoms():
             if atom.GetAtomicNum() == 7 and atom.GetFormalCharge() == 0:
                 atom.SetChiralTag(chem.ChiralType.CHI_UNSPECIFIED)
         found.append(canonical(chem.MolToSmiles(one)))
-    kept = [x for x in dict.fromkeys(found) if x is not None and canonical(x, stereo=False) == flat]
-    return kept or [flat]
+    return [x for x in dict.fromkeys(found) if x is not None]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def labelled_isomers(flat: str, most: int) -> Mapping[str, Labels]:
+    """Return the isomers of a flat molecule with their labels; without those that the rules do not end for.
+
+    Two of them may have the same labels, then nothing here tells them apart.
+    """
+    found = {}
+    for x in isomers(flat, most):
+        with suppress(DataError):
+            found[x] = stereo_labels(x, flat)
+    return MappingProxyType(found)
 
 
 class StereoScorer(nn.Module):
-    """How likely each label of an atom or bond is, given the flat graph and the graph part of z."""
+    """How likely an isomer is among those of its flat molecule, given the graph part of z.
+
+    Each isomer is a graph with labels and has one score, so that the labels are likely together or not at
+    all, however many there are of them, and symmetry does not matter: of two centres that are alike it is
+    one molecule whose left one is R and whose right one is S, or the other way round.
+    """
 
     def __init__(self, hidden: int, latent: int, depth: int) -> None:
         super().__init__()
-        self.messages = GraphMessages(hidden, depth)
-        self.atom = nn.Sequential(
-            nn.Linear(hidden + latent, hidden), nn.ReLU(), nn.Linear(hidden, len(ATOM_LABELS))
-        )
-        self.bond = nn.Sequential(
-            nn.Linear(hidden + latent, hidden), nn.ReLU(), nn.Linear(hidden, len(BOND_LABELS))
-        )
+        self.messages = GraphMessages(hidden, depth, stereo=True)
+        # not linear, for else R at one of two distant centres and S at the other lay between R and S at both
+        self.score = nn.Sequential(nn.Linear(hidden + latent, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
-    def forward(self, z: Tensor, graph: GraphBatch) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities (a, 4) and (b, 4) of the labels; those of the graphs do not matter."""
-        state = self.messages.atoms(graph)
-        ends = state.index_select(0, graph.begin) + state.index_select(0, graph.end)
-        of = graph.molecule.index_select(0, graph.begin)
-        parts = ((self.atom, state, graph.molecule), (self.bond, ends, of))
-        atoms, bonds = (
-            F.log_softmax(net(torch.cat([x, z.index_select(0, rows)], dim=1)).float(), dim=1)
-            for net, x, rows in parts
-        )
-        return atoms, bonds
+    def forward(self, z: Tensor, graph: GraphBatch, isomers: IsomerBatch) -> Tensor:
+        """Return scores (i,) of isomers, whatever the labels of ``graph``; ``z`` is (n, latent)."""
+        graphs, sites, of = isomer_graphs(graph, isomers)
+        state = self.messages.atoms(graphs).index_select(0, sites)
+        total = state.new_zeros(graphs.n, state.shape[1]).index_add(0, of, state)
+        scores: Tensor = self.score(torch.cat([total, z.index_select(0, isomers.molecule)], dim=1))[:, 0]
+        return scores.float()
 
-    def nll(self, z: Tensor, graph: GraphBatch) -> Tensor:
-        """Return the negative log-likelihoods (n,) of the labels that the graphs have."""
-        total = z.new_zeros(graph.n)
-        labels = (graph.code // N_ATOM_CODES, graph.kind // N_BOND_KINDS)
-        of = (graph.molecule, graph.molecule.index_select(0, graph.begin))
-        for log_p, label, rows in zip(self(z, graph), labels, of, strict=True):
-            there = (label > 0).nonzero()[:, 0]
-            found = log_p[there, label[there] - 1]
-            total = total.index_add(0, rows[there], -found)
-        return total
+    def nll(self, z: Tensor, graph: GraphBatch, isomers: IsomerBatch) -> Tensor:
+        """Return the negative log-likelihoods (n,) of being one of the isomers that agree."""
+        scores = self(z, graph, isomers)
+        rows, of = isomers.molecule.unique_consecutive(return_inverse=True)
+        agrees = isomers.agrees
+        nll = log_sum_exp(scores, of, len(rows)) - log_sum_exp(scores[agrees], of[agrees], len(rows))
+        return nll.new_zeros(graph.n).index_add(0, rows, nll)
+
+    def compare(self, z: Tensor, rows: Sequence[Row], labels: Sequence[Sequence[Labels]]) -> list[Tensor]:
+        """Return the scores (i,) of the isomers of each of n flat molecules, on the CPU.
+
+        They pass through the network a bounded number at a time.
+        """
+        blocks = [
+            (k, [[*atoms, *bonds] for atoms, bonds in own[start : start + _BLOCK]])
+            for k, own in enumerate(labels)
+            for start in range(0, len(own), _BLOCK)
+        ]
+        scores = [torch.empty(0)]
+        for first in range(0, len(blocks), _BLOCK):
+            part = blocks[first : first + _BLOCK]
+            listed = [torch.from_numpy(with_isomers(rows[k], own, [True] * len(own))) for k, own in part]
+            inputs = pad_sequence(listed, batch_first=True).to(z.device)
+            scores.append(self(z[[k for k, _ in part]], unpack(inputs)[1], unpack_isomers(inputs)).cpu())
+        return list(torch.cat(scores).split([len(own) for own in labels]))

@@ -23,9 +23,16 @@ from wrlso.models.junction_tree._networks import (
     TreeMessages,
     choice_nll,
 )
-from wrlso.models.junction_tree._packing import ChoiceBatch, GraphBatch, TreeBatch, label_slots, unpack
+from wrlso.models.junction_tree._packing import (
+    ChoiceBatch,
+    GraphBatch,
+    TreeBatch,
+    label_slots,
+    unpack,
+    unpack_isomers,
+)
 from wrlso.models.junction_tree._reading import TreeReading, read_tree, read_trees
-from wrlso.models.junction_tree._stereo import StereoScorer, isomers, stereo_labels
+from wrlso.models.junction_tree._stereo import StereoScorer, labelled_isomers
 from wrlso.models.junction_tree._tables import PieceTables
 from wrlso.models.junction_tree._writing import gumbel, write_trees
 from wrlso.models.junction_tree.vocabulary import checked_vocabulary
@@ -56,8 +63,8 @@ class JunctionTreeVAE(MoleculeVAE):
     salts : {"refuse", "largest"}, default="refuse"
         What to do with a SMILES of several fragments: refuse it, or take the largest.
     stereo : bool, default=False
-        Whether stereochemistry counts. It is left out otherwise. Where it counts, decoding tries isomers of
-        what was put together and takes the likeliest given z, so that all of it is specified.
+        Whether stereochemistry counts. It is left out otherwise. Where it counts, decoding compares the
+        isomers of what was put together and takes the likeliest given z, so that all of it is specified.
     hidden : int, default=450
         Units of all layers.
     tree_dim, graph_dim : int, default=28
@@ -67,12 +74,14 @@ class JunctionTreeVAE(MoleculeVAE):
     beta : float, default=0.005
         Weight of the divergence from N(0, I) in the loss.
     max_length : int, default=768
-        Longest molecule that is read, in numbers of its row; drug-like molecules take about 230.
+        Longest molecule that is read, in numbers of its row; drug-like molecules take about 230. With
+        ``stereo`` most take a few more, those with five stereocentres about 200.
     max_cliques, max_candidates, max_backtracks, max_isomers : int, default=60, 256, 20, 32
-        Bounds of decoding: cliques, ways to attach one clique, dead ends; isomers that are tried, if there
+        Bounds of decoding: cliques, ways to attach one clique, dead ends; isomers that are compared, if there
         are more random ones.
     max_seconds : float, default=10
-        Longest time that one molecule's assembly may take.
+        Longest time that one molecule's assembly from its tree may take. The rest is bounded by numbers: the
+        tree by ``max_cliques``, the isomers by ``max_isomers``, each one's labels by a fixed effort.
 
     Examples
     --------
@@ -337,54 +346,51 @@ class JunctionTreeVAE(MoleculeVAE):
         self, results: list[Written], scorer: StereoScorer, z_graph: Tensor, prefer: Preference
     ) -> None:
         """Put one of its isomers in the place of each molecule."""
-        choices = {
-            row: isomers(smiles, self.bounds.max_isomers)
-            for row, (smiles, _) in enumerate(results)
-            if smiles is not None
-        }
-        open_ = [row for row, found in choices.items() if len(found) > 1 or found[0] != results[row][0]]
-        if not open_:
-            return
-        flat = [str(results[row][0]) for row in open_]
-        graph = unpack(self.tensorize(flat).to(self._device))[1]
-        log_p = [part.cpu() for part in scorer(z_graph[open_], graph)]
-        counts = [torch.bincount(of, minlength=len(open_)).tolist()
-                  for of in (graph.molecule.cpu(), graph.molecule[graph.begin].cpu())]  # fmt: skip
-        sites = [part.split(sizes) for part, sizes in zip(log_p, counts, strict=True)]
-        for row, smiles, atoms, bonds in zip(open_, flat, *sites, strict=True):
-            readable = [x for x in choices[row] if self._can_read(x)]
-            labels = [stereo_labels(x, smiles) for x in readable]
-            scores = [_log_p(atoms, own) + _log_p(bonds, of) for own, of in labels]
+        flat = {row: smiles for row, (smiles, _) in enumerate(results) if smiles is not None}
+        listed = [labelled_isomers(smiles, self.bounds.max_isomers) for smiles in flat.values()]
+        plain = [read_tree(smiles, "refuse").row for smiles in flat.values()]
+        labels = [list(found.values()) for found in listed]
+        compared = scorer.compare(z_graph[list(flat)], plain, labels)
+        for row, found, scores in zip(flat, listed, compared, strict=True):
             results[row] = (None, "not readable")
-            if scores:
-                best = prefer(torch.stack(scores), torch.zeros(len(scores))).argmax()
-                results[row] = (readable[int(best)], None)
+            if found:
+                best = list(found)[int(prefer(scores, torch.zeros(len(scores))).argmax())]
+                # more than a row lists could make it too long
+                results[row] = (best, None) if self._can_read(best) else results[row]
 
     def loss(self, inputs: Tensor) -> Tensor:
         """Return the negative ELBOs (n,): one-sample reconstruction plus beta times the divergence.
 
         In training mode some of the posteriors are remembered for :meth:`sample_prior`.
         """
-        tree, graph, choices = unpack(inputs.to(self._device))
+        inputs = inputs.to(self._device)
+        tree, graph, choices = unpack(inputs)
         x = self.embedding(tree.label)
         messages, root = self.tree_encoder(x, tree)
         mean, log_variance = self._moments(root, graph)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        out: Tensor = self._nll(x, messages, tree, graph, choices, z)
+        out: Tensor = self._nll(inputs, x, messages, tree, graph, choices, z)
         if self.training:
             self.memory.remember(mean, log_variance, torch.ones(len(mean)))
         return out + self.beta * gaussian_divergence(mean, log_variance)
 
     def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
-        """Return log p(x_i | z_i) (n,), differentiable in Z (n, d): of the tree and of its attachments."""
+        """Return log p(x_i | z_i) (n,), differentiable in Z (n, d): of the tree and of its attachments.
+
+        With ``stereo`` also that of the isomer, among those of the same flat molecule: the probabilities of
+        the isomers add up to that of the flat molecule, and what a SMILES leaves open is summed over. Of more
+        than 32 isomers, 32 random ones and the molecule itself stand for all.
+        """
         Z = self._points(Z, len(inputs))
-        tree, graph, choices = unpack(inputs.to(Z.device))
+        inputs = inputs.to(Z.device)
+        tree, graph, choices = unpack(inputs)
         x = self.embedding(tree.label)
         messages, _ = self.tree_encoder(x, tree)
-        return -self._nll(x, messages, tree, graph, choices, Z)
+        return -self._nll(inputs, x, messages, tree, graph, choices, Z)
 
     def _nll(
         self,
+        inputs: Tensor,
         x: Tensor,
         messages: Tensor,
         tree: TreeBatch,
@@ -396,7 +402,9 @@ class JunctionTreeVAE(MoleculeVAE):
         shape, labels = self.tree_decoder(x, z_tree, tree)
         scores = self.attachments(z_graph, messages, choices, self._tables_there())
         nll: Tensor = shape + labels + choice_nll(scores, choices, tree.n)
-        return nll if self.stereochemistry is None else nll + self.stereochemistry.nll(z_graph, graph)
+        if self.stereochemistry is None:
+            return nll
+        return nll + self.stereochemistry.nll(z_graph, graph, unpack_isomers(inputs))
 
     def _posterior(self, tree: TreeBatch, graph: GraphBatch) -> tuple[Tensor, Tensor]:
         _, root = self.tree_encoder(self.embedding(tree.label), tree)
@@ -485,13 +493,6 @@ class JunctionTreeVAE(MoleculeVAE):
         self.tree_decoder.labels = layer
         self._index()
         return self
-
-
-def _log_p(sites: Tensor, labels: Sequence[int]) -> Tensor:
-    """Return the sum of the log-probabilities (k, labels) of labels, of which 0 is none."""
-    number = torch.tensor(labels)
-    there = (number > 0).nonzero()[:, 0]
-    return sites[there, number[there] - 1].sum()
 
 
 def _longer(table: Tensor, n_new: int) -> Tensor:
