@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
-from rdkit.Chem.EnumerateStereoisomers import EnumerateStereoisomers
+from rdkit.Chem.EnumerateStereoisomers import EnumerateStereoisomers, GetStereoisomerCount
 
-from wrlso._smiles import canonical
+from wrlso._smiles import canonical, parse
 from wrlso.exceptions import DataError, ParameterTypeError
 from wrlso.models import JunctionTreeVAE, SelfiesVAE, clique_vocabulary, load_molecule_model
 from wrlso.models.junction_tree import _stereo
@@ -338,3 +338,19 @@ def test_what_is_too_symmetric_is_named(model, monkeypatch):
     assert specified(model, ["CC1CCC(C)CC1", "CCO"], torch.zeros(2, 2)) == {"not readable", "CCO"}
     read_tree.cache_clear()
     labelled_isomers.cache_clear()
+
+
+def test_what_is_tried_is_bounded(monkeypatch):
+    cubane = "C12C3C4C1C5C2C3C45"  # one isomer, of 256 choices
+    assert GetStereoisomerCount(parse(cubane)) == 256
+    offered = []
+
+    def counted(molecule, options):
+        assert not options.unique  # with it, RDKit may try all choices for one more
+        for one in EnumerateStereoisomers(molecule, options):
+            offered.append(one)
+            yield one
+
+    monkeypatch.setattr("rdkit.Chem.EnumerateStereoisomers.EnumerateStereoisomers", counted)
+    assert len(isomers(cubane, 5)) == 1
+    assert len(offered) == 20

@@ -43,6 +43,7 @@ Labels = tuple[list[int], list[int]]  # of atoms and of bonds, 0 for none
 _LISTED = 32  # isomers in a row; of molecules with more, these are random ones
 _REMEMBERED = 2**12  # molecules whose isomers are kept in memory, about 3 kB each
 _BLOCK = 16  # isomers of one molecule that are scored at once, and molecules beside it
+_TRIED = 4  # times as many choices as isomers are wanted: some choices are the same isomer
 _EFFORT = 100_000  # comparisons of ranks; most molecules take a few hundred
 
 
@@ -113,15 +114,23 @@ def isomers(smiles: str, most: int) -> list[str]:
     exist are among them.
     """
     tool = optional_module("rdkit.Chem.EnumerateStereoisomers")
-    options = tool.StereoEnumerationOptions(unique=True, maxIsomers=most, rand=0)
-    chem = optional_module("rdkit.Chem")
-    found = []
-    for one in tool.EnumerateStereoisomers(parse(smiles), options):
+    chem, molecule = optional_module("rdkit.Chem"), parse(smiles)
+    # with unique=True RDKit tries on until it has as many, for ever where there are fewer among many choices;
+    # one less than all there are makes them random, too
+    n_choices = tool.GetStereoisomerCount(molecule)
+    n_tried = most if n_choices <= most else min(_TRIED * most, n_choices - 1)
+    options = tool.StereoEnumerationOptions(unique=False, maxIsomers=n_tried, rand=0)
+    found: dict[str, None] = {}
+    for one in tool.EnumerateStereoisomers(molecule, options):
         for atom in one.GetAtoms():
             if atom.GetAtomicNum() == 7 and atom.GetFormalCharge() == 0:
                 atom.SetChiralTag(chem.ChiralType.CHI_UNSPECIFIED)
-        found.append(canonical(chem.MolToSmiles(one)))
-    return [x for x in dict.fromkeys(found) if x is not None]
+        spelling = canonical(chem.MolToSmiles(one))
+        if spelling is not None:
+            found[spelling] = None
+        if len(found) == most:
+            break
+    return list(found)
 
 
 @lru_cache(maxsize=_REMEMBERED)
