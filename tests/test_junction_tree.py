@@ -21,7 +21,7 @@ from wrlso.benchmarks import pretrain, pretrain_trees
 from wrlso.benchmarks.model_card import measure
 from wrlso.datasets import fetch_zinc250k, load_molecules
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
-from wrlso.models import JunctionTreeVAE, LatentModel, SelfiesVAE, clique_vocabulary
+from wrlso.models import JunctionTreeVAE, LatentModel, clique_vocabulary
 from wrlso.models.junction_tree import _reading, vocabulary_hash
 from wrlso.models.junction_tree._assembly import Assembly, Attachment, least_places, possible
 from wrlso.models.junction_tree._building import Bounds, Building, fits_around
@@ -576,11 +576,19 @@ def test_the_prior_is_where_the_last_training_data_lie():
     noise = small.sample_prior(3000, generator)
     assert float(noise.std()) == pytest.approx(1.0, abs=0.02)
     small.fit(MOLECULES[:3], epochs=2, verbose=0)
-    small.memory.log_variances.fill_(-40.0)
-    drawn = small.sample_prior(40, generator)
-    found = torch.cdist(drawn, small.memory.means).min(dim=1)
+    known = small.memory.means[small.memory.n_chunks > 0]
+    drawn = small.sample_prior(40, generator, smoothing=0.0)
+    found = torch.cdist(drawn, known).min(dim=1)
     assert float(found.values.max()) < 1e-2
     assert len(set(found.indices.tolist())) >= 3
+    covariance = torch.cov(known.T, correction=0)
+    for smoothing in (0.0, 0.5, 1.0):
+        drawn = small.sample_prior(20_000, generator, smoothing=smoothing)
+        scale = float(covariance.diagonal().max())
+        assert float((drawn.mean(dim=0) - known.mean(dim=0)).abs().max()) < 0.05 * scale**0.5
+        assert float((torch.cov(drawn.T) - covariance).abs().max()) < 0.06 * scale
+    with pytest.raises(ParameterError, match="smoothing must be"):
+        small.sample_prior(1, smoothing=1.5)
     again = tiny(MOLECULES[:3])
     assert not again.memory.n_chunks.any()  # evaluation leaves it alone
     again.eval().loss(again.tensorize(MOLECULES[:2]))
@@ -656,13 +664,6 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
 
 # ---------------------------------------------------------------- files and growth
-
-
-def test_one_text_is_no_list_of_molecules():
-    for model in (JunctionTreeVAE(["CC"], hidden=8), SelfiesVAE.pretrained()):
-        for method in (model.extend, model.missing_tokens):
-            with pytest.raises(DataTypeError, match="X must be an iterable of SMILES, got str"):
-                method("CN")
 
 
 def test_children_that_cannot_be_read_are_none():

@@ -257,3 +257,9 @@ def test_a_campaign_whose_trees_grew_opens_again(tmp_path, monkeypatch):
     lines = campaign.init(tmp_path / "camp", tmp_path / "a.csv", model=file, training={"initial_epochs": 0})
     assert any("labels new to the model" in line for line in lines)
     assert len(campaign.open_campaign(tmp_path / "camp").ask(2)) == 2
+
+
+def test_one_text_is_no_list_of_molecules(model):
+    for method in (model.extend, model.missing_tokens):
+        with pytest.raises(DataTypeError, match="X must be an iterable of SMILES, got str"):
+            method("CN")

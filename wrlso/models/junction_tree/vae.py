@@ -420,13 +420,24 @@ class JunctionTreeVAE(MoleculeVAE):
         tree, graph = z.split([self._sizes["tree_dim"], self._sizes["graph_dim"]], dim=1)
         return tree, graph
 
-    def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return n points (n, d) drawn from the posteriors of examples of the last training.
+    def sample_prior(
+        self, n: int, generator: torch.Generator | None = None, *, smoothing: float = 0.5
+    ) -> Tensor:
+        """Return n points (n, d) drawn from where the data of the last training lies.
 
-        They are remembered as training sees them, so with its weights; N(0, I) before any training.
+        Its examples are remembered as training sees them, so with its weights; N(0, I) before any training.
+
+        Parameters
+        ----------
+        n : int
+        generator : torch.Generator, default=None
+        smoothing : float in [0, 1], default=0.5
+            How far draws lie from remembered examples: 0 gives these, many of them molecules of the data; 1
+            one normal distribution with their mean and covariance, with molecules less like the data.
         """
         check_count("n", n, minimum=0)
-        return self.memory.sample(n, generator)
+        check_real("smoothing", smoothing, minimum=0, maximum=1)
+        return self.memory.sample_between(n, generator, smoothing)
 
     # ---------------------------------------------------------------- training by oneself
 
