@@ -4,7 +4,6 @@ import json
 import math
 import os
 import pickle
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -377,7 +376,7 @@ def test_tasks_follow_scikit_learn(task):
 def test_the_model_is_the_shipped_one_with_the_tasks_identity(monkeypatch):
     given = []
     model = SimpleNamespace(pretrained=lambda **options: given.append(options))
-    monkeypatch.setitem(sys.modules, "wrlso.models.selfies", SimpleNamespace(SelfiesVAE=model))
+    monkeypatch.setattr("wrlso.models.SelfiesVAE", model)
     QED().model(0)
     QED(stereo=False).model(max_tokens=50)
     assert given == [{"stereo": True}, {"stereo": False, "max_tokens": 50}]

@@ -11,7 +11,6 @@ from rdkit import Chem
 from wrlso import Trainer
 from wrlso._model_names import make_model
 from wrlso._smiles import canonical
-from wrlso.benchmarks import pretrain
 from wrlso.benchmarks.molecules_start import model_file
 from wrlso.datasets import load_molecules
 from wrlso.exceptions import ParameterError
@@ -26,7 +25,8 @@ def test_the_shipped_model_is_what_its_card_says():
     card = json.loads((folder / "card.json").read_text())
     assert SHIPPED["junction-tree"].stat().st_size < 12e6
     trees = JunctionTreeVAE.pretrained()
-    X = [x for x in pretrain.split(load_molecules().smiles)[0] if trees._can_read(x)][:200]
+    X = [canonical(x, stereo=False) for x in load_molecules().smiles[:2000]]
+    X = [x for x in X if trees._can_read(x)][:200]
     Z = trees.sample_prior(300, torch.Generator().manual_seed(0))
     drawn, reasons = trees.decode_counted(Z, 0.7, torch.Generator().manual_seed(1))
     valid = [x for x in drawn if x is not None]
@@ -36,7 +36,8 @@ def test_the_shipped_model_is_what_its_card_says():
     mean = np.mean([Chem.MolFromSmiles(x).GetNumHeavyAtoms() for x in valid])
     assert mean == pytest.approx(card["properties"]["heavy_atoms"]["mean"], abs=1.5)
     back = trees.decode(trees.encode(trees.tensorize(X)))
-    assert np.mean([a == b for a, b in zip(X, back, strict=True)]) > 0.1
+    # what another model has written is odder than the molecules of the card
+    assert 0.05 < np.mean([a == b for a, b in zip(X, back, strict=True)]) < card["reconstruction"]["exact"]
     page = (Path(__file__).parents[1] / "docs" / "molecules.rst").read_text()
     assert f"{100 * card['reconstruction']['exact']:.1f}%" in page
 
