@@ -1,5 +1,6 @@
 """Junction trees: taking molecules apart and together, messages against plain loops, decoding in bounds."""
 
+import copy
 import json
 import os
 from collections import Counter
@@ -13,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
+from torch import nn
 from torch.nn import functional as F
 
 from wrlso import TanimotoGP, Trainer
@@ -270,6 +272,7 @@ def test_many_molecules_are_read_once(monkeypatch, tmp_path):
     assert read_trees(MOLECULES, "refuse", n_jobs=1) == expected
     monkeypatch.setattr(_reading, "_read_block", None)
     assert read_trees(MOLECULES, "refuse", n_jobs=1) == expected
+    assert read_trees(MOLECULES[::-1], "refuse", n_jobs=1) == expected[::-1]  # in any order
     with pytest.raises(TypeError, match="NoneType"):
         read_trees(MOLECULES[1:], "refuse", n_jobs=1)
 
@@ -311,7 +314,7 @@ def plain_message(cell, x, incoming):
 def test_tree_messages_are_those_of_a_loop_over_cliques(model, inputs):
     tree, _, _ = unpack(inputs[:12])
     x = model.embedding(tree.label)
-    found, root = model.tree_encoder(x, tree)
+    found, root = model.tree_encoder(model.embedding.weight, tree)
     parents, m = tree.parent.tolist(), len(tree.parent)
     near = [[j for j in range(m) if parents[j] == i or parents[i] == j] for i in range(m)]
     messages = {}
@@ -374,9 +377,11 @@ def test_graph_messages_are_those_of_a_loop_over_bonds(model, inputs):
 @torch.no_grad()
 def test_the_likelihood_of_a_tree_is_that_of_a_walk_through_it(model, inputs):
     tree, _, _ = unpack(inputs[:10])
-    decoder, x = model.tree_decoder, model.embedding(tree.label)
-    z = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
-    shape, labels = decoder(x, z, tree)
+    decoder, x = copy.deepcopy(model.tree_decoder), model.embedding(tree.label)
+    generator = torch.Generator().manual_seed(0)
+    nn.init.normal_(decoder.refine[2].weight, generator=generator)  # zeros before any training
+    z = torch.randn(10, 3, generator=generator)
+    shape, labels = decoder(model.embedding.weight, z, tree)
     parents = tree.parent.tolist()
     for row in range(10):
         mine = (tree.molecule == row).nonzero()[:, 0].tolist()
@@ -389,7 +394,8 @@ def test_the_likelihood_of_a_tree_is_that_of_a_walk_through_it(model, inputs):
             total["shape"] += float(F.binary_cross_entropy_with_logits(logit, torch.tensor(answer)))
 
         def walk(k, parent, message, row=row, children=children, messages=messages, total=total, more=more):
-            logits = decoder.labels(decoder.name(torch.cat([message, z[row]])))
+            first = decoder.name(torch.cat([message, z[row]]))
+            logits = decoder.labels(first + decoder.refine(torch.cat([first, z[row]])))
             total["label"] += float(F.cross_entropy(logits, tree.label[k]))
             for child in children[k]:
                 more(k, 1.0)

@@ -320,6 +320,7 @@ class MoleculesConfig(StrEnum):
 
     default = "default"
     capped = "capped"
+    junction_tree = "junction-tree"
     development = "development"
 
 
@@ -348,7 +349,8 @@ def molecules(
     ] = ",".join(Setting),
     seeds: Seeds = "0-2",
     config: Annotated[
-        MoleculesConfig, typer.Option(help="All of ZINC250k; at most 38 heavy atoms; a short trial.")
+        MoleculesConfig,
+        typer.Option(help="Whole ZINC250k; 38 heavy atoms at most; the paper's model; a trial."),
     ] = MoleculesConfig.default,
     objective: Annotated[
         str | None,
@@ -391,14 +393,13 @@ def molecules(
 
     Example: wrlso bench molecules --config capped --settings both,genetic --seeds 0-4 --out runs
     """
-    from wrlso.benchmarks.molecules_start import model_file
     from wrlso.benchmarks.molecules_study import PEERS, molecules_study, run_peers
     from wrlso.benchmarks.study import run_study
 
     study = molecules_study(
         config.value, goal=objective, max_heavy_atoms=max_heavy_atoms, max_ring=max_ring,
         max_tokens=max_tokens, data=None if data is None else data.value, n_start=n_start,
-        stereo=stereo, model=model_file(model),
+        stereo=stereo, model=model,
         surrogate=None if surrogate is None else surrogate.value, budget=budget, k=k, r=r, batch=batch,
         first_steps=first_steps, later_steps=later_steps, n_candidates=n_candidates, mutate=mutate,
         cross=cross,
@@ -409,6 +410,30 @@ def molecules(
     settings_of_ours = parse_settings(",".join(ours)) if ours else []
     paths = run_study(study, settings_of_ours, parse_seeds(seeds), out, n_jobs=n_jobs)
     paths += run_peers(study, peers, parse_seeds(seeds), out)
+    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+
+
+@bench.command()
+def draws(
+    out: Out,
+    ks: Annotated[str, typer.Option("--k", help="Rank-weighting parameters.")] = "1e-5,1e-3,1e-1,inf",
+    seeds: Seeds = "0",
+    config: Annotated[
+        MoleculesConfig, typer.Option(help="As of wrlso bench molecules.")
+    ] = MoleculesConfig.junction_tree,
+    objective: Annotated[
+        str | None, typer.Option(help="As of wrlso bench molecules.  [default: penalized-logp]")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="selfies, junction-tree, or a model's file.")] = None,
+    first_steps: Annotated[int | None, typer.Option(min=0, help="Steps of the first training.")] = None,
+    n_samples: Annotated[int, typer.Option(min=1, help="Draws from the prior.")] = 5000,
+) -> None:
+    """Train a model of molecules with each k and record the scores of what it draws (paper, Fig. 10)."""
+    from wrlso.benchmarks.molecules_first import sample_scores
+    from wrlso.benchmarks.molecules_study import molecules_study
+
+    study = molecules_study(config.value, goal=objective, model=model, first_steps=first_steps)
+    paths = sample_scores(study, parse_numbers(ks), parse_seeds(seeds), out, n_samples=n_samples)
     typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
 
 

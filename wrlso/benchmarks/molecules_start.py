@@ -269,17 +269,13 @@ def _tokens(X: Sequence[str], model: MoleculeVAE) -> list[bytes]:
     key = f"tokens-1-{content_hash(what)}-{content_hash(X)}"
     lines = kept_lines(key, len(X))
     if lines is None:
+        # trees are read by several processes and kept for the whole list; SELFIES are read one by one
+        chunk = max(1, len(X)) if isinstance(model, JunctionTreeVAE) else _CHUNK
         lines = []
-        few = len(X) < 2 * _CHUNK
-        for first in ProgressBar(range(0, len(X), _CHUNK), desc="reading molecules", disable=few):
-            lines += _read(X[first : first + _CHUNK], model)
+        few = len(X) < 2 * chunk
+        for first in ProgressBar(range(0, len(X), chunk), desc="reading molecules", disable=few):
+            rows, readable = model.tensorize_readable(X[first : first + chunk])
+            found = (row.numpy().tobytes().rstrip(b"\0").hex() for row in rows)
+            lines += [next(found) if there else "" for there in readable]
         keep_lines(key, lines)
     return [bytes.fromhex(line) for line in lines]
-
-
-def _read(X: Sequence[str], model: MoleculeVAE) -> list[str]:
-    try:
-        rows = model.tensorize(X)
-    except DataError:
-        return [""] if len(X) == 1 else [line for x in X for line in _read([x], model)]
-    return [row.numpy().tobytes().rstrip(b"\0").hex() for row in rows]

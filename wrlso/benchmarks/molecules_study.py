@@ -16,6 +16,7 @@ from wrlso._validation import check_choice, check_count, check_real
 from wrlso.acquisition import CandidatePool, LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.benchmarks import molecules_start
 from wrlso.benchmarks.molecule_peers import best_of_set, graph_ga, prior_sampling, screened_ga
+from wrlso.benchmarks.molecules_first import first_model
 from wrlso.benchmarks.molecules_start import Shape, Start, make_task, prepared_model, shapes
 from wrlso.benchmarks.records import (
     check_same_options,
@@ -65,7 +66,8 @@ class MoleculesStudy:
     n_start : int or None
         Molecules of the data that a seed starts with; None: all.
     model : str or None
-        File of the model; None: the one that ships. Records hold its name and a part of its hash.
+        "selfies" or "junction-tree", those that ship, or a model's file; None: selfies. Records hold the
+        file's name and a part of its hash.
     surrogate : {"tanimoto", "latent"}
         What the Gaussian process models: fingerprints of decoded candidates, or Z.
     budget, k, r, batch
@@ -74,6 +76,9 @@ class MoleculesStudy:
         Training steps of the first training (of weighted settings) and of every retraining.
     batch_size, lr
         See :class:`wrlso.Trainer`.
+    shared_first : bool
+        Whether all runs with one k share the first training; it is kept in the folder of the records, and
+        its seconds are recorded apart.
     turns : pair of int
         How many points of a batch are chosen by log EI, and how many by Thompson sampling.
     n_candidates, generations, temperature, greedy, sigma_low, sigma_high, splice, rewrite, mutate, explore
@@ -103,6 +108,7 @@ class MoleculesStudy:
     later_steps: int = 25
     batch_size: int = 128
     lr: float = 3e-4
+    shared_first: bool = False
     turns: tuple[int, int] = (3, 2)
     n_candidates: int = 600
     generations: int = 3
@@ -123,6 +129,7 @@ class MoleculesStudy:
 
     def __post_init__(self) -> None:
         """Check what is not checked where it is used, before hours are spent."""
+        object.__setattr__(self, "model", molecules_start.model_file(self.model))
         check_choice("goal", self.goal, OBJECTIVES)
         check_choice("data", self.data, ("zinc250k", "shipped"))
         check_choice("surrogate", self.surrogate, ("tanimoto", "latent"))
@@ -142,8 +149,16 @@ class MoleculesStudy:
     @property
     def variant(self) -> str:
         """What sets the runs of one folder apart besides setting and seed."""
-        model = "" if self.model is None else f"-{file_name(self.model)}"
-        return f"{self._start_variant}-{self.surrogate}-k{self.k:g}-r{self.r}{model}"
+        return f"{self._start_variant}-{self.surrogate}-k{self.k:g}-r{self.r}{self._model_name}"
+
+    @property
+    def model_variant(self) -> str:
+        """What sets the models of one folder apart after their first training."""
+        return f"{self._start_variant}-k{self.k:g}{self._model_name}"
+
+    @property
+    def _model_name(self) -> str:
+        return "" if self.model is None else f"-{file_name(self.model)}"
 
     @property
     def _start_variant(self) -> str:
@@ -157,7 +172,10 @@ class MoleculesStudy:
 
     def options(self) -> dict[str, Any]:
         """Return every option."""
-        return asdict(self) | {"model": None if self.model is None else file_name(self.model)}
+        options = asdict(self) | {"model": None if self.model is None else file_name(self.model)}
+        if not self.shared_first:
+            del options["shared_first"]  # as in the records that are older than it
+        return options
 
     def objective(self, x: Any) -> float:
         """Return the score of x."""
@@ -186,31 +204,43 @@ class MoleculesStudy:
         """Return the optimizer of one run, not yet fitted; all settings start from the same model."""
         weighted, retrained = setting in ("weighting", "both"), setting in ("retraining", "both")
         found = self.start(seed)
-        model = self.prepared(found)
-        share = self.batch_size / len(found.X)  # of the data in one step
+        trained_here = weighted and not self.shared_first
+        file = first_model(self, seed, folder) if weighted and self.shared_first else None
+        model = self.prepared(found, file)
         return WeightedRetrainingOptimizer(
             model=model,
             feasible=self.feasible,
-            weighting=RankWeighting(self.k) if weighted and math.isfinite(self.k) else UniformWeighting(),
+            weighting=self.weighting() if weighted else UniformWeighting(),
             acquisition=self.acquisition(model),
             surrogate=self.process(),
-            trainer=Trainer(
-                initial_epochs=share * self.first_steps if weighted else 0,
-                retrain_epochs=share * self.later_steps,
-                batch_size=self.batch_size,
-                lr=self.lr,
-                variance_reduction="sample",
-                grad_clip=1.0,
-            ),
+            trainer=self.trainer(len(found.X), self.first_steps if trained_here else 0),
             retrain_every=self.r if retrained else None,
             refit_every=self.refit_every,
             device="cpu",
             random_state=seed,
         )
 
-    def prepared(self, found: Start) -> MoleculeVAE:
-        """Return the model, which has read the starting data."""
-        return prepared_model(found.known, self.max_tokens, self.stereo, self.model)
+    def weighting(self) -> RankWeighting | UniformWeighting:
+        """Return the weighting of weighted settings; with infinite k all weights are equal."""
+        return RankWeighting(self.k) if math.isfinite(self.k) else UniformWeighting()
+
+    def trainer(self, n: int, first_steps: int) -> Trainer:
+        """Return the trainer for n starting molecules."""
+        share = self.batch_size / n  # of the data in one step
+        return Trainer(
+            initial_epochs=share * first_steps,
+            retrain_epochs=share * self.later_steps,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            variance_reduction="sample",
+            grad_clip=1.0,
+        )
+
+    def prepared(self, found: Start, file: Path | None = None) -> MoleculeVAE:
+        """Return the model, or another one from a file, which has read the starting data."""
+        return prepared_model(
+            found.known, self.max_tokens, self.stereo, self.model if file is None else str(file)
+        )
 
     def process(self) -> Surrogate:
         """Return the Gaussian process, not yet fitted."""
@@ -292,6 +322,10 @@ CONFIGURATIONS: dict[str, MoleculesStudy] = {
     "default": MoleculesStudy(),
     # No larger than the largest molecule of the data.
     "capped": MoleculesStudy(max_heavy_atoms=38),
+    # The paper's own model, and its training: one epoch at first, and a tenth of one after every 50 values.
+    "junction-tree": MoleculesStudy(
+        model="junction-tree", first_steps=1936, later_steps=194, shared_first=True
+    ),
     # For trying things out: a part of the data, few queries.
     "development": MoleculesStudy(n_start=10_000, budget=150),
 }

@@ -21,6 +21,7 @@ from wrlso._keeping import content_hash
 from wrlso._smiles import canonical
 from wrlso.benchmarks.model_card import measure
 from wrlso.benchmarks.pretrain import exact, save_checkpoint, split
+from wrlso.benchmarks.records import file_name
 from wrlso.datasets import canonical_smiles, fetch_zinc250k
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.models import JunctionTreeVAE, clique_vocabulary
@@ -54,6 +55,7 @@ def train(
     minutes: float = 600.0,
     batch_size: int = 64,
     lr: float = 1e-3,
+    start: Path | None = None,
     progress: Callable[[str], None] = print,
 ) -> Path:
     """Train, or go on with what is in the folder; return the file with the weights.
@@ -69,6 +71,9 @@ def train(
         Of training in all. The learning rate falls to nothing along them.
     batch_size, lr
         See :class:`wrlso.models._sequence_training.SequenceTraining`.
+    start : Path, default=None
+        File of a model that is trained on, in place of one with ``hidden`` units that has learned nothing.
+        Its vocabulary grows by what X needs, and the divergence has its full weight from the beginning.
     progress : callable, default=print
         Takes each line of the log.
 
@@ -80,7 +85,10 @@ def train(
         When the folder holds a training with another ``hidden`` or other molecules.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    checkpoint, options = out / "checkpoint.pt", {"hidden": hidden, "X": content_hash(X)}
+    options: dict[str, Any] = {"hidden": hidden, "X": content_hash(X)}
+    if start is not None:
+        options["start"] = file_name(start)
+    checkpoint = out / "checkpoint.pt"
     stored = _stored(checkpoint, options, device)
     known, held_out = flat_split(X)
     if not known:
@@ -88,8 +96,13 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     everything = [*known, *held_out]  # one list, as what was read of a list is kept
-    model = JunctionTreeVAE(clique_vocabulary(everything), hidden=hidden).to(device)
-    training = SequenceTraining(model, lr=lr, batch_size=batch_size)
+    if start is None:
+        model, beta_start = JunctionTreeVAE(clique_vocabulary(everything), hidden=hidden), None
+    else:
+        model = JunctionTreeVAE.from_file(start).extend(everything)
+        beta_start = model.beta
+    model.to(device)
+    training = SequenceTraining(model, lr=lr, batch_size=batch_size, beta_start=beta_start)
     if stored is not None:
         model.load_state_dict(stored["model"])
         training.load_state_dict(stored["training"])
@@ -107,7 +120,7 @@ def train(
         save_checkpoint(checkpoint, parts | {"options": options})
 
     training.run(inputs, minutes=minutes, on_check=check, check_every=_CHECK_EVERY)
-    about: dict[str, Any] = {"data": "ZINC250k", "made_by": "wrlso.benchmarks.pretrain_trees"}
+    about = {"data": "ZINC250k", "made_by": "wrlso.benchmarks.pretrain_trees"} | options
     model.cpu().eval().to_file(out / FILE, about=about | training.summary())
     return out / FILE
 
@@ -131,6 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="folder for checkpoint, log and weights")
     parser.add_argument("--hidden", type=int, default=200, help="units; the paper's are 450")
     parser.add_argument("--minutes", type=float, default=600.0, help="of training, earlier runs counted in")
+    parser.add_argument("--batch-size", type=int, default=64, help="molecules in a step")
+    parser.add_argument("--lr", type=float, default=1e-3, help="largest learning rate")
+    parser.add_argument("--start", type=Path, help="file of a model to be trained on")
     parser.add_argument("--n", type=int, help="train on this many molecules only")
     parser.add_argument(
         "--card", type=Path, help="write a model card of the weights in OUT to this JSON file"
@@ -140,7 +156,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.n is not None:
         X = [X[i] for i in np.random.default_rng(0).permutation(len(X))[: options.n]]
     say = lambda line: print(line, flush=True)  # noqa: E731, T201
-    path = train(options.out, X, hidden=options.hidden, minutes=options.minutes, progress=say)
+    path = train(
+        options.out, X, hidden=options.hidden, minutes=options.minutes, batch_size=options.batch_size,
+        lr=options.lr, start=options.start, progress=say,
+    )  # fmt: skip
     if options.card is not None:
         card = measure(JunctionTreeVAE.from_file(path), *flat_split(X))
         options.card.write_text(json.dumps(card, indent=1) + "\n")

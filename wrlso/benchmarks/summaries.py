@@ -251,6 +251,8 @@ def _draw_scores(folder: Path, records: Sequence[Record]) -> list[Path]:
     titles = {"prior": "samples of the prior", "enumeration": "uniform enumeration of the latent space"}
     written = []
     for kind, title in titles.items():
+        if kind not in records[0]:
+            continue
         samples = {"starting data": _expand(records[:1], "data")}
         for k in ks:
             samples[f"k = {k:g}"] = _expand([record for record in records if float(record["k"]) == k], kind)

@@ -148,6 +148,11 @@ class MoleculeVAE(nn.Module):
         found = [crossed(parents[x], parents[y], rng) for x, y in zip(X, Y, strict=True)]
         return [None if x is None else self.key(x) for x in self._readable(found)]
 
+    def tensorize_readable(self, X: Objects) -> tuple[Tensor, list[bool]]:
+        """Return the rows of those of n SMILES that this model can read, and whether each of them is one."""
+        readable = [self._can_read(x) for x in X]
+        return self.tensorize([x for x, there in zip(X, readable, strict=True) if there]), readable
+
     def _readable(self, found: Sequence[str | None]) -> list[str | None]:
         """Return None in place of what this model could not read."""
         return [x if x is not None and self._can_read(x) else None for x in found]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wrlso.models.junction_tree._ledger import Ledger
 from wrlso.models.junction_tree._packing import (
     ATOM_LABELS,
     BOND_LABELS,
@@ -73,31 +74,55 @@ class TreeMessages(nn.Module):
     def forward(self, x: Tensor, tree: TreeBatch) -> tuple[Tensor, Tensor]:
         """Return messages (2m, hidden), to parents and then from parents, and the roots' states (n, hidden).
 
-        ``x`` (m, hidden) stands for the labels.
+        ``x`` (n_labels, hidden) stands for the labels.
         """
-        m, hidden = x.shape
-        own = self.cell.own(x)
-        below = x.new_zeros(m, 2 * hidden)  # what has arrived from children
-        above = x.new_zeros(m, 2 * hidden)  # and from the parent
-        sent = x.new_zeros(m, 2 * hidden)  # what each clique's message did to its parent
-        up, down = x.new_zeros(m, hidden), x.new_zeros(m, hidden)
+        m, hidden = len(tree.label), x.shape[1]
+        own = _of_labels(self.cell.own, x, tree.label)
+        below = Ledger(m, 2 * hidden, x)  # what has arrived from children
+        above = Ledger(m, 2 * hidden, x)  # and from the parent
         inner = (tree.parent >= 0).nonzero()[:, 0]
+        up, down = _Messages(m, hidden, x), _Messages(m, hidden, x)
+        sent = _Messages(m, 2 * hidden, x)  # what each clique's message did to its parent
         for rows in _rounds(inner, tree.height[inner], self.depth):
             parent = tree.parent[rows]
-            message = self.cell(_rows(own, rows), _rows(below, rows))
-            up = up.index_copy(0, rows, message)
+            message = self.cell(_rows(own, rows), below.read(rows))
             arrived = self.cell.received(_rows(own, parent), message)
-            sent = sent.index_copy(0, rows, arrived)
-            below = below.index_add(0, parent, arrived)
+            below.add(parent, arrived)
+            up.keep(rows, message)
+            sent.keep(rows, arrived)
+        others = below.read(tree.parent.clamp_min(0)) - sent.all()  # what the parent has heard from others
         for rows in _rounds(inner, tree.depth[inner] - 1, self.depth):
             parent = tree.parent[rows]
-            arrived = _rows(above + below, parent) - _rows(sent, rows)
-            message = self.cell(_rows(own, parent), arrived)
-            down = down.index_copy(0, rows, message)
-            above = above.index_copy(0, rows, self.cell.received(_rows(own, rows), message))
+            message = self.cell(_rows(own, parent), above.read(parent) + _rows(others, rows))
+            above.add(rows, self.cell.received(_rows(own, rows), message))
+            down.keep(rows, message)
         roots = (tree.parent < 0).nonzero()[:, 0]
-        state = torch.relu(self.root(torch.cat([_rows(x, roots), _rows(below, roots)[:, :hidden]], dim=1)))
-        return torch.cat([up, down]), state
+        heard = torch.cat([_rows(x, tree.label[roots]), below.read(roots)[:, :hidden]], dim=1)
+        return torch.cat([up.all(), down.all()]), torch.relu(self.root(heard))
+
+
+class _Messages:
+    """Messages that are made in rounds, and at last one row (hidden) for each of m cliques, else zeros."""
+
+    def __init__(self, m: int, hidden: int, like: Tensor) -> None:
+        self.whole = like.new_zeros(m, hidden)
+        self.rows: list[Tensor] = []
+        self.parts: list[Tensor] = []
+
+    def keep(self, rows: Tensor, part: Tensor) -> None:
+        self.rows.append(rows)
+        self.parts.append(part)
+
+    def all(self) -> Tensor:
+        if not self.rows:
+            return self.whole
+        return self.whole.index_copy(0, torch.cat(self.rows), torch.cat(self.parts))
+
+
+def _of_labels(layer: nn.Module, x: Tensor, label: Tensor) -> Tensor:
+    """Return what a layer makes of the rows (m,) of x, each different one passed through it once."""
+    kinds, of = label.unique(return_inverse=True)
+    return _rows(layer(_rows(x, kinds)), of)
 
 
 def _rows(x: Tensor, index: Tensor) -> Tensor:
@@ -141,12 +166,14 @@ class GraphMessages(nn.Module):
     def atoms(self, graph: GraphBatch) -> Tensor:
         """Return the states (a, hidden) of all atoms."""
         n_atoms, n_bonds = len(graph.code), len(graph.kind)
-        x, bond = self.atom(graph.code % N_ATOM_CODES), self.bond(graph.kind % N_BOND_KINDS)
+        kinds, of = graph.code.unique(return_inverse=True)  # there are few different atoms
+        x, bond = self.atom(kinds % N_ATOM_CODES), self.bond(graph.kind % N_BOND_KINDS)
         if self.stereo:
-            x = x + self.atom_label(graph.code // N_ATOM_CODES)
+            x = x + self.atom_label(kinds // N_ATOM_CODES)
             bond = bond + self.bond_label(graph.kind // N_BOND_KINDS)
         begin, end = torch.cat([graph.begin, graph.end]), torch.cat([graph.end, graph.begin])
-        base = _rows(self.first(x), begin) + bond.repeat(2, 1)
+        base = _rows(self.first(x), of[begin]) + bond.repeat(2, 1)
+        x = _rows(x, of)
         message = torch.relu(base)
         for _ in range(self.depth - 1):
             arrived = x.new_zeros(n_atoms, x.shape[1]).index_add(0, end, message)
@@ -193,17 +220,22 @@ class TreeDecoder(nn.Module):
         self.cell = TreeCell(hidden)
         self.expand = nn.Sequential(nn.Linear(2 * hidden + latent, hidden), nn.ReLU(), nn.Linear(hidden, 1))
         self.name = nn.Sequential(nn.Linear(hidden + latent, hidden), nn.ReLU())
+        # which part of z counts depends on what is written already: more than one layer can say
+        last = nn.Linear(2 * hidden, hidden)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.refine = nn.Sequential(nn.Linear(hidden + latent, 2 * hidden), nn.ReLU(), last)
         self.labels = nn.Linear(hidden, n_labels)
 
     def forward(self, x: Tensor, z: Tensor, tree: TreeBatch) -> tuple[Tensor, Tensor]:
         """Return the negative log-likelihoods (n,) of the trees' shapes and of their labels.
 
-        ``x`` (m, hidden) stands for the labels, ``z`` (n, latent) for the molecules.
+        ``x`` (n_labels, hidden) stands for the labels, ``z`` (n, latent) for the molecules.
         """
-        m, hidden = x.shape
-        own, steps = self.cell.own(x), tree_steps(tree)
+        m, hidden = len(tree.label), x.shape[1]
+        own, steps = _of_labels(self.cell.own, x, tree.label), tree_steps(tree)
         # row 2k: what has arrived at clique k from its parent; row 2k + 1: from its children
-        arrived = x.new_zeros(2 * m, 2 * hidden)
+        arrived = Ledger(2 * m, 2 * hidden, x)
         # taken at once and split: the gradient of each small selection would be as large as all of ``own``
         moves = zip(
             *(part.split(steps.counts) for part in (steps.sender, steps.receiver, steps.downward)),
@@ -213,19 +245,19 @@ class TreeDecoder(nn.Module):
         seen, entering = [], []
         for sender, receiver, downward, own_sender, own_receiver in moves:
             slots = torch.stack([2 * sender, 2 * sender + 1])
-            above, below = _rows(arrived, slots.flatten()).split(len(sender))
+            above, below = arrived.read(slots.flatten()).split(len(sender))
             seen.append((above + below)[:, :hidden])
             message = self.cell(own_sender, above * downward[:, None] + below)
             entering.append(message[downward])
             received = self.cell.received(own_receiver, message)
-            arrived.index_add_(0, 2 * receiver + ~downward, received)
+            arrived.add(2 * receiver + ~downward, received)
         roots = (tree.parent < 0).nonzero()[:, 0]
         entered = steps.receiver[steps.downward]
         # at every move, and at last at the root when nothing more follows
-        states = torch.cat([*seen, _rows(arrived, 2 * roots + 1)[:, :hidden]])
+        states = torch.cat([*seen, arrived.read(2 * roots + 1)[:, :hidden]])
         places = torch.cat([steps.sender, roots])
         more = F.pad(steps.downward, (0, len(roots))).to(x.dtype)
-        logits = self.more(_rows(x, places), states, _rows(z, tree.molecule[places]))
+        logits = self.more(_rows(x, tree.label[places]), states, _rows(z, tree.molecule[places]))
         shape = F.binary_cross_entropy_with_logits(logits, more, reduction="none")
         named = torch.cat([entered, roots])
         messages = torch.cat([*entering, x.new_zeros(len(roots), hidden)])
@@ -244,7 +276,8 @@ class TreeDecoder(nn.Module):
 
     def named(self, message: Tensor, z: Tensor) -> Tensor:
         """Return logits (m, n_labels) of a new clique's label from the message that enters it."""
-        logits: Tensor = self.labels(self.name(torch.cat([message, z], dim=1)))
+        first = self.name(torch.cat([message, z], dim=1))
+        logits: Tensor = self.labels(first + self.refine(torch.cat([first, z], dim=1)))
         return logits
 
 
@@ -274,9 +307,11 @@ class AttachmentScorer(nn.Module):
         hanging = self.hang(_rows(messages, batch.hanging_message))
         above, first = self._states(batch.above, tables, batch.hanging_of, batch.hanging_places, hanging)
         none = batch.hanging_of[:0]
-        below, first_below = self._states(batch.below, tables, none, batch.hanging_places[:0], hanging[:0])
+        # nothing hangs on these yet, so that equal ones have equal states
+        kinds, kind = batch.below.unique(return_inverse=True)
+        below, first_below = self._states(kinds, tables, none, batch.hanging_places[:0], hanging[:0])
         rows = first[batch.of][:, None] + batch.parent
-        columns = first_below[batch.of][:, None] + batch.child
+        columns = first_below[kind][batch.of][:, None] + batch.child
         ends = torch.cat([_rows(above, rows.flatten()), _rows(below, columns.flatten())], dim=1)
         pairs = torch.relu(self.pair(ends)).unflatten(0, (-1, 2))
         both = (batch.parent[:, 0] != batch.parent[:, 1]).to(pairs.dtype)

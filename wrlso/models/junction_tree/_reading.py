@@ -88,33 +88,44 @@ def read_trees(
     """
     check_choice("salts", salts, ("refuse", "largest"))
     listed = listed_smiles(X)
-    if len(X) < _MANY:
+    if len(listed) < _MANY:
         return _read_block(listed, salts, stereo)
-    lines = kept_lines(_key(listed, salts, stereo), len(X)) if cache else None
-    if lines is not None:
-        return [_from_line(line) for line in lines]
-    blocks = [listed[start : start + _BLOCK] for start in range(0, len(X), _BLOCK)]
+    order = sorted(range(len(listed)), key=listed.__getitem__)  # whatever their order, they are kept once
+    in_order = [listed[row] for row in order]
+    lines = kept_lines(_key(in_order, salts, stereo), len(in_order)) if cache else None
+    if lines is None:
+        found = _read_many(in_order, salts, stereo, n_jobs, progress)
+        if cache:
+            _keep(in_order, found, salts, stereo)
+    else:
+        found = [_from_line(line) for line in lines]
+    readings = dict(zip(order, found, strict=True))
+    return [readings[row] for row in range(len(listed))]
+
+
+def _read_many(X: list[str], salts: str, stereo: bool, n_jobs: int, progress: bool) -> list[TreeReading]:
+    blocks = [X[start : start + _BLOCK] for start in range(0, len(X), _BLOCK)]
     readings: list[TreeReading] = []
     with ProgressBar(total=len(X), desc="trees", unit="mol", disable=not progress) as bar:
         for part in _in_parallel(blocks, salts, stereo, n_jobs):
             readings += part
             bar.update(len(part))
-    if cache:
-        _keep(listed, readings, salts, stereo)
     return readings
 
 
 def readable(X: Sequence[str], salts: str, stereo: bool = False, *, progress: bool = False) -> list[str]:
     """Return the SMILES, of n, that can be read; what was read of them is kept for this shorter list, too."""
     readings = read_trees(X, salts, stereo, progress=progress)
-    found = [(x, reading) for x, reading in zip(X, readings, strict=True) if reading.problem is None]
-    taken = [x for x, _ in found]
+    found = {x: reading for x, reading in zip(X, readings, strict=True) if reading.problem is None}
+    taken = [x for x in X if x in found]
     if _MANY <= len(taken) < len(X):
-        _keep(taken, [reading for _, reading in found], salts, stereo)
+        in_order = sorted(taken)
+        _keep(in_order, [found[x] for x in in_order], salts, stereo)
     return taken
 
 
 def _key(X: Sequence[str], salts: str, stereo: bool) -> str:
+    """Return the key under which sorted molecules are kept."""
     what = [_VERSION, optional_module("rdkit").__version__, salts, *([_STEREO] if stereo else [])]
     return content_hash([*what, *X])
 

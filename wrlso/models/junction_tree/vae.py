@@ -93,7 +93,7 @@ class JunctionTreeVAE(MoleculeVAE):
     ((3, 56), 3)
     """
 
-    _FORMAT = "junction-tree-1"
+    _FORMAT = "junction-tree-2"
     _CHANGEABLE = (
         "salts", "beta", "max_cliques", "max_candidates", "max_backtracks", "max_isomers", "max_seconds",
     )  # fmt: skip
@@ -184,17 +184,25 @@ class JunctionTreeVAE(MoleculeVAE):
             When X is no sequence of str.
         """
         readings = read_trees(X, self.salts, self.stereo, progress=True)
+        problems = [self._problem(reading) for reading in readings]
+        refuse_rows([f"row {row}: {problem}" for row, problem in enumerate(problems) if problem is not None])
+        return self._rows(readings)
+
+    def tensorize_readable(self, X: Objects) -> tuple[Tensor, list[bool]]:
+        """Return the rows of those of n SMILES that this model can read, and whether each of them is one.
+
+        Many molecules are read as :meth:`tensorize` does.
+        """
+        readings = read_trees(X, self.salts, self.stereo, progress=True)
+        readable = [self._problem(reading) is None for reading in readings]
+        return self._rows([r for r, there in zip(readings, readable, strict=True) if there]), readable
+
+    def _rows(self, readings: Sequence[TreeReading]) -> Tensor:
         array = np.zeros((len(readings), self._sizes["max_length"]), np.int16)
-        problems = []
         for number, reading in enumerate(readings):
-            problem = self._problem(reading)
-            if problem is None:
-                row = reading.row
-                row[label_slots(row)] = [self._numbers[label] for label in reading.labels]
-                array[number, : len(row)] = row
-            else:
-                problems.append(f"row {number}: {problem}")
-        refuse_rows(problems)
+            row = reading.row
+            row[label_slots(row)] = [self._numbers[label] for label in reading.labels]
+            array[number, : len(row)] = row
         return torch.from_numpy(array)
 
     def key(self, x: str) -> str:
@@ -312,7 +320,7 @@ class JunctionTreeVAE(MoleculeVAE):
             return results
         labels, parents = [trees[row].labels for row in rows], [trees[row].parents for row in rows]
         batch = TreeBatch(len(rows), *(t.to(self._device) for t in tree_batch(labels, parents)[1:]))
-        messages, _ = self.tree_encoder(x[batch.label], batch)
+        messages, _ = self.tree_encoder(x, batch)
         z = z_graph[rows]
 
         def score(choices: ChoiceBatch) -> Tensor:
@@ -365,7 +373,7 @@ class JunctionTreeVAE(MoleculeVAE):
         """
         inputs = inputs.to(self._device)
         tree, graph, choices = unpack(inputs)
-        x = self.embedding(tree.label)
+        x = self.embedding.weight
         messages, root = self.tree_encoder(x, tree)
         mean, log_variance = self._moments(root, graph)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
@@ -384,7 +392,7 @@ class JunctionTreeVAE(MoleculeVAE):
         Z = self._points(Z, len(inputs))
         inputs = inputs.to(Z.device)
         tree, graph, choices = unpack(inputs)
-        x = self.embedding(tree.label)
+        x = self.embedding.weight
         messages, _ = self.tree_encoder(x, tree)
         return -self._nll(inputs, x, messages, tree, graph, choices, Z)
 
@@ -407,7 +415,7 @@ class JunctionTreeVAE(MoleculeVAE):
         return nll + self.stereochemistry.nll(z_graph, graph, unpack_isomers(inputs))
 
     def _posterior(self, tree: TreeBatch, graph: GraphBatch) -> tuple[Tensor, Tensor]:
-        _, root = self.tree_encoder(self.embedding(tree.label), tree)
+        _, root = self.tree_encoder(self.embedding.weight, tree)
         return self._moments(root, graph)
 
     def _moments(self, root: Tensor, graph: GraphBatch) -> tuple[Tensor, Tensor]:

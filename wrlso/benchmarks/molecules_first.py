@@ -1,0 +1,141 @@
+"""Models of molecules after their first training by weight: shared by runs, and what they generate."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from wrlso._bars import ProgressBar
+from wrlso._random import stream, torch_generator
+from wrlso._validation import check_count, check_real
+from wrlso.benchmarks.records import data_hash, jsonable, machine, versions, write_record
+from wrlso.exceptions import ParameterError
+from wrlso.models._molecule_vae import read_header
+
+if TYPE_CHECKING:
+    from wrlso.benchmarks.molecules_study import MoleculesStudy
+
+__all__ = ["first_model", "sample_scores"]
+
+_TRAINING, _DRAWS = 0, 1
+# what the first training depends on
+_OPTIONS = (
+    "goal", "max_heavy_atoms", "max_tokens", "stereo", "data", "n_start", "model", "k", "first_steps",
+    "batch_size", "lr",
+)  # fmt: skip
+
+
+def first_model(study: "MoleculesStudy", seed: int, folder: Path) -> Path:
+    """Return the file of a study's model after its first training; it is trained where there is none yet.
+
+    Training depends on the starting data only, and so on the seed only where that does.
+
+    Raises
+    ------
+    ParameterError
+        When the folder holds a model that was trained with other options.
+    """
+    seed = 0 if study.n_start is None else seed
+    path = folder / f"first-{study.name}-{study.model_variant}-seed{seed}.safetensors"
+    options = jsonable({name: study.options()[name] for name in _OPTIONS})
+    if path.exists():
+        found = read_header(path).get("about", {}).get("options")
+        if found != options:
+            raise ParameterError(f"{path} was trained with {found}, got {options}: use another folder")
+        return path
+    start = study.start(seed)
+    model = study.prepared(start)
+    log = study.trainer(len(start.X), study.first_steps).fit(
+        model, model.tensorize(start.X), study.weighting()(start.y), stream(seed, _TRAINING), verbose=1
+    )
+    done = {"seconds": round(sum(entry["seconds"] for entry in log), 1), "loss": log[-1]["loss"]}
+    folder.mkdir(parents=True, exist_ok=True)
+    model.to_file(path, half=False, about={"options": options, "training": done})
+    return path
+
+
+def sample_scores(
+    study: "MoleculesStudy",
+    ks: Sequence[float],
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    n_samples: int = 5000,
+    temperature: float = 0.7,
+    progress: bool = True,
+) -> list[Path]:
+    """Record the scores of what models draw that were trained with each k (paper, Fig. 10).
+
+    Each record holds two distributions, as scores to two decimals with their counts: of the starting data,
+    and of molecules drawn by ``sample_prior``. For infinite k it is the model as it was before any first
+    training by weight; draws that are no molecule are ``invalid``. Records that are there are not made again.
+
+    Parameters
+    ----------
+    study : MoleculesStudy
+        Its first trainings are kept in the folder for the runs that share them.
+    ks : sequence of float
+    seeds : sequence of int
+        Of the draws.
+    out : Path
+    n_samples : int, default=5000
+    temperature : float, default=0.7
+        At which they are decoded.
+    progress : bool, default=True
+
+    Returns
+    -------
+    list of Path
+        The records, one for each k and seed.
+    """
+    check_count("n_samples", n_samples)
+    check_real("temperature", temperature, minimum=0)
+    paths = []
+    for seed in seeds:
+        for k in ProgressBar(ks, desc=f"models, seed {seed}", disable=not progress):
+            path = out / f"scores-{study.name}-{replace(study, k=k).model_variant}-seed{seed}.json"
+            paths.append(path)
+            if not path.exists():
+                _record(replace(study, k=k), seed, path, n_samples, temperature)
+    return paths
+
+
+def _record(study: "MoleculesStudy", seed: int, path: Path, n_samples: int, temperature: float) -> None:
+    start = study.start(seed)
+    file = first_model(study, seed, path.parent) if math.isfinite(study.k) else None
+    model = study.prepared(start, file)
+    generator = torch_generator(stream(seed, _DRAWS))
+    drawn = model.decode(model.sample_prior(n_samples, generator), temperature, generator)
+    there = [x for x in drawn if x is not None]
+    known = set(start.X)
+    write_record(
+        path,
+        {
+            "kind": "scores",
+            "task": study.name,
+            "k": study.k,
+            "seed": seed,
+            "n_samples": n_samples,
+            "temperature": temperature,
+            "options": study.options(),
+            "versions": versions(),
+            "machine": machine(),
+            "starting_data": {"sha256": data_hash(start.X, start.y), "n": len(start.y),
+                              "best": float(np.max(start.y))},
+            "training": None if file is None else read_header(file)["about"]["training"],
+            "invalid": len(drawn) - len(there),
+            "distinct": len(set(there)),
+            "new": len(set(there) - known),
+            "data": _counts(start.y),
+            "prior": _counts([study.objective(x) for x in there]),
+        },
+    )  # fmt: skip
+
+
+def _counts(scores: ArrayLike) -> dict[str, Any]:
+    values, counts = np.unique(np.asarray(scores, dtype=np.float64).round(2), return_counts=True)
+    return {"value": values, "count": counts}
