@@ -24,7 +24,7 @@ from wrlso.benchmarks.model_card import measure
 from wrlso.datasets import fetch_zinc250k, load_molecules
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models import JunctionTreeVAE, LatentModel, clique_vocabulary
-from wrlso.models.junction_tree import _reading, vocabulary_hash
+from wrlso.models.junction_tree import _networks, _reading, vocabulary_hash
 from wrlso.models.junction_tree._assembly import Assembly, Attachment, least_places, possible
 from wrlso.models.junction_tree._building import Bounds, Building, fits_around
 from wrlso.models.junction_tree._cliques import clique_tree
@@ -277,6 +277,14 @@ def test_many_molecules_are_read_once(monkeypatch, tmp_path):
         read_trees(MOLECULES[1:], "refuse", n_jobs=1)
 
 
+def test_rows_of_those_that_can_be_read(model):
+    X = [MOLECULES[0], "C.C", "[Si]", *MOLECULES[1:5]]
+    rows, readable = model.tensorize_readable(X)
+    assert readable == [True, False, False, True, True, True, True]
+    assert torch.equal(rows, model.tensorize(MOLECULES[:5]))
+    assert model.tensorize_readable([])[0].shape == (0, 768)
+
+
 def test_what_cannot_be_read_is_left_out_and_the_rest_is_not_read_again(monkeypatch, tmp_path):
     monkeypatch.setenv("WRLSO_CACHE", str(tmp_path))
     monkeypatch.setattr(_reading, "_MANY", 4)
@@ -332,6 +340,32 @@ def test_tree_messages_are_those_of_a_loop_over_cliques(model, inputs):
     for state, k in zip(root, roots, strict=True):
         arrived = sum((message(j, k) for j in near[k]), torch.zeros_like(x[k]))
         torch.testing.assert_close(state, torch.relu(model.tree_encoder.root(torch.cat([x[k], arrived]))))
+
+
+class PlainTable:
+    """A table whose every selection has a gradient of its own."""
+
+    def __init__(self, m, hidden, like):
+        self.value = like.new_zeros(m, hidden)
+
+    def read(self, rows):
+        return self.value[rows]
+
+    def add(self, rows, part):
+        self.value = self.value.index_add(0, rows, part)
+
+
+def test_one_buffer_of_slopes_gives_the_gradients_of_many(model, inputs, monkeypatch):
+    def gradients():
+        one = copy.deepcopy(model)
+        torch.manual_seed(0)
+        one.loss(inputs[:30]).sum().backward()
+        return {name: p.grad for name, p in one.named_parameters() if p.grad is not None}
+
+    found = gradients()
+    assert len(found) == len(dict(model.named_parameters()))
+    monkeypatch.setattr(_networks, "Ledger", PlainTable)
+    torch.testing.assert_close(found, gradients())
 
 
 @torch.no_grad()
@@ -647,10 +681,10 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert not set(known) & set(held_out)
     assert "@" not in "".join([*known, *held_out])
     lines = []
-    # 0.01 minutes, and then as much again
-    pretrain_trees.train(tmp_path, X, hidden=8, minutes=0.01, batch_size=16, progress=lines.append)
+    # 0.04 minutes, and then as much again
+    pretrain_trees.train(tmp_path, X, hidden=8, minutes=0.04, batch_size=16, progress=lines.append)
     n_steps = json.loads(lines[-1])["n_steps"]
-    path = pretrain_trees.train(tmp_path, X, hidden=8, minutes=0.02, batch_size=16, progress=lines.append)
+    path = pretrain_trees.train(tmp_path, X, hidden=8, minutes=0.08, batch_size=16, progress=lines.append)
     last = json.loads(lines[-1])
     assert last["n_steps"] > n_steps >= 1
     assert last["progress"] == 1.0
@@ -667,6 +701,22 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert not (tmp_path / "other").exists()
     with pytest.raises(ParameterError, match="use another folder"):
         pretrain_trees.train(tmp_path, X[::-1], hidden=8)
+
+
+def test_training_goes_on_from_a_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "N_HELD_OUT", 20)
+    X = [canonical(x, stereo=False) for x in SHIPPED]
+    first = tmp_path / "first.safetensors"
+    tiny(X[:150]).to_file(first, half=False)
+    lines = []
+    options = {"minutes": 0.02, "start": first, "progress": lines.append}
+    path = pretrain_trees.train(tmp_path / "more", X, **options)
+    assert json.loads(lines[0])["beta"] == JunctionTreeVAE.from_file(first).beta  # full from the beginning
+    model = JunctionTreeVAE.from_file(path)
+    assert set(model.vocabulary) == set(clique_vocabulary(X)) | set(clique_vocabulary(X[:150]))
+    assert model.embedding.weight.shape[1] == 16  # the model's own size
+    with pytest.raises(ParameterError, match=r"holds a training with .*'start': 'first-"):
+        pretrain_trees.train(tmp_path / "more", X)
 
 
 # ---------------------------------------------------------------- files and growth

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ pytest.importorskip("selfies")
 from wrlso import RankWeighting, SparseGP, TanimotoGP
 from wrlso._smiles import canonical
 from wrlso.benchmarks import molecules_start
+from wrlso.benchmarks.molecules_first import first_model, sample_scores
 from wrlso.benchmarks.molecules_start import KnownMolecules, Shape, prepared_model, shapes
 from wrlso.benchmarks.molecules_study import (
     CONFIGURATIONS,
@@ -28,6 +30,7 @@ from wrlso.benchmarks.study import SETTINGS, run_study
 from wrlso.benchmarks.summaries import summarize, table
 from wrlso.exceptions import ParameterError
 from wrlso.models import JunctionTreeVAE, SelfiesVAE, clique_vocabulary
+from wrlso.models._molecule_vae import read_header
 from wrlso.tasks import PenalizedLogP
 from wrlso.weighting import UniformWeighting
 
@@ -187,8 +190,10 @@ def test_a_study_takes_a_model_of_either_kind_from_a_file(tmp_path):
         assert isinstance(prepared, type(model))
         X = list(start.X[:5])
         plain = model.tensorize(X)
-        assert prepared.tensorize(X).equal(plain)
-        assert prepared.tensorize(X).dtype == plain.dtype
+        rows = prepared.tensorize(X)
+        assert rows[:, : plain.shape[1]].equal(plain)
+        assert not rows[:, plain.shape[1] :].any()
+        assert rows.dtype == plain.dtype
         assert prepared.encode(prepared.tensorize(X)).equal(model.encode(plain))
         (path,) = run_study(study, ["both"], [0], tmp_path / "runs", progress=False)
         record = json.loads(path.read_text())
@@ -196,13 +201,58 @@ def test_a_study_takes_a_model_of_either_kind_from_a_file(tmp_path):
         assert record["options"]["model"] in path.name
         assert np.isfinite(record["y"]).all()
     before = study.variant
-    JunctionTreeVAE(clique_vocabulary(MOLECULES), hidden=8, max_length=60).to_file(file)
+    JunctionTreeVAE(clique_vocabulary(MOLECULES[:60]), hidden=8).to_file(file)
     assert study.variant != before  # another model of the same name
     short = replace(TINY, model=str(file)).start(0)  # what was kept of the other one is not used
     assert 0 < len(short.X) < len(start.X)
-    assert replace(TINY, model=str(file)).prepared(short).tensorize(list(short.X)).shape[1] == 60
+    rows = replace(TINY, model=str(file)).prepared(short).tensorize(list(short.X))
+    assert rows.shape[1] == 1200  # long enough for chains of 100 atoms
     with pytest.raises(ParameterError, match="stereo must be False"):
         replace(TINY, model=str(tmp_path / "JunctionTreeVAE.safetensors"), stereo=True).start(0)
+
+
+def test_runs_share_the_first_training_of_a_k(tmp_path):
+    study = replace(TINY, n_start=60, max_heavy_atoms=None, shared_first=True, first_steps=20, budget=4)
+    runs = tmp_path / "runs"
+    paths = run_study(study, ["weighting", "both"], [0], runs, progress=False)
+    (file,) = runs.glob("*.safetensors")
+    about = read_header(file)["about"]
+    assert about["training"]["seconds"] > 0
+    found = first_model(study, 0, runs)
+    assert found == file
+    start = study.start(0)
+    trained, plain = study.prepared(start, file), study.prepared(start)
+    inputs = plain.tensorize(start.X)
+    # weighted by rank, it knows the best better than the model that ships, next to the others
+    gain = [
+        (trained.log_likelihood(inputs[rows], trained.encode(inputs[rows])).mean()
+         - plain.log_likelihood(inputs[rows], plain.encode(inputs[rows])).mean()).item()
+        for rows in (np.argsort(-start.y)[:3], np.argsort(-start.y)[20:])
+    ]  # fmt: skip
+    assert gain[0] > gain[1]
+    apart = run_study(replace(study, shared_first=False), ["both"], [0], tmp_path / "apart", progress=False)
+    records = [json.loads(path.read_text()) for path in (*paths, *apart)]
+    assert [record["options"].get("shared_first") for record in records] == [True, True, None]
+    assert len({record["starting_data"]["sha256"] for record in records}) == 1
+    with pytest.raises(ParameterError, match="was trained with .*'first_steps': 20.*: use another folder"):
+        first_model(replace(study, first_steps=21), 0, runs)
+
+
+def test_what_models_of_several_k_draw_is_recorded_and_drawn(tmp_path):
+    study = replace(TINY, n_start=60, max_heavy_atoms=None, first_steps=2)
+    paths = sample_scores(study, [0.1, math.inf], [0], tmp_path, n_samples=30, progress=False)
+    records = [json.loads(path.read_text()) for path in paths]
+    assert [record["k"] for record in records] == [0.1, "inf"]
+    for record in records:
+        assert sum(record["prior"]["count"]) + record["invalid"] == 30 >= record["distinct"] >= record["new"]
+        assert sum(record["data"]["count"]) == 60
+        assert record["data"]["value"] == sorted(np.unique(np.round(study.initial_data(0)[1], 2)))
+    assert [record["training"] is None for record in records] == [False, True]
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+    before = [path.stat().st_mtime_ns for path in paths]
+    assert sample_scores(study, [0.1, math.inf], [0], tmp_path, n_samples=30, progress=False) == paths
+    assert [path.stat().st_mtime_ns for path in paths] == before
+    assert [path.name for path in summarize(tmp_path)] == ["scores-prior.png"]
 
 
 def test_shapes_of_molecules_are_counted():
@@ -264,3 +314,5 @@ def test_all_objectives_and_configurations_have_a_study(monkeypatch):
     assert CONFIGURATIONS["capped"].max_heavy_atoms == 38
     assert CONFIGURATIONS["default"].max_heavy_atoms is None
     assert CONFIGURATIONS["development"].n_start == 10_000
+    assert CONFIGURATIONS["junction-tree"].options()["model"].startswith("junction_tree_zinc250k-")
+    assert molecules_study("junction-tree", model="selfies").model is None

@@ -13,6 +13,7 @@ from wrlso._bars import ProgressBar
 from wrlso._random import stream, torch_generator
 from wrlso._validation import check_count, check_real
 from wrlso.benchmarks.records import data_hash, jsonable, machine, versions, write_record
+from wrlso.benchmarks.study import quiet_about_small_k
 from wrlso.exceptions import ParameterError
 from wrlso.models._molecule_vae import read_header
 
@@ -49,9 +50,9 @@ def first_model(study: "MoleculesStudy", seed: int, folder: Path) -> Path:
         return path
     start = study.start(seed)
     model = study.prepared(start)
-    log = study.trainer(len(start.X), study.first_steps).fit(
-        model, model.tensorize(start.X), study.weighting()(start.y), stream(seed, _TRAINING), verbose=1
-    )
+    trainer, inputs = study.trainer(len(start.X), study.first_steps), model.tensorize(start.X)
+    with quiet_about_small_k():
+        log = trainer.fit(model, inputs, study.weighting()(start.y), stream(seed, _TRAINING), verbose=1)
     done = {"seconds": round(sum(entry["seconds"] for entry in log), 1), "loss": log[-1]["loss"]}
     folder.mkdir(parents=True, exist_ok=True)
     model.to_file(path, half=False, about={"options": options, "training": done})

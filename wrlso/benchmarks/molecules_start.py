@@ -24,7 +24,7 @@ from wrlso.benchmarks.records import file_name
 from wrlso.datasets import canonical_smiles, score
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.models import JunctionTreeVAE, SelfiesVAE
-from wrlso.models._molecule_vae import SHIPPED, MoleculeVAE
+from wrlso.models._molecule_vae import SHIPPED, MoleculeVAE, read_header
 from wrlso.models.files import molecule_model_class
 from wrlso.models.protocol import Objects
 from wrlso.tasks import QED, GuacaMol, PenalizedLogP
@@ -43,6 +43,7 @@ __all__ = [
 Values = NDArray[np.float64]
 
 _CHUNK = 500
+_ROW = 12  # numbers of a junction tree's row for each token: chains take 10
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,12 @@ def prepared_model(
     elif molecule_model_class(file) is SelfiesVAE:
         model = _PreparedSelfies.from_file(file, max_tokens=max_tokens, stereo=stereo)
     else:
-        model = _PreparedTrees.from_file(file)
+        sizes = read_header(Path(file))["parameters"]
+        model = _PreparedTrees.from_file(
+            file,
+            max_length=max(sizes["max_length"], _ROW * max_tokens),
+            max_cliques=max(sizes["max_cliques"], max_tokens),
+        )
         model.max_tokens = max_tokens
     if model.stereo != stereo:
         raise ParameterError(f"stereo must be {model.stereo} for the model in {file}, got {stereo}")

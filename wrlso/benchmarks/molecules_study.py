@@ -58,7 +58,8 @@ class MoleculesStudy:
     max_heavy_atoms, max_ring : int or None
         Largest molecules that may be proposed, and largest rings in them; None: any.
     max_tokens : int
-        Longest molecules that the model decodes, in SELFIES tokens; junction trees only mutate up to it.
+        Longest molecules that the model decodes, in SELFIES tokens; junction trees mutate up to it, and write
+        as many cliques.
     stereo : bool
         Whether stereochemistry tells molecules apart. None of the objectives sees it, so that with it calls
         are spent on molecules whose score is known.

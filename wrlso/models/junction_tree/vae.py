@@ -95,7 +95,8 @@ class JunctionTreeVAE(MoleculeVAE):
 
     _FORMAT = "junction-tree-2"
     _CHANGEABLE = (
-        "salts", "beta", "max_cliques", "max_candidates", "max_backtracks", "max_isomers", "max_seconds",
+        "salts", "beta", "max_length", "max_cliques", "max_candidates", "max_backtracks", "max_isomers",
+        "max_seconds",
     )  # fmt: skip
     _WORD = "label"
     max_tokens = 100
