@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import weakref
 from collections import Counter
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from wrlso.models.junction_tree import _networks, _reading, vocabulary_hash
 from wrlso.models.junction_tree._assembly import Assembly, Attachment, least_places, possible
 from wrlso.models.junction_tree._building import Bounds, Building, fits_around
 from wrlso.models.junction_tree._cliques import clique_tree
+from wrlso.models.junction_tree._ledger import Ledger
 from wrlso.models.junction_tree._networks import choice_nll, tree_steps
 from wrlso.models.junction_tree._packing import unpack
 from wrlso.models.junction_tree._reading import read_tree, read_trees, readable
@@ -366,6 +368,28 @@ def test_one_buffer_of_slopes_gives_the_gradients_of_many(model, inputs, monkeyp
     assert len(found) == len(dict(model.named_parameters()))
     monkeypatch.setattr(_networks, "Ledger", PlainTable)
     torch.testing.assert_close(found, gradients())
+
+
+def test_a_table_of_slopes_is_as_autograd_has_it_and_is_freed():
+    rows = [torch.tensor([0, 2, 2]), torch.tensor([1, 2, 0])]
+    parts = [torch.randn(3, 2, requires_grad=True) for _ in range(2)]
+
+    def total(table):
+        table.add(rows[0], parts[0])
+        first = table.read(rows[1])
+        table.add(rows[0], parts[1])  # what was read before does not depend on it
+        table.add(rows[1], parts[1] * first)
+        return (table.read(rows[0]) ** 2).sum() + first.exp().sum()
+
+    one = Ledger(3, 2, parts[0])
+    found, expected = total(one), total(PlainTable(3, 2, parts[0]))
+    torch.testing.assert_close(found, expected)
+    for _ in range(2):  # also when the way back is taken twice
+        slopes = torch.autograd.grad(found, parts, retain_graph=True)
+        torch.testing.assert_close(slopes, torch.autograd.grad(expected, parts, retain_graph=True))
+    left = weakref.ref(one._table)
+    del one, found
+    assert left() is None
 
 
 @torch.no_grad()

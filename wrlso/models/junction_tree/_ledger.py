@@ -17,8 +17,8 @@ __all__ = ["Ledger"]
 class Ledger:
     """A table (m, hidden) of zeros that grows by what is added to its rows; differentiable, once.
 
-    What is read depends on all that was added before. A token that passes from one operation to the next
-    says so to autograd, so that the way back meets them in the opposite order.
+    A token that passes from one operation to the next has autograd meet them in the opposite order, so that
+    the slopes at any time are those of all that was read later.
 
     Parameters
     ----------
@@ -28,47 +28,60 @@ class Ledger:
     """
 
     def __init__(self, m: int, hidden: int, like: Tensor) -> None:
-        self.value = like.new_zeros(m, hidden)
-        self.slope: Tensor | None = None
+        self._table = _Table(like.new_zeros(m, hidden))
         self._token = like.new_zeros((), requires_grad=torch.is_grad_enabled())
+        self._begun = False
 
     def read(self, rows: Tensor) -> Tensor:
         """Return rows (k,) of the table as they are now: (k, hidden)."""
-        found: Tensor = _Read.apply(self._token, self, rows)  # type: ignore[no-untyped-call]
+        found: Tensor
+        found, self._token = _Read.apply(self._token, self._table, rows)  # type: ignore[no-untyped-call]
         return found
 
     def add(self, rows: Tensor, part: Tensor) -> None:
         """Add ``part`` (k, hidden) to rows (k,)."""
-        self._token = _Add.apply(self._token, part, self, rows)  # type: ignore[no-untyped-call]
+        arguments = (self._token, part, self._table, rows, not self._begun)
+        self._token, self._begun = _Add.apply(*arguments), True  # type: ignore[no-untyped-call]
 
-    def slopes(self) -> Tensor:
-        """Return the table of slopes, zeros at first."""
-        if self.slope is None:
-            self.slope = torch.zeros_like(self.value)
-        return self.slope
+
+class _Table:
+    """Values and slopes.
+
+    Operations hold it and not the ledger: the ledger's token holds them, and nothing would ever be freed.
+    """
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+        self.slope: Tensor | None = None
 
 
 class _Read(Function):
     @staticmethod
-    def forward(ctx: Any, token: Tensor, ledger: Ledger, rows: Tensor) -> Tensor:
-        ctx.ledger, ctx.rows = ledger, rows
-        return ledger.value.index_select(0, rows)
+    def forward(ctx: Any, token: Tensor, table: _Table, rows: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.table, ctx.rows = table, rows
+        return table.value.index_select(0, rows), token.new_zeros(())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
-        ctx.ledger.slopes().index_add_(0, ctx.rows, slope)
-        return slope.new_zeros(()), None, None
+    def backward(ctx: Any, slope: Tensor, token: Tensor) -> tuple[Tensor, None, None]:
+        if ctx.table.slope is None:
+            ctx.table.slope = torch.zeros_like(ctx.table.value)
+        ctx.table.slope.index_add_(0, ctx.rows, slope)
+        return token, None, None
 
 
 class _Add(Function):
     @staticmethod
-    def forward(ctx: Any, token: Tensor, part: Tensor, ledger: Ledger, rows: Tensor) -> Tensor:
-        ctx.ledger, ctx.rows = ledger, rows
-        ledger.value.index_add_(0, rows, part)
+    def forward(ctx: Any, token: Tensor, part: Tensor, table: _Table, rows: Tensor, first: bool) -> Tensor:
+        ctx.table, ctx.rows, ctx.first = table, rows, first
+        table.value.index_add_(0, rows, part)
         return token.new_zeros(())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        return slope, ctx.ledger.slopes().index_select(0, ctx.rows), None, None
+    def backward(ctx: Any, token: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        slope = ctx.table.slope
+        found = token.new_zeros(len(ctx.rows), ctx.table.value.shape[1]) if slope is None else slope[ctx.rows]
+        if ctx.first:  # the last one on the way back: another way begins anew
+            ctx.table.slope = None
+        return token, found, None, None, None
