@@ -72,6 +72,16 @@ def test_all_points_are_accounted_for(trees, kind, selfies):
     assert 0 <= found["slowest"] <= found["seconds"] + 0.1
 
 
+def test_workers_decode_the_same(trees):
+    Z = trees.sample_prior(24, torch.Generator().manual_seed(0))
+    found = molecule_models.in_workers(trees, Z, 2)
+    assert found["n_jobs"] == 2
+    assert found["same"] >= 0.9
+    assert found["ratio"] == pytest.approx(found["workers"] / found["here"], rel=0.02)
+    with pytest.raises(ParameterError, match="n_jobs must be an integer of at least 1"):
+        molecule_models.in_workers(trees, Z, 0)
+
+
 def test_there_are_three_kinds_of_points(trees):
     with pytest.raises(ParameterError, match="kind must be one of"):
         next(molecule_models.latent_points("prior", trees, torch.zeros(2, 56), np.zeros(2), 5))

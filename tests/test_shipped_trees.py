@@ -1,6 +1,9 @@
 """The junction-tree model that ships: what its card says, and wherever the SELFIES model goes."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +43,25 @@ def test_the_shipped_model_is_what_its_card_says():
     assert 0.05 < np.mean([a == b for a, b in zip(X, back, strict=True)]) < card["reconstruction"]["exact"]
     page = (Path(__file__).parents[1] / "docs" / "molecules.rst").read_text()
     assert f"{100 * card['reconstruction']['exact']:.1f}%" in page
+
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("plot_molecules_*.py"))
+NAMING = [path for path in EXAMPLES if "SelfiesVAE" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", NAMING, ids=lambda path: path.name)
+def test_examples_run_with_the_other_model(path, tmp_path):
+    script = tmp_path / path.name
+    script.write_text(path.read_text().replace("SelfiesVAE", "JunctionTreeVAE"))
+    environment = os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(path.parents[1])}
+    result = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert result.returncode == 0, result.stderr
 
 
 def test_the_shipped_model_goes_wherever_the_other_one_goes():

@@ -12,9 +12,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,7 +33,7 @@ from wrlso.models._molecule_vae import MoleculeVAE
 from wrlso.surrogate import SparseGP
 from wrlso.tasks import PenalizedLogP
 
-__all__ = ["KINDS", "latent_points", "main", "rates", "walk"]
+__all__ = ["KINDS", "in_workers", "latent_points", "main", "rates", "walk"]
 
 KINDS = ("data", "extreme", "optimized")
 _REPEATS = 3
@@ -105,6 +107,42 @@ def _training(model: MoleculeVAE) -> Callable[[Tensor], None]:
         optimizer.step()
 
     return step
+
+
+def in_workers(model: MoleculeVAE, Z: Tensor, n_jobs: int) -> dict[str, float]:
+    """Say whether it pays to decode in worker processes.
+
+    Parameters
+    ----------
+    model : SelfiesVAE or JunctionTreeVAE
+    Z : Tensor (n, d)
+    n_jobs : int
+        Processes, each of which decodes a part on one thread. They are there before the time is taken.
+
+    Returns
+    -------
+    dict
+        Latent points per second of the clock, decoded ``here`` and in ``workers``, medians of three; the
+        second over the first, ``ratio``; the share that comes out ``same``, as rounding depends on batches.
+    """
+    check_count("n_jobs", n_jobs)
+    parts = Z.tensor_split(n_jobs)
+    seconds: dict[str, list[float]] = {"here": [], "workers": []}
+    with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1), joblib.Parallel() as pool:
+        pool(joblib.delayed(model.decode)(part[:2]) for part in parts)
+        for _ in range(_REPEATS):
+            start = time.perf_counter()
+            expected = model.decode(Z)
+            between = time.perf_counter()
+            found = pool(joblib.delayed(model.decode)(part) for part in parts)
+            seconds["workers"].append(time.perf_counter() - between)
+            seconds["here"].append(between - start)
+    same = [x == y for x, y in zip(expected, chain.from_iterable(found), strict=True)]
+    here, shared = (len(Z) / float(np.median(seconds[name])) for name in ("here", "workers"))
+    return {
+        "n_jobs": n_jobs, "here": round(here, 1), "workers": round(shared, 1),
+        "ratio": round(shared / here, 3), "same": float(np.mean(same)),
+    }  # fmt: skip
 
 
 def latent_points(
@@ -196,19 +234,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, nargs="?", help="a model's file; without, the one that ships")
     parser.add_argument("--points", type=int, default=0, help="latent points to decode, a third of each kind")
     parser.add_argument("--molecules", type=int, default=2000, help="of ZINC250k that are read and encoded")
+    parser.add_argument("--workers", type=int, default=0, help="also decode in so many processes")
     parser.add_argument("--out", type=Path, help="write the record here")
     options = parser.parse_args(arguments)
     check_count("points", options.points, minimum=0)
     check_count("molecules", options.molecules)
+    check_count("workers", options.workers, minimum=0)
     torch.set_num_threads(1)
     model: SelfiesVAE | JunctionTreeVAE
     model = SelfiesVAE.pretrained(stereo=False) if options.file is None else load_molecule_model(options.file)
     held_out = split([x for x in canonical_smiles(fetch_zinc250k()) if x])[1]
     X = list(dict.fromkeys(canonical(x, model.stereo) or "" for x in held_out))[: options.molecules]
     results: dict[str, Any] = {"per_second": rates(model, X)}
+    X = [x for x in X if model._can_read(x)]
+    Z = model.encode(model.tensorize(X))
+    if options.workers:
+        results["workers"] = in_workers(model, Z, options.workers)
     if options.points:
-        X = [x for x in X if model._can_read(x)]
-        Z = model.encode(model.tensorize(X))
         y = np.array([PenalizedLogP().objective(x) for x in X])
         share = -(-options.points // len(KINDS))
         for kind in KINDS:
