@@ -782,6 +782,12 @@ def test_a_file_brings_back_the_same_model(tmp_path):
     inputs = one.tensorize(MOLECULES)
     assert torch.equal(other.encode(inputs), one.encode(inputs))
     assert JunctionTreeVAE.from_file(tmp_path / "m.safetensors", max_cliques=5).bounds.max_cliques == 5
+    longer = JunctionTreeVAE.from_file(tmp_path / "m.safetensors", max_length=1000)
+    rows = longer.tensorize(MOLECULES)
+    assert rows.shape[1] == 1000
+    assert torch.equal(longer.encode(rows), one.encode(inputs))
+    assert longer._can_read("C" * 90)
+    assert not one._can_read("C" * 90)
     with pytest.raises(ParameterError, match="got hidden"):
         JunctionTreeVAE.from_file(tmp_path / "m.safetensors", hidden=5)
     with pytest.raises(ParameterError, match="max_cliques must be an integer of at least 1"):

@@ -30,11 +30,12 @@ Groups = Mapping[str, Sequence[Record]]
 def top_three(groups: Groups) -> list[dict[str, str]]:
     """Return the three best values of each group's worst run, and of its best one, as in Table 1.
 
-    Published values stand above them where size is not bounded in either.
+    Published values, of molecules of up to 100 atoms and so, stand above them where ours may be as large.
     """
     rows = []
     records = [record for found in groups.values() for record in found]
-    if {(r["task"], r["options"]["max_heavy_atoms"]) for r in records} == {("penalized-logp", None)}:
+    sizes = {r["options"]["max_heavy_atoms"] for r in records}
+    if all(r["task"] == "penalized-logp" for r in records) and all(n is None or n >= 100 for n in sizes):
         rows = [_row(name, values, queries) for name, *values, queries in _PUBLISHED]
     for label, found in groups.items():
         ordered = sorted(found, key=lambda record: max(_values(record)))

@@ -23,36 +23,32 @@ if TYPE_CHECKING:
 __all__ = ["first_model", "sample_scores"]
 
 _TRAINING, _DRAWS = 0, 1
-# what the first training depends on
-_OPTIONS = (
-    "goal", "max_heavy_atoms", "max_tokens", "stereo", "data", "n_start", "model", "k", "first_steps",
-    "batch_size", "lr",
-)  # fmt: skip
+_OPTIONS = ("max_tokens", "model", "k", "first_steps", "batch_size", "lr")  # it depends on these and the data
 
 
 def first_model(study: "MoleculesStudy", seed: int, folder: Path) -> Path:
     """Return the file of a study's model after its first training; it is trained where there is none yet.
 
-    Training depends on the starting data only, and so on the seed only where that does.
+    Training depends on the starting data, whatever is searched for later, and not on the seed.
 
     Raises
     ------
     ParameterError
         When the folder holds a model that was trained with other options.
     """
-    seed = 0 if study.n_start is None else seed
-    path = folder / f"first-{study.name}-{study.model_variant}-seed{seed}.safetensors"
-    options = jsonable({name: study.options()[name] for name in _OPTIONS})
+    start = study.start(seed)
+    data = data_hash(start.X, start.y)
+    path = folder / f"first-{study.name}-k{study.k:g}-{data[:8]}.safetensors"
+    options = jsonable({name: study.options()[name] for name in _OPTIONS} | {"starting_data": data})
     if path.exists():
         found = read_header(path).get("about", {}).get("options")
         if found != options:
             raise ParameterError(f"{path} was trained with {found}, got {options}: use another folder")
         return path
-    start = study.start(seed)
     model = study.prepared(start)
     trainer, inputs = study.trainer(len(start.X), study.first_steps), model.tensorize(start.X)
     with quiet_about_small_k():
-        log = trainer.fit(model, inputs, study.weighting()(start.y), stream(seed, _TRAINING), verbose=1)
+        log = trainer.fit(model, inputs, study.weighting()(start.y), stream(0, _TRAINING), verbose=1)
     done = {"seconds": round(sum(entry["seconds"] for entry in log), 1), "loss": log[-1]["loss"]}
     folder.mkdir(parents=True, exist_ok=True)
     model.to_file(path, half=False, about={"options": options, "training": done})
