@@ -10,7 +10,7 @@ import torch
 from wrlso._smiles import canonical
 from wrlso.benchmarks import molecule_models
 from wrlso.exceptions import DataError, ParameterError
-from wrlso.models import JunctionTreeVAE, SelfiesVAE, clique_vocabulary
+from wrlso.models import JunctionTreeVAE, SelfiesVAE, clique_vocabulary, decode_in_workers, workers
 
 PARTS = ["C", "CO", "c1ccccc1", "CC(=O)N", "C1CCNCC1"]
 X = sorted({canonical(a + b + c, stereo=False) for a in PARTS for b in PARTS for c in ("C", "F", "Cl", "CC")})
@@ -80,6 +80,29 @@ def test_workers_decode_the_same(trees):
     assert found["ratio"] == pytest.approx(found["workers"] / found["here"], rel=0.02)
     with pytest.raises(ParameterError, match="n_jobs must be an integer of at least 1"):
         molecule_models.in_workers(trees, Z, 0)
+
+
+def test_the_number_of_workers_changes_nothing(trees, monkeypatch):
+    monkeypatch.setattr(workers, "_CHUNK", 10)  # loky's own processes see it in what they are sent
+    Z = trees.sample_prior(34, torch.Generator().manual_seed(0))
+    found = [
+        decode_in_workers(trees, Z, 0.8, torch.Generator().manual_seed(1), n_jobs=n_jobs) for n_jobs in (1, 2)
+    ]
+    assert found[0] == found[1]
+    assert len(found[0]) == 34
+    assert len(set(found[0])) > 5
+    other = decode_in_workers(trees, Z, 0.8, torch.Generator().manual_seed(2), n_jobs=1)
+    assert other != found[0]
+    plain = [x for part in Z.split(10) for x in trees.decode(part)]
+    assert decode_in_workers(trees, Z, n_jobs=1) == plain
+    assert decode_in_workers(trees, Z[:0], n_jobs=2) == []
+
+
+def test_workers_refuse_what_cannot_be(trees):
+    with pytest.raises(ParameterError, match="n_jobs must be an integer of at least 1, got 0"):
+        decode_in_workers(trees, torch.zeros(2, 56), n_jobs=0)
+    with pytest.raises(DataError, match=r"Z must have shape \(n, 56\), got \(56,\)"):
+        decode_in_workers(trees, torch.zeros(56))
 
 
 def test_there_are_three_kinds_of_points(trees):

@@ -12,11 +12,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,7 +26,7 @@ from wrlso.benchmarks.pretrain import split
 from wrlso.benchmarks.records import file_name, machine, versions, write_record
 from wrlso.datasets import canonical_smiles, fetch_zinc250k
 from wrlso.exceptions import DataError
-from wrlso.models import JunctionTreeVAE, SelfiesVAE, load_molecule_model
+from wrlso.models import JunctionTreeVAE, SelfiesVAE, decode_in_workers, load_molecule_model
 from wrlso.models._molecule_vae import MoleculeVAE
 from wrlso.surrogate import SparseGP
 from wrlso.tasks import PenalizedLogP
@@ -117,7 +115,7 @@ def in_workers(model: MoleculeVAE, Z: Tensor, n_jobs: int) -> dict[str, float]:
     model : SelfiesVAE or JunctionTreeVAE
     Z : Tensor (n, d)
     n_jobs : int
-        Processes, each of which decodes a part on one thread. They are there before the time is taken.
+        Processes of :func:`wrlso.models.decode_in_workers`. They are there before the time is taken.
 
     Returns
     -------
@@ -126,18 +124,16 @@ def in_workers(model: MoleculeVAE, Z: Tensor, n_jobs: int) -> dict[str, float]:
         second over the first, ``ratio``; the share that comes out ``same``, as rounding depends on batches.
     """
     check_count("n_jobs", n_jobs)
-    parts = Z.tensor_split(n_jobs)
     seconds: dict[str, list[float]] = {"here": [], "workers": []}
-    with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1), joblib.Parallel() as pool:
-        pool(joblib.delayed(model.decode)(part[:2]) for part in parts)
-        for _ in range(_REPEATS):
-            start = time.perf_counter()
-            expected = model.decode(Z)
-            between = time.perf_counter()
-            found = pool(joblib.delayed(model.decode)(part) for part in parts)
-            seconds["workers"].append(time.perf_counter() - between)
-            seconds["here"].append(between - start)
-    same = [x == y for x, y in zip(expected, chain.from_iterable(found), strict=True)]
+    decode_in_workers(model, Z, n_jobs=n_jobs)
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        expected = model.decode(Z)
+        between = time.perf_counter()
+        found = decode_in_workers(model, Z, n_jobs=n_jobs)
+        seconds["workers"].append(time.perf_counter() - between)
+        seconds["here"].append(between - start)
+    same = [x == y for x, y in zip(expected, found, strict=True)]
     here, shared = (len(Z) / float(np.median(seconds[name])) for name in ("here", "workers"))
     return {
         "n_jobs": n_jobs, "here": round(here, 1), "workers": round(shared, 1),

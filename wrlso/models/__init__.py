@@ -10,6 +10,7 @@ from wrlso.models.junction_tree import JunctionTreeVAE, clique_vocabulary
 from wrlso.models.protocol import Crosses, HasLogLikelihood, LatentModel, Mutates, SamplesPrior
 from wrlso.models.selfies import SelfiesVAE
 from wrlso.models.vae import VAE, Codec
+from wrlso.models.workers import decode_in_workers
 
 __all__ = [
     "VAE",
@@ -28,5 +29,6 @@ __all__ = [
     "clique_vocabulary",
     "conv_vae",
     "coordinate_vae",
+    "decode_in_workers",
     "load_molecule_model",
 ]
