@@ -27,7 +27,7 @@ def decode_in_workers(
     """Decode as ``model.decode`` does, 256 latent points at a time in worker processes.
 
     It pays for a thousand points and more, where decoding is work for one core, as with
-    :class:`JunctionTreeVAE`: two workers decoded half as many again as one process, once they were there.
+    :class:`JunctionTreeVAE`: two workers decoded a third more than one process, once they were there.
     They take seconds to start and stay for the next call.
 
     Parameters
