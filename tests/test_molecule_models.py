@@ -96,6 +96,7 @@ def test_the_number_of_workers_changes_nothing(trees, monkeypatch):
     plain = [x for part in Z.split(10) for x in trees.decode(part)]
     assert decode_in_workers(trees, Z, n_jobs=1) == plain
     assert decode_in_workers(trees, Z[:0], n_jobs=2) == []
+    assert decode_in_workers(trees, Z.tolist(), n_jobs=1) == plain
 
 
 def test_workers_refuse_what_cannot_be(trees):

@@ -63,6 +63,7 @@ def decode_in_workers(
     """
     if n_jobs != -1:
         check_count("n_jobs", n_jobs)
+    Z = torch.as_tensor(Z)
     if Z.ndim != 2:
         raise DataError(f"Z must have shape (n, {model.latent_dim}), got {tuple(Z.shape)}")
     parts = Z.split(_CHUNK) if len(Z) else ()
