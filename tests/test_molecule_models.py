@@ -9,7 +9,7 @@ import torch
 
 from wrlso._smiles import canonical
 from wrlso.benchmarks import molecule_models
-from wrlso.exceptions import DataError, ParameterError
+from wrlso.exceptions import DataError, DataTypeError, ParameterError
 from wrlso.models import JunctionTreeVAE, SelfiesVAE, clique_vocabulary, decode_in_workers, workers
 
 PARTS = ["C", "CO", "c1ccccc1", "CC(=O)N", "C1CCNCC1"]
@@ -104,6 +104,8 @@ def test_workers_refuse_what_cannot_be(trees):
         decode_in_workers(trees, torch.zeros(2, 56), n_jobs=0)
     with pytest.raises(DataError, match=r"Z must have shape \(n, 56\), got \(56,\)"):
         decode_in_workers(trees, torch.zeros(56))
+    with pytest.raises(DataTypeError, match=r"Z must be latent points \(n, 56\), got 'abc'"):
+        decode_in_workers(trees, "abc")
 
 
 def test_there_are_three_kinds_of_points(trees):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wrlso._validation import check_count
-from wrlso.exceptions import DataError
+from wrlso.exceptions import DataError, DataTypeError
 from wrlso.models.protocol import LatentModel
 
 __all__ = ["decode_in_workers"]
@@ -48,8 +48,8 @@ def decode_in_workers(
 
     Raises
     ------
-    DataError
-        When Z does not have two dimensions.
+    DataError, DataTypeError
+        When Z does not have two dimensions, or is no array of numbers.
     ParameterError, ParameterTypeError
         When ``n_jobs`` is neither -1 nor a positive integer.
 
@@ -63,7 +63,10 @@ def decode_in_workers(
     """
     if n_jobs != -1:
         check_count("n_jobs", n_jobs)
-    Z = torch.as_tensor(Z)
+    try:
+        Z = torch.as_tensor(Z)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataTypeError(f"Z must be latent points (n, {model.latent_dim}), got {Z!r:.80}") from error
     if Z.ndim != 2:
         raise DataError(f"Z must have shape (n, {model.latent_dim}), got {tuple(Z.shape)}")
     parts = Z.split(_CHUNK) if len(Z) else ()
