@@ -63,7 +63,7 @@ def stored(tmp_path_factory):
     """A campaign at rest, with some of everything; copied by the tests that change it."""
     path = tmp_path_factory.mktemp("stored") / "campaign"
     X = words()
-    opt = make_optimizer(retrain_every=3).fit(X, [None, *X[1:].sum(axis=1)]).autosave(path)
+    opt = make_optimizer(retrain_every=3).fit(X, [None, None, None, *X[3:].sum(axis=1)]).autosave(path)
     for _ in range(4):
         x = opt.ask()
         opt.tell(x, count(x))

@@ -208,10 +208,10 @@ def test_options_are_compared_on_the_same_values(small, tmp_path, capsys):
     assert {(r["task"], r["d"], r["n"]) for r in results} == {("small", 3, 108), ("small", 3, 135)}
     density = {(r["split"], r["option"]): r["log_density"] for r in results}
     # the function is half linear, and goes on beyond the data
-    assert density["beyond", "linear+matern52"] > density["beyond", "matern52"]
+    assert density["beyond", "linear+rbf"] > density["beyond", "default"]
     rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
     assert rows[0] == ["Held out", "Option", "small"]
-    assert rows[1][2].startswith(f"{density['random', 'matern52']:.3f} / ")
+    assert rows[1][2].startswith(f"{density['random', 'default']:.3f} / ")
 
 
 def test_options_that_cannot_be():

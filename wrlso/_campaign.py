@@ -104,6 +104,9 @@ class Campaign:
         blocks = [unpack_objects(model, data) for _, _, data in self.journal.objects(number, len(history))]
         changes.objects = list(_merged(blocks))
         changes.events = list(self.journal.events(number, len(history.events)))
+        n_rows = len(history) + sum(len(new.keys) for new in changes.objects)
+        last = max((event.row for event in changes.events), default=-1)
+        self.journal.expect(last < n_rows, f"the objects from row {n_rows} on are missing")
         return changes
 
     def read_model(self, model: Any) -> tuple[Any, dict[str, Any] | None, str, str | None]:

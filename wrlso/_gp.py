@@ -63,10 +63,11 @@ def safe_cholesky(K: Array, scale: float, jitter: float) -> tuple[Array, float]:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Value of the collapsed bound, its gradient in the log parameters, the mean μ and the jitter used."""
+    """Value of the collapsed bound, its gradients, the mean μ and the jitter used."""
 
     value: float
-    gradient: Array  # of the length of Hyperparameters.to_log()
+    gradient: Array  # in the log parameters, of the length of Hyperparameters.to_log()
+    slope: Array  # (m, d) in the inducing points; empty where it was not asked for
     mean: float
     jitter: float
 
@@ -112,7 +113,14 @@ def _factorize(
 
 
 def evidence(
-    hyper: Hyperparameters, X: Array, U: Array, y: Array, *, jitter: float = 1e-8, mean: float | None = None
+    hyper: Hyperparameters,
+    X: Array,
+    U: Array,
+    y: Array,
+    *,
+    jitter: float = 1e-8,
+    mean: float | None = None,
+    slope: bool = False,
 ) -> Evidence:
     """Collapsed variational bound of Titsias (2009, Eq. 9) and its gradient.
 
@@ -126,6 +134,8 @@ def evidence(
         Smallest multiple of the prior variance s + v on the diagonal of K_uu.
     mean : float or None
         Constant mean; None takes the one that maximises the bound, which needs no gradient of its own.
+    slope : bool
+        Whether the gradient in the inducing points is wanted, too.
 
     Returns
     -------
@@ -155,8 +165,20 @@ def evidence(
         products = (np.vdot(D_fu @ U, X) + np.vdot(D_uu @ U, U)) / d
         gradient[d + 1] = hyper.linear * (products + by_jitter) - 0.5 * straight / noise
     gradient[-1] = 0.5 * (-n + len(U) - B_inverse_trace + square - beta @ beta - f.v @ beta / noise + trace)
-    gradient[:d] = s * (_weighted_squares(D_fu, g_fu, Xs, Us) + _weighted_squares(D_uu, g_uu, Us, Us))
-    return Evidence(float(value), gradient, f.mean, f.jitter)
+    by_inducing = np.empty((0, d))
+    if slope and hyper.linear:
+        by_inducing = hyper.linear / d * (D_fu.T @ X + 2.0 * (D_uu @ U))
+    D_fu *= g_fu
+    D_uu *= g_uu
+    D_uu_Us, D_fu_Xs = D_uu @ Us, D_fu.T @ Xs
+    sums_f, sums_u = D_fu.sum(0), D_uu.sum(0)
+    squares = D_fu.sum(1) @ Xs**2 + (sums_f + 2.0 * sums_u) @ Us**2
+    gradient[:d] = s * (squares - 2.0 * (np.einsum("mj,mj->j", D_fu_Xs + D_uu_Us, Us)))
+    if slope:
+        moved = D_fu_Xs + 2.0 * D_uu_Us - (sums_f + 2.0 * sums_u)[:, None] * Us
+        moved *= s / hyper.lengthscale
+        by_inducing = moved + by_inducing if len(by_inducing) else moved
+    return Evidence(float(value), gradient, by_inducing, f.mean, f.jitter)
 
 
 def _kernel_gradients(f: _Factors, beta: Array, noise: float) -> tuple[Array, Array, float]:
@@ -176,12 +198,6 @@ def _inverse(L: Array) -> Array:
     """Inverse of a lower triangular matrix, which is lower triangular as well."""
     # LAPACK works on columns: the transpose of a row-major array is what it can take without a copy.
     return np.asarray(dtrtri(L.T, lower=0)[0]).T
-
-
-def _weighted_squares(D: Array, g: Array, X: Array, U: Array) -> Array:
-    """Return Σ_nm D_nm g_nm (x_nj - u_mj)² for every dimension j; D is overwritten."""
-    D *= g
-    return np.asarray(D.sum(1) @ X**2 + D.sum(0) @ U**2 - 2.0 * np.einsum("nj,nj->j", X, D @ U))
 
 
 @dataclass(frozen=True)

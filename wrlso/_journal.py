@@ -156,7 +156,7 @@ class Journal:
         )
         for start, n, data, crc in rows:
             self._verify(crc, generation, start, n, data)
-            self._expect(start == first, f"the objects from row {first} on are missing")
+            self.expect(start == first, f"the objects from row {first} on are missing")
             first += n
             yield start, n, data
 
@@ -177,7 +177,7 @@ class Journal:
         )
         for *row, crc in rows:
             self._verify(crc, *row)
-            self._expect(row[1] == number, f"event {number} is missing")
+            self.expect(row[1] == number, f"event {number} is missing")
             number += 1
             _, _, kind, record, value, time, data = row
             yield Event(kind, record, value, time, None if data is None else load(data))
@@ -202,13 +202,14 @@ class Journal:
     def check(self) -> None:
         """Raise StorageError when the file's structure is damaged; damaged rows are found on reading them."""
         (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
-        self._expect(verdict == "ok", str(verdict))
-        self._expect(self.get("format") == str(FORMAT), "it does not say its format twice alike")
+        self.expect(verdict == "ok", str(verdict))
+        self.expect(self.get("format") == str(FORMAT), "it does not say its format twice alike")
 
     def _verify(self, crc: Any, *fields: Any) -> None:
-        self._expect(crc == _crc(*fields), "a checksum differs")
+        self.expect(crc == _crc(*fields), "a checksum differs")
 
-    def _expect(self, condition: bool, otherwise: str) -> None:
+    def expect(self, condition: bool, otherwise: str) -> None:
+        """Raise StorageError, and say what is damaged, unless a condition holds."""
         if not condition:
             raise StorageError(f"{self.path} is damaged ({otherwise}): put back a copy")
 
@@ -245,7 +246,7 @@ class Journal:
         _, n_read, _ = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if content[16:24] != _head(log)[16:24]:
             return  # begun anew meanwhile
-        self._expect(_n_commits(content, max(n_read, 0)) < 2, f"a part of {log.name} cannot be read")
+        self.expect(_n_commits(content, max(n_read, 0)) < 2, f"a part of {log.name} cannot be read")
 
     def _migrate(self) -> None:
         """Bring an older format up to date, step by step."""

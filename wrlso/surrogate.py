@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import fields
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -16,7 +17,6 @@ from torch import Tensor
 from wrlso._gp import Posterior, build_posterior
 from wrlso._gp_fitting import NOISE_BOUNDS, Fitting, prior
 from wrlso._gp_inputs import check_int, check_points, check_values
-from wrlso._inducing import inducing_points
 from wrlso._kernels import KERNELS, Hyperparameters
 from wrlso._targets import TRANSFORMS, Standardize, TargetTransform, make_transform
 from wrlso._validation import check_real
@@ -91,14 +91,18 @@ class SparseGP(BaseEstimator):
     Parameters
     ----------
     n_inducing : int, default 500
-        Number m of inducing points. With at most m distinct data points these are the inducing points, and
-        the process is exact.
+        Largest number m of inducing points. With at most m distinct data points these are the inducing
+        points, and the process is exact.
+    n_trained : int, default 200
+        Where there are more data: how many inducing points are moved to where they explain most, together
+        with the hyperparameters and on all the data. The others are chosen among the data after that, if
+        they raise the bound by more than 0.01 nats per observation. 0: all are chosen, none is moved.
     n_best, n_random : int, default 2000 and 8000
         The data used: the best and a random choice of the others (all, when there are fewer).
     n_hyper : int or None, default 2000
-        Size of the random part of these data on which hyperparameters are fitted (but not under the number
-        of inducing points, unless these are the data); None takes all.
-    kernel : {"matern52", "rbf", "linear+matern52", "linear+rbf"}
+        Size of the random part of these data on which hyperparameters are fitted to inducing points that
+        stay (but not under their number, unless they are the data); None takes all.
+    kernel : {"rbf", "matern52", "linear+rbf", "linear+matern52"}
         Covariance function, with one lengthscale per dimension. A linear part carries a trend on to where
         there are no data yet, where the others return to the mean.
     transform : {"standardize", "winsorize", "floor", "rank"}
@@ -106,7 +110,8 @@ class SparseGP(BaseEstimator):
         fence, or all that is far worse than most to a floor, twice as far below the median as the best is
         above it; normal quantiles of the ranks.
     inducing : {"kmeans", "greedy"}
-        Inducing points by k-means, or greedily where the conditional variance is largest (pivoted Cholesky).
+        Inducing points are chosen by k-means, or greedily where the conditional variance is largest (pivoted
+        Cholesky); those that are moved start there.
     ard : bool, default True
         Whether each dimension of Z has its own scale and lengthscale. False for features of which there
         are many: one of each for all.
@@ -115,7 +120,10 @@ class SparseGP(BaseEstimator):
         not explain it, up to 2 m of them in total. See there.
     max_iter, warm_iter : int, default 50 and 15
         L-BFGS iterations of the first fit (and then at most ``warm_iter`` more with all inducing points, when
-        these are many), and of those that start at the previous result.
+        these are many), and of those that start at the previous result, while inducing points stay.
+    train_iter : int, default 200
+        L-BFGS iterations that move inducing points; a quarter of them where those of the previous fit
+        explain the data better than new ones.
     jitter : float, default 1e-8
         Smallest multiple of the prior variance on the diagonal of K_uu; grown as needed, which is logged.
     max_noise : float or None, default None
@@ -129,7 +137,9 @@ class SparseGP(BaseEstimator):
     hyperparameters_ : Hyperparameters
         Lengthscales refer to standardised Z, outputscale and noise to transformed y.
     bound_ : float
-        Bound on the log marginal likelihood of the data used for the hyperparameters.
+        Bound on the log marginal likelihood of the data that the hyperparameters were last fitted to.
+    trained_points_ : ndarray of float64, (k, d)
+        The inducing points that were moved, in the units of Z; k = 0 where none was.
     n_iter_ : int
         L-BFGS iterations of the last fit.
     posterior_, transform_
@@ -156,6 +166,7 @@ class SparseGP(BaseEstimator):
     space: Literal["latent", "features"] = "latent"
 
     hyperparameters_: Hyperparameters
+    trained_points_: Array
     bound_: float
     n_iter_: int
     posterior_: Posterior
@@ -167,20 +178,23 @@ class SparseGP(BaseEstimator):
         n_best: int = 2000,
         n_random: int = 8000,
         *,
+        n_trained: int = 200,
         n_hyper: int | None = 2000,
-        kernel: str = "matern52",
+        kernel: str = "rbf",
         transform: str = "standardize",
         inducing: str = "kmeans",
         ard: bool = True,
         grow_inducing: bool = True,
         max_iter: int = 50,
         warm_iter: int = 15,
+        train_iter: int = 200,
         jitter: float = 1e-8,
         max_noise: float | None = None,
     ) -> None:
         self.n_inducing = n_inducing
         self.n_best = n_best
         self.n_random = n_random
+        self.n_trained = n_trained
         self.n_hyper = n_hyper
         self.kernel = kernel
         self.transform = transform
@@ -189,6 +203,7 @@ class SparseGP(BaseEstimator):
         self.grow_inducing = grow_inducing
         self.max_iter = max_iter
         self.warm_iter = warm_iter
+        self.train_iter = train_iter
         self.jitter = jitter
         self.max_noise = max_noise
 
@@ -208,7 +223,7 @@ class SparseGP(BaseEstimator):
         -------
         SparseGP
             Itself. A second fit in the same number of dimensions starts at the first one's
-            hyperparameters.
+            hyperparameters, and at its inducing points where these were moved.
 
         Raises
         ------
@@ -230,19 +245,20 @@ class SparseGP(BaseEstimator):
         transform = make_transform(self.transform, values)
         t = transform.forward(values)
         start, warm = self._start(X.shape[1])
-        U = inducing_points(X / start.lengthscale, self.n_inducing, self.inducing, rng) * start.lengthscale
-        hyper, iterations, best = self._fitting().run(X, U, t, start, rng, warm=warm)
-        posterior, jitter = build_posterior(hyper, X, U, t, center, scale, self.jitter)
-        jitter = max(jitter, best.jitter)
+        trained = self._trained(center, scale) if warm else None
+        found = self._fitting().run(X, t, start, rng, warm=warm, trained=trained)
+        posterior, jitter = build_posterior(found.hyper, X, found.U, t, center, scale, self.jitter)
+        jitter = max(jitter, found.evidence.jitter)
         if jitter > self.jitter:
             _logger.warning(
                 "the covariance of %d inducing points is singular: jitter raised from %.0e to %.0e",
-                len(U),
+                len(found.U),
                 self.jitter,
                 jitter,
             )
-        self.transform_, self.posterior_, self.hyperparameters_ = transform, posterior, hyper
-        self.n_iter_, self.bound_ = iterations, best.value
+        self.transform_, self.posterior_, self.hyperparameters_ = transform, posterior, found.hyper
+        self.trained_points_ = found.trained * scale + center
+        self.n_iter_, self.bound_ = found.iterations, found.evidence.value
         return self
 
     def condition_on(self, Z: Tensor, y: Tensor) -> "SparseGP":
@@ -379,18 +395,24 @@ class SparseGP(BaseEstimator):
             return previous, True
         return Hyperparameters.from_log(self.kernel, prior(self.kernel, d)[0]), False
 
+    def _trained(self, center: Array, scale: Array) -> Array | None:
+        """The inducing points that the previous fit moved, scaled; None where there are none."""
+        points: Array | None = getattr(self, "trained_points_", None)  # processes of older files have none
+        return (points - center) / scale if points is not None and len(points) else None
+
     def _fitting(self) -> Fitting:
-        return Fitting(
-            self.kernel, self.ard, self.n_hyper, self.max_iter, self.warm_iter, self.jitter, self.max_noise
-        )
+        parameters = {field.name: getattr(self, field.name) for field in fields(Fitting)}
+        return Fitting(**parameters)
 
     def _check_parameters(self) -> None:
         for name, least in (
             ("n_inducing", 1),
             ("n_best", 0),
             ("n_random", 0),
+            ("n_trained", 0),
             ("max_iter", 0),
             ("warm_iter", 0),
+            ("train_iter", 0),
         ):
             check_int(name, getattr(self, name), least)
         if self.n_best + self.n_random < 1:

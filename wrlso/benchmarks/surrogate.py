@@ -255,8 +255,8 @@ def measure_asks(n: int, d: int, n_inducing: int, asks: int) -> dict[str, Any]:
     Z = rng.standard_normal((n, d))
     y = np.sin(Z[:, 0]) + 0.5 * Z[:, 1] + 0.1 * rng.standard_normal(n)
     opt = WeightedRetrainingOptimizer(
-        model=PointModel(d), surrogate=SparseGP(n_inducing, max_iter=10), trainer=Trainer(initial_epochs=0),
-        retrain_every=None, refit_every=None, random_state=0,
+        model=PointModel(d), surrogate=SparseGP(n_inducing, n_trained=0, max_iter=10),
+        trainer=Trainer(initial_epochs=0), retrain_every=None, refit_every=None, random_state=0,
     )  # fmt: skip
     before = _peak_megabytes()
     opt.fit(Z, y)
