@@ -11,6 +11,7 @@ automatic differentiation would spend.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,19 +166,20 @@ def evidence(
         products = (np.vdot(D_fu @ U, X) + np.vdot(D_uu @ U, U)) / d
         gradient[d + 1] = hyper.linear * (products + by_jitter) - 0.5 * straight / noise
     gradient[-1] = 0.5 * (-n + len(U) - B_inverse_trace + square - beta @ beta - f.v @ beta / noise + trace)
-    by_inducing = np.empty((0, d))
+    straight_slope: Any = 0.0
     if slope and hyper.linear:
-        by_inducing = hyper.linear / d * (D_fu.T @ X + 2.0 * (D_uu @ U))
+        straight_slope = hyper.linear / d * (D_fu.T @ X + 2.0 * (D_uu @ U))
+    # from here on D is the gradient in the squared distances, up to -1/2
     D_fu *= g_fu
     D_uu *= g_uu
-    D_uu_Us, D_fu_Xs = D_uu @ Us, D_fu.T @ Xs
-    sums_f, sums_u = D_fu.sum(0), D_uu.sum(0)
-    squares = D_fu.sum(1) @ Xs**2 + (sums_f + 2.0 * sums_u) @ Us**2
-    gradient[:d] = s * (squares - 2.0 * (np.einsum("mj,mj->j", D_fu_Xs + D_uu_Us, Us)))
+    toward_data, toward_others = D_fu.T @ Xs, D_uu @ Us
+    by_point = D_fu.sum(0) + 2.0 * D_uu.sum(0)
+    squares = D_fu.sum(1) @ Xs**2 + by_point @ Us**2
+    gradient[:d] = s * (squares - 2.0 * np.einsum("mj,mj->j", toward_data + toward_others, Us))
+    by_inducing = np.empty((0, d))
     if slope:
-        moved = D_fu_Xs + 2.0 * D_uu_Us - (sums_f + 2.0 * sums_u)[:, None] * Us
-        moved *= s / hyper.lengthscale
-        by_inducing = moved + by_inducing if len(by_inducing) else moved
+        moved = toward_data + 2.0 * toward_others - by_point[:, None] * Us
+        by_inducing = straight_slope + s / hyper.lengthscale * moved
     return Evidence(float(value), gradient, by_inducing, f.mean, f.jitter)
 
 
