@@ -545,6 +545,8 @@ def test_a_second_fit_starts_at_the_moved_points_of_the_first_unless_the_space_i
     gp.fit(tensor(other), tensor(y), np.random.default_rng(1))
     assert gp.n_iter_ > 50
     assert gp.bound_ > fitted(other, y, n_inducing=30, n_trained=30).bound_ - 10.0
+    gp.set_params(n_trained=20, n_inducing=20).fit(tensor(other), tensor(y), np.random.default_rng(1))
+    assert len(gp.posterior_.U) == 20
 
 
 def test_moving_inducing_points_never_lowers_the_bound_of_where_they_start():

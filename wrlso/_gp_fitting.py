@@ -102,7 +102,11 @@ class Fitting:
         """
         m = min(self.n_trained, self.n_inducing)
         U, iterations = self._choose(X, start, m, rng), self.train_iter
-        if trained is not None and self._bound(start, X, trained, t) >= self._bound(start, X, U, t):
+        if (
+            trained is not None
+            and trained.shape == U.shape
+            and self._bound(start, X, trained, t) >= self._bound(start, X, U, t)
+        ):
             U, iterations = trained, -(-iterations // _WARM)
         theta, U, steps, best = self._climb(self._to_free(start.to_log()), X, U, t, iterations, move=True)
         hyper = self._hyperparameters(theta, X)
