@@ -121,7 +121,7 @@ class SparseGP(BaseEstimator):
     max_iter, warm_iter : int, default 50 and 15
         L-BFGS iterations of the first fit (and then at most ``warm_iter`` more with all inducing points, when
         these are many), and of those that start at the previous result, while inducing points stay.
-    train_iter : int, default 200
+    train_iter : int, default 100
         L-BFGS iterations that move inducing points; a quarter of them where those of the previous fit
         explain the data better than new ones.
     jitter : float, default 1e-8
@@ -187,7 +187,7 @@ class SparseGP(BaseEstimator):
         grow_inducing: bool = True,
         max_iter: int = 50,
         warm_iter: int = 15,
-        train_iter: int = 200,
+        train_iter: int = 100,
         jitter: float = 1e-8,
         max_noise: float | None = None,
     ) -> None:

@@ -23,12 +23,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "matern52": {"kernel": "matern52"},
     "linear+rbf": {"kernel": "linear+rbf"},
     "100 moved": {"n_trained": 100},
+    "200 steps": {"train_iter": 200},
     "none moved": {"n_trained": 0},
     "none moved; matern52": {"n_trained": 0, "kernel": "matern52"},
     "winsorize": {"transform": "winsorize"},
     "rank": {"transform": "rank"},
 }
-"""What each process has that differs from kernel="rbf", n_trained=200 and transform="standardize"."""
+"""What each has that differs from kernel="rbf", n_trained=200, train_iter=100, transform="standardize"."""
 
 SPLITS = ("random", "beyond")
 _NEW = 0.28  # share of the data that is held out at random

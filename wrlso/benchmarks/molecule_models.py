@@ -171,7 +171,7 @@ def latent_points(
 
 def _ascent(Z: Tensor, y: np.ndarray, generator: torch.Generator) -> Iterator[Tensor]:
     """Yield points (512, d) after every tenth step of the ascent, from new starts again and again."""
-    gp = SparseGP(200, n_best=1000, n_random=1000).fit(
+    gp = SparseGP(200, n_best=1000, n_random=1000, kernel="matern52", n_trained=0).fit(
         Z.double(), torch.from_numpy(y), np.random.default_rng(0)
     )
     unit = Z.double().std(dim=0)
