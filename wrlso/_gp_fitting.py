@@ -182,10 +182,9 @@ class Fitting:
     def _climb(
         self, theta: Array, X: Array, U: Array, t: Array, iterations: int, *, move: bool = False
     ) -> tuple[Array, Array, int, Evidence]:
-        """Return the best log parameters and inducing points that L-BFGS saw.
+        """Return the best log parameters and inducing points that L-BFGS saw; a failed search costs nothing.
 
-        So that a failed line search costs nothing. The inducing points stay where they are unless they may
-        ``move``.
+        The inducing points stay where they are unless they may ``move``.
         """
         center, width = (self._to_free(part) for part in prior(self.kernel, X.shape[1]))
         seen: list[tuple[float, Array, Evidence]] = []

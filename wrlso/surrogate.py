@@ -150,7 +150,8 @@ class SparseGP(BaseEstimator):
     Priors on the lengthscales follow Hvarfner, Hellsten and Nardi (2024), Eq. 9: log-normal with a location
     that grows with ½ log d, so that a high-dimensional function is a priori about as complex as a
     low-dimensional one. They state it for the unit cube; here a dimension of Z has unit variance instead,
-    which moves the location by ½ log 12. Everything is float64 and runs on the CPU.
+    which moves the location by ½ log 12. That inducing points may climb the bound together with the
+    hyperparameters is Titsias' own proposal (2009, section 3). Everything is float64 and runs on the CPU.
 
     Examples
     --------
