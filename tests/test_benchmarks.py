@@ -253,6 +253,15 @@ def test_processes_do_not_change_results(runs, tmp_path):
         assert json.loads(path.read_text())["y"] == json.loads((runs[0] / path.name).read_text())["y"]
 
 
+def test_threads_of_a_run_are_recorded_and_end_with_it(tmp_path):
+    before = torch.get_num_threads()
+    (path,) = run_study(replace(TINY, budget=2), ["both"], [0], tmp_path, threads=before + 1, progress=False)
+    assert json.loads(path.read_text())["threads"] == before + 1
+    assert torch.get_num_threads() == before
+    with pytest.raises(ParameterError, match="threads must be"):
+        run_study(TINY, ["both"], [0], tmp_path, threads=0)
+
+
 def test_unknown_setting(tmp_path):
     with pytest.raises(ParameterError, match="settings must be one of 'neither'"):
         run_study(TINY, ["both", "none"], [0], tmp_path)

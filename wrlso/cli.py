@@ -387,7 +387,8 @@ def molecules(
     cross: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of crosses.  [default: 0.35]")
     ] = None,
-    n_jobs: Annotated[int, typer.Option(min=1, help="Processes; each run uses one thread.")] = 1,
+    n_jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each run of ours.")] = 1,
 ) -> None:
     """Search over molecules, starting from ZINC250k.
 
@@ -408,7 +409,7 @@ def molecules(
     peers = [name for name in names if name in PEERS]
     ours = [name for name in names if name not in PEERS]
     settings_of_ours = parse_settings(",".join(ours)) if ours else []
-    paths = run_study(study, settings_of_ours, parse_seeds(seeds), out, n_jobs=n_jobs)
+    paths = run_study(study, settings_of_ours, parse_seeds(seeds), out, n_jobs=n_jobs, threads=threads)
     paths += run_peers(study, peers, parse_seeds(seeds), out)
     typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
 

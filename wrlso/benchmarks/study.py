@@ -123,6 +123,7 @@ def run_study(
     out: Path,
     *,
     n_jobs: int = 1,
+    threads: int = 1,
     progress: bool = True,
 ) -> list[Path]:
     """Run every setting with every seed and write one record each; finished runs are not run again.
@@ -137,7 +138,9 @@ def run_study(
     out : Path
         Folder of the records.
     n_jobs : int, default=1
-        Processes; every run uses one thread, so that results do not depend on this number.
+        Processes. Results do not depend on this number.
+    threads : int, default=1
+        Threads of each run. Sums in another order make another run, so that it is recorded.
     progress : bool, default=True
         Show a bar: over queries with one process, over runs with several.
 
@@ -154,6 +157,7 @@ def run_study(
     for setting in settings:
         check_choice("settings", setting, SETTINGS)
     check_count("n_jobs", n_jobs)
+    check_count("threads", threads)
     paths = {
         (setting, seed): out / f"{study.name}-{study.variant}-{setting}-seed{seed}.json"
         for seed in seeds
@@ -166,38 +170,43 @@ def run_study(
     _parallel(
         [(study.prepare, (seed, out)) for seed in sorted({seed for _, seed, _ in due})],
         n_jobs,
+        threads,
         description="shared models" if progress and n_jobs > 1 else None,
     )
     queries = progress and n_jobs == 1
     _parallel(
         [(_run_and_record, (study, setting, seed, path, queries)) for setting, seed, path in due],
         n_jobs,
+        threads,
         description="runs" if progress and n_jobs > 1 else None,
     )
     return list(paths.values())
 
 
 def _parallel(
-    calls: Sequence[tuple[Callable[..., None], tuple[Any, ...]]], n_jobs: int, description: str | None
+    calls: Sequence[tuple[Callable[..., None], tuple[Any, ...]]],
+    n_jobs: int,
+    threads: int,
+    description: str | None,
 ) -> None:
-    jobs = (joblib.delayed(_on_one_thread)(function, *arguments) for function, arguments in calls)
     if n_jobs == 1:
         for function, arguments in calls:
-            _on_one_thread(function, *arguments)
+            _on_threads(threads, function, *arguments)
         return
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
+    jobs = (joblib.delayed(_on_threads)(threads, function, *arguments) for function, arguments in calls)
+    with joblib.parallel_config("loky", inner_max_num_threads=threads):
         finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
         for _ in ProgressBar(finished, total=len(calls), desc=description, disable=description is None):
             pass
 
 
-def _on_one_thread(function: Callable[..., None], *arguments: Any) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _on_threads(threads: int, function: Callable[..., None], *arguments: Any) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         function(*arguments)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress: bool) -> None:
@@ -226,7 +235,7 @@ def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress:
             "options": study.options(),
             "versions": versions(),
             "machine": machine(),
-            "threads": 1,
+            "threads": torch.get_num_threads(),
             "starting_data": starting_data,
             "stopped": run.stopped,
             "seconds": seconds,
