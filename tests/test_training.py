@@ -21,8 +21,10 @@ from wrlso import (
     ParameterTypeError,
     Trainer,
     rank_weights,
+    training,
     uniform_weights,
 )
+from wrlso._bars import ProgressBar
 from wrlso.testing import objective_values
 
 RNG = np.random.default_rng
@@ -312,6 +314,23 @@ def test_weights_must_fit_the_inputs():
 def test_a_schedule_needs_a_model_with_beta():
     with pytest.raises(ParameterTypeError, match="needs a model with an attribute beta"):
         Trainer(beta_schedule=GeometricBeta()).fit(Means(), torch.ones(4), np.ones(4), RNG(0))
+
+
+@pytest.mark.parametrize("epochs", [0, 0.3, 1, 2.5])
+def test_the_bar_moves_with_every_step_and_ends_full(epochs, monkeypatch, capsys):
+    seen = []
+
+    class Bar(ProgressBar):
+        def update(self, n=1):
+            seen.append(n)
+            return super().update(n)
+
+    monkeypatch.setattr(training, "ProgressBar", Bar)
+    trainer = Trainer(initial_epochs=epochs, batch_size=4, w_max=math.inf)
+    log = trainer.fit(Means(), torch.ones(40), np.ones(40), RNG(0), verbose=1)
+    assert len(seen) == (log[-1]["n_steps"] if epochs else 0)
+    assert sum(seen) == pytest.approx(epochs)
+    assert f"0.00 of {epochs:.2f} epochs [" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")

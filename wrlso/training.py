@@ -7,7 +7,7 @@ drawn in proportion to their weight).
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,9 @@ from wrlso.models.protocol import LatentModel
 from wrlso.weighting import normalize_weights, replicate
 
 __all__ = ["GeometricBeta", "Inputs", "Trainer"]
+
+# it moves with every step, as one epoch may take half an hour
+_BAR_FORMAT = "{l_bar}{bar}| {n:.2f} of {total:.2f} epochs [{elapsed}<{remaining}{postfix}]"
 
 
 class Inputs(Protocol):
@@ -207,13 +210,13 @@ class Trainer(BaseEstimator):
             raise ParameterTypeError("beta_schedule needs a model with an attribute beta")
         loop = _Loop(model, inputs, lr, self.grad_clip, schedule)
         passes = list(_pass_lengths(epochs))
-        bar = ProgressBar(total=len(passes), desc="training", unit="epoch", disable=not verbose, leave=False)
+        bar = ProgressBar(
+            total=float(epochs), desc="training", disable=not verbose, leave=False, bar_format=_BAR_FORMAT
+        )
         try:
             with isolated_torch_rng(int(rng.integers(2**63))), bar:
                 for done, length in zip(np.cumsum(passes), passes, strict=True):
-                    loop.run_pass(self.batches(weights, length, rng), float(done))
-                    bar.set_postfix(loss=f"{loop.log[-1]['loss']:.4g}")
-                    bar.update()
+                    loop.run_pass(list(self.batches(weights, length, rng)), length, float(done), bar)
         finally:
             loop.close()
         return loop.log
@@ -267,7 +270,9 @@ class _Loop:
         self.log: list[dict[str, float]] = []
         model.train(True)
 
-    def run_pass(self, batches: Iterator[tuple[Tensor, Tensor | None]], epoch: float) -> None:
+    def run_pass(
+        self, batches: Sequence[tuple[Tensor, Tensor | None]], length: float, epoch: float, bar: ProgressBar
+    ) -> None:
         last_good = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         start, total, count = time.perf_counter(), 0.0, 0
         for rows, weights in batches:
@@ -276,6 +281,8 @@ class _Loop:
                 self._give_up(last_good, f"the loss became {loss}", epoch)
             total += loss * len(rows)
             count += len(rows)
+            bar.set_postfix(loss=f"{total / count:.4g}", refresh=False)
+            bar.update(length / len(batches))
         if not all(bool(torch.isfinite(p).all()) for p in self.parameters):
             self._give_up(last_good, "a weight became NaN or infinite", epoch)
         entry = {"epoch": epoch, "loss": total / count, "n_steps": self.n_steps, "lr": self.lr}
