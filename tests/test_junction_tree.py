@@ -24,7 +24,7 @@ from wrlso.benchmarks import pretrain, pretrain_trees
 from wrlso.benchmarks.model_card import measure
 from wrlso.datasets import fetch_zinc250k, load_molecules
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
-from wrlso.models import JunctionTreeVAE, LatentModel, clique_vocabulary
+from wrlso.models import JunctionTreeVAE, LatentModel, clique_vocabulary, decode_in_workers
 from wrlso.models.junction_tree import _networks, _reading, vocabulary_hash
 from wrlso.models.junction_tree._assembly import Assembly, Attachment, least_places, possible
 from wrlso.models.junction_tree._building import Bounds, Building, fits_around
@@ -264,6 +264,42 @@ def test_the_vocabulary_is_sorted_and_checked():
         JunctionTreeVAE("CC")
     with pytest.raises(ParameterTypeError, match="sequence of labels"):
         JunctionTreeVAE({"CC", "C"})
+    with pytest.raises(ParameterError, match=r"'\*C' has a dummy atom"):
+        JunctionTreeVAE(["CC", "*C"])
+    with pytest.raises(ParameterError, match="at most 32767 labels, got 32768"):
+        JunctionTreeVAE(["CC"] * 2**15)
+
+
+def test_labels_are_kept_as_reading_writes_them(tmp_path):
+    # as another version of RDKit may write them, or Kekulé; that of sulfur stays, as it may carry oxygen
+    written = ["OC", "C1=CC=CC=C1", "C1CC=CC1", "C1=CC=CS1"]
+    one = JunctionTreeVAE.small(written)
+    assert one.vocabulary == ["CO", "c1ccccc1", "C1=CCCC1", "C1=CSC=C1"]
+    assert one.tensorize(["c1ccccc1", "CO"]).shape == (2, 768)
+    other = JunctionTreeVAE.small(["CO"])
+    other.set_state({"vocabulary": written})
+    assert other.vocabulary == one.vocabulary
+    with pytest.raises(ParameterError, match="distinct labels, got 2, of them 1"):
+        JunctionTreeVAE(["CO", "OC"])
+    with pytest.raises(ParameterError, match="max_length must be an integer of at least 5, got 1"):
+        JunctionTreeVAE.small(["CC"], max_length=1)
+    path = tmp_path / "model.safetensors"
+    JunctionTreeVAE.small(["CC"], beta=np.float32(0.5)).to_file(path)
+    assert JunctionTreeVAE.from_file(path).beta == 0.5
+
+
+def test_parts_for_workers_hold_nothing_else():
+    seen = []
+
+    class Sees:
+        latent_dim = 5
+
+        def decode(self, Z, temperature, generator):
+            seen.append(Z.untyped_storage().nbytes())
+            return [None] * len(Z)
+
+    decode_in_workers(Sees(), torch.zeros(1000, 5), n_jobs=1)
+    assert max(seen) == 256 * 5 * 4
 
 
 def test_many_molecules_are_read_once(monkeypatch, tmp_path):
@@ -390,6 +426,43 @@ def test_a_table_of_slopes_is_as_autograd_has_it_and_is_freed():
     left = weakref.ref(one._table)
     del one, found
     assert left() is None
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=8), st.integers(0, 2**31))
+def test_slopes_are_those_of_autograd_in_whatever_order_and_however_often(reads, seed):
+    torch.manual_seed(seed)
+    part = torch.randn(3, 2, requires_grad=True)
+
+    def total(table):
+        found = part.sum()
+        generator = torch.Generator().manual_seed(seed)
+        for read in reads:
+            rows = torch.randint(4, (3,), generator=generator)
+            if read:
+                found = found + (table.read(rows) * part).sum()
+            else:
+                table.add(rows, part**2)
+        return found + table.read(torch.tensor([0, 1, 2, 3])).exp().sum()
+
+    found, expected = total(Ledger(4, 2, part)), total(PlainTable(4, 2, part))
+    for way in (found, expected, found, found):
+        part.grad = None
+        way.backward(retain_graph=True)
+        slope = part.grad
+        torch.testing.assert_close(torch.autograd.grad(found, part, retain_graph=True)[0], slope)
+
+
+def test_gradients_of_single_molecules_add_up_to_that_of_all():
+    one = tiny()
+    losses = one.loss(one.tensorize(MOLECULES[:6]))
+
+    def gradient(value):
+        one.zero_grad()
+        value.backward(retain_graph=True)
+        return torch.cat([p.grad.flatten() for p in one.parameters() if p.grad is not None])
+
+    together = gradient(losses.sum())
+    torch.testing.assert_close(sum(gradient(loss) for loss in losses), together, rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
@@ -657,6 +730,68 @@ def test_the_prior_is_where_the_last_training_data_lie():
     assert not again.memory.n_chunks.any()  # evaluation leaves it alone
     again.eval().loss(again.tensorize(MOLECULES[:2]))
     assert not again.memory.n_chunks.any()
+
+
+def test_large_molecules_are_not_cut_by_mutation():
+    x = "NC(CC(C)C)C(=O)" + "NC(Cc1ccc(O)cc1)C(=O)" * 5 + "NC(Cc1ccccc1)C(=O)O"
+    one = tiny([x], max_length=1500)
+    mutants = one.mutate([x] * 40, torch.Generator().manual_seed(0))
+    sizes = [Chem.MolFromSmiles(m).GetNumHeavyAtoms() for m in mutants if m is not None]
+    n = Chem.MolFromSmiles(x).GetNumHeavyAtoms()
+    assert n > 70
+    assert np.median(sizes) >= n - 1
+
+
+def test_what_selfies_cannot_write_has_no_mutants():
+    x = "O=I(=O)c1ccccc1C(C)(C)CCN"
+    assert tiny([x, "CCN"]).mutate([x, x, x], torch.Generator().manual_seed(0)) == [None] * 3
+
+
+def test_a_stated_side_of_an_imine_is_dropped_with_its_hydrogen():
+    one = tiny(["CC=N", "N=C(N)c1ccccc1"])
+    for x in ("[H]/N=C/C", "[H]/N=C(\\N)c1ccccc1"):
+        flat = one.key(x)
+        assert "[H]" not in flat
+        assert one.key(flat) == flat
+        torch.testing.assert_close(one.tensorize([x]), one.tensorize([flat]))
+    both = tiny(["CC=N"], stereo=True)
+    assert both.key("[H]/N=C/C") != both.key("[H]/N=C\\C")
+    assert not torch.equal(*both.tensorize(["[H]/N=C/C", "[H]/N=C\\C"]))
+
+
+def test_a_key_needs_no_tree():
+    largest = tiny(salts="largest")
+    assert largest.key("[13CH3]C.O") == "C[13CH3]"
+    assert largest.key("CC.CCO") == "CCO"
+    assert tiny().key("C" * 300) == "C" * 300
+    for x, why in ((["C"], "is list, not a str"), ("xx", "is no SMILES"), ("C" * 2000, "more than 1000")):
+        with pytest.raises(DataError, match=why):
+            largest.key(x)
+
+
+@pytest.mark.parametrize(
+    "Z", ["abc", None, [[1.0], [1.0, 2.0]], np.zeros((1, 5), complex), np.array([["a"] * 5])], ids=repr
+)
+def test_what_is_no_latent_point_is_refused_in_words(model, Z):
+    with pytest.raises(DataTypeError, match=r"Z must be .*latent points \(n, 5\), got"):
+        model.decode(Z)
+
+
+def test_a_text_in_an_array_is_no_list(model):
+    with pytest.raises(DataTypeError, match="sequence of SMILES"):
+        model.tensorize(np.array("CC"))
+    with pytest.raises(DataTypeError, match="sequence of at least one SMILES"):
+        model.fit(np.array("CC"))
+
+
+def test_new_labels_differ_when_they_come_one_by_one():
+    one = tiny(["CCO"])
+    width = float(one.embedding.weight.detach().std())
+    for x in ("CN", "CS", "CF"):
+        one.extend([x])
+    new = one.embedding.weight.detach()[-3:]
+    distances = torch.pdist(new)
+    assert float(distances.min()) > 0.1 * width
 
 
 def test_mutants_have_cliques_of_the_vocabulary():

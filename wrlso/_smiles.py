@@ -201,6 +201,19 @@ def read_molecule(x: Any, *, stereo: bool = True, salts: Salts = "refuse") -> st
     return spelling
 
 
+def molecule_key(x: Any, stereo: bool, salts: str) -> str:
+    """Return the one spelling of a molecule, or of its largest fragment, whatever a model can read.
+
+    Raises DataError for what is no molecule.
+    """
+    text = _text(x, MAX_LENGTH)
+    fragments: Salts = "largest" if salts == "largest" else "keep"
+    spelling, _ = _standard(text, _Policies(stereo, fragments, "keep", "keep", MAX_LENGTH))
+    if spelling is None:
+        raise DataError(f"x must be a molecule's SMILES, got {_shown(x)}, which {unparsed_problem(x)}")
+    return spelling
+
+
 def listed_smiles(X: Any, name: str = "X") -> list[str]:
     """Return n SMILES as a list; DataTypeError for what is no sequence of str, naming the row."""
     _check_sequence(X, name)
@@ -230,7 +243,8 @@ def _first(problems: Sequence[str]) -> str:
 
 
 def _check_sequence(X: Any, name: str) -> None:
-    if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not hasattr(X, "__iter__"):
+    several = hasattr(X, "__len__") and hasattr(X, "__iter__") and getattr(X, "ndim", 1) > 0
+    if isinstance(X, str | bytes) or not several:
         raise DataTypeError(f"{name} must be a sequence of SMILES, got {type(X).__name__}")
 
 
@@ -334,4 +348,6 @@ def _write(molecule: Mol, stereo: bool) -> str:
     if not stereo:
         chem.RemoveStereochemistry(molecule)
     text: str = chem.MolToSmiles(molecule)
+    if not stereo and "[H]" in text:  # hydrogen that was there to say on which side of a double bond it is
+        text = chem.MolToSmiles(chem.RemoveHs(molecule))
     return text

@@ -35,6 +35,15 @@ def check_count(name: str, value: Any, *, minimum: int = 1, none: str | None = N
         _fail(name, expected, value)
 
 
+def check_jobs(n_jobs: Any) -> None:
+    """Raise unless ``n_jobs`` is a number of processes, or -1 for one on each core."""
+    expected = "an integer of at least 1, or -1 (one for each core)"
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral):
+        _fail("n_jobs", expected, n_jobs, wrong_type=True)
+    if n_jobs != -1 and int(n_jobs) < 1:
+        _fail("n_jobs", expected, n_jobs)
+
+
 def check_flag(name: str, value: Any) -> None:
     """Raise unless ``value`` is True or False, NumPy's included."""
     if not isinstance(value, bool | np.bool_):

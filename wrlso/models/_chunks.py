@@ -296,6 +296,6 @@ def gaussian_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 def _like(table: Tensor, n_new: int) -> Tensor:
     """Return n_new rows about the mean of a table's; the same ones always."""
-    generator = torch.Generator().manual_seed(n_new)
+    generator = torch.Generator().manual_seed(len(table) + n_new)  # one at a time are as different as at once
     noise = torch.randn(n_new, table.shape[1], generator=generator).to(table)
     return table.mean(dim=0) + 0.1 * table.std() * noise

@@ -85,7 +85,7 @@ class MoleculeVAE(nn.Module):
 
     @abstractmethod
     def _token_lists(self, X: Objects) -> list[list[str]]:
-        """Return the SELFIES tokens of n SMILES."""
+        """Return the SELFIES tokens of n SMILES, none for a molecule that SELFIES cannot write."""
 
     @abstractmethod
     def _alphabet(self) -> Sequence[str]:
@@ -110,8 +110,9 @@ class MoleculeVAE(nn.Module):
 
         A token takes the place of another or of several, or is inserted; or a part is left out or repeated.
         Half of the new tokens are as frequent as they are in X, the others any that the model knows, so that
-        it makes what no data show, which ``decode`` hardly ever does. None for the few that it could not
-        read again; some are the molecule that they come from, spelt in another way.
+        it makes what no data show, which ``decode`` hardly ever does. None for what it could not read again,
+        which is a few where the vocabulary is one of tokens and a quarter where it is one of cliques, and for
+        what SELFIES cannot write; some are the molecule that they come from, spelt in another way.
 
         Raises
         ------
@@ -126,8 +127,11 @@ class MoleculeVAE(nn.Module):
             tokens = present if present and rng.random() < _FAMILIAR else alphabet
             return tokens[int(rng.integers(len(tokens)))]
 
-        found = [to_smiles(edited(row, draw, self.max_tokens, rng), self.stereo) for row in rows]
-        return self._readable(found)
+        def mutant(row: list[str]) -> str | None:
+            longest = max(self.max_tokens, len(row))  # a longer one is none of its own making: nothing is cut
+            return to_smiles(edited(row, draw, longest, rng), self.stereo) if row else None
+
+        return self._readable([mutant(row) for row in rows])
 
     def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[str | None]:
         """Return n molecules, the i-th of a part of X[i] and a part of Y[i] (n SMILES each).
@@ -257,7 +261,8 @@ class MoleculeVAE(nn.Module):
         check_real("lr", lr, above=0)
         check_count("random_state", random_state, minimum=0)
         check_count("verbose", verbose, minimum=0)
-        if isinstance(X, str | bytes) or not hasattr(X, "__len__") or not len(X):
+        several = not isinstance(X, str | bytes) and hasattr(X, "__len__") and getattr(X, "ndim", 1) > 0
+        if not several or not len(X):
             raise DataTypeError(f"X must be a sequence of at least one SMILES, got {X!r:.80}")
         model = copy.deepcopy(self).extend(X)
         inputs = model.tensorize(X)
@@ -269,9 +274,15 @@ class MoleculeVAE(nn.Module):
 
     def _points(self, Z: Any, n: int | None = None) -> Tensor:
         """Return latent points (n, d), float32; raises DataError for another shape."""
-        points = torch.as_tensor(Z, dtype=torch.float32)
+        expected = f"({'n' if n is None else n}, {self.latent_dim})"
+        try:
+            points = torch.as_tensor(Z)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise DataTypeError(f"Z must be latent points {expected}, got {Z!r:.80}") from error
+        if points.is_complex():
+            raise DataTypeError(f"Z must be real latent points {expected}, got {points.dtype}")
+        points = points.to(torch.float32)
         if points.ndim != 2 or points.shape[1] != self.latent_dim or n not in (None, len(points)):
-            expected = f"({'n' if n is None else n}, {self.latent_dim})"
             raise DataError(f"Z must have shape {expected}, got {tuple(points.shape)}")
         return points
 

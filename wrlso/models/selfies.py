@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wrlso._smiles import canonical, listed_smiles, refuse_rows, texts
+from wrlso._smiles import listed_smiles, molecule_key, refuse_rows, texts
 from wrlso._validation import check_choice, check_count, check_flag, check_real
-from wrlso.exceptions import DataError, ModelError, ParameterError, ParameterTypeError
+from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
 from wrlso.models._chunks import (
     END,
     MASK,
@@ -154,11 +154,8 @@ class SelfiesVAE(MoleculeVAE):
         return torch.from_numpy(array)
 
     def key(self, x: str) -> str:
-        """Return the identity of a molecule, its canonical SMILES."""
-        spelling = canonical(x, self.stereo) if self.salts == "refuse" else self._read(x).smiles
-        if not spelling:
-            raise DataError(f"x must be a molecule's SMILES, got {x!r:.80}")
-        return spelling
+        """Return the identity of a molecule, its canonical SMILES; DataError for what is none."""
+        return molecule_key(x, self.stereo, self.salts)
 
     def missing_tokens(self, X: Iterable[str]) -> list[str]:
         """Return the SELFIES tokens of some SMILES that are not in the vocabulary, in order of appearance."""
@@ -310,7 +307,7 @@ class SelfiesVAE(MoleculeVAE):
     def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
         """Return log p(x_i | z_i) (n,), differentiable in Z (n, d): that of decoding at temperature 1."""
         Z = self._points(Z, len(inputs))
-        tokens = trimmed(inputs.to(Z.device), self.sizes.chunk)
+        Z, tokens = Z.to(self._device), trimmed(inputs.to(self._device), self.sizes.chunk)
         return -sequence_nll(self.decoder(Z, tokens), tokens)
 
     def sample_prior(

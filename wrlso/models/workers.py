@@ -7,7 +7,7 @@ import joblib
 import torch
 from torch import Tensor
 
-from wrlso._validation import check_count
+from wrlso._validation import check_jobs
 from wrlso.exceptions import DataError, DataTypeError
 from wrlso.models.protocol import LatentModel
 
@@ -61,15 +61,15 @@ def decode_in_workers(
     >>> len(decode_in_workers(model, Z, n_jobs=2))
     600
     """
-    if n_jobs != -1:
-        check_count("n_jobs", n_jobs)
+    check_jobs(n_jobs)
     try:
         Z = torch.as_tensor(Z)
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataTypeError(f"Z must be latent points (n, {model.latent_dim}), got {Z!r:.80}") from error
     if Z.ndim != 2:
         raise DataError(f"Z must have shape (n, {model.latent_dim}), got {tuple(Z.shape)}")
-    parts = Z.split(_CHUNK) if len(Z) else ()
+    # of their own, as pickling a part of a tensor writes all of it
+    parts = [part.clone() for part in Z.detach().split(_CHUNK)] if len(Z) else []
     seeds = torch.randint(2**62, (len(parts),), generator=generator).tolist()
     with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1):
         found: Iterable[list[Any]] = joblib.Parallel()(

@@ -30,18 +30,19 @@ class Ledger:
     def __init__(self, m: int, hidden: int, like: Tensor) -> None:
         self._table = _Table(like.new_zeros(m, hidden))
         self._token = like.new_zeros((), requires_grad=torch.is_grad_enabled())
-        self._begun = False
+        self._n = 0  # operations so far
 
     def read(self, rows: Tensor) -> Tensor:
         """Return rows (k,) of the table as they are now: (k, hidden)."""
         found: Tensor
-        found, self._token = _Read.apply(self._token, self._table, rows)  # type: ignore[no-untyped-call]
+        found, self._token = _Read.apply(self._token, self._table, rows, self._n)  # type: ignore[no-untyped-call]
+        self._n += 1
         return found
 
     def add(self, rows: Tensor, part: Tensor) -> None:
         """Add ``part`` (k, hidden) to rows (k,)."""
-        arguments = (self._token, part, self._table, rows, not self._begun)
-        self._token, self._begun = _Add.apply(*arguments), True  # type: ignore[no-untyped-call]
+        self._token = _Add.apply(self._token, part, self._table, rows, self._n)  # type: ignore[no-untyped-call]
+        self._n += 1
 
 
 class _Table:
@@ -53,35 +54,49 @@ class _Table:
     def __init__(self, value: Tensor) -> None:
         self.value = value
         self.slope: Tensor | None = None
+        self._reached = -1
+
+    def reach(self, number: int) -> None:
+        """Forget the slopes of another way back: on one way, the numbers of the operations only fall."""
+        if number >= self._reached:
+            self.slope = None
+        self._reached = number
+
+    def leave(self, number: int) -> None:
+        """Free the slopes where the way back ends."""
+        if number == 0:
+            self.slope = None
 
 
 class _Read(Function):
     @staticmethod
-    def forward(ctx: Any, token: Tensor, table: _Table, rows: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.table, ctx.rows = table, rows
+    def forward(ctx: Any, token: Tensor, table: _Table, rows: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        ctx.table, ctx.rows, ctx.number = table, rows, number
         return table.value.index_select(0, rows), token.new_zeros(())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor, token: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, slope: Tensor, token: Tensor) -> tuple[Tensor, None, None, None]:
+        ctx.table.reach(ctx.number)
         if ctx.table.slope is None:
             ctx.table.slope = torch.zeros_like(ctx.table.value)
         ctx.table.slope.index_add_(0, ctx.rows, slope)
-        return token, None, None
+        ctx.table.leave(ctx.number)
+        return token, None, None, None
 
 
 class _Add(Function):
     @staticmethod
-    def forward(ctx: Any, token: Tensor, part: Tensor, table: _Table, rows: Tensor, first: bool) -> Tensor:
-        ctx.table, ctx.rows, ctx.first = table, rows, first
+    def forward(ctx: Any, token: Tensor, part: Tensor, table: _Table, rows: Tensor, number: int) -> Tensor:
+        ctx.table, ctx.rows, ctx.number = table, rows, number
         table.value.index_add_(0, rows, part)
         return token.new_zeros(())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, token: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        ctx.table.reach(ctx.number)
         slope = ctx.table.slope
         found = token.new_zeros(len(ctx.rows), ctx.table.value.shape[1]) if slope is None else slope[ctx.rows]
-        if ctx.first:  # the last one on the way back: another way begins anew
-            ctx.table.slope = None
+        ctx.table.leave(ctx.number)
         return token, found, None, None, None

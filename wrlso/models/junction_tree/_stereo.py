@@ -44,6 +44,7 @@ _LISTED = 32  # isomers in a row; of molecules with more, these are random ones
 _REMEMBERED = 2**12  # molecules whose isomers are kept in memory, about 3 kB each
 _BLOCK = 16  # isomers of one molecule that are scored at once, and molecules beside it
 _TRIED = 4  # times as many choices as isomers are wanted: some choices are the same isomer
+_PLACE = "_wrlso_place"
 _EFFORT = 100_000  # comparisons of ranks; most molecules take a few hundred
 
 
@@ -61,9 +62,13 @@ def stereo_labels(smiles: str, flat: str) -> Labels:
         raise DataError(f"{smiles!r:.80} is too symmetric for labels of its stereochemistry") from error
     same = chem.Mol(molecule)
     chem.RemoveStereochemistry(same)
+    for atom in same.GetAtoms():
+        atom.SetIntProp(_PLACE, atom.GetIdx())
+    same = chem.RemoveHs(same)  # that of an imine is an atom where its side is stated
     if chem.MolToSmiles(same) != flat:
         raise DataError(f"{flat!r:.80} is not what {smiles!r:.80} is without stereochemistry")
-    places = same.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"]  # of the molecule, by those of flat
+    order = same.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"]
+    places = [same.GetAtomWithIdx(i).GetIntProp(_PLACE) for i in order]  # in the molecule, as flat has them
     atoms = [_number(molecule.GetAtomWithIdx(place), ATOM_LABELS) for place in places]
     ends = [(places[bond.GetBeginAtomIdx()], places[bond.GetEndAtomIdx()]) for bond in plain.GetBonds()]
     return atoms, [_number(molecule.GetBondBetweenAtoms(*pair), BOND_LABELS) for pair in ends]

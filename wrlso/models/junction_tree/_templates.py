@@ -126,6 +126,8 @@ def template(label: str) -> Template:
     kinds = [] if molecule is None else [bond_kind(bond) for bond in molecule.GetBonds()]
     if molecule is None or not molecule.GetNumAtoms() or None in kinds:
         raise ValueError(f"{label!r} is no label of a clique")
+    if any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()):
+        raise ValueError(f"{label!r:.80} has a dummy atom (*)")
     bonds = []
     for bond, kind in zip(molecule.GetBonds(), kinds, strict=True):
         i, j = sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()))

@@ -1,16 +1,16 @@
 """The junction-tree variational autoencoder: molecules as trees of rings and bonds, decoded without loops."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wrlso._smiles import canonical, refuse_rows, texts
+from wrlso._smiles import molecule_key, refuse_rows, texts
 from wrlso._validation import check_choice, check_count, check_flag, check_real
-from wrlso.exceptions import DataError, ModelError
+from wrlso.exceptions import ModelError
 from wrlso.models._chunks import gaussian_divergence
 from wrlso.models._memory import CodeMemory
 from wrlso.models._molecule_vae import SHIPPED, MoleculeVAE
@@ -24,6 +24,7 @@ from wrlso.models.junction_tree._networks import (
     choice_nll,
 )
 from wrlso.models.junction_tree._packing import (
+    HEADER,
     ChoiceBatch,
     GraphBatch,
     TreeBatch,
@@ -59,7 +60,8 @@ class JunctionTreeVAE(MoleculeVAE):
     Parameters
     ----------
     vocabulary : sequence of str
-        Labels of cliques that it can read and write, see :func:`clique_vocabulary`. :meth:`extend` adds more.
+        Labels of cliques that it can read and write, see :func:`clique_vocabulary`; they are kept as that
+        writes them. :meth:`extend` adds more.
     salts : {"refuse", "largest"}, default="refuse"
         What to do with a SMILES of several fragments: refuse it, or take the largest.
     stereo : bool, default=False
@@ -131,10 +133,10 @@ class JunctionTreeVAE(MoleculeVAE):
         }  # fmt: skip
         bounds = {"max_cliques": max_cliques, "max_candidates": max_candidates, "max_isomers": max_isomers}
         for name, value in (sizes | bounds).items():
-            check_count(name, value)
+            check_count(name, value, minimum=HEADER if name == "max_length" else 1)
         check_count("max_backtracks", max_backtracks, minimum=0)
         self.vocabulary = checked_vocabulary(vocabulary)
-        self.salts, self.beta, self.stereo = salts, beta, bool(stereo)
+        self.salts, self.beta, self.stereo = salts, float(beta), bool(stereo)
         self._sizes = {name: int(value) for name, value in sizes.items()}
         self.bounds = Bounds(
             int(max_cliques), int(max_candidates), int(max_backtracks), int(max_isomers), float(max_seconds),
@@ -207,21 +209,22 @@ class JunctionTreeVAE(MoleculeVAE):
         return torch.from_numpy(array)
 
     def key(self, x: str) -> str:
-        """Return the identity of a molecule, its canonical SMILES."""
-        spelling = canonical(x, self.stereo) if self.salts == "refuse" else self._read(x).smiles
-        if not spelling:
-            raise DataError(f"x must be a molecule's SMILES, got {x!r:.80}")
-        return spelling
+        """Return the identity of a molecule, its canonical SMILES; DataError for what is none."""
+        return molecule_key(x, self.stereo, self.salts)
 
     def missing_tokens(self, X: Iterable[str]) -> list[str]:
-        """Return the labels of some SMILES that are not in the vocabulary, sorted: its tokens are cliques."""
+        """Return the labels of some SMILES that are not in the vocabulary, sorted: its tokens are cliques.
+
+        What is no molecule has none; :meth:`tensorize` says what is wrong with it.
+        """
         readings = read_trees(texts(X), self.salts)
         return sorted({label for reading in readings for label in reading.labels} - set(self._numbers))
 
     def extend(self, X: Iterable[str]) -> Self:
         """Add the labels of some SMILES to the vocabulary, in place; returns self.
 
-        What has been trained stays as it was: molecules of known labels have the same encodings.
+        What has been trained stays as it was: molecules of known labels have the same encodings. What is no
+        molecule is passed over.
         """
         return self._grow(self.missing_tokens(X))
 
@@ -391,7 +394,7 @@ class JunctionTreeVAE(MoleculeVAE):
         than 32 isomers, 32 random ones and the molecule itself stand for all.
         """
         Z = self._points(Z, len(inputs))
-        inputs = inputs.to(Z.device)
+        Z, inputs = Z.to(self._device), inputs.to(self._device)
         tree, graph, choices = unpack(inputs)
         x = self.embedding.weight
         messages, _ = self.tree_encoder(x, tree)
@@ -482,6 +485,10 @@ class JunctionTreeVAE(MoleculeVAE):
         bounds = {name: value for name, value in self.bounds._asdict().items() if name in self._CHANGEABLE}
         return {"salts": self.salts, "stereo": self.stereo, "beta": self.beta} | self._sizes | bounds
 
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Grow to the stored vocabulary; one that this model's own does not begin is refused."""
+        super().set_state({**state, "vocabulary": checked_vocabulary(state["vocabulary"])})
+
     def extra_repr(self) -> str:
         """Show the parameters that are not modules."""
         return f"{len(self.vocabulary)} labels, stereo={self.stereo}, beta={self.beta}"
@@ -517,6 +524,6 @@ class JunctionTreeVAE(MoleculeVAE):
 
 def _longer(table: Tensor, n_new: int) -> Tensor:
     """Return a table with n_new rows about the mean of its own below; the same ones always."""
-    generator = torch.Generator().manual_seed(n_new)
+    generator = torch.Generator().manual_seed(len(table) + n_new)  # one at a time are as different as at once
     noise = torch.randn(n_new, table.shape[1], generator=generator).to(table)
     return torch.cat([table, table.mean(dim=0) + 0.1 * table.std() * noise])

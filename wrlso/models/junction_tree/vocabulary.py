@@ -3,13 +3,16 @@
 from collections.abc import Iterable, Sequence
 
 from wrlso._keeping import content_hash
-from wrlso._smiles import refuse_rows
-from wrlso._validation import check_count
+from wrlso._smiles import canonical, refuse_rows
+from wrlso._validation import check_jobs
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.models.junction_tree._reading import read_trees
-from wrlso.models.junction_tree._templates import template
+from wrlso.models.junction_tree._templates import AtomType, label_of, template
 
 __all__ = ["clique_vocabulary", "vocabulary_hash"]
+
+_CARBON = AtomType(6, 0, 0)
+_MOST = 2**15 - 1  # labels that rows of int16 can number
 
 
 def clique_vocabulary(
@@ -57,8 +60,7 @@ def clique_vocabulary(
     >>> clique_vocabulary(["CC(=O)Oc1ccccc1C(=O)O"])
     ['C', 'C=O', 'CC', 'CO', 'c1ccccc1']
     """
-    if n_jobs != -1:
-        check_count("n_jobs", n_jobs)
+    check_jobs(n_jobs)
     readings = read_trees(X, salts, n_jobs=n_jobs, cache=cache, progress=progress)
     refuse_rows([f"row {row}: {r.problem}" for row, r in enumerate(readings) if r.problem is not None])
     return sorted({label for reading in readings for label in reading.labels})
@@ -70,18 +72,32 @@ def vocabulary_hash(vocabulary: Iterable[str]) -> str:
 
 
 def checked_vocabulary(vocabulary: Sequence[str]) -> list[str]:
-    """Return the labels as a list; raises ParameterError for what are no distinct labels."""
+    """Return the labels as reading molecules writes them, whatever RDKit wrote them.
+
+    Raises ParameterError for what are no distinct labels, or more than rows can number.
+    """
     ordered = isinstance(vocabulary, Sequence) and not isinstance(vocabulary, str | bytes)
     if not ordered or not all(isinstance(label, str) for label in vocabulary):
         raise ParameterTypeError(f"vocabulary must be a sequence of labels, got {vocabulary!r:.80}")
-    labels = list(vocabulary)
+    if len(vocabulary) > _MOST:
+        raise ParameterError(f"vocabulary must hold at most {_MOST} labels, got {len(vocabulary)}")
+    try:
+        labels = [_as_read(label) for label in vocabulary]
+    except ValueError as error:
+        raise ParameterError(f"vocabulary must hold labels of cliques, but {error}") from None
     if not labels or len(set(labels)) < len(labels):
         raise ParameterError(
             f"vocabulary must hold distinct labels, got {len(labels)}, of them {len(set(labels))} distinct"
         )
-    for label in labels:
-        try:
-            template(label)
-        except ValueError as error:
-            raise ParameterError(f"vocabulary must hold labels of cliques, but {error}") from None
     return labels
+
+
+def _as_read(label: str) -> str:
+    """Return the label that reading molecules gives this clique; raises ValueError for what is none."""
+    found = template(label)
+    if len(found.bonds) == len(found.types) and set(found.types) == {_CARBON}:
+        # written as Kekulé did it may be aromatic; of other atoms that depends on what they carry
+        aromatic = canonical(label) or ""
+        if "c" in aromatic:
+            return aromatic
+    return label_of(found.types, found.bonds)[0]
