@@ -546,7 +546,7 @@ def test_one_or_two_whole_blocks_in_use_are_chosen(n_blocks, size, seed):
 
 
 @pytest.mark.parametrize(
-    "shares", [{"splice": 0.5}, {"splice": 1.0}, {"rewrite": 1.0}, {"splice": 0.7, "rewrite": 0.7}]
+    "shares", [{"splice": 0.5}, {"splice": 1.0}, {"rewrite": 1.0}, {"splice": 0.7, "rewrite": 0.3}]
 )
 def test_spliced_and_rewritten_candidates_are_proposed(shares):
     state, cells = campaign(n=40, d=4)
@@ -646,6 +646,20 @@ def test_blocks_have_to_fill_the_latent_space():
         LogExpectedImprovement(search=CandidatePool(splice=0.5, block=3)).propose(state, 1, rng())
 
 
+def test_without_variance_it_is_the_improvement_itself():
+    class Sure:
+        def predict(self, Z):
+            return Z[:, 0], torch.zeros(len(Z), dtype=torch.float64)
+
+    improvement = torch.tensor([0.1, 1.0, 5.0, 50.0, -1.0, -2.0], dtype=torch.float64, requires_grad=True)
+    found = LogExpectedImprovement().score(Sure(), improvement[:, None], 0.0, torch.Generator())
+    torch.testing.assert_close(found[:4], improvement[:4].log())
+    assert sorted(found.tolist(), reverse=True) == [found[i].item() for i in (3, 2, 1, 0, 4, 5)]
+    assert bool(torch.isfinite(found).all())
+    (slope,) = torch.autograd.grad(found[:4].sum(), improvement)
+    torch.testing.assert_close(slope[:4], 1.0 / improvement[:4].detach())
+
+
 # ------------------------------------------------------------------ when the search collapses
 
 
@@ -686,6 +700,28 @@ def test_a_collapsed_search_is_noticed_and_widened(generations, caplog):
     assert widened > plain
     assert n_plain < n_widened <= 2 * n_plain
     assert [record.getMessage().split(":")[1] for record in caplog.records] == [" widening"]
+
+
+@pytest.mark.parametrize("explore", [0.0, 0.6, 0.7, 1.0])
+def test_a_collapsed_search_widens_whatever_it_explores(explore):
+    _, cells = campaign()
+    state, _ = campaign(model=GridModel(2, only=sorted(cells)[:5] + [(30, i) for i in range(6)]))
+    proposals, _ = LogExpectedImprovement(CandidatePool(200, explore=explore)).propose(state, 2, rng())
+    assert len({p.x for p in proposals}) == 2
+
+
+@pytest.mark.parametrize(("n", "limit"), [(20_000, None), (4000, None), (3000, 600)])
+def test_all_candidates_are_made_in_their_generations(n, limit, monkeypatch):
+    sizes, plain = [], CandidatePool._offspring
+
+    def offspring(self, size, *arguments):
+        sizes.append(size)
+        return plain(self, size, *arguments)
+
+    monkeypatch.setattr(CandidatePool, "_offspring", offspring)
+    state, _ = campaign(n=40, d=8)
+    LogExpectedImprovement(CandidatePool(n, max_attempts=limit)).propose(state, 1, rng())
+    assert sizes == [(limit or n) // 4] * 4
 
 
 def test_a_search_that_finds_enough_is_not_widened(caplog):

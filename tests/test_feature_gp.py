@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import count, make_optimizer, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -15,6 +16,8 @@ from wrlso import (
     Mixture,
     SparseGP,
     ThompsonSampling,
+    Trainer,
+    UpperConfidenceBound,
     WeightedRetrainingOptimizer,
 )
 from wrlso._search import Belief, FinitePosterior, SearchState, for_turn
@@ -209,6 +212,37 @@ def test_turns_go_on_where_the_last_ask_ended(search):
     assert seen == sorted(seen, reverse=True)
 
 
+@pytest.mark.parametrize("y", [1.0, None])
+def test_turns_alternate_from_ask_to_ask_whatever_data_the_process_has(y):
+    seen = []
+
+    class Spy(UpperConfidenceBound):
+        def score(self, *args):
+            seen.append(self.beta)
+            return super().score(*args)
+
+    opt = make_optimizer(
+        surrogate=SparseGP(n_best=10, n_random=10, max_iter=2, warm_iter=1),
+        acquisition=Mixture([Spy(1.0), Spy(2.0)], search=CandidatePool(40, generations=1)),
+        refit_every=1,
+        retrain_every=None,
+        trainer=Trainer(initial_epochs=0),
+    )
+    opt.fit(words(), [count(x) for x in words()])
+    for turn in range(4):
+        seen.clear()
+        opt.tell(opt.ask(), y)
+        assert set(seen) == {1.0 + turn % 2}
+
+
+def test_another_process_for_features_takes_effect_at_the_next_fit():
+    y = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    gp = FeatureGP(lambda X: np.array([[float(len(x))] for x in X]), SparseGP())
+    gp.fit(["a", "bb", "ccc"], y, np.random.default_rng(0))
+    gp.set_params(gp=SparseGP(kernel="matern52")).fit(["a", "bb", "ccc"], y, np.random.default_rng(0))
+    assert gp.gp_.kernel == gp.gp_.hyperparameters_.kernel == "matern52"
+
+
 @pytest.mark.parametrize(
     ("mixture", "error", "message"),
     [
@@ -216,7 +250,16 @@ def test_turns_go_on_where_the_last_ask_ended(search):
         (Mixture(3), ParameterTypeError, "parts must be a sequence"),
         (Mixture([LogExpectedImprovement(), 3]), ParameterTypeError, "parts\\[1\\] must be an acquisition"),
         (Mixture([ThompsonSampling()], [1, 2]), ParameterError, "turns must have one number for each"),
-        (Mixture([ThompsonSampling()], 3), ParameterError, "turns must have one number for each"),
+        (Mixture([ThompsonSampling()], 3), ParameterTypeError, "turns must be a list"),
+        (Mixture([UpperConfidenceBound(-3.0)]), ParameterError, "beta must be"),
+        (Mixture([LogExpectedImprovement(xi="a")]), ParameterTypeError, "xi must be"),
+        (Mixture([Mixture([ThompsonSampling()])]), ParameterError, r"parts\[0\] must be no mixture"),
+        (
+            LogExpectedImprovement(CandidatePool(splice=0.7, rewrite=0.7)),
+            ParameterError,
+            "at most 1",
+        ),
+        (LogExpectedImprovement(LatentSearch(bounds=np.ones(2))), ParameterError, "bounds must be"),
         (Mixture([ThompsonSampling]), ParameterTypeError, "parts\\[0\\] must be an acquisition"),
         (
             Mixture([ThompsonSampling()], search=CandidatePool),

@@ -17,6 +17,7 @@ from torch import nn
 
 from wrlso import (
     VAE,
+    CandidatePool,
     DataError,
     DataTypeError,
     FeatureGP,
@@ -34,6 +35,7 @@ from wrlso import (
     Trainer,
     UniformWeighting,
     UnknownPointError,
+    UpperConfidenceBound,
     WeightedRetrainingOptimizer,
     rank_weights,
 )
@@ -787,3 +789,25 @@ def test_features_of_x_can_be_modelled_instead_of_z():
     opt = make_optimizer(surrogate=surrogate).fit(X0, Y0)
     run(opt, 15)
     assert opt.best_y_ > Y0.max()
+
+
+def test_another_surrogate_or_acquisition_takes_effect_at_the_next_ask(opt, tmp_path):
+    opt.ask()
+    opt.set_params(
+        surrogate=SparseGP(kernel="matern52", max_iter=5, warm_iter=2),
+        acquisition=UpperConfidenceBound(search=CandidatePool(50)),
+    )
+    opt.save(tmp_path / "campaign")
+    loaded = WeightedRetrainingOptimizer.load(tmp_path / "campaign", encoder=opt.encoder, decoder=opt.decoder)
+    np.testing.assert_array_equal(opt.ask(), loaded.ask())
+    assert opt._core.surrogate.kernel == loaded._core.surrogate.kernel == "matern52"
+    process = opt._core.surrogate
+    opt.ask()
+    assert opt._core.surrogate is process  # and it stays until a fit is due
+
+
+@pytest.mark.parametrize("name", ["n_best", "n_random"])
+def test_sizes_of_the_surrogates_data_are_checked(name, opt):
+    opt.set_params(surrogate=SparseGP(**{name: "2000"}))
+    with pytest.raises(ParameterTypeError, match=f"{name} must be an integer of at least 0, got '2000'"):
+        opt.ask()

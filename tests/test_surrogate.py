@@ -870,3 +870,37 @@ def test_evidence_and_predictions_equal_gpytorch(kernel):
     mean, variance = gp.predict(tensor(Zt))
     np.testing.assert_allclose(mean, gp.transform_.center + gp.transform_.scale * predicted.mean, rtol=1e-6)
     np.testing.assert_allclose(variance, gp.transform_.scale**2 * predicted.variance, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"jitter": "a"}, "jitter must be a finite number"),
+        ({"jitter": None}, "jitter must be a finite number"),
+        ({"ard": "no"}, "ard must be True or False"),
+        ({"grow_inducing": None}, "grow_inducing must be True or False"),
+    ],
+)
+def test_parameters_of_other_types_are_named(parameters, message):
+    Z, y = problem(20, 2)
+    with pytest.raises(ParameterTypeError, match=message):
+        fitted(Z, y, **parameters)
+
+
+def test_impossible_questions_are_named():
+    Z, y = problem(20, 2)
+    gp = fitted(Z, y)
+    with pytest.raises(ParameterError, match="n: expected at least 0, got -1"):
+        gp.sample(tensor(Z), -1, torch.Generator())
+    with pytest.raises(ParameterError, match="sequence of numbers between 0 and 1, got 0.9"):
+        gp.calibration(tensor(Z), tensor(y), 0.9)
+    with pytest.raises(ParameterTypeError, match="sequence of numbers, got 'abc'"):
+        gp.calibration(tensor(Z), tensor(y), "abc")
+    with pytest.raises(DataError, match="Z and y: expected at least one observation"):
+        gp.calibration(tensor(Z[:0]), tensor(y[:0]))
+
+
+def test_far_draws_of_a_linear_part_are_finite():
+    Z, y = problem(50, 3)
+    far = fitted(Z, y, kernel="linear+rbf").sample(tensor(1e12 * Z), 2, torch.Generator().manual_seed(0))
+    assert bool(torch.isfinite(far).all())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from wrlso._encodings import Encodings
 from wrlso._inversion import FIT_ON, invert
+from wrlso._packing import is_alike, is_own
 from wrlso._random import stream
 from wrlso._refit import check_refit_every, refit_is_due, standardized_errors
 from wrlso._validation import check_choice, check_count, check_real
@@ -167,6 +168,8 @@ class Core:
         :mod:`wrlso._refit`), and conditioned on new values otherwise. Returns the rows that the search sees
         and their values.
         """
+        if fit:
+            self._let_go_of_another(surrogate)
         n, new = len(observed), slice(self.n_seen, len(observed))
         arrived = n > self.n_seen
         stale = self.rows is None or self.revision != revision or (fit and self.surrogate is None)
@@ -184,6 +187,13 @@ class Core:
         self.n_seen = n
         return np.asarray(self.rows), np.asarray(self.y)
 
+    def _let_go_of_another(self, surrogate: Surrogate | None) -> None:
+        """Forget the surrogate where the user has set another one since, or other parameters."""
+        wanted = SparseGP() if surrogate is None else surrogate
+        comparable = is_own(self.surrogate) or is_own(wanted)  # of the user's own nothing is known
+        if self.surrogate is not None and comparable and not is_alike(self.surrogate, wanted):
+            self.surrogate = None
+
     def _fit(
         self, history: History, observed: np.ndarray, y: np.ndarray, surrogate: Surrogate | None, *, fit: bool
     ) -> None:
@@ -192,6 +202,8 @@ class Core:
         template = SparseGP() if surrogate is None else surrogate
         # chosen here, so that only the members of the subset need encoding
         n_best, n_random = getattr(template, "n_best", 2000), getattr(template, "n_random", 8000)
+        check_count("n_best", n_best, minimum=0)
+        check_count("n_random", n_random, minimum=0)
         chosen = select_subset(y, n_best, n_random, rng, n_latest=max(len(y) - history.n_start, 0))
         self.rows, self.y = observed[chosen], y[chosen]
         self.fitted, self.conditioned, self.errors = True, [], np.empty(0)

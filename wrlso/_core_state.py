@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, clone
 
 from wrlso._core import Core
 from wrlso._encodings import Encodings
-from wrlso._packing import Foreign, dump, dump_json, is_own, load
+from wrlso._packing import Foreign, dump, is_alike, is_own, load
 from wrlso.exceptions import ParameterError, StorageError
 from wrlso.history import History
 from wrlso.surrogate import SparseGP
@@ -61,7 +61,7 @@ def restore_fields(core: Core, fields: dict[str, Any], acquisition: Any) -> None
     for name in _COUNTERS:
         setattr(core, name, int(fields[name]))
     stored = fields["acquisition"]
-    if is_own(stored) and _is_alike(_refill(stored, acquisition), acquisition):
+    if is_own(stored) and is_alike(_refill(stored, acquisition), acquisition):
         core.acquisition = stored
         return
     core.acquisition = clone(acquisition, safe=False)
@@ -153,18 +153,10 @@ def _refill(stored: Any, template: Any) -> Any:
 def _restored_surrogate(stored: Any, template: Any) -> Any:
     if is_own(stored):
         wanted = SparseGP() if template is None else template
-        return stored if _is_alike(_refill(stored, wanted), wanted) else None
+        return stored if is_alike(_refill(stored, wanted), wanted) else None
     surrogate = clone(template, safe=False)
     _set_state(surrogate, stored["state"], "surrogate")
     return surrogate
-
-
-def _is_alike(stored: Any, wanted: Any) -> bool:
-    """Whether the stored part has the wanted class and parameters: load may be given others."""
-    if type(stored) is not type(wanted):
-        return False
-    mine, theirs = (dump_json(part, parameters=True, foreign=True) for part in (stored, wanted))
-    return mine == theirs
 
 
 def _set_state(part: Any, state: Any, name: str) -> None:

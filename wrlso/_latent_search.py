@@ -98,7 +98,7 @@ class LatentSearch(BaseEstimator):
         bounds = self._place(state, landscape, belief, rng)
         screener = Screener(state, type(self).__name__, rng)
         proposals: list[Proposal] = []
-        turn = len(state.y) + len(state.pending)
+        turn = state.turn
         while len(proposals) < n:
             chooser = for_turn(criterion, turn + len(proposals))
             proposal = self._one(state, belief, landscape, bounds, screener, chooser, rng)

@@ -21,7 +21,7 @@ from torch import Tensor
 from wrlso import weighting
 from wrlso.exceptions import DataTypeError, StorageError
 
-__all__ = ["Foreign", "dump", "dump_json", "is_own", "load", "load_json"]
+__all__ = ["Foreign", "dump", "dump_json", "is_alike", "is_own", "load", "load_json"]
 
 _TAG = "!"
 _DAMAGE = (
@@ -60,6 +60,14 @@ def _class_named(name: str) -> type | None:
 def dump_json(value: Any, *, parameters: bool = False, foreign: bool = False) -> str:
     """Return a value without arrays as one line of JSON; see :func:`dump`."""
     return json.dumps(_Packer(None, parameters, foreign).pack(value), allow_nan=False)
+
+
+def is_alike(part: Any, wanted: Any) -> bool:
+    """Whether a part has the class and the parameters that are wanted; what is foreign in them passes."""
+    if type(part) is not type(wanted):
+        return False
+    mine, theirs = (dump_json(one, parameters=True, foreign=True) for one in (part, wanted))
+    return mine == theirs
 
 
 def load_json(text: str) -> Any:

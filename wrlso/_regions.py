@@ -239,5 +239,5 @@ def check_bounds(bounds: object) -> None:
     """Raise ParameterError unless the bounds are a name or a trust region with possible parameters."""
     if isinstance(bounds, TrustRegion):
         bounds.check_parameters()
-    elif bounds not in ("quantile", "ball"):
+    elif not isinstance(bounds, str) or bounds not in ("quantile", "ball"):
         raise ParameterError(f"bounds must be 'quantile', 'ball' or a TrustRegion, got {bounds!r}")

@@ -92,6 +92,11 @@ class SearchState:
         """How many points were told."""
         return len(self.y) if self.n_told is None else self.n_told
 
+    @property
+    def turn(self) -> int:
+        """How many points were told or are out: whose turn it is in a mixture, whatever the data in use."""
+        return self.told + len(self.pending)
+
 
 @dataclass(frozen=True)
 class Proposal:

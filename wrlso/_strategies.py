@@ -47,7 +47,7 @@ class CandidatePool(BaseEstimator):
     Parameters
     ----------
     n_candidates : int, default 1000
-        Candidates made in one ask.
+        Candidates made in one ask, equally many in each generation.
     generations : int, default 4
         Rounds in which they are made.
     temperature : float, default 1.0
@@ -58,8 +58,9 @@ class CandidatePool(BaseEstimator):
         Smallest and largest perturbation, in standard deviations of the data per dimension.
     margin, quantile : float, default 1.1 and 0.999
         Candidates stay in the box ± ``margin`` × this quantile of \|Z\| per dimension.
-    max_attempts : int, default 5000
+    max_attempts : int or None, default None
         Candidates before the search gives up because too few are new; perturbations in Z grow meanwhile.
+        None: five times ``n_candidates``.
     splice : float in [0, 1], default 0.0
         Share of the latent points that are made of two incumbents: blocks of coordinates of one, then those
         of the other, sometimes moved to later or earlier blocks. For models whose z is a sequence of blocks
@@ -99,7 +100,7 @@ class CandidatePool(BaseEstimator):
         sigma: tuple[float, float] = (0.1, 2.0),
         margin: float = 1.1,
         quantile: float = 0.999,
-        max_attempts: int = 5000,
+        max_attempts: int | None = None,
         splice: float = 0.0,
         rewrite: float = 0.0,
         mutate: float = 0.0,
@@ -141,7 +142,7 @@ class CandidatePool(BaseEstimator):
         belief, points = belief.over(_points(belief, X, Z))
         free = np.ones(len(X), dtype=bool)
         proposals: list[Proposal] = []
-        turn = len(state.y) + len(state.pending)
+        turn = state.turn
         while len(proposals) < n:
             chooser = for_turn(criterion, turn + len(proposals))
             scores = safe_scores(chooser, belief, points, screener.generator)
@@ -166,9 +167,10 @@ class CandidatePool(BaseEstimator):
         landscape = Landscape.of(state, rng, self.margin, self.quantile)
         parents = _Parents.draw(state, landscape, rng, self.k)
         X, Z = _supplied(state, screener)
-        size = -(-self.n_candidates // self.generations)
+        limit = 5 * self.n_candidates if self.max_attempts is None else self.max_attempts
+        size = -(-min(self.n_candidates, limit) // self.generations)
         generation, widen, n_new = 0, 1.0, 0
-        while (left := self.max_attempts - screener.record.n_decoded) > 0:
+        while (left := limit - screener.record.n_decoded) > 0:
             made = self._offspring(min(size, left), parents, widen, landscape, screener, rng)
             admitted = [x for x in made if screener.admit(x, "duplicate")]
             n_new += len(admitted)
@@ -225,7 +227,7 @@ class CandidatePool(BaseEstimator):
         size -= n_spliced + n_rewritten
         mixed = int((1.0 - self.explore) * size / 4.0 + 1e-9)
         moved = int(self.explore * size / 2.0 + 1e-9)
-        drawn = min(round(widen * moved), 2 * moved)  # more where little else is new
+        drawn = min(round(widen * moved), 2 * moved, size - mixed - moved)  # more where little else is new
         perturbed = size - mixed - moved - drawn
         share = rng.uniform(size=(mixed, 1))
         rows = landscape.rows[rng.integers(len(landscape.rows), size=(2, moved))]
@@ -266,12 +268,15 @@ class CandidatePool(BaseEstimator):
                 raise ParameterError(f"{name}={share} needs a search state with its points, point=…")
 
     def _check_parameters(self) -> None:
-        for name in ("n_candidates", "generations", "max_attempts", "block"):
+        for name in ("n_candidates", "generations", "block"):
             check_count(name, getattr(self, name))
+        check_count("max_attempts", self.max_attempts, none="five times n_candidates")
         for name in ("splice", "rewrite", "mutate", "cross", "explore", "least_new"):
             check_real(name, getattr(self, name), minimum=0.0, maximum=1.0)
         if self.mutate + self.cross > 1.0:
             raise ParameterError(f"mutate + cross must be at most 1, got {self.mutate} + {self.cross}")
+        if self.splice + self.rewrite > 1.0:
+            raise ParameterError(f"splice + rewrite must be at most 1, got {self.splice} + {self.rewrite}")
         several = self.k if isinstance(self.k, tuple | list) else (self.k,)
         if not several:
             raise ParameterError(f"k must hold at least one number, got {self.k!r}")

@@ -122,18 +122,23 @@ class LogExpectedImprovement(BaseEstimator):
         self.search = search
         self.xi = xi
 
+    def check_parameters(self) -> None:
+        """Raise ParameterError or ParameterTypeError for a parameter that cannot be."""
+        check_real("xi", self.xi, minimum=0.0)
+
     def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
         """Return log EI (q,) at the points; always finite."""
         mean, variance = surrogate.predict(points)
         deviation = variance.sqrt().clamp_min(_SMALLEST_DEVIATION)
         improvement = mean - best - self.xi
-        return torch.log(deviation) + log_h((improvement / deviation).clamp(-1e140, 1e140))
+        # without variance it is the improvement itself; below, squares of less still have a number
+        return torch.log(deviation) + log_h((improvement / deviation).clamp(-1e151, 1e300))
 
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
-        check_real("xi", self.xi, minimum=0.0)
+        self.check_parameters()
         return _search(self.search).propose(state, n, rng, self)
 
 
@@ -155,6 +160,10 @@ class UpperConfidenceBound(BaseEstimator):
         self.beta = beta
         self.search = search
 
+    def check_parameters(self) -> None:
+        """Raise ParameterError or ParameterTypeError for a parameter that cannot be."""
+        check_real("beta", self.beta, minimum=0.0)
+
     def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
         """Return the upper confidence bound (q,) at the points."""
         mean, variance = surrogate.predict(points)
@@ -164,7 +173,7 @@ class UpperConfidenceBound(BaseEstimator):
         self, state: SearchState, n: int, rng: np.random.Generator
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
-        check_real("beta", self.beta, minimum=0.0)
+        self.check_parameters()
         return _search(self.search).propose(state, n, rng, self)
 
 
@@ -250,9 +259,17 @@ class Mixture(BaseEstimator):
                 raise ParameterTypeError(
                     f"parts[{i}] must be an acquisition function with score, got {part!r}"
                 )
+            if hasattr(part, "pick"):
+                raise ParameterError(
+                    f"parts[{i}] must be no mixture of its own: list what it mixes, got {part!r}"
+                )
+            if callable(check := getattr(part, "check_parameters", None)):
+                check()
         if self.turns is None:
             return
-        if not isinstance(self.turns, Sequence) or len(self.turns) != len(self.parts):
+        if not isinstance(self.turns, Sequence):
+            raise ParameterTypeError(f"turns must be a list of integers, got {self.turns!r}")
+        if len(self.turns) != len(self.parts):
             raise ParameterError(
                 f"turns must have one number for each of the {len(self.parts)} parts, got {self.turns!r}"
             )

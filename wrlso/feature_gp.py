@@ -63,8 +63,10 @@ class FeatureGP(BaseEstimator):
 
     def fit(self, Z: Sequence[Any], y: Tensor, rng: np.random.Generator) -> Self:
         """Fit to n objects and their values y (n,) float64; warm-starts like :meth:`SparseGP.fit`."""
-        gp = getattr(self, "gp_", None)
-        self.gp_ = (clone(self._template()) if gp is None else copy(gp)).fit(self._features(Z), y, rng)
+        gp, wanted = getattr(self, "gp_", None), clone(self._template())
+        if gp is not None:  # what it has learned, and the parameters that are wanted now
+            gp = copy(gp).set_params(**wanted.get_params(deep=False))
+        self.gp_ = (wanted if gp is None else gp).fit(self._features(Z), y, rng)
         return self
 
     def condition_on(self, Z: Sequence[Any], y: Tensor) -> "FeatureGP":

@@ -28,6 +28,7 @@ from wrlso._core import (
 )
 from wrlso._inputs import keep, read_objects, read_start, read_told
 from wrlso._known import Known
+from wrlso._packing import is_alike, is_own
 from wrlso._persistence import PersistentState
 from wrlso._predictions import predict_proposals
 from wrlso._random import draw_seed, stream
@@ -426,7 +427,10 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         with self._lock:
             pending, unlabelled = history.rows_with("pending"), history.rows_with("unlabelled")
             n_values = history.n_observed
-        acquisition, core.fit_on = core.acquisition, self.fit_on
+        wanted, core.fit_on = self._acquisition_template(), self.fit_on
+        if is_own(wanted) and not is_alike(core.acquisition, wanted):  # set since fit
+            core.acquisition = clone(wanted, safe=False)
+        acquisition = core.acquisition
         if acquisition.uses_surrogate and n_values < _MIN_VALUES:
             acquisition = PriorSampling()
         with self._lock:

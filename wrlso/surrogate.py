@@ -19,7 +19,7 @@ from wrlso._gp_fitting import NOISE_BOUNDS, Fitting, prior
 from wrlso._gp_inputs import check_int, check_points, check_values
 from wrlso._kernels import KERNELS, Hyperparameters
 from wrlso._targets import TRANSFORMS, Standardize, TargetTransform, make_transform
-from wrlso._validation import check_real
+from wrlso._validation import check_flag, check_real
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 
 __all__ = [
@@ -303,9 +303,12 @@ class SparseGP(BaseEstimator):
 
     def sample(self, Z: Tensor, n: int, generator: torch.Generator) -> Tensor:
         """Return n joint draws (n, q) of the noise-free objective at Z (q, d), in the units of y; O(q³)."""
+        check_int("n", n, 0)
         posterior = self._fitted()
         mean, covariance = posterior.covariance(self._tensor(Z))
-        root = covariance_root(covariance, posterior.hyper.scale)
+        # far away a linear part has a variance beside which the prior's is nothing
+        largest = float(covariance.diagonal().max()) if len(covariance) else 0.0
+        root = covariance_root(covariance, max(posterior.hyper.scale, largest))
         noise = torch.randn(n, len(mean), dtype=torch.float64, generator=generator)
         return self.transform_.inverse(mean + noise @ root.T)
 
@@ -350,9 +353,12 @@ class SparseGP(BaseEstimator):
 
         Returns an array (len(levels),); for a calibrated process it is close to ``levels``.
         """
-        wanted = np.asarray(levels, dtype=np.float64)
+        try:
+            wanted = np.asarray(levels, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ParameterTypeError(f"levels: expected a sequence of numbers, got {levels!r}") from error
         if wanted.ndim != 1 or not np.all((wanted > 0) & (wanted < 1)):
-            raise ParameterError(f"levels: expected numbers between 0 and 1, got {levels!r}")
+            raise ParameterError(f"levels: expected a sequence of numbers between 0 and 1, got {levels!r}")
         residual, _, _ = self._standardized_residuals(Z, y)
         return np.asarray(np.mean(np.abs(residual)[:, None] <= ndtri(0.5 + 0.5 * wanted), axis=0))
 
@@ -361,7 +367,7 @@ class SparseGP(BaseEstimator):
         points = self._check_dimension(check_points(Z))
         values = check_values(y, len(points))
         if len(points) == 0:
-            raise DataError("score: expected at least one observation, got none")
+            raise DataError("Z and y: expected at least one observation, got none")
         mean, variance = posterior.predict(torch.from_numpy(points))
         deviation = np.sqrt(variance.numpy() + posterior.hyper.noise)
         return (self.transform_.forward(values) - mean.numpy()) / deviation, deviation, values
@@ -427,8 +433,9 @@ class SparseGP(BaseEstimator):
         ):
             if getattr(self, name) not in allowed:
                 raise ParameterError(f"{name}: expected one of {allowed}, got {getattr(self, name)!r}")
-        if not 0.0 <= self.jitter <= 1e-3:
-            raise ParameterError(f"jitter: expected a number in [0, 1e-3], got {self.jitter!r}")
+        check_real("jitter", self.jitter, minimum=0.0, maximum=1e-3)
+        check_flag("ard", self.ard)
+        check_flag("grow_inducing", self.grow_inducing)
         check_real("max_noise", self.max_noise, minimum=NOISE_BOUNDS[0], none=f"{NOISE_BOUNDS[1]:g}")
 
 
