@@ -100,7 +100,7 @@ def test_the_number_of_workers_changes_nothing(trees, monkeypatch):
 
 
 def test_workers_refuse_what_cannot_be(trees):
-    with pytest.raises(ParameterError, match="n_jobs must be an integer of at least 1, got 0"):
+    with pytest.raises(ParameterError, match="at least 1, or -1 .one for each core., got 0"):
         decode_in_workers(trees, torch.zeros(2, 56), n_jobs=0)
     with pytest.raises(DataError, match=r"Z must have shape \(n, 56\), got \(56,\)"):
         decode_in_workers(trees, torch.zeros(56))
