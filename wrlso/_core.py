@@ -168,8 +168,9 @@ class Core:
         :mod:`wrlso._refit`), and conditioned on new values otherwise. Returns the rows that the search sees
         and their values.
         """
+        wanted = SparseGP() if surrogate is None else surrogate
         if fit:
-            self._let_go_of_another(surrogate)
+            self._let_go_of_another(wanted)
         n, new = len(observed), slice(self.n_seen, len(observed))
         arrived = n > self.n_seen
         stale = self.rows is None or self.revision != revision or (fit and self.surrogate is None)
@@ -180,26 +181,24 @@ class Core:
                 errors = standardized_errors(self.surrogate, inputs, torch.from_numpy(y[new]))
         since_fit = None if errors is None else np.concatenate([self.errors, errors])
         if stale or (arrived and refit_is_due(refit_every, self.n_at_fit, n - self.n_at_fit, since_fit)):
-            self._fit(history, observed, y, surrogate, fit=fit)
+            self._fit(history, observed, y, wanted, fit=fit)
             self.n_at_fit, self.revision = n, revision
         elif arrived:
             self._take_in(observed[new], y[new], inputs, errors)
         self.n_seen = n
         return np.asarray(self.rows), np.asarray(self.y)
 
-    def _let_go_of_another(self, surrogate: Surrogate | None) -> None:
+    def _let_go_of_another(self, wanted: Surrogate) -> None:
         """Forget the surrogate where the user has set another one since, or other parameters."""
-        wanted = SparseGP() if surrogate is None else surrogate
         comparable = is_own(self.surrogate) or is_own(wanted)  # of the user's own nothing is known
         if self.surrogate is not None and comparable and not is_alike(self.surrogate, wanted):
             self.surrogate = None
 
     def _fit(
-        self, history: History, observed: np.ndarray, y: np.ndarray, surrogate: Surrogate | None, *, fit: bool
+        self, history: History, observed: np.ndarray, y: np.ndarray, template: Surrogate, *, fit: bool
     ) -> None:
         """Choose a subset of the values, and fit the surrogate to it."""
         rng = stream(self.seed, FITTING, self.n_asks)
-        template = SparseGP() if surrogate is None else surrogate
         # chosen here, so that only the members of the subset need encoding
         n_best, n_random = getattr(template, "n_best", 2000), getattr(template, "n_random", 8000)
         check_count("n_best", n_best, minimum=0)

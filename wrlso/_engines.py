@@ -21,7 +21,7 @@ from joblib.parallel import get_active_backend
 from wrlso._dask_engine import DaskEngine, is_dask_backend, is_dask_client, is_dask_executor
 from wrlso._evaluation import Task
 from wrlso._joblib_engine import JoblibEngine
-from wrlso._validation import check_count
+from wrlso._validation import check_jobs
 from wrlso.exceptions import ExecutorError, ParameterError, ParameterTypeError
 
 __all__ = ["Engine", "InProcess", "OwnProcesses", "Pool", "make_engine"]
@@ -291,10 +291,7 @@ def make_engine(executor: Any, n_jobs: int | None) -> Engine:
 
 
 def _for_jobs(n_jobs: int) -> Engine:
-    if n_jobs == 0 or isinstance(n_jobs, bool) or n_jobs < 0:
-        if n_jobs != -1:
-            check_count("n_jobs", n_jobs)
-        n_jobs = -1
+    check_jobs(n_jobs)
     backend, _ = get_active_backend()
     if is_dask_backend(backend):
         return DaskEngine(backend.client)
