@@ -10,14 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from wrlso import (
-    CandidatePool,
-    LogExpectedImprovement,
-    SparseGP,
-    Trainer,
-    WeightedRetrainingOptimizer,
-    _drawings,
-)
+from wrlso import CandidatePool, LogExpectedImprovement, SparseGP, Trainer, WeightedRetrainingOptimizer
+from wrlso.report import drawings as _drawings
 
 N_LETTERS = 12
 

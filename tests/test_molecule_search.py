@@ -15,7 +15,7 @@ from wrlso import (
     WeightedRetrainingOptimizer,
     campaign,
 )
-from wrlso.benchmarks.molecules_demo import run_molecules_demo
+from wrlso.benchmarks.molecules.demo import run_molecules_demo
 from wrlso.models import JunctionTreeVAE, SelfiesVAE, coordinate_vae
 from wrlso.molecules import molecule_search, search_options
 

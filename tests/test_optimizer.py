@@ -39,7 +39,8 @@ from wrlso import (
     WeightedRetrainingOptimizer,
     rank_weights,
 )
-from wrlso._core import build_model, training_weights
+from wrlso._state.settings import build_model
+from wrlso._state.weights import training_weights
 
 X0 = words()
 Y0 = X0.sum(axis=1).astype(float)
@@ -109,9 +110,8 @@ def test_no_retraining_and_uniform_weights_equal_plain_latent_bayesian_optimizat
     opt = make_optimizer(weighting=UniformWeighting(), retrain_every=None, refit_every=1000).fit(X0, Y0)
     asked = run(opt, 6)
 
-    from wrlso._random import stream
+    from wrlso._utils.random import draw_seed, stream
     from wrlso.acquisition import SearchState
-    from wrlso.optimizer import draw_seed
 
     model = VAE(*networks())
     inputs = model.tensorize(X0)

@@ -24,7 +24,7 @@ from wrlso import (
     training,
     uniform_weights,
 )
-from wrlso._bars import ProgressBar
+from wrlso._utils.progress_bar import ProgressBar
 from wrlso.testing import objective_values
 
 RNG = np.random.default_rng

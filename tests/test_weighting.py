@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.base import clone
 
-from wrlso.benchmarks import weighting as benchmark
+from wrlso.benchmarks.speed import weighting as benchmark
 from wrlso.exceptions import (
     DataError,
     DataTypeError,

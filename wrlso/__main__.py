@@ -12,7 +12,7 @@ _EXTRAS = {"typer": "cli", "matplotlib": "plots", "mol_ga": "peers"} | dict.from
 def main() -> None:
     """Run the command line; missing optional packages are named in one line."""
     try:
-        from wrlso.cli import run
+        from wrlso.cli.main import run
 
         run()
     except ModuleNotFoundError as error:

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from wrlso._core import Core, weigh
-from wrlso._inputs import keep
+from wrlso._state.learned import Core
+from wrlso._state.weights import weigh
+from wrlso._utils.copies import keep
 from wrlso.exceptions import NotFittedError
 from wrlso.history import History
 
@@ -73,13 +74,13 @@ class Known:
         """Show the progress of the search, or the parameters before there is any."""
         if self._core is None:
             return str(BaseEstimator.__repr__(self, N_CHAR_MAX))
-        from wrlso.report import text_summary
+        from wrlso.report.summary import text_summary
 
         opt: Any = self
         return text_summary(opt)
 
     def _repr_html_(self) -> str:
-        from wrlso.report import html_summary
+        from wrlso.report.summary import html_summary
 
         opt: Any = self
         return html_summary(opt)

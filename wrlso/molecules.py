@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from wrlso._smiles import listed_smiles
-from wrlso.acquisition import CandidatePool, LogExpectedImprovement, Mixture, ThompsonSampling
-from wrlso.models._molecule_vae import MoleculeVAE
-from wrlso.models.junction_tree import JunctionTreeVAE
+from wrlso._chemistry.smiles import listed_smiles
+from wrlso.acquisition.candidate_pool import CandidatePool
+from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.models.junction_tree.vae import JunctionTreeVAE
+from wrlso.models.molecules.base import MoleculeVAE
 from wrlso.models.protocol import LatentModel
-from wrlso.models.selfies import SelfiesVAE
+from wrlso.models.selfies.vae import SelfiesVAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
-from wrlso.tanimoto import TanimotoGP
+from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.training import Trainer
 
 __all__ = ["molecule_search", "search_options"]

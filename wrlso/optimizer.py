@@ -16,36 +16,28 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 
-from wrlso._background import StoppableRows, TrainingStopped, swap_in
-from wrlso._changes import Changes
-from wrlso._core import (
-    ASKING,
-    Core,
-    check_parameters,
-    screen_of,
-    training_weights,
-    weigh,
-)
-from wrlso._inputs import keep, read_objects, read_start, read_told
 from wrlso._known import Known
-from wrlso._packing import is_alike, is_own
-from wrlso._persistence import PersistentState
-from wrlso._predictions import predict_proposals
-from wrlso._random import draw_seed, stream
-from wrlso._reconstruction import measure_reconstruction, rows_to_reconstruct
-from wrlso._validation import check_count
-from wrlso.acquisition import (
-    Acquisition,
-    AskRecord,
-    PriorSampling,
-    Proposal,
-    SearchState,
-)
+from wrlso._state.beside import StoppableRows, TrainingStopped, swap_in
+from wrlso._state.changes import Changes
+from wrlso._state.codec import is_alike, is_own
+from wrlso._state.learned import ASKING, Core
+from wrlso._state.reading import read_objects, read_start, read_told
+from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
+from wrlso._state.screen import screen_of
+from wrlso._state.settings import check_parameters
+from wrlso._state.weights import training_weights, weigh
+from wrlso._utils.copies import keep
+from wrlso._utils.random import draw_seed, stream
+from wrlso._utils.validation import check_count
+from wrlso.acquisition.functions import Acquisition
+from wrlso.acquisition.prior_sampling import PriorSampling
+from wrlso.acquisition.state import AskRecord, Proposal, SearchState, predict_proposals
 from wrlso.exceptions import ModelError, NoCandidateError, UnknownPointError
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
-from wrlso.surrogate import Surrogate
+from wrlso.storage.session import PersistentState
+from wrlso.surrogate.protocol import Surrogate
 from wrlso.training import Trainer
 
 __all__ = ["WeightedRetrainingOptimizer"]

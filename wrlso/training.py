@@ -16,9 +16,9 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from wrlso._bars import ProgressBar
-from wrlso._random import isolated_torch_rng
-from wrlso._validation import check_choice, check_count, check_real
+from wrlso._utils.progress_bar import ProgressBar
+from wrlso._utils.random import isolated_torch_rng
+from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.exceptions import DataError, NonFiniteLossError, ParameterTypeError
 from wrlso.models.protocol import LatentModel
 from wrlso.weighting import normalize_weights, replicate

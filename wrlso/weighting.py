@@ -22,8 +22,8 @@ import numpy.typing as npt
 from scipy.special import ndtr
 from sklearn.base import BaseEstimator
 
-from wrlso._validation import check_real
-from wrlso._vectors import FloatArray, check_vector, check_weights
+from wrlso._utils.validation import check_real
+from wrlso._utils.vectors import FloatArray, check_vector, check_weights
 from wrlso.exceptions import DataError, LowEffectiveSampleSizeWarning, ParameterError
 
 __all__ = [

@@ -13,8 +13,8 @@ import joblib
 import numpy as np
 import torch
 
-from wrlso._bars import ProgressBar
-from wrlso._validation import check_choice, check_count
+from wrlso._utils.progress_bar import ProgressBar
+from wrlso._utils.validation import check_choice, check_count
 from wrlso.benchmarks.records import (
     check_same_options,
     data_hash,

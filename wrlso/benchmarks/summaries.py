@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wrlso import plots
-from wrlso.benchmarks.molecule_tables import draw_best, minutes_by_stage, top_three
+from wrlso.benchmarks.molecules.tables import draw_best, minutes_by_stage, top_three
 from wrlso.benchmarks.records import Record, mean_and_error, read_records, topk_curve
 from wrlso.benchmarks.study import SETTINGS
 from wrlso.exceptions import DataError
+from wrlso.plots import curves as plots
 
 __all__ = ["OPTIMA", "released_curves", "summarize", "table"]
 

@@ -16,7 +16,7 @@ from lark.exceptions import GrammarError as LarkGrammarError
 from lark.exceptions import LarkError, UnexpectedCharacters, UnexpectedToken
 from numpy.typing import NDArray
 
-from wrlso._validation import check_count
+from wrlso._utils.validation import check_count
 from wrlso.exceptions import DataError, DataTypeError, GrammarError
 
 __all__ = ["ContextFreeGrammar", "Rule", "shared_grammar"]

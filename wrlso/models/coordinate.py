@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wrlso._random import draw_seed, isolated_torch_rng
-from wrlso._validation import check_count
+from wrlso._utils.random import draw_seed, isolated_torch_rng
+from wrlso._utils.validation import check_count
 from wrlso.exceptions import ParameterError
 from wrlso.models.vae import VAE
 

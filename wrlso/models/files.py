@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from wrlso.exceptions import ModelError
-from wrlso.models._molecule_vae import read_header
-from wrlso.models.junction_tree import JunctionTreeVAE
-from wrlso.models.selfies import SelfiesVAE
+from wrlso.models.junction_tree.vae import JunctionTreeVAE
+from wrlso.models.molecules.base import read_header
+from wrlso.models.selfies.vae import SelfiesVAE
 
 __all__ = ["load_molecule_model", "molecule_model_class"]
 

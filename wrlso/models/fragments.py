@@ -8,7 +8,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from wrlso._validation import check_count
+from wrlso._utils.validation import check_count
 from wrlso.models.context_free import ContextFreeGrammar, shared_grammar
 
 __all__ = ["DerivationFragments"]

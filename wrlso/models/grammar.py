@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wrlso._validation import check_choice, check_count, check_real
+from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models.context_free import ContextFreeGrammar, shared_grammar
 from wrlso.models.protocol import Objects

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wrlso._validation import check_choice, check_real
+from wrlso._utils.validation import check_choice, check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models.likelihoods import LIKELIHOODS
 from wrlso.models.protocol import Objects

@@ -7,7 +7,7 @@ import joblib
 import torch
 from torch import Tensor
 
-from wrlso._validation import check_jobs
+from wrlso._utils.validation import check_jobs
 from wrlso.exceptions import DataError, DataTypeError
 from wrlso.models.protocol import LatentModel
 

@@ -1,16 +1,5 @@
 """Ready tasks: an objective, starting data, a model and, where it is known, the optimum."""
 
-from wrlso.tasks.expressions import Expressions
-from wrlso.tasks.molecules import QED, GuacaMol, Molecules, PenalizedLogP
-from wrlso.tasks.shapes import CopiedRankWeighting, OracleGrid, Shapes
+from lazy_loader import attach_stub
 
-__all__ = [
-    "QED",
-    "CopiedRankWeighting",
-    "Expressions",
-    "GuacaMol",
-    "Molecules",
-    "OracleGrid",
-    "PenalizedLogP",
-    "Shapes",
-]
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

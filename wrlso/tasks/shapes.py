@@ -22,8 +22,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from torch import Tensor
 
-from wrlso._validation import check_choice, check_count, check_real
-from wrlso.acquisition import AskRecord, Proposal, SearchState
+from wrlso._utils.validation import check_choice, check_count, check_real
+from wrlso.acquisition.state import AskRecord, Proposal, SearchState
 from wrlso.exceptions import DataError, DataTypeError, NoCandidateError, ParameterError, ParameterTypeError
 from wrlso.models.conv import conv_vae
 from wrlso.models.coordinate import coordinate_vae

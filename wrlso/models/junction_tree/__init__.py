@@ -1,6 +1,5 @@
 """Molecules as trees of rings and bonds: the junction-tree variational autoencoder, written anew."""
 
-from wrlso.models.junction_tree.vae import JunctionTreeVAE
-from wrlso.models.junction_tree.vocabulary import clique_vocabulary, vocabulary_hash
+from lazy_loader import attach_stub
 
-__all__ = ["JunctionTreeVAE", "clique_vocabulary", "vocabulary_hash"]
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

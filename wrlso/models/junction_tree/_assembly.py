@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from wrlso._smiles import Mol, canonical, optional_module
+from wrlso._chemistry.smiles import Mol, canonical, optional_module
 from wrlso.models.junction_tree._templates import (
     AROMATIC,
     AtomType,

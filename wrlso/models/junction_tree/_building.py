@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wrlso.models.junction_tree._assembly import Assembly, Attachment
-from wrlso.models.junction_tree._packing import ChoiceBatch, TreeBatch, tree_columns
+from wrlso.models.junction_tree._batches import ChoiceBatch, TreeBatch, tree_columns
 from wrlso.models.junction_tree._templates import template
 
 __all__ = ["Bounds", "Building", "Preference", "build_all", "fits_around", "tree_batch"]

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from wrlso._smiles import Mol
+from wrlso._chemistry.smiles import Mol
 
 __all__ = ["CliqueTree", "clique_tree"]
 

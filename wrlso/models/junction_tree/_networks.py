@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wrlso.models.junction_tree._ledger import Ledger
-from wrlso.models.junction_tree._packing import (
+from wrlso.models.junction_tree._batches import (
     ATOM_LABELS,
     BOND_LABELS,
     N_ATOM_CODES,
@@ -22,7 +21,8 @@ from wrlso.models.junction_tree._packing import (
     TreeBatch,
     ragged,
 )
-from wrlso.models.junction_tree._tables import N_PLACE_CODES, PieceTables
+from wrlso.models.junction_tree._ledger import Ledger
+from wrlso.models.junction_tree._padded import N_PLACE_CODES, PieceTables
 
 __all__ = [
     "AttachmentScorer", "GraphMessages", "TreeCell", "TreeDecoder", "TreeMessages", "TreeSteps", "choice_nll",

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wrlso._bars import ProgressBar
-from wrlso._keeping import content_hash, keep_lines, kept_lines
-from wrlso._smiles import canonical, listed_smiles, optional_module, read_molecule
-from wrlso._validation import check_choice
+from wrlso._chemistry.smiles import canonical, listed_smiles, optional_module, read_molecule
+from wrlso._utils.cache import content_hash, keep_lines, kept_lines
+from wrlso._utils.progress_bar import ProgressBar
+from wrlso._utils.validation import check_choice
 from wrlso.exceptions import DataError
-from wrlso.models.junction_tree._packing import MAX_ATOMS, Row, pack
+from wrlso.models.junction_tree._batches import MAX_ATOMS, Row, pack
 from wrlso.models.junction_tree._stereo import with_stereo
 from wrlso.models.junction_tree._trees import decompose, recompose
 from wrlso.models.protocol import Objects

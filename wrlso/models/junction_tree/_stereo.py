@@ -18,10 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from wrlso._smiles import Mol, canonical, optional_module, parse
+from wrlso._chemistry.smiles import Mol, canonical, optional_module, parse
 from wrlso.exceptions import DataError
-from wrlso.models.junction_tree._networks import GraphMessages, log_sum_exp
-from wrlso.models.junction_tree._packing import (
+from wrlso.models.junction_tree._batches import (
     ATOM_LABELS,
     BOND_LABELS,
     N_ATOM_CODES,
@@ -35,6 +34,7 @@ from wrlso.models.junction_tree._packing import (
     unpack_isomers,
     with_isomers,
 )
+from wrlso.models.junction_tree._networks import GraphMessages, log_sum_exp
 
 __all__ = ["StereoScorer", "isomers", "labelled_isomers", "stereo_labels", "with_stereo"]
 

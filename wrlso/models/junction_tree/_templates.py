@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from wrlso._smiles import Mol, optional_module
+from wrlso._chemistry.smiles import Mol, optional_module
 
 __all__ = [
     "AROMATIC",

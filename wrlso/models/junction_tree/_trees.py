@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from wrlso._smiles import Mol, optional_module, parse
+from wrlso._chemistry.smiles import Mol, optional_module, parse
 from wrlso.exceptions import DataError
 from wrlso.models.junction_tree._assembly import Assembly, Attachment
 from wrlso.models.junction_tree._cliques import clique_tree

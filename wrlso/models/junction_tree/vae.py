@@ -8,22 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wrlso._smiles import molecule_key, refuse_rows, texts
-from wrlso._validation import check_choice, check_count, check_flag, check_real
+from wrlso._chemistry.selfies_tokens import read_all
+from wrlso._chemistry.smiles import molecule_key, refuse_rows, texts
+from wrlso._utils.validation import check_choice, check_count, check_flag, check_real
 from wrlso.exceptions import ModelError
-from wrlso.models._chunks import gaussian_divergence
-from wrlso.models._memory import CodeMemory
-from wrlso.models._molecule_vae import SHIPPED, MoleculeVAE
-from wrlso.models._selfies_text import read_all
-from wrlso.models.junction_tree._building import Bounds, Building, Preference, build_all, tree_batch
-from wrlso.models.junction_tree._networks import (
-    AttachmentScorer,
-    GraphMessages,
-    TreeDecoder,
-    TreeMessages,
-    choice_nll,
-)
-from wrlso.models.junction_tree._packing import (
+from wrlso.models.junction_tree._batches import (
     HEADER,
     ChoiceBatch,
     GraphBatch,
@@ -32,12 +21,23 @@ from wrlso.models.junction_tree._packing import (
     unpack,
     unpack_isomers,
 )
+from wrlso.models.junction_tree._building import Bounds, Building, Preference, build_all, tree_batch
+from wrlso.models.junction_tree._networks import (
+    AttachmentScorer,
+    GraphMessages,
+    TreeDecoder,
+    TreeMessages,
+    choice_nll,
+)
+from wrlso.models.junction_tree._padded import PieceTables
 from wrlso.models.junction_tree._reading import TreeReading, read_tree, read_trees
 from wrlso.models.junction_tree._stereo import StereoScorer, labelled_isomers
-from wrlso.models.junction_tree._tables import PieceTables
 from wrlso.models.junction_tree._writing import gumbel, write_trees
 from wrlso.models.junction_tree.vocabulary import checked_vocabulary
+from wrlso.models.molecules.aggregate_posterior import CodeMemory
+from wrlso.models.molecules.base import SHIPPED, MoleculeVAE
 from wrlso.models.protocol import Objects
+from wrlso.models.selfies.networks import gaussian_divergence
 
 __all__ = ["JunctionTreeVAE"]
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from wrlso._keeping import content_hash
-from wrlso._smiles import canonical, refuse_rows
-from wrlso._validation import check_jobs
+from wrlso._chemistry.smiles import canonical, refuse_rows
+from wrlso._utils.cache import content_hash
+from wrlso._utils.validation import check_jobs
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.models.junction_tree._reading import read_trees
 from wrlso.models.junction_tree._templates import AtomType, label_of, template

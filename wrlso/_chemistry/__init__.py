@@ -1,0 +1,1 @@
+"""Molecules as SMILES, tokens and pictures; nothing here knows a model."""

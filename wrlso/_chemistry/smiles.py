@@ -1,0 +1,353 @@
+"""Reading molecules written as SMILES: one spelling for each, problems named, bounded time, no log.
+
+RDKit is imported when the first molecule is read. What RDKit accepts and is no molecule is refused here:
+texts with a name behind them, dummy atoms, query atoms and bonds. Time is bounded by the length of the text:
+nothing that fits into 1000 characters took longer than 0.1 s (complete graphs, grids, cages, dendrimers).
+
+Numbers of atoms (``[CH3:1]``) say nothing about a molecule and are dropped; hydrogen atoms become implicit.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from wrlso._utils.validation import check_choice, check_count
+from wrlso.exceptions import DataError, DataTypeError
+
+__all__ = [
+    "MAX_LENGTH", "canonical", "listed_smiles", "optional_module", "parse", "read_molecules", "refuse_rows",
+    "unparsed_problem",
+]  # fmt: skip
+
+Mol: TypeAlias = Any  # rdkit.Chem.Mol
+Salts: TypeAlias = Literal["refuse", "largest", "keep"]
+Policy: TypeAlias = Literal["refuse", "keep"]
+
+#: Longest SMILES that is read by default, in characters; the longest of ZINC250k has 109.
+MAX_LENGTH = 1000
+
+_REMEMBERED = 2**16  # molecules whose spelling is kept, about 500 bytes each
+_SHOWN = 5  # problems that one error names
+_VAGUE = re.compile(r"[*~]|\[#")  # how dummy atoms and query bonds can be written
+_ORDERS = {"SINGLE", "DOUBLE", "TRIPLE", "QUADRUPLE", "AROMATIC", "DATIVE"}
+
+
+@cache
+def optional_module(name: str) -> Any:
+    """Return a module that molecules need, such as ``"rdkit.Chem"``.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        When its package is not installed; names the extra that installs it.
+    """
+    package = name.partition(".")[0]
+    try:
+        import_module(package)
+    except ModuleNotFoundError as error:
+        message = f"{package} is missing, which molecules need; pip install 'wrlso[molecules]' installs it"
+        raise ModuleNotFoundError(message, name=package) from error
+    return import_module(name)
+
+
+def parse(smiles: Any, max_length: int = MAX_LENGTH) -> Mol | None:
+    """Return RDKit's molecule, sanitised, without atom numbers; None for what is no molecule.
+
+    Never raises, logs nothing. None for everything that :func:`unparsed_problem` has a name for. Salts,
+    charges, isotopes and radicals are molecules here.
+    """
+    text = _plain(smiles, max_length)
+    if text is None:
+        return None
+    chem = optional_module("rdkit.Chem")
+    with optional_module("rdkit.rdBase").BlockLogs():
+        try:
+            molecule = chem.MolFromSmiles(text)
+        except Exception:  # RDKit raises its own classes and RuntimeError for what it cannot cope with
+            return None
+    if molecule is None or not molecule.GetNumHeavyAtoms() or (_VAGUE.search(text) and _vague(molecule)):
+        return None
+    if ":" in text:
+        for atom in molecule.GetAtoms():
+            atom.SetAtomMapNum(0)
+    return molecule
+
+
+def canonical(smiles: Any, stereo: bool = True) -> str | None:
+    """Return the one spelling of a molecule, None for what is none. Never raises, logs nothing; cached.
+
+    Charges, isotopes and all fragments are kept, see :func:`read_molecules` for policies. Two spellings are
+    equal exactly when RDKit takes the molecules for the same. Tautomers and protonation states differ.
+
+    Parameters
+    ----------
+    smiles : object
+        Blanks at the ends do not matter.
+    stereo : bool, default=True
+        Whether stereocentres and the geometry of double bonds count; without, they are left out.
+
+    Examples
+    --------
+    >>> canonical("OCC"), canonical("C(O)C "), canonical("C(C"), canonical("F/C=C/F", stereo=False)
+    ('CCO', 'CCO', None, 'FC=CF')
+    """
+    text = _plain(smiles, MAX_LENGTH)
+    return None if text is None else _canonical(text, bool(stereo))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _canonical(text: str, stereo: bool) -> str | None:
+    molecule = parse(text)
+    return None if molecule is None else _write(molecule, stereo)
+
+
+def unparsed_problem(smiles: Any, max_length: int = MAX_LENGTH) -> str | None:
+    """Say why :func:`parse` returns None for this x, in a few words; None when it is a molecule."""
+    if not isinstance(smiles, str):
+        return f"is {type(smiles).__name__}, not a str"
+    text = smiles.strip()
+    if not text:
+        return "is empty"
+    if len(text) > max_length:
+        return f"has {len(text)} characters, more than {max_length}"
+    if _plain(text, max_length) is None:
+        return "holds blanks or characters that are not printable ASCII"
+    if parse(text, max_length) is not None:
+        return None
+    chem = optional_module("rdkit.Chem")
+    with optional_module("rdkit.rdBase").BlockLogs():
+        try:
+            unchecked = chem.MolFromSmiles(text, sanitize=False)
+            problems = [] if unchecked is None else chem.DetectChemistryProblems(unchecked)
+        except Exception:  # as in parse
+            unchecked, problems = None, []
+    if unchecked is None:
+        return "is no SMILES"
+    if problems:
+        return f"is no molecule ({problems[0].Message().strip()})"
+    if not any(atom.GetAtomicNum() != 1 for atom in unchecked.GetAtoms()):
+        return "has no atom but hydrogen"
+    return _vague(unchecked) or "is no molecule"
+
+
+def read_molecules(
+    X: Sequence[Any],
+    *,
+    stereo: bool = True,
+    salts: Salts = "refuse",
+    isotopes: Policy = "refuse",
+    radicals: Policy = "refuse",
+    max_length: int = MAX_LENGTH,
+    name: str = "X",
+) -> list[str]:
+    """Return the canonical SMILES of n molecules, or name every row that is refused and why.
+
+    Parameters
+    ----------
+    X : sequence of n str
+    stereo : bool, default=True
+        Whether stereochemistry is kept.
+    salts : {"refuse", "largest", "keep"}, default="refuse"
+        What to do with more than one fragment (salts, solvents, mixtures). ``"largest"`` takes the one with
+        most heavy atoms, of those the heaviest, with its charge.
+    isotopes, radicals : {"refuse", "keep"}, default="refuse"
+        What to do with atoms of stated mass and with unpaired electrons. Charges are always kept.
+    max_length : int, default=1000
+        Longest SMILES that is read, in characters.
+    name : str, default="X"
+        What the error calls the data.
+
+    Returns
+    -------
+    list of n str
+
+    Raises
+    ------
+    DataError
+        When rows are refused; names up to five with the reason.
+    DataTypeError
+        When X is no sequence of str.
+    ParameterError, ParameterTypeError
+        When a policy is none of its choices.
+
+    Examples
+    --------
+    >>> read_molecules(["OCC", "CC(=O)[O-].[Na+]"], salts="largest")
+    ['CCO', 'CC(=O)[O-]']
+    """
+    check_choice("salts", salts, ("refuse", "largest", "keep"))
+    check_choice("isotopes", isotopes, ("refuse", "keep"))
+    check_choice("radicals", radicals, ("refuse", "keep"))
+    check_count("max_length", max_length)
+    _check_sequence(X, name)
+    policies = _Policies(bool(stereo), salts, isotopes, radicals, int(max_length))
+    rows = [_standard(_text(x, max_length), policies) for x in X]
+    refused = [row for row, (spelling, _) in enumerate(rows) if spelling is None]
+    if refused:
+        _refuse(X, refused, rows, name, policies)
+    return [spelling for spelling, _ in rows if spelling is not None]
+
+
+def read_molecule(x: Any, *, stereo: bool = True, salts: Salts = "refuse") -> str:
+    """Return the canonical SMILES of one molecule; DataError says what is wrong with it."""
+    spelling, problem = _standard(
+        _text(x, MAX_LENGTH), _Policies(stereo, salts, "refuse", "refuse", MAX_LENGTH)
+    )
+    if spelling is None:
+        raise DataError(f"{_shown(x)} {problem or unparsed_problem(x)}")
+    return spelling
+
+
+def molecule_key(x: Any, stereo: bool, salts: str) -> str:
+    """Return the one spelling of a molecule, or of its largest fragment, whatever a model can read.
+
+    Raises DataError for what is no molecule.
+    """
+    text = _text(x, MAX_LENGTH)
+    fragments: Salts = "largest" if salts == "largest" else "keep"
+    spelling, _ = _standard(text, _Policies(stereo, fragments, "keep", "keep", MAX_LENGTH))
+    if spelling is None:
+        raise DataError(f"x must be a molecule's SMILES, got {_shown(x)}, which {unparsed_problem(x)}")
+    return spelling
+
+
+def listed_smiles(X: Any, name: str = "X") -> list[str]:
+    """Return n SMILES as a list; DataTypeError for what is no sequence of str, naming the row."""
+    _check_sequence(X, name)
+    for row, x in enumerate(X):
+        if not isinstance(x, str):
+            raise DataTypeError(f"{name} must hold SMILES, str, got {type(x).__name__} in row {row}")
+    return [str(x) for x in X]
+
+
+def texts(X: Iterable[str]) -> list[str]:
+    """Return what an iterable yields; DataTypeError for a single text, whose characters nobody means."""
+    if isinstance(X, str | bytes) or not hasattr(X, "__iter__"):
+        raise DataTypeError(f"X must be an iterable of SMILES, got {type(X).__name__}")
+    return list(X)
+
+
+def refuse_rows(problems: Sequence[str]) -> None:
+    """Raise DataError for rows with problems, if there are any; names the first five."""
+    if problems:
+        raise DataError(f"X holds {len(problems)} SMILES that cannot be taken: {_first(problems)}")
+
+
+def _first(problems: Sequence[str]) -> str:
+    """Return the first five and how many there are more."""
+    more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+    return "; ".join([*problems[:_SHOWN], *more])
+
+
+def _check_sequence(X: Any, name: str) -> None:
+    several = hasattr(X, "__len__") and hasattr(X, "__iter__") and getattr(X, "ndim", 1) > 0
+    if isinstance(X, str | bytes) or not several:
+        raise DataTypeError(f"{name} must be a sequence of SMILES, got {type(X).__name__}")
+
+
+class _Policies(NamedTuple):
+    stereo: bool
+    salts: Salts
+    isotopes: Policy
+    radicals: Policy
+    max_length: int
+
+
+def _refuse(
+    X: Sequence[Any],
+    refused: list[int],
+    rows: list[tuple[str | None, str]],
+    name: str,
+    policies: _Policies,
+) -> None:
+    """Raise the error that names rows and reasons."""
+    problems = {row: rows[row][1] or unparsed_problem(X[row], policies.max_length) for row in refused}
+    lines = [f"row {row} {problems[row]}: {_shown(X[row])}" for row in refused]
+    wrong_type = any(not isinstance(X[row], str) for row in refused[:_SHOWN])
+    raise (DataTypeError if wrong_type else DataError)(
+        f"{name} must hold SMILES of single molecules; {_first(lines)}"
+    )
+
+
+def _shown(x: Any) -> str:
+    text = repr(x)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _text(x: Any, max_length: int) -> str:
+    """Return the text to be read, '' for what is refused unread."""
+    return _plain(x, max_length) or ""
+
+
+def _plain(smiles: Any, max_length: int) -> str | None:
+    """Return the text without blanks at its ends if it could be a SMILES."""
+    if not isinstance(smiles, str):
+        return None
+    text = str(smiles).strip()
+    # RDKit would take what follows a blank for a name, and stop at a zero character
+    if not 0 < len(text) <= max_length or not text.isascii() or not text.isprintable() or " " in text:
+        return None
+    return text
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _standard(text: str, policies: _Policies) -> tuple[str | None, str]:
+    """Return (canonical SMILES, "") or (None, problem); the problem is "" for what cannot be parsed."""
+    molecule = parse(text, policies.max_length) if text else None
+    if molecule is None:
+        return None, ""
+    chem = optional_module("rdkit.Chem")
+    fragments = chem.GetMolFrags(molecule)
+    if len(fragments) > 1 and policies.salts == "refuse":
+        return None, f"has {len(fragments)} fragments (salts='largest' would take the largest)"
+    if len(fragments) > 1 and policies.salts == "largest":
+        molecule = _largest(molecule)
+    problem = _peculiarity(molecule, policies) if "[" in text else ""  # loops over atoms cost
+    return (None, problem) if problem else (_write(molecule, policies.stereo), "")
+
+
+def _largest(molecule: Mol) -> Mol:
+    """Return the fragment with most heavy atoms, then the heaviest, then the first in the alphabet."""
+    chem, descriptors = optional_module("rdkit.Chem"), optional_module("rdkit.Chem.Descriptors")
+    fragments = chem.GetMolFrags(molecule, asMols=True)
+    return min(
+        fragments,
+        key=lambda part: (-part.GetNumHeavyAtoms(), -descriptors.MolWt(part), chem.MolToSmiles(part)),
+    )
+
+
+def _peculiarity(molecule: Mol, policies: _Policies) -> str:
+    """Return what the policies refuse in a molecule, "" for nothing."""
+    atoms = list(molecule.GetAtoms())
+    if policies.radicals == "refuse":
+        radicals = Counter(atom.GetSymbol() for atom in atoms if atom.GetNumRadicalElectrons())
+        if radicals:
+            return f"has unpaired electrons at {', '.join(radicals)}"
+    if policies.isotopes == "refuse":
+        isotopes = Counter(f"{atom.GetIsotope()}{atom.GetSymbol()}" for atom in atoms if atom.GetIsotope())
+        if isotopes:
+            return f"has isotopes {', '.join(isotopes)}"
+    return ""
+
+
+def _vague(molecule: Mol) -> str:
+    """Return what makes a molecule a pattern rather than a molecule, "" for nothing."""
+    if any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()):
+        return "has a dummy atom (*)"
+    if any(str(bond.GetBondType()) not in _ORDERS for bond in molecule.GetBonds()):
+        return "has a bond of unstated order (~)"
+    return ""
+
+
+def _write(molecule: Mol, stereo: bool) -> str:
+    """Return the canonical SMILES; without stereo, isotopes stay, which RDKit's own option would drop."""
+    chem = optional_module("rdkit.Chem")
+    if not stereo:
+        chem.RemoveStereochemistry(molecule)
+    text: str = chem.MolToSmiles(molecule)
+    if not stereo and "[H]" in text:  # hydrogen that was there to say on which side of a double bond it is
+        text = chem.MolToSmiles(chem.RemoveHs(molecule))
+    return text

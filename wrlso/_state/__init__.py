@@ -1,0 +1,1 @@
+"""What an optimizer has at one moment: what it learned, what changes, what it reads."""

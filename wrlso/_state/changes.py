@@ -1,0 +1,97 @@
+"""What one call is about to change in a history: collected and checked first, applied when it is safe."""
+
+import time
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wrlso._utils.copies import keep
+from wrlso.history import Event, EventKind, History
+from wrlso.models.protocol import LatentModel, Objects
+
+__all__ = ["Changes", "NewObjects"]
+
+
+class NewObjects(NamedTuple):
+    """Objects never seen before, with their identities and the tensor (n, ...) made of them."""
+
+    X: Sequence[Any]
+    keys: Sequence[Hashable]
+    inputs: Tensor
+
+
+class Changes:
+    """Objects and events that a history is going to take in together."""
+
+    def __init__(self, history: History, core: Any = None) -> None:
+        self.history = history
+        self.core = core  # what has been learned, where that changes too
+        self.objects: list[NewObjects] = []
+        self.events: list[Event] = []
+        self._n_rows = len(history)
+        self._new: dict[Hashable, int] = {}
+        self._time = time.time_ns() // 1000
+
+    def add(self, model: LatentModel, X: Objects) -> list[int]:
+        """Return the rows of all X, with a new row for each that was never seen.
+
+        Raises DataError, with nothing added, when one cannot be read.
+        """
+        keys = [model.key(x) for x in X]
+        first = self._first_of_each(keys)
+        if first:
+            rows = list(first.values())
+            # rows of one copy of an array share its memory with the tensor where that is the array itself
+            if isinstance(X, np.ndarray) and X.dtype != object:
+                objects: Objects = X[rows]
+            else:
+                objects = [keep(X[i]) for i in rows]
+            self._stage(list(first), list(objects), model.tensorize(objects).cpu())
+        return [self._row(key) for key in keys]
+
+    def add_start(self, model: LatentModel, X: Objects, values: Sequence[float | None]) -> None:
+        """Add starting data; equal objects become one point, several values its replicates."""
+        inputs = model.tensorize(X).cpu()
+        keys = [model.key(x) for x in X]
+        first = self._first_of_each(keys)
+        shared = isinstance(X, np.ndarray) and inputs.data_ptr() == X.ctypes.data
+        inputs = inputs[torch.tensor(list(first.values()), dtype=torch.int64)]
+        # where the tensor is the array itself, its rows serve as the objects: one copy of the data, not two
+        objects = list(inputs.numpy()) if shared else [keep(X[i]) for i in first.values()]
+        self._stage(list(first), objects, inputs)
+        for key, value in zip(keys, values, strict=True):
+            if value is not None:
+                self.note("start", self._row(key), value)
+
+    def note(self, kind: EventKind, row: int = -1, value: float | None = None, data: Any = None) -> None:
+        """Add an event."""
+        if value is not None:
+            value += 0.0  # SQLite knows no negative zero
+        self.events.append(Event(kind, row, value, self._time, data))
+
+    def apply(self) -> None:
+        """Let the history take everything in."""
+        for new in self.objects:
+            self.history.add(*new)
+        for event in self.events:
+            self.history.apply(event)
+
+    def _first_of_each(self, keys: list[Hashable]) -> dict[Hashable, int]:
+        """Positions of the first occurrence of every key that is new."""
+        first: dict[Hashable, int] = {}
+        for i, key in enumerate(keys):
+            if self.history.row(key) is None and key not in self._new:
+                first.setdefault(key, i)
+        return first
+
+    def _stage(self, keys: list[Hashable], objects: list[Any], inputs: Tensor) -> None:
+        self.objects.append(NewObjects(objects, keys, inputs))
+        self._new |= {key: self._n_rows + i for i, key in enumerate(keys)}
+        self._n_rows += len(keys)
+
+    def _row(self, key: Hashable) -> int:
+        row = self.history.row(key)
+        return self._new[key] if row is None else row

@@ -1,0 +1,279 @@
+"""Values as bytes and back, without pickle: JSON, raw arrays, and this library's own parts by name.
+
+What is read creates numbers, texts, containers, arrays and objects of the classes listed here, and calls
+nothing that a file names.
+"""
+
+import base64
+import dataclasses
+import json
+import math
+import types
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from wrlso import weighting
+from wrlso.exceptions import DataTypeError, StorageError
+
+__all__ = ["Foreign", "dump", "dump_json", "is_alike", "is_own", "load", "load_json"]
+
+_TAG = "!"
+_DAMAGE = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+_FUNCTIONS: dict[str, Callable[..., Any]] = {name: getattr(weighting, name) for name in weighting.__all__}
+# All that a file can name, and where it is defined. A class that moves keeps its name here; one that is
+# renamed keeps its former name beside the new one, as files of earlier versions hold that.
+_CLASSES = {
+    name: f"wrlso.{module}.{name}"
+    for module, names in {
+        "acquisition.candidate_pool": ["CandidatePool"],
+        "acquisition.functions": [
+            "LogExpectedImprovement", "Mixture", "ThompsonSampling", "UpperConfidenceBound",
+        ],
+        "acquisition.latent_search": ["LatentSearch"],
+        "acquisition.prior_sampling": ["PriorSampling"],
+        "acquisition.state": ["AskRecord"],
+        "acquisition.trust_region": ["TrustRegion"],
+        "models.fragments": ["DerivationFragments"],
+        "surrogate.feature_gp": ["FeatureGP"],
+        "surrogate.kernels": ["Hyperparameters"],
+        "surrogate.minmax_kernel": ["Levels"],
+        "surrogate.morgan": ["MorganCounts"],
+        "surrogate.sparse_gp": ["SparseGP"],
+        "surrogate.sparse_posterior": ["Posterior"],
+        "surrogate.tanimoto_gp": ["TanimotoGP"],
+        "surrogate.tanimoto_posterior": ["StructureKernel", "TanimotoPosterior"],
+        "surrogate.transforms": ["Floor", "NormalScores", "Standardize", "Winsorize"],
+        "tasks.expressions.task": ["Expressions"],
+        "tasks.molecules.tasks": ["QED", "GuacaMol", "Molecules", "PenalizedLogP"],
+        "tasks.shapes": ["CopiedRankWeighting", "OracleGrid", "Shapes"],
+        "training": ["GeometricBeta", "Trainer"],
+        "weighting": [
+            "CEMPIWeighting", "DbASWeighting", "RWRWeighting", "RankWeighting", "UniformWeighting",
+        ],
+    }.items()
+    for name in names
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Foreign:
+    """Stands for something of the user's that a file cannot hold."""
+
+    type_name: str
+
+
+def is_own(value: Any) -> bool:
+    """Whether the value is an object of one of this library's classes that can be stored."""
+    cls = type(value)
+    return _CLASSES.get(cls.__name__) == f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _class_named(name: str) -> type | None:
+    """Return the estimator or dataclass of this library that a file names."""
+    module, _, attribute = _CLASSES.get(name, "").rpartition(".")
+    return getattr(import_module(module), attribute) if module else None
+
+
+def dump_json(value: Any, *, parameters: bool = False, foreign: bool = False) -> str:
+    """Return a value without arrays as one line of JSON; see :func:`dump`."""
+    return json.dumps(_Packer(None, parameters, foreign).pack(value), allow_nan=False)
+
+
+def is_alike(part: Any, wanted: Any) -> bool:
+    """Whether a part has the class and the parameters that are wanted; what is foreign in them passes."""
+    if type(part) is not type(wanted):
+        return False
+    mine, theirs = (dump_json(one, parameters=True, foreign=True) for one in (part, wanted))
+    return mine == theirs
+
+
+def load_json(text: str) -> Any:
+    """Return what :func:`dump_json` was given."""
+    return _reading(lambda: _unpack(json.loads(text), []))
+
+
+def dump(value: Any, *, foreign: bool = False) -> bytes:
+    """Return a value as bytes: numbers, texts, containers, arrays, tensors, the library's own objects.
+
+    Raises
+    ------
+    DataTypeError
+        For anything else, unless ``foreign``: then a :class:`Foreign` takes its place.
+    """
+    arrays: list[np.ndarray] = []
+    packed = _Packer(arrays, parameters=False, foreign=foreign).pack(value)
+    layout = [[array.dtype.str, array.shape] for array in arrays]
+    header = json.dumps([packed, layout], allow_nan=False).encode()
+    return b"".join([len(header).to_bytes(4, "little"), header, *(array.tobytes() for array in arrays)])
+
+
+def load(data: bytes) -> Any:
+    """Return what :func:`dump` was given, arrays as copies that may be written to."""
+
+    def read() -> Any:
+        start = 4 + int.from_bytes(data[:4], "little")
+        packed, layout = json.loads(data[4:start])
+        arrays: list[np.ndarray] = []
+        for name, shape in layout:
+            dtype = _checked_dtype(name)
+            count = math.prod(shape)
+            arrays.append(np.frombuffer(data, dtype, count, start).reshape(shape).copy())
+            start += count * dtype.itemsize
+        return _unpack(packed, arrays)
+
+    return _reading(read)
+
+
+def _reading(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except _DAMAGE as error:
+        raise StorageError(f"a stored value is damaged, or of a newer version of wrlso: {error}") from error
+
+
+def _checked_dtype(name: str) -> np.dtype:
+    dtype = np.dtype(name)
+    if dtype.kind not in "biufcUS":
+        raise ValueError(f"an array of dtype {name}")
+    return dtype
+
+
+class _Packer:
+    """Turns values into what JSON can hold; arrays go to a list beside it."""
+
+    def __init__(self, arrays: list[np.ndarray] | None, parameters: bool, foreign: bool) -> None:
+        self.arrays = arrays
+        self.parameters = parameters  # of estimators only the parameters, not what they have learned
+        self.foreign = foreign  # whether what cannot be stored becomes a Foreign
+
+    def pack(self, value: Any) -> Any:
+        if value is None or type(value) in (bool, int, str):
+            return value
+        if type(value) is float:
+            return value if math.isfinite(value) else {_TAG: "float", "value": str(value)}
+        if type(value) is list:
+            return [self.pack(item) for item in value]
+        if type(value) is dict and all(type(key) is str and key != _TAG for key in value):
+            return {key: self.pack(item) for key, item in value.items()}
+        if isinstance(value, Foreign):
+            return {_TAG: "foreign", "type": value.type_name}
+        packed = self._tagged(value)
+        if packed is None:
+            named = value if hasattr(value, "__qualname__") else type(value)
+            name = f"{named.__module__}.{named.__qualname__}"
+            if not self.foreign:
+                raise DataTypeError(f"a campaign cannot store {value!r:.80} of type {name}")
+            packed = {_TAG: "foreign", "type": name}
+        return packed
+
+    def _tagged(self, value: Any) -> dict[str, Any] | None:
+        if type(value) is tuple:
+            return {_TAG: "tuple", "items": [self.pack(item) for item in value]}
+        if type(value) is dict:
+            return {_TAG: "dict", "items": [[self.pack(k), self.pack(v)] for k, v in value.items()]}
+        if type(value) is bytes:
+            return {_TAG: "bytes", "value": base64.b64encode(value).decode()}
+        if isinstance(value, np.generic) and value.dtype.kind in "biufcUS":
+            data = base64.b64encode(value.tobytes()).decode()
+            return {_TAG: "scalar", "dtype": value.dtype.str, "value": data}
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biufcUS":
+            return self._array("array", value)
+        if isinstance(value, Tensor):
+            return self._array("tensor", value.detach().cpu().numpy())
+        if isinstance(value, torch.device):
+            return {_TAG: "device", "value": str(value)}
+        if isinstance(value, np.random.RandomState):
+            return {_TAG: "RandomState", "state": self.pack(value.get_state(legacy=False))}
+        if isinstance(value, types.FunctionType) and _FUNCTIONS.get(value.__name__) is value:
+            return {_TAG: "function", "name": value.__name__}
+        if is_own(value):
+            state = {name: self.pack(item) for name, item in self._state(value).items()}
+            return {_TAG: "object", "class": type(value).__name__, "state": state}
+        return None
+
+    def _array(self, kind: str, array: np.ndarray) -> dict[str, Any]:
+        if self.arrays is None:
+            data = base64.b64encode(array.tobytes()).decode()
+            return {_TAG: kind, "dtype": array.dtype.str, "shape": list(array.shape), "value": data}
+        transposed = array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous
+        # the order in memory is kept, as sums may depend on it in the last bit
+        self.arrays.append(array.T if transposed else array)
+        return {_TAG: kind, "index": len(self.arrays) - 1, "transposed": transposed}
+
+    def _state(self, value: Any) -> dict[str, Any]:
+        if self.parameters and isinstance(value, BaseEstimator):
+            return dict(value.get_params(deep=False))
+        if dataclasses.is_dataclass(value):
+            return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return dict(vars(value))
+
+
+def _unpack(packed: Any, arrays: list[np.ndarray]) -> Any:
+    if isinstance(packed, list):
+        return [_unpack(item, arrays) for item in packed]
+    if not isinstance(packed, dict):
+        return packed
+    if _TAG not in packed:
+        return {key: _unpack(item, arrays) for key, item in packed.items()}
+    return _READERS[packed[_TAG]](packed, arrays)
+
+
+def _read_array(packed: dict[str, Any], arrays: list[np.ndarray]) -> np.ndarray:
+    if "index" in packed:
+        array: np.ndarray = arrays[packed["index"]]
+        return array.T if packed["transposed"] else array
+    dtype = _checked_dtype(packed["dtype"])
+    flat: np.ndarray = np.frombuffer(base64.b64decode(packed["value"]), dtype)
+    return flat.reshape(packed["shape"]).copy()
+
+
+def _read_scalar(packed: dict[str, Any], _: list[np.ndarray]) -> Any:
+    return np.frombuffer(base64.b64decode(packed["value"]), _checked_dtype(packed["dtype"]))[0]
+
+
+def _read_random_state(packed: dict[str, Any], arrays: list[np.ndarray]) -> np.random.RandomState:
+    random_state = np.random.RandomState()
+    random_state.set_state(_unpack(packed["state"], arrays))
+    return random_state
+
+
+def _read_object(packed: dict[str, Any], arrays: list[np.ndarray]) -> Any:
+    cls: Any = _class_named(packed["class"])
+    if cls is None:
+        raise ValueError(f"it names {packed['class']!r:.80}, which is no class of wrlso that can be stored")
+    state = {str(name): _unpack(item, arrays) for name, item in packed["state"].items()}
+    if not all(name.isidentifier() and not name.startswith("__") for name in state):
+        raise ValueError(f"a {cls.__name__} with impossible attributes")
+    if issubclass(cls, BaseEstimator):
+        # parameters that this version has and the file does not take their defaults
+        names = set(cls._get_param_names()) & set(state)
+        created = cls(**{name: state.pop(name) for name in names})
+    else:
+        created = cls.__new__(cls)
+    for name, value in state.items():
+        object.__setattr__(created, name, value)
+    return created
+
+
+_READERS: dict[str, Callable[[dict[str, Any], list[np.ndarray]], Any]] = {
+    "float": lambda packed, _: float(packed["value"]),
+    "tuple": lambda packed, arrays: tuple(_unpack(packed["items"], arrays)),
+    "dict": lambda packed, arrays: {_unpack(k, arrays): _unpack(v, arrays) for k, v in packed["items"]},
+    "bytes": lambda packed, _: base64.b64decode(packed["value"]),
+    "scalar": _read_scalar,
+    "array": _read_array,
+    "tensor": lambda packed, arrays: torch.from_numpy(_read_array(packed, arrays)),
+    "device": lambda packed, _: torch.device(packed["value"]),
+    "RandomState": _read_random_state,
+    "function": lambda packed, _: _FUNCTIONS[packed["name"]],
+    "object": _read_object,
+    "foreign": lambda packed, _: Foreign(packed["type"]),
+}

@@ -1,0 +1,13 @@
+from .candidate_pool import CandidatePool as CandidatePool
+from .functions import Acquisition as Acquisition
+from .functions import LogExpectedImprovement as LogExpectedImprovement
+from .functions import Mixture as Mixture
+from .functions import ThompsonSampling as ThompsonSampling
+from .functions import UpperConfidenceBound as UpperConfidenceBound
+from .functions import log_h as log_h
+from .latent_search import LatentSearch as LatentSearch
+from .prior_sampling import PriorSampling as PriorSampling
+from .state import AskRecord as AskRecord
+from .state import Proposal as Proposal
+from .state import SearchState as SearchState
+from .trust_region import TrustRegion as TrustRegion

@@ -1,0 +1,122 @@
+"""What the surrogate believes of candidates, one by one and jointly."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wrlso.acquisition.state import SearchState
+from wrlso.exceptions import NotFittedError
+from wrlso.models.inference import to_array
+from wrlso.surrogate.linear_algebra import covariance_root
+from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
+
+__all__ = ["Belief", "Criterion", "FinitePosterior", "for_turn", "safe_scores"]
+
+_MOST_JOINT = 3000  # points whose joint covariance is held at once
+
+
+class Criterion(Protocol):
+    """An acquisition function: how much a point is worth asking for."""
+
+    differentiable: bool
+
+    def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
+        """Return the values (q,) of points: Z (q, d), or a list of x when the surrogate models features."""
+
+
+@dataclass(frozen=True)
+class Belief:
+    """A surrogate with the best value so far; grows by points believed to turn out as predicted."""
+
+    surrogate: Surrogate
+    best: float
+
+    @classmethod
+    def of(cls, state: SearchState) -> "Belief":
+        """Condition the state's surrogate on the pending points."""
+        if state.surrogate is None:
+            raise NotFittedError("this acquisition needs a fitted surrogate: fit one, or use PriorSampling")
+        surrogate, y = state.surrogate, state.y
+        if isinstance(surrogate, HasWorkingScale):
+            surrogate, y = surrogate.working_scale(y)
+        belief = cls(surrogate, float(y.max()) if len(y) else -np.inf)
+        if state.surrogate.space == "features":
+            return belief.add(list(state.pending_X)) if len(state.pending_X) else belief
+        return belief.add(state.pending) if len(state.pending) else belief
+
+    def add(self, points: Any) -> "Belief":
+        """Kriging believer (Ginsbourger et al. 2010): take the predicted mean for what will be observed."""
+        with torch.no_grad():
+            mean, _ = self.surrogate.predict(points)
+        return Belief(self.surrogate.condition_on(points, mean), max(self.best, float(mean.max())))
+
+    def over(self, points: Any) -> tuple["Belief", Any]:
+        """Return a belief about these points only, and what stands for them there.
+
+        Where the surrogate can say how they vary together, everything else follows from that, at a fraction
+        of what asking it again after each choice would cost.
+        """
+        if not isinstance(self.surrogate, HasWorkingScale) or len(points) > _MOST_JOINT:
+            return self, points
+        with torch.no_grad():
+            mean, covariance, noise = self.surrogate.joint(points)
+        # it is never fitted, which is all that it lacks
+        finite = cast(Surrogate, FinitePosterior(mean, covariance, noise))
+        return Belief(finite, self.best), torch.arange(len(mean))
+
+
+class FinitePosterior:
+    """A Gaussian over q points, which are called by their numbers: what a choice among them needs.
+
+    Parameters
+    ----------
+    mean : Tensor of float64, (q,)
+    covariance : Tensor of float64, (q, q)
+    noise : float
+        Variance of the noise of an observation.
+    """
+
+    def __init__(self, mean: Tensor, covariance: Tensor, noise: float) -> None:
+        self.mean = mean
+        self.covariance = covariance
+        self.noise = noise
+
+    def predict(self, Z: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance at the points with numbers Z (k,)."""
+        return self.mean[Z], self.covariance.diagonal()[Z].clamp_min(0.0)
+
+    def sample(self, Z: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        """Return n joint draws (n, k) at the points with numbers Z."""
+        covariance = self.covariance[Z][:, Z]
+        root = covariance_root(covariance, float(covariance.diagonal().max().clamp_min(1e-300)))
+        draws = torch.randn(n, len(Z), dtype=torch.float64, generator=generator)
+        return self.mean[Z] + draws @ root.T
+
+    def condition_on(self, Z: Tensor, y: Tensor) -> "FinitePosterior":
+        """Return the Gaussian given values y (k,) of the points with numbers Z (k,), one by one."""
+        mean, covariance = self.mean, self.covariance
+        for i, value in zip(Z.tolist(), y, strict=True):
+            column = covariance[:, i]
+            total = covariance[i, i] + self.noise
+            mean = mean + column * ((value - mean[i]) / total)
+            covariance = covariance - torch.outer(column, column) / total
+        return FinitePosterior(mean, covariance, self.noise)
+
+
+def safe_scores(
+    criterion: Criterion, belief: Belief, points: Any, generator: torch.Generator
+) -> NDArray[np.float64]:
+    """Acquisition values (q,) without gradient; what is not a number counts as worst."""
+    with torch.no_grad():
+        values = to_array(criterion.score(belief.surrogate, points, belief.best, generator))
+    return np.nan_to_num(values, nan=-np.inf, posinf=np.finfo(np.float64).max, neginf=-np.inf)
+
+
+def for_turn(criterion: Criterion, i: int) -> Criterion:
+    """Return the criterion that chooses the i-th point, where several take turns."""
+    pick = getattr(criterion, "pick", None)
+    return criterion if pick is None else cast(Criterion, pick(i))

@@ -1,0 +1,286 @@
+"""What to ask for next: acquisition functions, and how they are maximised.
+
+An acquisition function says what a point is worth; a search strategy finds the point worth most.
+:class:`LatentSearch` looks in Z and decodes, :class:`CandidatePool` decodes first and judges what came out.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from wrlso._utils.validation import check_count, check_real
+from wrlso.acquisition.candidate_pool import CandidatePool
+from wrlso.acquisition.latent_search import LatentSearch
+from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.trust_region import TrustRegion
+from wrlso.exceptions import ParameterError, ParameterTypeError
+from wrlso.surrogate.protocol import Surrogate
+
+__all__ = [
+    "Acquisition",
+    "AskRecord",
+    "CandidatePool",
+    "LatentSearch",
+    "LogExpectedImprovement",
+    "Mixture",
+    "Proposal",
+    "SearchState",
+    "ThompsonSampling",
+    "TrustRegion",
+    "UpperConfidenceBound",
+    "log_h",
+]
+
+_DEFAULT_SEARCH = CandidatePool
+_LOG_2PI_HALF = 0.5 * float(np.log(2.0 * np.pi))
+_LOG_HALF_PI_HALF = 0.5 * float(np.log(0.5 * np.pi))
+_FAR = -50.0  # left of it four terms of the asymptotic series leave an error under 1e-13 of log h
+_SMALLEST_DEVIATION = 1e-150
+
+
+@runtime_checkable
+class Acquisition(Protocol):
+    """Chooses the points of one ask."""
+
+    uses_surrogate: bool
+    """Whether :attr:`SearchState.surrogate` must be there."""
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals with distinct ``model.key(x)`` that pass ``state.screen``, and a record.
+
+        Raises :class:`wrlso.exceptions.NoCandidateError`, with counts by reason, after a bounded number of
+        attempts.
+        """
+
+
+class SearchStrategy(Protocol):
+    """Finds the points that maximise an acquisition function."""
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator, criterion: Any
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals as :meth:`Acquisition.propose` does, judged by ``criterion.score``."""
+
+
+def log_h(u: Tensor) -> Tensor:
+    """Return log(φ(u) + u Φ(u)), accurate to 1e-12 relative and with finite gradients for |u| < 1e150.
+
+    Expected improvement is σ h((μ - best) / σ). Three regimes: the definition for u > -1; an identity with
+    the scaled complementary error function down to -50; the asymptotic series of h beyond.
+
+    Source: Ament et al., "Unexpected Improvements to Expected Improvement", NeurIPS 2023, Eq. 9; the series
+    replaces their third branch.
+
+    Parameters
+    ----------
+    u : Tensor of float64, any shape
+
+    Returns
+    -------
+    Tensor of float64, same shape
+    """
+    near = u.clamp_min(-1.0)
+    direct = torch.log(torch.exp(-0.5 * near * near - _LOG_2PI_HALF) + near * torch.special.ndtr(near))
+    v = u.clamp(_FAR, -1.0).neg()
+    ratio = torch.log(v) + torch.log(torch.special.erfcx(v * 0.5**0.5)) + _LOG_HALF_PI_HALF
+    middle = -0.5 * v * v - _LOG_2PI_HALF + torch.log(-torch.expm1(ratio))
+    w = u.clamp_max(_FAR).neg()
+    q = 1.0 / (w * w)
+    series = q * (-3.0 + q * (15.0 + q * -105.0))
+    far = -0.5 * w * w - _LOG_2PI_HALF - 2.0 * torch.log(w) + torch.log1p(series)
+    return torch.where(u > -1.0, direct, torch.where(u > _FAR, middle, far))
+
+
+class LogExpectedImprovement(BaseEstimator):
+    """Logarithm of the expected improvement over the best value so far.
+
+    Parameters
+    ----------
+    xi : float, default 0.0
+        Improvement that does not count yet, in standard deviations of the surrogate's (transformed) values;
+        larger ones explore more, where many points are almost as good as the best.
+    search : CandidatePool, LatentSearch or None
+        How it is maximised; None takes the default strategy, a :class:`CandidatePool`.
+
+    References
+    ----------
+    Ament et al., "Unexpected Improvements to Expected Improvement for Bayesian Optimization", NeurIPS 2023.
+    """
+
+    uses_surrogate = True
+    differentiable = True
+
+    def __init__(self, search: SearchStrategy | None = None, *, xi: float = 0.0) -> None:
+        self.search = search
+        self.xi = xi
+
+    def check_parameters(self) -> None:
+        """Raise ParameterError or ParameterTypeError for a parameter that cannot be."""
+        check_real("xi", self.xi, minimum=0.0)
+
+    def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
+        """Return log EI (q,) at the points; always finite."""
+        mean, variance = surrogate.predict(points)
+        deviation = variance.sqrt().clamp_min(_SMALLEST_DEVIATION)
+        improvement = mean - best - self.xi
+        # without variance it is the improvement itself; below, squares of less still have a number
+        return torch.log(deviation) + log_h((improvement / deviation).clamp(-1e151, 1e300))
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`Acquisition`."""
+        self.check_parameters()
+        return _search(self.search).propose(state, n, rng, self)
+
+
+class UpperConfidenceBound(BaseEstimator):
+    """Mean + β standard deviations.
+
+    Parameters
+    ----------
+    beta : float, default 2.0
+        Weight of the standard deviation (not of the variance), at least 0.
+    search : CandidatePool, LatentSearch or None
+        How it is maximised; None takes the default strategy, a :class:`CandidatePool`.
+    """
+
+    uses_surrogate = True
+    differentiable = True
+
+    def __init__(self, beta: float = 2.0, *, search: SearchStrategy | None = None) -> None:
+        self.beta = beta
+        self.search = search
+
+    def check_parameters(self) -> None:
+        """Raise ParameterError or ParameterTypeError for a parameter that cannot be."""
+        check_real("beta", self.beta, minimum=0.0)
+
+    def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
+        """Return the upper confidence bound (q,) at the points."""
+        mean, variance = surrogate.predict(points)
+        return mean + self.beta * variance.clamp_min(_SMALLEST_DEVIATION**2).sqrt()
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`Acquisition`."""
+        self.check_parameters()
+        return _search(self.search).propose(state, n, rng, self)
+
+
+class ThompsonSampling(BaseEstimator):
+    """A joint draw from the posterior at all points that are compared; a new one for every proposal.
+
+    Parameters
+    ----------
+    search : CandidatePool, LatentSearch or None
+        Where the draw is compared; None takes the default strategy, a :class:`CandidatePool`. In
+        :class:`LatentSearch` the best of its ``n_raw`` points is taken, without ascent.
+    """
+
+    uses_surrogate = True
+    differentiable = False
+
+    def __init__(self, search: SearchStrategy | None = None) -> None:
+        self.search = search
+
+    def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
+        """Return one joint draw (q,) at the points."""
+        return surrogate.sample(points, 1, generator)[0]
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`Acquisition`."""
+        return _search(self.search).propose(state, n, rng, self)
+
+
+class Mixture(BaseEstimator):
+    """Several acquisition functions that take turns, over the points of a batch and from ask to ask.
+
+    Parameters
+    ----------
+    parts : sequence of acquisition functions
+        Such as ``[LogExpectedImprovement(), ThompsonSampling()]``; their own ``search`` is not used.
+    turns : sequence of int or None, default None
+        How many points in a row each part chooses; None: one each.
+    search : CandidatePool, LatentSearch or None
+        How they are maximised; None takes the default strategy, a :class:`CandidatePool`.
+    """
+
+    uses_surrogate = True
+    differentiable = False
+
+    def __init__(
+        self,
+        parts: Sequence[Any],
+        turns: Sequence[int] | None = None,
+        *,
+        search: SearchStrategy | None = None,
+    ) -> None:
+        self.parts = parts
+        self.turns = turns
+        self.search = search
+
+    def pick(self, i: int) -> Any:
+        """Return the part that chooses the i-th point of a campaign."""
+        turns = [1] * len(self.parts) if self.turns is None else self.turns
+        ends = np.cumsum(turns)
+        return self.parts[int(np.searchsorted(ends, i % int(ends[-1]), side="right"))]
+
+    def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
+        """Return the values (q,) that the first part gives the points."""
+        value: Tensor = self.pick(0).score(surrogate, points, best, generator)
+        return value
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`Acquisition`."""
+        self._check_parameters()
+        return _search(self.search).propose(state, n, rng, self)
+
+    def _check_parameters(self) -> None:
+        if not isinstance(self.parts, Sequence):
+            raise ParameterTypeError(f"parts must be a sequence of acquisition functions, got {self.parts!r}")
+        if len(self.parts) == 0:
+            raise ParameterError("parts must hold at least one acquisition function, got none")
+        for i, part in enumerate(self.parts):
+            if isinstance(part, type) or not callable(getattr(part, "score", None)):
+                raise ParameterTypeError(
+                    f"parts[{i}] must be an acquisition function with score, got {part!r}"
+                )
+            if hasattr(part, "pick"):
+                raise ParameterError(
+                    f"parts[{i}] must be no mixture of its own: list what it mixes, got {part!r}"
+                )
+            if callable(check := getattr(part, "check_parameters", None)):
+                check()
+        if self.turns is None:
+            return
+        if not isinstance(self.turns, Sequence):
+            raise ParameterTypeError(f"turns must be a list of integers, got {self.turns!r}")
+        if len(self.turns) != len(self.parts):
+            raise ParameterError(
+                f"turns must have one number for each of the {len(self.parts)} parts, got {self.turns!r}"
+            )
+        for i, turn in enumerate(self.turns):
+            check_count(f"turns[{i}]", turn)
+
+
+def _search(search: SearchStrategy | None) -> SearchStrategy:
+    """Return the strategy, or the default one."""
+    if search is None:
+        return _DEFAULT_SEARCH()
+    if isinstance(search, type) or not callable(getattr(search, "propose", None)):
+        raise ParameterTypeError(
+            f"search must be a strategy such as CandidatePool or LatentSearch, or None, got {search!r}"
+        )
+    return search

@@ -1,0 +1,272 @@
+"""Maximising the acquisition function over Z itself, from many starts, before anything is decoded."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from wrlso._utils.validation import check_count, check_real
+from wrlso.acquisition.belief import Belief, Criterion, for_turn, safe_scores
+from wrlso.acquisition.landscape import Landscape
+from wrlso.acquisition.screening import Screener
+from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.trust_region import Ball, Box, Region, TrustRegion, check_bounds
+from wrlso.exceptions import ParameterError
+from wrlso.models.inference import Array
+
+__all__ = ["LatentSearch"]
+
+_TOP_SHARE = 0.2  # starts come from this share of the best points (method.md)
+_STEPS = (0.1, 0.2, 0.4, 0.8, 1.6)  # of the last resort, in standard deviations of the data
+
+
+class LatentSearch(BaseEstimator):
+    """Maximise the acquisition function over Z from many starts at once, then decode.
+
+    Half of the starts come from where the data lies and half from near its best fifth, each the best of
+    ``n_raw`` / 2 draws. Where a maximum decodes to something that may not be proposed, the next-best z
+    follow, then stochastic decodings of them, then growing perturbations of the best data.
+
+    Parameters
+    ----------
+    n_starts : int, default 20
+        Starts of the gradient ascent, which moves them all together.
+    n_raw : int, default 512
+        Points scored to choose the starts.
+    bounds : {"quantile", "ball"} or TrustRegion, default "quantile"
+        The box ± ``margin`` × the ``quantile`` of |Z| per dimension; the part of it in the ball with
+        ``margin`` × that quantile of the norms as its radius; or a region in the box that follows the search,
+        where all starts are then drawn.
+    margin, quantile : float, default 1.1 and 0.999
+        See ``bounds``.
+    max_iter : int, default 30
+        Gradient steps of all starts, and as many iterations of L-BFGS-B of the best one of them.
+    step : float, default 0.1
+        Length of the first steps, in standard deviations of the data per dimension.
+    temperature : float, default 1.0
+        Of the stochastic decodings.
+    max_attempts : int, default 1000
+        Points decoded for one proposal before the search gives up.
+    """
+
+    def __init__(
+        self,
+        n_starts: int = 20,
+        n_raw: int = 512,
+        *,
+        bounds: str | TrustRegion = "quantile",
+        margin: float = 1.1,
+        quantile: float = 0.999,
+        max_iter: int = 30,
+        step: float = 0.1,
+        temperature: float = 1.0,
+        max_attempts: int = 1000,
+    ) -> None:
+        self.n_starts = n_starts
+        self.n_raw = n_raw
+        self.bounds = bounds
+        self.margin = margin
+        self.quantile = quantile
+        self.max_iter = max_iter
+        self.step = step
+        self.temperature = temperature
+        self.max_attempts = max_attempts
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator, criterion: Criterion
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`wrlso.acquisition.Acquisition`."""
+        self._check_parameters()
+        check_count("n", n)
+        belief = Belief.of(state)
+        if belief.surrogate.space != "latent":
+            raise ParameterError(
+                f"LatentSearch needs a surrogate of Z, got {type(belief.surrogate).__name__}, which models "
+                f"features of x: use CandidatePool"
+            )
+        landscape = Landscape.of(state, rng, self.margin, self.quantile)
+        bounds = self._place(state, landscape, belief, rng)
+        screener = Screener(state, type(self).__name__, rng)
+        proposals: list[Proposal] = []
+        turn = state.turn
+        while len(proposals) < n:
+            chooser = for_turn(criterion, turn + len(proposals))
+            proposal = self._one(state, belief, landscape, bounds, screener, chooser, rng)
+            if proposal is None:
+                self._leave_region()
+                raise screener.give_up(len(proposals), n)
+            proposals.append(proposal)
+            if len(proposals) < n:
+                belief = belief.add(proposal.z[None])
+        return proposals, screener.finish()
+
+    def _one(
+        self,
+        state: SearchState,
+        belief: Belief,
+        landscape: Landscape,
+        bounds: Box,
+        screener: Screener,
+        criterion: Criterion,
+        rng: np.random.Generator,
+    ) -> Proposal | None:
+        generator = screener.generator
+        raw = self._raw_points(state, landscape, bounds, rng)
+        scores = safe_scores(criterion, belief, torch.from_numpy(raw), generator)
+        order = np.argsort(-scores, kind="stable")
+        ranked = raw[order]
+        if criterion.differentiable and self.max_iter > 0:
+            starts = self._pick_starts(raw, scores, bounds)
+            finals = self._ascend(starts, belief, bounds, criterion, generator)
+            values = safe_scores(criterion, belief, torch.from_numpy(finals), generator)
+            ranked = np.concatenate([finals[np.argsort(-values, kind="stable")], ranked])
+        attempts = 0
+        for Z, temperature in self._stages(ranked, state, landscape, bounds, rng):
+            Z = Z[: self.max_attempts - attempts]
+            attempts += len(Z)
+            for x, z in zip(screener.decode(Z, temperature), Z, strict=True):
+                if screener.admit(x, "chosen"):
+                    point = torch.from_numpy(z.copy())
+                    value = float(safe_scores(criterion, belief, point[None], generator)[0])
+                    return Proposal(x, point, value)
+            if attempts >= self.max_attempts:
+                break
+        return None
+
+    def _stages(
+        self,
+        ranked: Array,
+        state: SearchState,
+        landscape: Landscape,
+        bounds: Box,
+        rng: np.random.Generator,
+    ) -> Iterator[tuple[Array, float]]:
+        """Latent points to decode and temperatures, from the best to the last resort; never ends."""
+        size = self.n_starts
+        yield ranked[:size], 0.0
+        yield ranked[size : 5 * size], 0.0
+        for factor in (0.5, 1.0, 2.0):
+            yield ranked[: 2 * size], factor * self.temperature
+        if isinstance(bounds, Region):
+            for _ in _STEPS:
+                yield bounds.draw(size, rng), self.temperature
+            self._leave_region()
+        best = _best_rows(state, 10, landscape)
+        while True:
+            for step in _STEPS:
+                rows = best[rng.integers(len(best), size=size)]
+                noise = step * landscape.spread * rng.standard_normal(rows.shape)
+                yield landscape.clip(rows + noise), self.temperature
+
+    def _leave_region(self) -> None:
+        if isinstance(self.bounds, TrustRegion):
+            self.bounds.give_up()
+
+    def _place(
+        self, state: SearchState, landscape: Landscape, belief: Belief, rng: np.random.Generator
+    ) -> Box:
+        """Return where to look."""
+        if isinstance(self.bounds, TrustRegion):
+            return self.bounds.follow(state, landscape, belief.surrogate, rng)
+        box = (-landscape.half_width, landscape.half_width, landscape.spread)
+        if self.bounds == "quantile":
+            return Box(*box)
+        norms = np.linalg.norm(landscape.rows, axis=1)
+        radius = max(self.margin * float(np.quantile(norms, self.quantile)), float(landscape.spread.max()))
+        return Ball(*box, radius)
+
+    def _raw_points(
+        self, state: SearchState, landscape: Landscape, bounds: Box, rng: np.random.Generator
+    ) -> Array:
+        if isinstance(bounds, Region):
+            return bounds.draw(max(self.n_raw, self.n_starts), rng)
+        half = max(self.n_raw // 2, self.n_starts)
+        prior = landscape.draw(state.model, half, rng)
+        top = _best_rows(state, int(np.ceil(_TOP_SHARE * len(state.Z))), landscape)
+        near = top[rng.integers(len(top), size=half)]
+        near = near + 0.1 * landscape.spread * rng.standard_normal(near.shape)
+        points = torch.from_numpy(np.concatenate([prior, near]))
+        return np.asarray(bounds.project(points).numpy())
+
+    def _pick_starts(self, raw: Array, scores: Array, bounds: Box) -> Array:
+        """Best of the region, or of each half: draws from the prior, and points near the best data."""
+        if isinstance(bounds, Region):
+            return np.asarray(raw[np.argsort(-scores, kind="stable")[: self.n_starts]])
+        half, share = len(raw) // 2, (self.n_starts + 1) // 2
+        prior = np.argsort(-scores[:half], kind="stable")[:share]
+        near = half + np.argsort(-scores[half:], kind="stable")[: self.n_starts - share]
+        return np.asarray(raw[np.concatenate([prior, near])])
+
+    def _ascend(
+        self,
+        starts: Array,
+        belief: Belief,
+        bounds: Box,
+        criterion: Criterion,
+        generator: torch.Generator,
+    ) -> Array:
+        """Move all starts uphill together, each with its own step sizes, and return the best of each path.
+
+        Adam (Kingma and Ba 2015) with steps that shrink linearly: log EI of different starts differs by
+        orders of magnitude, which a quasi-Newton method on their sum cannot follow.
+        """
+        unit = torch.from_numpy(bounds.unit)
+        Z = torch.from_numpy(starts.copy())
+        best, best_value = Z.clone(), torch.full((len(Z),), -torch.inf, dtype=torch.float64)
+        first, second = torch.zeros_like(Z), torch.zeros_like(Z)
+        for i in range(self.max_iter + 1):
+            point = Z.clone().requires_grad_(True)
+            value = criterion.score(belief.surrogate, point, belief.best, generator)
+            (gradient,) = torch.autograd.grad(value.sum(), point)
+            gradient = torch.nan_to_num(gradient) * unit
+            better = value.detach() > best_value
+            best_value = torch.where(better, value.detach(), best_value)
+            best = torch.where(better[:, None], Z, best)
+            first = 0.9 * first + 0.1 * gradient
+            second = 0.99 * second + 0.01 * gradient * gradient
+            scale = (second / (1.0 - 0.99 ** (i + 1))).sqrt().clamp_min(1e-300)
+            step = self.step * (1.0 - i / (self.max_iter + 1)) / (1.0 - 0.9 ** (i + 1))
+            Z = bounds.project(Z + step * unit * first / scale)
+        top = int(best_value.argmax())
+        best[top] = self._polish(best[top], belief, bounds, criterion, generator)
+        return np.asarray(best.numpy())
+
+    def _polish(
+        self, z: Tensor, belief: Belief, bounds: Box, criterion: Criterion, generator: torch.Generator
+    ) -> Tensor:
+        """Take one point (d,) the rest of the way uphill with L-BFGS-B."""
+
+        def loss(flat: Array) -> tuple[float, Array]:
+            point = torch.from_numpy(flat[None].copy()).requires_grad_(True)
+            value = criterion.score(belief.surrogate, bounds.project(point), belief.best, generator).sum()
+            (gradient,) = torch.autograd.grad(value, point)
+            return -float(value.detach()), -torch.nan_to_num(gradient).numpy().ravel()
+
+        box = np.stack([bounds.low, bounds.high], axis=1)
+        options = {"maxiter": self.max_iter, "maxfun": 2 * self.max_iter}
+        start = np.asarray(z.numpy())
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=box, options=options)
+        if not (np.isfinite(found.x).all() and found.fun <= loss(start)[0]):
+            return z
+        return bounds.project(torch.from_numpy(found.x[None]))[0]
+
+    def _check_parameters(self) -> None:
+        for name, least in (("n_starts", 1), ("n_raw", 1), ("max_iter", 0), ("max_attempts", 1)):
+            check_count(name, getattr(self, name), minimum=least)
+        check_bounds(self.bounds)
+        check_real("step", self.step, above=0.0)
+        check_real("margin", self.margin, above=0.0)
+        check_real("quantile", self.quantile, above=0.0, maximum=1.0)
+        check_real("temperature", self.temperature, minimum=0.0)
+
+
+def _best_rows(state: SearchState, k: int, landscape: Landscape) -> Array:
+    """Encodings of the k best values, in O(n); rows of the landscape when there are no values."""
+    n = len(state.y)
+    if n == 0:
+        return landscape.rows
+    k = min(max(k, 1), n)
+    return np.asarray(state.Z[torch.topk(state.y, k).indices].numpy())

@@ -1,0 +1,118 @@
+"""What every search shares: its state and record, decoding, screening, and where the data lies in Z."""
+
+import time
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from wrlso._utils.random import torch_generator
+from wrlso.acquisition.state import AskRecord, SearchState
+from wrlso.exceptions import DataError, ModelError, NoCandidateError
+from wrlso.models.inference import Array, evaluating, to_array, to_model
+
+__all__ = []
+
+_CHUNK = 1024  # points that go through the model at once
+
+
+class Screener:
+    """Decodes, encodes and screens for one search, and counts what happened."""
+
+    def __init__(self, state: SearchState, strategy: str, rng: np.random.Generator) -> None:
+        self.state = state
+        self.generator = torch_generator(rng)
+        self.record = AskRecord(strategy=strategy, seconds={"acquire": 0.0, "decode": 0.0})
+        self._counts: Counter[str] = Counter()
+        self._verdicts: dict[Hashable, str | None] = {}
+        self._taken: set[Hashable] = set()
+        self._start = time.perf_counter()
+
+    def decode(self, Z: Array, temperature: float) -> list[Any]:
+        """Decode Z (q, d) into q objects, None where nothing valid comes out."""
+        if len(Z) == 0:  # models need not know how to decode nothing
+            return []
+        start = time.perf_counter()
+        model, objects = self.state.model, []
+        with evaluating(model):
+            for rows in torch.from_numpy(Z).split(_CHUNK):
+                objects += model.decode(to_model(model, rows), temperature, self.generator)
+        self.record.n_decoded += len(Z)
+        self.record.seconds["decode"] += time.perf_counter() - start
+        return objects
+
+    def vary(self, method: str, *parents: Sequence[Any]) -> list[Any]:
+        """Let the model's ``mutate`` or ``cross`` make objects; None where nothing valid came out."""
+        n = len(parents[0])
+        if not n:
+            return []
+        start = time.perf_counter()
+        with evaluating(self.state.model):
+            made = getattr(self.state.model, method)(*parents, self.generator)
+        if len(made) != n:
+            raise ModelError(f"{method} must return as many objects as it gets, {n}, got {len(made)}")
+        self.record.n_decoded += n
+        self.record.seconds["decode"] += time.perf_counter() - start
+        return list(made)
+
+    def encode(self, X: Sequence[Any]) -> tuple[list[Any], Array]:
+        """Encode objects; return those that have a finite encoding, and the encodings (k, d)."""
+        start = time.perf_counter()
+        kept: list[Any] = []
+        encodings: list[Array] = [np.empty((0, self.state.model.latent_dim))]
+        with evaluating(self.state.model):
+            for first in range(0, len(X), _CHUNK):
+                chunk = X[first : first + _CHUNK]
+                try:
+                    self._encode(chunk, kept, encodings)
+                except DataError:  # one that the model cannot represent spoils the batch: one by one then
+                    for x in chunk:
+                        try:
+                            self._encode([x], kept, encodings)
+                        except DataError:
+                            self._counts["unencodable"] += 1
+        self.record.seconds["decode"] += time.perf_counter() - start
+        return kept, np.concatenate(encodings)
+
+    def _encode(self, X: Sequence[Any], kept: list[Any], encodings: list[Array]) -> None:
+        model = self.state.model
+        Z = to_array(model.encode(to_model(model, model.tensorize(X), like_weights=False)))
+        finite = np.flatnonzero(np.isfinite(Z).all(axis=1))
+        self._counts["unencodable"] += len(X) - len(finite)
+        kept += [X[int(i)] for i in finite]
+        encodings.append(Z[finite])
+
+    def admit(self, x: Any, repeated: str) -> bool:
+        """Whether x may be proposed and did not come before (which counts as ``repeated``); count if not."""
+        reason: str | None = "undecodable"
+        if x is not None:
+            key = self.state.model.key(x)
+            if key not in self._verdicts:
+                self._verdicts[key] = self.state.screen(x)
+            reason = self._verdicts[key]
+            if reason is None and key in self._taken:
+                reason = repeated
+            if reason is None:
+                self._taken.add(key)
+                return True
+        self._counts[str(reason)] += 1
+        return False
+
+    def finish(self) -> AskRecord:
+        """Complete the record."""
+        self.record.rejected = {reason: count for reason, count in self._counts.items() if count}
+        elapsed = time.perf_counter() - self._start
+        self.record.seconds["acquire"] = elapsed - self.record.seconds["decode"]
+        return self.record
+
+    def give_up(self, found: int, wanted: int) -> NoCandidateError:
+        """Return the error that says what was tried."""
+        record = self.finish()
+        counts = ", ".join(f"{reason} {count}" for reason, count in sorted(record.rejected.items()))
+        return NoCandidateError(
+            f"{record.strategy} found {found} of {wanted} new, valid, feasible points among "
+            f"{record.n_decoded} candidates; rejected: {counts or 'nothing'}. Retraining, a higher "
+            f"temperature or more attempts may help, or the model knows nothing but what was proposed already"
+        )

@@ -1,0 +1,121 @@
+"""What a search may know, what it proposes, and the record of an ask."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wrlso.models.protocol import LatentModel
+from wrlso.surrogate.predictions import predict_measurements
+from wrlso.surrogate.protocol import Surrogate
+
+__all__ = ["AskRecord", "Proposal", "SearchState", "predict_proposals"]
+
+
+@dataclass(frozen=True)
+class SearchState:
+    """All that a search may know; the optimizer builds one for each ask.
+
+    Attributes
+    ----------
+    model : LatentModel
+        Decodes and encodes.
+    surrogate : Surrogate or None
+        Fitted; None when there are too few values.
+    Z : Tensor of float64, (n, d)
+        Encodings of the points with a value.
+    y : Tensor of float64, (n,)
+        Their values, larger is better.
+    weights : Tensor of float64, (n,)
+        The weighting's weights of those points, mean 1.
+    pending : Tensor of float64, (p, d)
+        Encodings of the points that are out.
+    screen : callable
+        ``screen(x)`` says in a word why x may not be proposed ("known", "infeasible", …), or returns None.
+    candidates : sequence
+        x without a value that the user supplied.
+    candidates_Z : Tensor of float64, (c, d), or None
+        Their encodings.
+    pending_X : sequence
+        The points that are out themselves; needed for surrogates on features of x only.
+    rows : ndarray of int64, (n,), or None
+        Numbers that the points of Z keep from ask to ask; None: their positions.
+    n_rows : int or None
+        A number above all that were given so far, also to points without a value; None: n.
+    n_told : int or None
+        Distinct points that were ever told, a failed experiment included; None: n.
+    point : callable or None
+        ``point(i)`` is the x of row i of Z; only a search that mutates objects needs it.
+    """
+
+    model: LatentModel
+    surrogate: Surrogate | None
+    Z: Tensor
+    y: Tensor
+    weights: Tensor
+    pending: Tensor
+    screen: Callable[[Any], str | None]
+    candidates: Sequence[Any] = ()
+    candidates_Z: Tensor | None = None
+    pending_X: Sequence[Any] = ()
+    rows: NDArray[np.int64] | None = None
+    n_rows: int | None = None
+    n_told: int | None = None
+    point: Callable[[int], Any] | None = None
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """The points' numbers (n,)."""
+        return np.arange(len(self.y)) if self.rows is None else self.rows
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next point that appears."""
+        return len(self.y) if self.n_rows is None else self.n_rows
+
+    @property
+    def told(self) -> int:
+        """How many points were told."""
+        return len(self.y) if self.n_told is None else self.n_told
+
+    @property
+    def turn(self) -> int:
+        """How many points were told or are out: whose turn it is in a mixture, whatever the data in use."""
+        return self.told + len(self.pending)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One point to evaluate: x, its z (d,) float64, and the acquisition value (NaN when there is none)."""
+
+    x: Any
+    z: Tensor
+    value: float
+
+
+@dataclass
+class AskRecord:
+    """What one search did: candidates made, rejections by reason, seconds by phase, name of the strategy."""
+
+    n_decoded: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    strategy: str = ""
+
+
+def predict_proposals(
+    surrogate: Surrogate | None, proposals: list[Proposal], sign: float
+) -> list[tuple[float, float] | None]:
+    """Return (mean, standard deviation) for each proposal in the user's sign; None without a surrogate."""
+    if surrogate is None:
+        return [None] * len(proposals)
+    if surrogate.space == "latent":
+        points: Any = torch.stack([proposal.z for proposal in proposals]).to("cpu", torch.float64)
+    else:
+        points = [proposal.x for proposal in proposals]
+    mean, deviation = predict_measurements(surrogate, points)
+    return [(sign * float(m), float(s)) for m, s in zip(mean, deviation, strict=True)]

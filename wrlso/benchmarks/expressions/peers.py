@@ -1,0 +1,279 @@
+"""What other methods reach on a task over a grammar, with the same starting data and calls.
+
+Both methods work on leftmost derivations: tuples of rule numbers, in which every subtree is a slice. They
+hold for any task that has ``grammar`` (text), ``max_rules``, ``objective`` and ``keys``.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wrlso._utils.validation import check_count, check_real
+from wrlso.exceptions import DataError, NoCandidateError
+from wrlso.models.context_free import ContextFreeGrammar
+
+__all__ = ["GrammarTask", "genetic_algorithm", "random_search"]
+
+Derivation = tuple[int, ...]
+Member = tuple[float, Derivation]  # value first
+Values = NDArray[np.float64]
+
+MUTATIONS = ("rule", "around", "part", "subtree")
+MAX_ATTEMPTS = 20_000  # at one new point
+
+
+class GrammarTask(Protocol):
+    """A task whose x are strings of a grammar."""
+
+    @property
+    def grammar(self) -> str:
+        """The grammar, as :class:`wrlso.models.context_free.ContextFreeGrammar` reads it."""
+
+    @property
+    def max_rules(self) -> int:
+        """Longest derivation."""
+
+    def objective(self, x: str) -> float:
+        """Return the value of x, larger is better."""
+
+    def keys(self, X: Sequence[str]) -> list[Any]:
+        """Return the identities of some x."""
+
+
+class _Derivations:
+    """Random derivations and random changes of derivations, none longer than ``max_rules``."""
+
+    def __init__(self, task: GrammarTask, rng: np.random.Generator) -> None:
+        self.grammar = ContextFreeGrammar(task.grammar)
+        self.max_rules = task.max_rules
+        self.rng = rng
+        self.left = self.grammar.left.tolist()
+        self.children = self.grammar.children
+        rules = range(len(self.left))
+        # rules that can stand in for each other, whatever is below them
+        self.alike = [
+            [
+                s
+                for s in rules
+                if s != r and (self.left[s], self.children[s]) == (self.left[r], self.children[r])
+            ]
+            for r in rules
+        ]
+
+    def draw(self, symbol: int = 0, room: int | None = None) -> Derivation:
+        """Draw a derivation: each rule evenly among those that leave room to complete the rest."""
+        return self.grammar.sample(self.max_rules if room is None else room, self.rng, symbol)
+
+    def sizes(self, derivation: Derivation) -> list[int]:
+        """Return the number of rules of the subtree that starts at each place."""
+        sizes, waiting = [0] * len(derivation), list[int]()
+        for place in range(len(derivation) - 1, -1, -1):
+            size = 1 + sum(waiting.pop() for _ in self.children[derivation[place]])
+            waiting.append(size)
+            sizes[place] = size
+        return sizes
+
+    def cross(self, mother: Derivation, father: Derivation) -> Derivation:
+        """Put a subtree of the father in the place of one of the mother."""
+        place, end = self._cut(mother)
+        room = self.max_rules - len(mother) + end - place
+        graft = self._choose(father, self.left[mother[place]], room) or mother[place:end]
+        return mother[:place] + graft + mother[end:]
+
+    def mutate(self, parent: Derivation) -> Derivation:
+        """Change one place: another rule, a random subtree, one around what is there, or a part of it."""
+        place, end = self._cut(parent)
+        old = parent[place:end]
+        room = self.max_rules - len(parent) + len(old)
+        kind = MUTATIONS[self.rng.integers(len(MUTATIONS))]
+        if kind == "rule" and (others := self.alike[old[0]]):
+            new = (others[self.rng.integers(len(others))], *old[1:])
+        elif kind == "around":
+            new = self._place_in(self.draw(self.left[old[0]], room), old, room)
+        elif kind == "part":
+            new = self._choose(old, self.left[old[0]], len(old) - 1) or old
+        else:
+            new = self.draw(self.left[old[0]], room)
+        return parent[:place] + new + parent[end:]
+
+    def _place_in(self, around: Derivation, inner: Derivation, room: int) -> Derivation:
+        """Put a subtree in the place of a part of another one; alone if it fits nowhere."""
+        sizes = self.sizes(around)
+        symbol = self.left[inner[0]]
+        fitting = [
+            i
+            for i in range(1, len(around))
+            if self.left[around[i]] == symbol and len(around) - sizes[i] + len(inner) <= room
+        ]
+        if not fitting:
+            return inner
+        start = fitting[self.rng.integers(len(fitting))]
+        return around[:start] + inner + around[start + sizes[start] :]
+
+    def _choose(self, derivation: Derivation, symbol: int, room: int) -> Derivation:
+        """Choose a subtree from this symbol that fits; an empty one if there is none."""
+        sizes = self.sizes(derivation)
+        fitting = [i for i, rule in enumerate(derivation) if self.left[rule] == symbol and sizes[i] <= room]
+        if not fitting:
+            return ()
+        start = fitting[self.rng.integers(len(fitting))]
+        return derivation[start : start + sizes[start]]
+
+    def _cut(self, derivation: Derivation) -> tuple[int, int]:
+        place = int(self.rng.integers(len(derivation)))
+        return place, place + self.sizes(derivation)[place]
+
+
+class _Calls:
+    """The objective's calls: only new points are evaluated, up to the budget."""
+
+    def __init__(
+        self, task: GrammarTask, X: Sequence[str], y: ArrayLike, budget: int, grammar: ContextFreeGrammar
+    ) -> None:
+        check_count("budget", budget)
+        self.y = np.asarray(y, dtype=np.float64)
+        if self.y.shape != (len(X),) or not len(X):
+            raise DataError(
+                f"X and y must hold the same number of points, at least 1, got {len(X)} and {self.y.shape}"
+            )
+        self.task = task
+        self.X = X
+        self.grammar = grammar
+        self.keys = task.keys(X)
+        self.known = set(self.keys)
+        self.values: list[float] = []
+
+    def evaluate_new(self, propose: Callable[[], Derivation]) -> tuple[Derivation, float]:
+        """Draw proposals until one is new, and evaluate it.
+
+        Raises
+        ------
+        NoCandidateError
+            When none of 20,000 proposals is new.
+        """
+        for _ in range(MAX_ATTEMPTS):
+            derivation = propose()
+            x = self.grammar.text(derivation)
+            (key,) = self.task.keys([x])
+            if key not in self.known:
+                self.known.add(key)
+                self.values.append(self.task.objective(x))
+                return derivation, self.values[-1]
+        raise NoCandidateError(
+            f"none of {MAX_ATTEMPTS} proposals was new after {len(self.values)} calls: "
+            "use a smaller budget or longer derivations"
+        )
+
+    def best(self, n: int) -> list[Member]:
+        """Return the n best starting points, best first, and of those that are the same only one."""
+        chosen: dict[Any, int] = {}
+        for i in np.argsort(-self.y, kind="stable"):
+            if len(chosen) == n:
+                break
+            chosen.setdefault(self.keys[i], int(i))
+        return [(float(self.y[i]), self.grammar.parse(self.X[i])) for i in chosen.values()]
+
+
+def random_search(
+    task: GrammarTask, X: Sequence[str], y: ArrayLike, budget: int, rng: np.random.Generator
+) -> Values:
+    """Evaluate random strings of the grammar that are new by the task's identity.
+
+    Parameters
+    ----------
+    task : GrammarTask
+    X, y : sequence of n str, array_like of shape (n,)
+        Starting data; they are not drawn again, and otherwise not used.
+    budget : int
+        Number of calls of the objective.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of shape (budget,), float64
+        The values in order.
+
+    Raises
+    ------
+    NoCandidateError
+        When the grammar seems to have no further strings.
+    """
+    derivations = _Derivations(task, rng)
+    calls = _Calls(task, X, y, budget, derivations.grammar)
+    while len(calls.values) < budget:
+        calls.evaluate_new(derivations.draw)
+    return np.array(calls.values)
+
+
+def genetic_algorithm(
+    task: GrammarTask,
+    X: Sequence[str],
+    y: ArrayLike,
+    budget: int,
+    rng: np.random.Generator,
+    *,
+    population: int = 100,
+    tournament: int = 30,
+    crossover: float = 0.5,
+) -> Values:
+    """Evolve derivations: a steady-state genetic algorithm with subtree crossover and mutation.
+
+    The population starts with the best of the starting data, no two of them the same point. Each step makes
+    one new point: two parents win a tournament each, are crossed with the given probability, and the child is
+    mutated if it was not crossed, and half the time if it was. It replaces the worst of the population if it
+    is better. Points that are known are not evaluated, and not counted.
+
+    The defaults were tuned on the expressions task: target "reference", identity by values, seeds 100 to 147.
+
+    Parameters
+    ----------
+    task : GrammarTask
+    X, y : sequence of n str, array_like of shape (n,)
+        Starting data.
+    budget : int
+        Number of calls of the objective.
+    rng : numpy.random.Generator
+    population : int, default=100
+    tournament : int, default=30
+        Of this many random members the best becomes a parent.
+    crossover : float, default=0.5
+        Probability that a child has two parents.
+
+    Returns
+    -------
+    ndarray of shape (budget,), float64
+        The values in order.
+
+    Raises
+    ------
+    NoCandidateError
+        When no new child can be found.
+    """
+    check_count("population", population)
+    check_count("tournament", tournament)
+    check_real("crossover", crossover, minimum=0, maximum=1)
+    derivations = _Derivations(task, rng)
+    calls = _Calls(task, X, y, budget, derivations.grammar)
+    members = calls.best(population)
+
+    def parent() -> Derivation:
+        # members are sorted, best first
+        return members[int(rng.integers(len(members), size=tournament).min())][1]
+
+    def child() -> Derivation:
+        derivation = parent()
+        crossed = rng.random() < crossover
+        if crossed:
+            derivation = derivations.cross(derivation, parent())
+        if not crossed or rng.random() < 0.5:
+            derivation = derivations.mutate(derivation)
+        return derivation
+
+    while len(calls.values) < budget:
+        derivation, value = calls.evaluate_new(child)
+        members.append((value, derivation))
+        members.sort(key=lambda member: -member[0])
+        del members[population:]
+    return np.array(calls.values)

@@ -1,0 +1,134 @@
+"""The demonstration on molecules: what ships, an objective of GuacaMol's, 100 evaluations, one picture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from wrlso._utils.validation import check_count
+from wrlso.benchmarks.molecules.start import Shape
+from wrlso.benchmarks.study import quiet_about_small_k
+from wrlso.datasets.molecules import load_molecules
+from wrlso.molecules import molecule_search, search_options
+from wrlso.plots import curves as plots
+from wrlso.plots.figures import improvements
+from wrlso.run.loop import maximize
+from wrlso.tasks.molecules.tasks import GuacaMol
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+    from scipy.optimize import OptimizeResult
+
+    from wrlso.optimizer import WeightedRetrainingOptimizer
+
+__all__ = ["GOAL", "MoleculesDemoResult", "run_molecules_demo"]
+
+#: The objective: similar to the drug ranolazine, but more polar, more lipophilic and with one fluorine atom.
+GOAL = "ranolazine_mpo"
+_N_START = 1000
+_BATCH = 10
+_RETRAIN_EVERY = 25
+_SHAPE = Shape(max_heavy_atoms=38, max_ring=7)  # what ZINC250k has: chemists want no monsters
+_N_MOLECULES = 12
+
+
+@dataclass(frozen=True)
+class MoleculesDemoResult:
+    """What the demonstration reached, and where its picture is."""
+
+    n_start: int
+    start: float
+    best: float
+    best_x: str
+    queries: int
+    retrainings: int
+    picture: Path
+
+    def __str__(self) -> str:
+        """Say what improved from what to what, and the molecule."""
+        return (
+            f"{GOAL} (0 to 1): from {self.start:.3f}, the best of {self.n_start} molecules, to "
+            f"{self.best:.3f} in {self.queries} evaluations with {self.retrainings} retrainings: "
+            f"{self.best_x}\nPicture: {self.picture}"
+        )
+
+
+def run_molecules_demo(
+    out: Path, *, seed: int = 0, budget: int = 100, n_start: int | None = None, progress: bool = True
+) -> MoleculesDemoResult:
+    """Search for molecules with the model and the molecules that ship, and draw what happened.
+
+    Parameters
+    ----------
+    out : Path
+        Where the picture goes: the best molecules over time and the progress curve.
+    seed : int, default=0
+        Draws the starting molecules and everything after.
+    budget : int, default=100
+        Evaluations of the objective, which is only called for molecules that the search asks for.
+    n_start : int, default=None
+        Molecules of those that ship to start from; None: 1000.
+    progress : bool, default=True
+        Show a bar with the best value so far.
+    """
+    figure = plots.new_figure(13.0, 9.5)  # first, as matplotlib may be missing
+    out.parent.mkdir(parents=True, exist_ok=True)  # before minutes are spent
+    shipped = load_molecules()
+    small = shipped.heavy_atoms <= _SHAPE.max_heavy_atoms
+    molecules = [x for x, allowed in zip(shipped.smiles, small, strict=True) if allowed]
+    check_count("n_start", n_start, none="1000")
+    n_start = _N_START if n_start is None else n_start
+    drawn = np.random.default_rng(seed).permutation(len(molecules))[:n_start]
+    # a list, as naming the data would have all of it read
+    task = GuacaMol(
+        GOAL, max_heavy_atoms=_SHAPE.max_heavy_atoms, data=[molecules[i] for i in drawn], n_jobs=1
+    )
+    X, y = task.initial_data()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # of a busy machine more would wait for each other
+    try:
+        opt, found = _search(task, X, y, seed, budget, int(progress))
+    finally:
+        torch.set_num_threads(threads)
+    retrained_at = [training["n_observed"] - opt.history_.n_start for training in opt.history_.trainings[1:]]
+    _draw(figure, (X[int(y.argmax())], float(y.max())), found, retrained_at)
+    figure.savefig(out, dpi=100)
+    return MoleculesDemoResult(
+        n_start=len(X),
+        start=float(y.max()),
+        best=float(opt.best_y_),
+        best_x=str(opt.best_x_),
+        queries=found.nfev,
+        retrainings=len(retrained_at),
+        picture=out,
+    )
+
+
+def _search(
+    task: GuacaMol, X: list[str], y: "NDArray[np.float64]", seed: int, budget: int, verbose: int
+) -> "tuple[WeightedRetrainingOptimizer, OptimizeResult]":
+    model = task.model()
+    # less than the usual training, as a demonstration shall be short
+    trainer = search_options(model, len(X))["trainer"].set_params(initial_epochs=5, retrain_epochs=2.5)
+    with quiet_about_small_k():
+        opt = molecule_search(
+            X, y, model=model, trainer=trainer, feasible=_SHAPE, retrain_every=_RETRAIN_EVERY,
+            random_state=seed, verbose=verbose,
+        )  # fmt: skip
+        return opt, maximize(task.objective, opt, budget, batch_size=_BATCH, verbose=verbose)
+
+
+def _draw(
+    figure: "Figure", start: tuple[str, float], found: "OptimizeResult", retrained_at: list[int]
+) -> None:
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1.25, 1), squeeze=False).flat
+    molecules, values = [start[0], *found.x_iters], np.append(start[1], found.func_vals)
+    rows = improvements(values, _N_MOLECULES)
+    labels = [f"query {row}: {values[row]:.3f}" if row else f"start: {start[1]:.3f}" for row in rows]
+    plots.molecule_grid([molecules[row] for row in rows], labels, n_columns=_N_MOLECULES // 2, figure=top)
+    top.suptitle("Best molecule so far")
+    plots.progress_curve(found.func_vals, start=start[1], retrained_at=retrained_at, figure=bottom)
+    bottom.suptitle(f"Progress in {GOAL}")

@@ -1,0 +1,1 @@
+"""Speed and durability, as ratios against named peers."""

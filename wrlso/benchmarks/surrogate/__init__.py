@@ -1,0 +1,1 @@
+"""Surrogates against other libraries' ones."""

@@ -1,0 +1,13 @@
+from .commands import ask as ask
+from .commands import export as export
+from .commands import init as init
+from .commands import open_campaign as open_campaign
+from .commands import recording as recording
+from .commands import release as release
+from .commands import report as report
+from .commands import retrain as retrain
+from .commands import status as status
+from .commands import tell as tell
+from .commands import update as update
+from .model_names import BUILT_IN as BUILT_IN
+from .start_table import Form as Form

@@ -1,0 +1,473 @@
+"""What the shell commands do: a campaign is a folder, and candidates and results travel as tables.
+
+Each function opens the campaign, makes one change that is on disk before it returns, and says in a few lines
+what it did. Points go by their ids, which are their rows in ``history_.records``.
+"""
+
+import copy
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from wrlso.campaign.model_names import BUILT_IN, kept_model, make_model, model_of_campaign, named_callable
+from wrlso.campaign.results_table import Columns, current_value, describe_value, plan_tell
+from wrlso.campaign.start_table import (
+    AS_BEFORE,
+    Form,
+    choose_columns,
+    learn_tokens,
+    read_start,
+    start_contents,
+)
+from wrlso.campaign.tables import Table, find_column, read_table, read_value, reserve
+from wrlso.campaign.views import (
+    best_line,
+    format_points,
+    json_export,
+    plural,
+    read_history,
+    shown,
+    state_lines,
+    who_works,
+)
+from wrlso.exceptions import DataError, ParameterError, UnknownPointError
+from wrlso.history import History
+from wrlso.molecules import search_options
+from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.storage import info as storage
+from wrlso.storage.lock import WorkLock
+from wrlso.training import Trainer
+
+__all__ = [
+    "BUILT_IN",
+    "Form",
+    "ask",
+    "export",
+    "init",
+    "open_campaign",
+    "recording",
+    "release",
+    "report",
+    "retrain",
+    "status",
+    "tell",
+    "update",
+]
+
+Lines = list[str]
+
+
+def init(
+    campaign: Path,
+    data: Path,
+    *,
+    model: str,
+    form: Form = AS_BEFORE,
+    values: bool = True,
+    feasible: str | None = None,
+    training: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Lines:
+    """Make a campaign from a file of x with or without values, and train the model on it.
+
+    Parameters
+    ----------
+    campaign : Path
+        A folder that does not exist yet, or is empty.
+    data : Path
+        CSV, or a list of x (``.smi``, ``.txt``).
+    model : str
+        A built-in name, ``package.module:factory``, or the ``.safetensors`` file of a model of molecules, of
+        which the campaign keeps a copy.
+    form : Form
+        Columns, delimiter and decimal sign where they shall not be guessed.
+    values : bool, default=True
+        Whether the file has values.
+    feasible : str, default=None
+        ``package.module:function`` that says whether an x may be proposed.
+    training : mapping, default=None
+        Parameters of the trainer that are not to be the model's defaults.
+    **options
+        Parameters of the optimizer.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be used; bad rows are all named, and nothing is made.
+    ParameterError
+        When the campaign is there already, or there is no such model.
+    """
+    if campaign.exists() and (not campaign.is_dir() or any(campaign.iterdir())):
+        raise ParameterError(f"{campaign} exists already; see: wrlso status {quoted(campaign)}")
+    table = read_table(data, delimiter=form.delimiter)
+    decimal = form.decimal or "."
+    x, y, guesses = choose_columns(table, form, decimal, values)
+    generative = make_model(model, options.get("random_state") or 0)
+    guesses += learn_tokens(table, x, generative)
+    X, told, failed = read_start(table, x, y, decimal, generative)
+    test = None if feasible is None else named_callable(feasible)
+    options = search_options(generative, len(X)) | options
+    if training:
+        options["trainer"] = options.get("trainer", Trainer()).set_params(**training)
+    opt = WeightedRetrainingOptimizer(model=generative, feasible=test, **options)
+    opt.notes_.update(model=model, x=x, y=y or form.y or "y", delimiter=table.delimiter, decimal=decimal)
+    start = time.perf_counter()
+    with _new_folder(campaign), kept_model(model, generative, campaign):  # before a training that may be long
+        opt.fit(X, told)
+        if failed:
+            opt.tell(failed, [None] * len(failed))
+        opt.save(campaign)
+    seconds = time.perf_counter() - start
+    contents = start_contents(opt.history_, len(X))
+    return [
+        *table.remarks,
+        *guesses,
+        f"{campaign}: {contents}, from {data.name}; the model was trained on them in {seconds:.0f} s",
+        *([best_line(opt.history_, opt.direction)] if opt.history_.n_observed else []),
+        f"next: wrlso ask {quoted(campaign)} -n 8 --out batch.csv",
+    ]
+
+
+def open_campaign(
+    campaign: Path, *, model: str | None = None, feasible: str | None = None, verbose: int = 0
+) -> WeightedRetrainingOptimizer:
+    """Load a campaign so that each change is on disk at once.
+
+    Raises
+    ------
+    ParameterError
+        When the campaign needs code of the user's own, and the command does not name it.
+    """
+    info = storage.campaign_info(campaign)
+    others = sorted(set(info["needs"]) - {"model", "feasible"})
+    if others:
+        raise ParameterError(
+            f"this campaign was made in Python with {', '.join(others)} of your own, which no command can "
+            "name: go on with it there; wrlso status and wrlso export work"
+        )
+    if "feasible" in info["needs"] and feasible is None:
+        raise ParameterError(
+            f"this campaign's candidates are tested by your own code ({info['needs']['feasible']!r:.120}): "
+            "name it again with --feasible package.module:function, if you trust it"
+        )
+    parts: dict[str, Any] = {"model": model_of_campaign(campaign, model, info["notes"].get("model"))}
+    if feasible is not None:
+        parts["feasible"] = named_callable(feasible)
+    opt = WeightedRetrainingOptimizer.load(campaign, **parts)
+    opt.verbose = verbose
+    return opt
+
+
+@contextmanager
+def recording(
+    campaign: Path, *, model: str | None = None, feasible: str | None = None
+) -> Iterator[WeightedRetrainingOptimizer]:
+    """Open a campaign while no other command records results: what is checked still holds when it is told."""
+    storage.campaign_info(campaign)  # whether there is one
+    with WorkLock(campaign / "tell.lock").held():
+        yield open_campaign(campaign, model=model, feasible=feasible)
+
+
+def ask(
+    opt: WeightedRetrainingOptimizer,
+    campaign: Path,
+    n: int = 1,
+    *,
+    out: Path | None = None,
+    force: bool = False,
+    pending: bool = False,
+    form: Form = AS_BEFORE,
+) -> tuple[str, Lines]:
+    """Ask for n points, or take those that are pending, and write them as a table to fill in.
+
+    Returns the table where there is no file to write it to ("" otherwise), and what to say.
+
+    Raises
+    ------
+    ParameterError
+        When the file exists and ``force`` is not set. When it comes to exist, or cannot be written, only
+        after the points were found, they are pending, and a note says how to get them.
+    """
+    _require_text(opt.history_)
+    rows: list[int] = []
+    if out is None:
+        rows = _ask(opt, n, pending)
+        return _points(opt.history_, rows, form, Form.of(opt.notes_)), _asked(opt, rows, campaign, None)
+    try:
+        with reserve(out, force=force) as stream:
+            rows = _ask(opt, n, pending)
+            stream.write(_points(opt.history_, rows, form, Form.of(opt.notes_)))
+    except (ParameterError, OSError) as error:
+        if rows:
+            error.add_note(
+                f"the {plural(len(rows), 'point')} asked for {'is' if len(rows) == 1 else 'are'} pending; to "
+                f"write all pending ones: wrlso ask {quoted(campaign)} --pending --out FILE"
+            )
+        raise
+    return "", _asked(opt, rows, campaign, out)
+
+
+def tell(
+    opt: WeightedRetrainingOptimizer,
+    campaign: Path,
+    results: Path,
+    *,
+    form: Form = AS_BEFORE,
+    ids: bool = True,
+    replicates: bool = False,
+) -> Lines:
+    """Tell all results of a table that are not known yet, or nothing when a row of it cannot be told.
+
+    Parameters
+    ----------
+    results : Path
+        A batch that :func:`ask` wrote, or any table with a column of x and one of values.
+    ids : bool, default=True
+        Whether a column "id" holds the ids of this campaign.
+    replicates : bool, default=False
+        Whether other values of known points are repeated measurements.
+
+    Raises
+    ------
+    DataError
+        When rows cannot be told: all of them are named in notes.
+    """
+    kept = Form.of(opt.notes_)
+    table = read_table(results, delimiter=form.delimiter)
+    columns = _told_columns(table, form, kept, ids)
+    reader = copy.deepcopy(opt.model_)
+    news = [] if columns.x is None else learn_tokens(table, columns.x, reader)
+    plan = plan_tell(
+        table,
+        columns,
+        opt.history_,
+        reader,
+        campaign=quoted(campaign),
+        decimal=form.decimal or kept.decimal or ".",
+        replicates=replicates,
+    )
+    if plan.X:
+        if news:
+            opt.extend(plan.X)
+        opt.tell(plan.X, plan.values)
+    n_failed = plan.values.count(None)
+    counts = [plural(len(plan.X) - n_failed, "new value")]
+    counts += [f"{n_failed} failed"] if n_failed else []
+    counts += [f"{plan.n_known} known already"] if plan.n_known else []
+    counts += [f"{plan.n_blank} not measured yet"] if plan.n_blank else []
+    lines = [*table.remarks, *(news if plan.X else []), *plan.remarks, f"{results.name}: {', '.join(counts)}"]
+    if plan.n_new:
+        lines.append(f"{plural(plan.n_new, 'point')} of these had not been asked for")
+    return [*lines, best_line(opt.history_, opt.direction)]
+
+
+def update(opt: WeightedRetrainingOptimizer, point: str, value: str, *, form: Form = AS_BEFORE) -> Lines:
+    """Correct the value of a point that was told, or say that it failed; the old value stays on record.
+
+    ``point`` is an id, or x itself.
+    """
+    row = _row(opt, point)
+    record = opt.history_.records[row]
+    if record.status not in ("observed", "failed"):
+        raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; use: wrlso tell")
+    decimal = form.decimal or Form.of(opt.notes_).decimal or "."
+    # a point is understood in a campaign of decimal commas, too: the commands that errors propose have it
+    y = read_value(value, decimal="." if "." in value else decimal)
+    if y is None:
+        raise ParameterError("the new value is blank; give a number, or 'failed'")
+    before = describe_value(current_value(record))
+    opt.update(record.x, y)
+    after = describe_value(current_value(opt.history_.records[row]))
+    return [
+        f"id {row} ({shown(record.x)}): {before} is now {after}",
+        best_line(opt.history_, opt.direction),
+    ]
+
+
+def release(opt: WeightedRetrainingOptimizer, points: Sequence[str], *, every: bool = False) -> Lines:
+    """Forget pending points, by id or x (``every``: all of them), so that they may be asked again."""
+    if bool(points) == every:
+        raise ParameterError("give the ids of the points to release, or --all")
+    rows = (
+        {int(row) for row in opt.history_.rows_with("pending")} if every else {_row(opt, p) for p in points}
+    )
+    records = opt.history_.records
+    for row in rows:
+        if records[row].status != "pending":
+            raise UnknownPointError(
+                f"id {row} is {records[row].status} and not pending, so nothing was released"
+            )
+    for row in rows:
+        opt.release(records[row].x)
+    return [f"{plural(len(rows), 'point')} released"]
+
+
+def retrain(opt: WeightedRetrainingOptimizer) -> Lines:
+    """Train the model on all data now."""
+    opt.retrain()
+    log = opt.history_.trainings[-1]
+    return [f"trained on {plural(log['n_observed'], 'point')} with a value, in {log['seconds']:.0f} s"]
+
+
+def status(campaign: Path) -> Lines:
+    """Say how the campaign stands. Needs no model, and waits for nobody."""
+    info = storage.campaign_info(campaign)
+    parameters = info["parameters"]
+    model = shown(info["notes"].get("model", "of your own"))
+    lines = [f"{campaign}: model {model}, {shown(parameters['direction'])}"]
+    lines += state_lines(read_history(campaign), parameters["direction"], parameters["retrain_every"])
+    worker = who_works(campaign)
+    return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
+
+
+def export(
+    campaign: Path,
+    *,
+    out: Path | None = None,
+    as_json: bool | None = None,
+    force: bool = False,
+    form: Form = AS_BEFORE,
+) -> str:
+    """Write everything that is known, as JSON where the file's name ends so; return it without a file.
+
+    Needs no model, and waits for nobody.
+    """
+    info = storage.campaign_info(campaign)
+    history = read_history(campaign)
+    if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
+        text = json_export(history, info)
+    else:
+        _require_text(history)
+        kept = Form.of(info["notes"])
+        text = _points(history, range(len(history)), form, kept, details=True)
+    if out is None:
+        return text
+    with reserve(out, force=force) as stream:
+        stream.write(text)
+    return ""
+
+
+def report(opt: WeightedRetrainingOptimizer, out: Path, *, force: bool = False) -> Lines:
+    """Write the report, one HTML file."""
+    from wrlso.report.write import write_report
+
+    if out.exists() and not force:
+        raise ParameterError(f"{out} exists already and is not overwritten; add --force")
+    return [f"{write_report(opt, out)}"]
+
+
+def quoted(path: Path) -> str:
+    """Return a path as a shell takes it."""
+    return shlex.quote(str(path))
+
+
+# ---------------------------------------------------------------- parts
+
+
+@contextmanager
+def _new_folder(path: Path) -> Iterator[None]:
+    """Make a folder, and remove it again where the block fails and leaves it empty."""
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            path.rmdir()
+        raise
+
+
+def _told_columns(table: Table, form: Form, kept: Form, ids: bool) -> Columns:
+    """Find the columns by name; nothing is guessed where results are recorded."""
+    id_column = _optional(table, "id") if ids else None
+    status_column = _optional(table, "status")
+    x = find_column(table, form.x) if form.x else _optional(table, kept.x or "x")
+    if x is None and id_column is None:
+        raise DataError(
+            f"{table.name} has neither a column 'id' nor {kept.x!r}; its columns are "
+            f"{', '.join(map(repr, table.columns))}; name the one of x with --x"
+        )
+    y = find_column(table, form.y) if form.y else _optional(table, kept.y or "y")
+    if y is None and status_column is None:
+        raise DataError(
+            f"{table.name} has no column {kept.y!r}; its columns are {', '.join(map(repr, table.columns))}; "
+            "name the one of values with --y"
+        )
+    return Columns(id_column, x, y, status_column)
+
+
+def _optional(table: Table, name: str) -> str | None:
+    there = any(column.lower() == name.lower() for column in table.columns)
+    return find_column(table, name) if there else None
+
+
+def _ask(opt: WeightedRetrainingOptimizer, n: int, pending: bool) -> list[int]:
+    if pending:
+        rows = [int(row) for row in opt.history_.rows_with("pending")]
+        if not rows:
+            raise DataError("no point is pending: each one that was asked for has been told or released")
+        return rows
+    X = opt.ask(n)
+    found = [opt.history_.row(opt.model_.key(x)) for x in X]
+    return [row for row in found if row is not None]
+
+
+def _points(history: History, rows: Iterable[int], form: Form, kept: Form, *, details: bool = False) -> str:
+    return format_points(
+        history,
+        rows,
+        form.x or kept.x or "x",
+        form.y or kept.y or "y",
+        delimiter=form.delimiter or kept.delimiter or ",",
+        decimal=form.decimal or kept.decimal or ".",
+        details=details,
+    )
+
+
+def _asked(opt: WeightedRetrainingOptimizer, rows: list[int], campaign: Path, out: Path | None) -> Lines:
+    where = "" if out is None else f" in {out}"
+    others = len(opt.history_.rows_with("pending")) - len(rows)
+    return [
+        f"{plural(len(rows), 'point')}{where}, ids {_ranges(rows)}"
+        + (f"; {others} asked for earlier still pending" if others else ""),
+        f"fill in {Form.of(opt.notes_).y!r}: a number, 'failed', or nothing as long as it is not measured; "
+        f"then: wrlso tell {quoted(campaign)} {quoted(out) if out else 'FILE'}",
+    ]
+
+
+def _ranges(rows: list[int]) -> str:
+    """Write 3, 4, 5, 9 as "3-5, 9"."""
+    parts: list[list[int]] = []
+    for row in sorted(rows):
+        if parts and row == parts[-1][-1] + 1:
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
+
+
+def _row(opt: WeightedRetrainingOptimizer, point: str) -> int:
+    """Return the row of a point that is given by its id or by x."""
+    n = len(opt.history_)
+    if point.strip().isdecimal():
+        if int(point) < n:
+            return int(point)
+        raise UnknownPointError(f"there is no point with the id {int(point)}; ids go from 0 to {n - 1}")
+    try:
+        row = opt.history_.row(opt.model_.key(point))
+    except (ValueError, TypeError, LookupError):  # also what a user's own model raises
+        row = None
+    if row is None:
+        raise UnknownPointError(f"{point!r} is neither an id nor a point of this campaign")
+    return row
+
+
+def _require_text(history: History) -> None:
+    x = history.records[0].x if len(history) else ""
+    if not isinstance(x, str):
+        raise DataError(
+            f"this campaign's x are of type {type(x).__name__}, which a table cannot hold; use ask and tell "
+            "in Python, or: wrlso export CAMPAIGN --out all.json"
+        )

@@ -1,0 +1,143 @@
+"""The tables of a campaign: what they look like, and what the first one says."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wrlso.campaign.tables import (
+    DELIMITERS,
+    Table,
+    explain,
+    find_column,
+    guess_values_column,
+    guess_x_column,
+    read_value,
+    unreadable,
+)
+from wrlso.campaign.views import plural
+from wrlso.exceptions import DataError
+from wrlso.history import History
+from wrlso.models.protocol import LatentModel
+
+__all__ = ["AS_BEFORE", "Form", "choose_columns", "learn_tokens", "read_start", "start_contents"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How tables of a campaign look; None: as its starting data did, or as guessed there.
+
+    Attributes
+    ----------
+    x, y : str or None
+        Names of the columns.
+    delimiter : str or None
+        Comma, semicolon or tab.
+    decimal : str or None
+        Decimal point or comma.
+    """
+
+    x: str | None = None
+    y: str | None = None
+    delimiter: str | None = None
+    decimal: str | None = None
+
+    @classmethod
+    def of(cls, notes: Mapping[str, str]) -> "Form":
+        """Return the form that a campaign's notes remember, as far as it is one."""
+        delimiter, decimal = notes.get("delimiter", ","), notes.get("decimal", ".")
+        return cls(
+            notes.get("x", "x"),
+            notes.get("y", "y"),
+            delimiter if delimiter in DELIMITERS else ",",
+            decimal if decimal in (".", ",") else ".",
+        )
+
+
+AS_BEFORE = Form()
+
+
+def choose_columns(table: Table, form: Form, decimal: str, values: bool) -> tuple[str, str | None, list[str]]:
+    """Return the columns of x and of values, and what was guessed."""
+    x = guess_x_column(table, decimal) if form.x is None else find_column(table, form.x)
+    lines: list[str] = []
+    if form.x is None and len(table.columns) > 1:
+        lines = [f"x is the column {x!r} (guessed; --x says otherwise)"]
+    if not values or table.columns == (x,):
+        return x, None, lines
+    if form.y is not None:
+        return x, find_column(table, form.y), lines
+    y = guess_values_column(table, x, decimal)
+    if y is None:
+        lines.append("no column of values was found: all x start without one (--y names a column)")
+    else:
+        lines.append(f"the values are in the column {y!r} (guessed; --y or --no-y say otherwise)")
+    return x, y, lines
+
+
+def learn_tokens(table: Table, x: str, model: Any) -> list[str]:
+    """Let a model whose vocabulary can grow take in what the table has, and say what was new."""
+    if not callable(getattr(model, "missing_tokens", None)):
+        return []
+    X = [text for row in table.rows if (text := table.named(row, x))]
+    new = model.missing_tokens(X)
+    if not new:
+        return []
+    model.extend(X)
+    word = getattr(model, "_WORD", "token")
+    return [f"{plural(len(new), word)} new to the model, which it learns from these data: {' '.join(new)}"]
+
+
+def read_start(
+    table: Table, x: str, y: str | None, decimal: str, model: LatentModel
+) -> tuple[list[str], list[float | None], list[str]]:
+    """Return all x, their values (None for what has none), and the x whose experiment failed."""
+    rows: list[tuple[int, str, float | None]] = []
+    problems: dict[int, list[str]] = {}
+    for row in table.rows:
+        cell, text = table.named(row, y), table.named(row, x)
+        try:
+            value = None if cell.lower() == "nan" else read_value(cell, decimal=decimal)
+            if value is not None and not text:
+                raise DataError("a value without an x")
+        except DataError as error:
+            problems[row.number], value = [str(error)], None
+        if text:
+            rows.append((row.number, text, value))
+    for number, problem in _unreadable(model, [row[:2] for row in rows]):
+        problems.setdefault(number, []).append(problem)
+    if problems:
+        bad = f"{plural(len(problems), 'row')} of {len(table.rows)}"
+        raise explain(
+            f"{table.name}: {bad} cannot be used, so no campaign was made",
+            [f"row {number}: {'; '.join(problems[number])}" for number in sorted(problems)],
+            len(table.rows),
+        )
+    failed = [text for _, text, value in rows if value is not None and math.isnan(value)]
+    values = [None if value is None or math.isnan(value) else value for _, _, value in rows]
+    return [text for _, text, _ in rows], values, failed
+
+
+def _unreadable(model: LatentModel, rows: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return (row, what is wrong) of the x that the model cannot read."""
+    problems = []
+    try:
+        model.tensorize([text for _, text in rows])
+    except (ValueError, TypeError, LookupError):  # also what a user's own model raises
+        for number, text in rows:
+            try:
+                model.tensorize([text])
+            except (ValueError, TypeError, LookupError) as error:
+                problems.append((number, unreadable(text, error)))
+    return problems
+
+
+def start_contents(history: History, n_rows: int) -> str:
+    """Say what a campaign starts with: points, values, failures, rows of the same x."""
+    parts = [plural(len(history), "point")]
+    parts.append(f"{history.n_observed} with a value")
+    n_failed = len(history.rows_with("failed"))
+    parts += [f"{n_failed} failed"] if n_failed else []
+    n_repeated = n_rows - len(history)
+    parts += [f"{plural(n_repeated, 'row')} of repeated x"] if n_repeated else []
+    return ", ".join(parts)

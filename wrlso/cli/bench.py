@@ -1,0 +1,432 @@
+"""The commands ``wrlso bench …``: argument parsing of the studies."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = [
+    "Config",
+    "ConfigOption",
+    "Data",
+    "DataOption",
+    "Epochs",
+    "ExpressionsConfig",
+    "ExpressionsSearch",
+    "Identity",
+    "LatentDim",
+    "MoleculesConfig",
+    "MoleculesData",
+    "MoleculesSurrogate",
+    "Network",
+    "Out",
+    "Pretrain",
+    "Search",
+    "Seeds",
+    "Setting",
+    "Subset",
+    "bench",
+    "draws",
+    "expressions",
+    "molecules",
+    "parse_numbers",
+    "parse_seeds",
+    "parse_settings",
+    "plot",
+    "scores",
+    "shapes",
+]
+
+
+class Setting(StrEnum):
+    """The four settings of the paper."""
+
+    neither = "neither"
+    weighting = "weighting"
+    retraining = "retraining"
+    both = "both"
+
+
+class Search(StrEnum):
+    """How the next query is found."""
+
+    oracle = "oracle"
+    gp = "gp"
+
+
+class Data(StrEnum):
+    """Starting data of the shapes task."""
+
+    released = "released"
+    dsprites = "dsprites"
+
+
+class Config(StrEnum):
+    """Whose protocol a study follows."""
+
+    default = "default"
+    released = "released"
+    preprint = "preprint"
+
+
+bench = typer.Typer(
+    help="Seeded studies: run them (a record for every run), draw their curves and tables.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read seeds such as "0-4" or "0,2,7-9"."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise typer.BadParameter(f"expected seeds such as 0-4 or 0,2,7, got {text!r}")
+        seeds += range(int(first), int(last if dash else first) + 1)
+    return seeds
+
+
+def parse_numbers(text: str) -> list[float]:
+    """Read positive numbers such as "1e-5,1e-3,inf"."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"expected numbers such as 1e-3,inf, got {text!r}") from None
+
+
+def parse_settings(text: str) -> list[str]:
+    """Read settings such as "neither,both"."""
+    names = [part.strip() for part in text.split(",")]
+    for name in names:
+        if name not in list(Setting):
+            raise typer.BadParameter(f"expected some of {', '.join(Setting)}, got {name!r}")
+    return names
+
+
+Out = Annotated[Path, typer.Option(help="Folder of the records; finished runs in it are not run again.")]
+
+
+Seeds = Annotated[str, typer.Option(help="Seeds: 0-4, or 0,2,7.")]
+
+
+ConfigOption = Annotated[Config, typer.Option(help="Protocol: ours, the released code's, the preprint's.")]
+
+
+DataOption = Annotated[Data | None, typer.Option(help="Starting data.  [default: the config's]")]
+
+
+Subset = Annotated[int | None, typer.Option(min=1, help="Draw this many starting images for each seed.")]
+
+
+Network = Annotated[str | None, typer.Option(help="coordinate, small, preprint or released.")]
+
+
+LatentDim = Annotated[int | None, typer.Option(min=1, help="Latent dimension d.")]
+
+
+Epochs = Annotated[float | None, typer.Option(min=0, help="Epochs of a setting's initial training.")]
+
+
+Pretrain = Annotated[float | None, typer.Option(min=0, help="Epochs of the shared uniform pretraining.")]
+
+
+@bench.command()
+def shapes(
+    out: Out,
+    settings: Annotated[str, typer.Option(help="Any of neither,weighting,retraining,both.")] = ",".join(
+        Setting
+    ),
+    seeds: Seeds = "0-4",
+    config: ConfigOption = Config.default,
+    data: DataOption = None,
+    subset: Subset = None,
+    search: Annotated[
+        Search | None,
+        typer.Option(help="Oracle grid (looks at the true objective) or LogEI on a GP.  [default: oracle]"),
+    ] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="Queries M.  [default: 500]")] = None,
+    k: Annotated[float | None, typer.Option(help="Rank-weighting parameter, up to inf.")] = None,
+    r: Annotated[int | None, typer.Option(min=1, help="Retrain every r new values.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Points asked for at once.  [default: r (oracle), 1 (gp)]")
+    ] = None,
+    network: Network = None,
+    latent_dim: LatentDim = None,
+    pretrain_epochs: Pretrain = None,
+    initial_epochs: Epochs = None,
+    retrain_epochs: Annotated[float | None, typer.Option(min=0, help="Epochs of a retraining.")] = None,
+    transform: Annotated[
+        str | None, typer.Option(help="What the GP does to y: standardize, winsorize, floor or rank.")
+    ] = None,
+    thompson: Annotated[
+        int | None,
+        typer.Option(min=0, max=4, help="Of five points so many by Thompson sampling (gp)."),
+    ] = None,
+    n_jobs: Annotated[int, typer.Option(min=1, help="Processes; each run uses one thread.")] = 1,
+) -> None:
+    """Maximise the area of a 64 × 64 image, in the four settings of the paper.
+
+    Options that are not given are those of the configuration, and all of them are in the records.
+
+    Example: wrlso bench shapes --config released --seeds 0-4 --out runs
+    """
+    from wrlso.benchmarks.study import run_study
+
+    study = _shapes_study(
+        config, data=data, subset=subset, search=search, budget=budget, k=k, r=r, batch=batch,
+        network=network, latent_dim=latent_dim, pretrain_epochs=pretrain_epochs,
+        initial_epochs=initial_epochs, retrain_epochs=retrain_epochs, transform=transform,
+        thompson=thompson,
+    )  # fmt: skip
+    paths = run_study(study, parse_settings(settings), parse_seeds(seeds), out, n_jobs=n_jobs)
+    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+
+
+class ExpressionsConfig(StrEnum):
+    """Whose protocol a study of expressions follows."""
+
+    default = "default"
+    released = "released"
+    successors = "successors"
+
+
+class Identity(StrEnum):
+    """What makes two expressions the same point."""
+
+    values = "values"
+    text = "text"
+
+
+class ExpressionsSearch(StrEnum):
+    """What the Gaussian process models and how its acquisition is maximised."""
+
+    features = "features"
+    latent = "latent"
+    latent_ascent = "latent-ascent"
+
+
+@bench.command()
+def expressions(
+    out: Out,
+    settings: Annotated[
+        str, typer.Option(help="Any of neither,weighting,retraining,both; and the peers random,genetic.")
+    ] = ",".join(Setting),
+    seeds: Seeds = "0-2",
+    config: Annotated[
+        ExpressionsConfig, typer.Option(help="Protocol: ours, the released code's, the successors'.")
+    ] = ExpressionsConfig.default,
+    target: Annotated[
+        str | None, typer.Option(help="reference, paper, or an expression of x.  [default: reference]")
+    ] = None,
+    identity: Annotated[
+        Identity | None, typer.Option(help="What makes two expressions one point.  [default: the config's]")
+    ] = None,
+    search: Annotated[
+        ExpressionsSearch | None,
+        typer.Option(help="GP on tree fragments or on Z, over candidates; or log EI maximised in Z."),
+    ] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="Queries M.  [default: 500]")] = None,
+    n_start: Annotated[int | None, typer.Option(min=1, help="Starting expressions.")] = None,
+    k: Annotated[float | None, typer.Option(help="Rank-weighting parameter, up to inf.")] = None,
+    r: Annotated[int | None, typer.Option(min=1, help="Retrain every r new values.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Points asked for at once.")] = None,
+    network: Annotated[str | None, typer.Option(help="dense or paper.")] = None,
+    initial_epochs: Epochs = None,
+    retrain_epochs: Annotated[float | None, typer.Option(min=0, help="Epochs of a retraining.")] = None,
+    n_jobs: Annotated[int, typer.Option(min=1, help="Processes; each run uses one thread.")] = 1,
+) -> None:
+    """Recover a formula from its values, starting from the worse half of 100,000 expressions.
+
+    Example: wrlso bench expressions --settings both,genetic --seeds 0-9 --out runs
+    """
+    from wrlso.benchmarks.expressions.study import PEERS, expressions_study, run_peers
+    from wrlso.benchmarks.study import run_study
+
+    study = expressions_study(
+        config.value, target=target, identity=None if identity is None else identity.value,
+        search=None if search is None else search.value, budget=budget, n_start=n_start, k=k, r=r,
+        batch=batch, network=network, initial_epochs=initial_epochs, retrain_epochs=retrain_epochs,
+    )  # fmt: skip
+    names = [name.strip() for name in settings.split(",")]
+    peers = [name for name in names if name in PEERS]
+    ours = [name for name in names if name not in PEERS]
+    paths = run_peers(study, peers, parse_seeds(seeds), out)
+    if ours:
+        paths += run_study(study, parse_settings(",".join(ours)), parse_seeds(seeds), out, n_jobs=n_jobs)
+    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+
+
+class MoleculesConfig(StrEnum):
+    """Which of our protocols a study of molecules follows."""
+
+    default = "default"
+    capped = "capped"
+    junction_tree = "junction-tree"
+    development = "development"
+
+
+class MoleculesData(StrEnum):
+    """Starting molecules."""
+
+    zinc250k = "zinc250k"
+    shipped = "shipped"
+
+
+class MoleculesSurrogate(StrEnum):
+    """What the Gaussian process models."""
+
+    tanimoto = "tanimoto"
+    latent = "latent"
+
+
+@bench.command()
+def molecules(
+    out: Out,
+    settings: Annotated[
+        str,
+        typer.Option(
+            help="Any of neither,weighting,retraining,both; and the peers random,subset,genetic,screened."
+        ),
+    ] = ",".join(Setting),
+    seeds: Seeds = "0-2",
+    config: Annotated[
+        MoleculesConfig,
+        typer.Option(help="Whole ZINC250k; 38 heavy atoms at most; the paper's model; a trial."),
+    ] = MoleculesConfig.default,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="penalized-logp, qed or one of GuacaMol's.  [default: penalized-logp]"),
+    ] = None,
+    max_heavy_atoms: Annotated[int | None, typer.Option(min=1, help="Largest molecule.")] = None,
+    max_ring: Annotated[int | None, typer.Option(min=3, help="Largest ring.  [default: 8]")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, max=103, help="Longest molecule that is decoded.  [default: 100]")
+    ] = None,
+    data: Annotated[MoleculesData | None, typer.Option(help="Starting molecules.")] = None,
+    n_start: Annotated[
+        int | None, typer.Option(min=1, help="How many of them, drawn for each seed.  [default: all]")
+    ] = None,
+    stereo: Annotated[
+        bool | None, typer.Option(help="Whether stereochemistry counts.  [default: no-stereo]")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="selfies, junction-tree, or a model's file.  [default: selfies]")
+    ] = None,
+    surrogate: Annotated[
+        MoleculesSurrogate | None, typer.Option(help="Process on fingerprints or on Z.")
+    ] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="Queries M.  [default: 500]")] = None,
+    k: Annotated[float | None, typer.Option(help="Rank-weighting parameter, up to inf.")] = None,
+    r: Annotated[int | None, typer.Option(min=1, help="Retrain every r new values.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Points asked for at once.")] = None,
+    first_steps: Annotated[int | None, typer.Option(min=0, help="Steps of the first training.")] = None,
+    later_steps: Annotated[int | None, typer.Option(min=0, help="Steps of a retraining.")] = None,
+    n_candidates: Annotated[int | None, typer.Option(min=1, help="Candidates of one ask.")] = None,
+    mutate: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of mutants.  [default: 0.35]")
+    ] = None,
+    cross: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of crosses.  [default: 0.35]")
+    ] = None,
+    n_jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each run of ours.")] = 1,
+) -> None:
+    """Search over molecules, starting from ZINC250k.
+
+    Example: wrlso bench molecules --config capped --settings both,genetic --seeds 0-4 --out runs
+    """
+    from wrlso.benchmarks.molecules.study import PEERS, molecules_study, run_peers
+    from wrlso.benchmarks.study import run_study
+
+    study = molecules_study(
+        config.value, goal=objective, max_heavy_atoms=max_heavy_atoms, max_ring=max_ring,
+        max_tokens=max_tokens, data=None if data is None else data.value, n_start=n_start,
+        stereo=stereo, model=model,
+        surrogate=None if surrogate is None else surrogate.value, budget=budget, k=k, r=r, batch=batch,
+        first_steps=first_steps, later_steps=later_steps, n_candidates=n_candidates, mutate=mutate,
+        cross=cross,
+    )  # fmt: skip
+    names = [name.strip() for name in settings.split(",")]
+    peers = [name for name in names if name in PEERS]
+    ours = [name for name in names if name not in PEERS]
+    settings_of_ours = parse_settings(",".join(ours)) if ours else []
+    paths = run_study(study, settings_of_ours, parse_seeds(seeds), out, n_jobs=n_jobs, threads=threads)
+    paths += run_peers(study, peers, parse_seeds(seeds), out)
+    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+
+
+@bench.command()
+def draws(
+    out: Out,
+    ks: Annotated[str, typer.Option("--k", help="Rank-weighting parameters.")] = "1e-5,1e-3,1e-1,inf",
+    seeds: Seeds = "0",
+    config: Annotated[
+        MoleculesConfig, typer.Option(help="As of wrlso bench molecules.")
+    ] = MoleculesConfig.junction_tree,
+    objective: Annotated[
+        str | None, typer.Option(help="As of wrlso bench molecules.  [default: penalized-logp]")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="selfies, junction-tree, or a model's file.")] = None,
+    first_steps: Annotated[int | None, typer.Option(min=0, help="Steps of the first training.")] = None,
+    n_samples: Annotated[int, typer.Option(min=1, help="Draws from the prior.")] = 5000,
+) -> None:
+    """Train a model of molecules with each k and record the scores of what it draws (paper, Fig. 10)."""
+    from wrlso.benchmarks.molecules.first_training import sample_scores
+    from wrlso.benchmarks.molecules.study import molecules_study
+
+    study = molecules_study(config.value, goal=objective, model=model, first_steps=first_steps)
+    paths = sample_scores(study, parse_numbers(ks), parse_seeds(seeds), out, n_samples=n_samples)
+    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+
+
+@bench.command()
+def scores(
+    out: Out,
+    ks: Annotated[str, typer.Option("--k", help="Rank-weighting parameters.")] = "1e-5,1e-3,1e-1,inf",
+    seeds: Seeds = "0",
+    config: ConfigOption = Config.default,
+    data: DataOption = None,
+    subset: Subset = None,
+    network: Network = None,
+    latent_dim: LatentDim = None,
+    pretrain_epochs: Pretrain = None,
+    initial_epochs: Epochs = None,
+    n_samples: Annotated[int, typer.Option(min=1, help="Draws from the prior.")] = 5000,
+) -> None:
+    """Train a shapes model with each k and record the areas of what it generates.
+
+    Draws from the prior and a uniform enumeration of the latent space (paper, Figs. 3 and 8).
+    """
+    from wrlso.benchmarks.shapes.study import sample_scores
+
+    study = _shapes_study(
+        config, data=data, subset=subset, network=network, latent_dim=latent_dim,
+        pretrain_epochs=pretrain_epochs, initial_epochs=initial_epochs,
+    )  # fmt: skip
+    paths = sample_scores(study, parse_numbers(ks), parse_seeds(seeds), out, n_samples=n_samples)
+    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+
+
+@bench.command()
+def plot(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of records.")],
+    released: Annotated[
+        Path | None, typer.Option(help="JSON file of published curves to draw beside the runs.")
+    ] = None,
+) -> None:
+    """Draw TopK curves and score distributions and write a table, from the records in DIR only."""
+    from wrlso.benchmarks.summaries import summarize
+
+    for path in summarize(folder, released=released):
+        typer.echo(path)
+        if path.suffix == ".md":
+            typer.echo(path.read_text(encoding="utf-8"))
+
+
+def _shapes_study(config: Config, **options: Any) -> Any:
+    from wrlso.benchmarks.shapes.study import shapes_study
+
+    plain = {name: getattr(value, "value", value) for name, value in options.items()}
+    return shapes_study(config.value, **plain)

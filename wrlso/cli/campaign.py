@@ -1,0 +1,350 @@
+"""The commands that work on a campaign: argument parsing only; the work is done in :mod:`wrlso.campaign`."""
+
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from wrlso.campaign.start_table import Form
+
+__all__ = ["EXIT_CODES", "add_commands"]
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 an error, said in words; 2 wrong usage; 130 interrupted. After 1 and 130 nothing "
+    "is recorded, but for points that ask had found already: they are pending."
+)
+
+
+class Direction(StrEnum):
+    """Which values are better."""
+
+    maximize = "maximize"
+    minimize = "minimize"
+
+
+class Delimiter(StrEnum):
+    """What stands between the cells of a table."""
+
+    comma = "comma"
+    semicolon = "semicolon"
+    tab = "tab"
+
+
+_SIGNS = {Delimiter.comma: ",", Delimiter.semicolon: ";", Delimiter.tab: "\t"}
+
+Campaign = Annotated[
+    Path, typer.Argument(metavar="CAMPAIGN", help="The campaign's folder.", show_default=False)
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The model, where it is your own: package.module:factory (or set WRLSO_MODEL), or a file "
+        "NAME.safetensors. Code is never started because a campaign's files name it.",
+    ),
+]
+Feasible = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FUNCTION", help="Your own test of candidates, package.module:function, x to true or false."
+    ),
+]
+XColumn = Annotated[str | None, typer.Option("--x", metavar="COLUMN", help="Column of x.")]
+YColumn = Annotated[str | None, typer.Option("--y", metavar="COLUMN", help="Column of values.")]
+Comma = Annotated[
+    bool | None,
+    typer.Option(
+        "--decimal-comma/--decimal-point", help="Numbers such as 1,5 or 1.5.  [default: as in init]"
+    ),
+]
+DelimiterOption = Annotated[
+    Delimiter | None,
+    typer.Option(help="Between cells.  [default: found out when read; as in init when written]"),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="File to write.  [default: standard output]")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Register the commands, in the order in which a campaign needs them."""
+    for command in (init, ask, tell, status, update, release, retrain, export, report):
+        # or a negative value would be taken for an option
+        settings = {"ignore_unknown_options": True} if command is update else None
+        app.command(help=_help(command), epilog=EXIT_CODES, context_settings=settings)(command)
+
+
+def _help(command: Callable[..., None]) -> str:
+    """Return the docstring with its examples marked as text that is not to be filled."""
+    return re.sub(r"^(For example:)$", "\b\n\\1", inspect.getdoc(command) or "", flags=re.MULTILINE)
+
+
+def init(
+    campaign: Campaign,
+    data: Annotated[Path, typer.Option(help="CSV file with a header; or .smi or .txt, an x in each line.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            envvar="WRLSO_MODEL",
+            metavar="NAME",
+            help="Built-in model, package.module:factory, or a file of weights.",
+        ),
+    ],
+    x: XColumn = None,
+    y: YColumn = None,
+    no_y: Annotated[bool, typer.Option("--no-y", help="Start without values.")] = False,
+    direction: Annotated[Direction, typer.Option(help="Which values are better.")] = Direction.maximize,
+    decimal_comma: Annotated[
+        bool | None,
+        typer.Option("--decimal-comma/--decimal-point", help="Numbers such as 1,5 or 1.5.  [default: point]"),
+    ] = None,
+    delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: found out]")] = None,
+    feasible: Feasible = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same campaign.")] = 0,
+    retrain_every: Annotated[
+        int, typer.Option(min=0, help="Retrain when this many values are new; 0: only by wrlso retrain.")
+    ] = 50,
+    epochs: Annotated[
+        float | None,
+        typer.Option(min=0, help="Passes of the first training.  [default: the model's, often 20]"),
+    ] = None,
+    retrain_epochs: Annotated[
+        float | None, typer.Option(min=0, help="Passes of each retraining.  [default: the model's, often 1]")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of the training.  [default: the model's]")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Of the training.  [default: the model's]")
+    ] = None,
+) -> None:
+    """Start a campaign: read data, train the model on it, and make the folder CAMPAIGN.
+
+    A blank value (or nan) is an x that was not measured: the model learns from it, and it may be proposed.
+    'failed' is an experiment that failed. Rows with the same x are repeated measurements; their mean counts.
+    --model selfies and --model junction-tree are the models of molecules that come with the package; what of
+    the data they cannot read is added to their vocabulary. --model FILE.safetensors is one of your own that
+    its to_file wrote.
+
+    Columns that are not named are guessed from names and contents, and the guess is said. Other columns do
+    no harm. UTF-8, UTF-16 and Windows files, commas, semicolons and tabs are recognised.
+
+    For example:
+      wrlso init solubility --data measured.csv --model expressions --x formula --y logS
+      wrlso init permeability --data assay.csv --model selfies
+      wrlso init kinase --data library.smi --model mylab.models:make --direction minimize
+    """
+    from wrlso.campaign import commands as work
+
+    chosen: dict[str, Any] = {
+        "initial_epochs": epochs, "retrain_epochs": retrain_epochs, "lr": learning_rate,
+        "batch_size": batch_size,
+    }  # fmt: skip
+    _say(
+        work.init(
+            campaign,
+            data,
+            model=model,
+            form=_form(x, y, delimiter, decimal_comma),
+            values=not no_y,
+            feasible=feasible,
+            direction=direction.value,
+            random_state=seed,
+            retrain_every=retrain_every or None,
+            training={name: value for name, value in chosen.items() if value is not None},
+            verbose=_verbose(),
+        )
+    )
+
+
+def ask(
+    campaign: Campaign,
+    n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many points.")] = 1,
+    out: Out = None,
+    force: Force = False,
+    pending: Annotated[
+        bool, typer.Option("--pending", help="Write the points that are pending again; ask for no new ones.")
+    ] = False,
+    model: Model = None,
+    feasible: Feasible = None,
+    decimal_comma: Comma = None,
+    delimiter: DelimiterOption = None,
+) -> None:
+    """Ask what to try next, and write it as a table to fill in.
+
+    The table has the columns id, x and value. Keep the id: by it, tell knows the point. The model is trained
+    first when that is due. Points asked for stay pending until they are told or released.
+
+    In text cells that a spreadsheet would run as a formula (they begin with = + - @) an apostrophe is put
+    before the text; tell takes it off again.
+
+    For example:
+      wrlso ask kinase -n 8 --out week1.csv
+      wrlso ask kinase --pending --out again.csv
+    """
+    from wrlso.campaign import commands as work
+
+    opt = work.open_campaign(campaign, model=model, feasible=feasible, verbose=_verbose())
+    form = _form(None, None, delimiter, decimal_comma)
+    text, lines = work.ask(opt, campaign, n, out=out, force=force, pending=pending, form=form)
+    typer.echo(text, nl=False)
+    _say(lines, err=out is None)
+
+
+def tell(
+    campaign: Campaign,
+    results: Annotated[Path, typer.Argument(metavar="FILE", help="Table of results.", show_default=False)],
+    x: XColumn = None,
+    y: YColumn = None,
+    no_ids: Annotated[
+        bool, typer.Option("--no-ids", help="The column id is not this campaign's; go by x alone.")
+    ] = False,
+    replicates: Annotated[
+        bool, typer.Option("--replicates", help="Other values of known points are repeated measurements.")
+    ] = False,
+    decimal_comma: Comma = None,
+    delimiter: DelimiterOption = None,
+    model: Model = None,
+    feasible: Feasible = None,
+) -> None:
+    """Report results: a table that ask wrote, filled in, or any with the columns of x and values.
+
+    A number is a value; 'failed' (or nan, or 'failed' in a column status) says that the experiment failed;
+    blank means not measured yet. Rows without an id go by x, and may be points that were never asked for.
+
+    Telling a file twice changes nothing, so fill it in as results come, and tell it again each time. A value
+    other than the one that was told is refused: see update, and --replicates. When a row cannot be told, all
+    such rows are named, and none of the file is recorded.
+
+    For example:
+      wrlso tell kinase week1.csv
+      wrlso tell kinase from-a-colleague.csv --y "IC50 (nM)" --no-ids
+    """
+    from wrlso.campaign import commands as work
+
+    form = _form(x, y, delimiter, decimal_comma)
+    with work.recording(campaign, model=model, feasible=feasible) as opt:
+        _say(work.tell(opt, campaign, results, form=form, ids=not no_ids, replicates=replicates))
+
+
+def status(campaign: Campaign) -> None:
+    """Say how a campaign stands: points by state, the best, trainings, and what is pending since when."""
+    from wrlso.campaign import commands as work
+
+    _say(work.status(campaign))
+
+
+def update(
+    campaign: Campaign,
+    point: Annotated[str, typer.Argument(metavar="POINT", help="Its id, or x itself.", show_default=False)],
+    value: Annotated[
+        str, typer.Argument(metavar="VALUE", help="The right value, or 'failed'.", show_default=False)
+    ],
+    decimal_comma: Comma = None,
+    model: Model = None,
+    feasible: Feasible = None,
+) -> None:
+    """Correct the value of a point. The old value stays on record.
+
+    For example:
+      wrlso update kinase 44 7.3
+    """
+    from wrlso.campaign import commands as work
+
+    with work.recording(campaign, model=model, feasible=feasible) as opt:
+        _say(work.update(opt, point, value, form=_form(None, None, None, decimal_comma)))
+
+
+def release(
+    campaign: Campaign,
+    points: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="POINT", help="Their ids, or x themselves.", show_default=False),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All points that are pending.")] = False,
+    model: Model = None,
+    feasible: Feasible = None,
+) -> None:
+    """Forget points that were asked for and will not be made. They may be asked again.
+
+    For example:
+      wrlso release kinase 44 47
+    """
+    from wrlso.campaign import commands as work
+
+    with work.recording(campaign, model=model, feasible=feasible) as opt:
+        _say(work.release(opt, points or [], every=every))
+
+
+def retrain(campaign: Campaign, model: Model = None, feasible: Feasible = None) -> None:
+    """Train the model on all data now, not when it is due."""
+    from wrlso.campaign import commands as work
+
+    _say(work.retrain(work.open_campaign(campaign, model=model, feasible=feasible, verbose=_verbose())))
+
+
+def export(
+    campaign: Campaign,
+    out: Out = None,
+    as_json: Annotated[
+        bool | None, typer.Option("--json/--csv", help="Format.  [default: JSON for FILE.json, else CSV]")
+    ] = None,
+    force: Force = False,
+    decimal_comma: Comma = None,
+    delimiter: DelimiterOption = None,
+) -> None:
+    """Write everything that is known: every point with id, x, value, status, times, and what was corrected.
+
+    JSON also has the trainings and every event in order. Telling an exported CSV changes nothing.
+
+    For example:
+      wrlso export kinase --out all.csv
+      wrlso export kinase --json | jq .points
+    """
+    from wrlso.campaign import commands as work
+
+    form = _form(None, None, delimiter, decimal_comma)
+    typer.echo(work.export(campaign, out=out, as_json=as_json, force=force, form=form), nl=False)
+
+
+def report(
+    campaign: Campaign,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file.")] = Path("report.html"),
+    force: Force = False,
+    model: Model = None,
+    feasible: Feasible = None,
+) -> None:
+    """Write a report with pictures: one HTML file that needs no network.
+
+    For example:
+      wrlso report kinase --out kinase.html
+    """
+    from wrlso.campaign import commands as work
+
+    _say(work.report(work.open_campaign(campaign, model=model, feasible=feasible), out, force=force))
+
+
+def _form(x: str | None, y: str | None, delimiter: Delimiter | None, comma: bool | None) -> "Form":
+    from wrlso.campaign.start_table import Form
+
+    sign = None if delimiter is None else _SIGNS[delimiter]
+    return Form(x, y, sign, None if comma is None else "," if comma else ".")
+
+
+def _verbose() -> int:
+    """Return whether to show progress: on a terminal, not in a log."""
+    return int(_is_terminal())
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+def _say(lines: list[str], *, err: bool = False) -> None:
+    for line in lines:
+        typer.echo(line, err=err)

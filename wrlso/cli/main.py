@@ -1,0 +1,115 @@
+"""The command line: argument parsing only; the work is done in :mod:`wrlso.campaign` and the benchmarks."""
+
+import sys
+import warnings
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from wrlso._version import __version__
+from wrlso.cli.bench import Search, bench
+from wrlso.cli.campaign import EXIT_CODES, add_commands
+from wrlso.exceptions import WrlsoError
+
+__all__ = ["app", "run"]
+
+
+app = typer.Typer(
+    name="wrlso",
+    help="Latent-space optimization with weighted retraining.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+add_commands(app)
+app.add_typer(bench, name="bench")
+
+
+def run() -> None:
+    """Run the command line; expected errors become one line (and one for each bad row) and exit code 1."""
+    warnings.showwarning = _show_warning
+    try:
+        app()
+    except (WrlsoError, OSError) as error:
+        notes = [f"  {_one_line(note)}" for note in getattr(error, "__notes__", [])]
+        sys.exit("\n".join([f"wrlso: error: {_one_line(error)}", *notes]))
+
+
+def _one_line(text: object) -> str:
+    if isinstance(text, OSError) and text.strerror and text.filename:
+        text = f"{text.filename}: {text.strerror}"  # without the number, which says nothing to people
+    line = " ".join(str(text).split())
+    # what a file says must not steer the terminal
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning in one line, without the place in the code that gave it."""
+    typer.echo(f"wrlso: warning: {_one_line(message)}", err=True)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wrlso {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Latent-space optimization with weighted retraining."""
+
+
+class DemoTask(StrEnum):
+    """What the demonstration searches."""
+
+    molecules = "molecules"
+    shapes = "shapes"
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the picture goes (PNG).")] = Path("wrlso-demo.png"),
+    task: Annotated[DemoTask, typer.Option(help="Molecules, or images.")] = DemoTask.molecules,
+    seed: Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same run.")] = 0,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Most queries.  [default: 100 molecules, 500 images]")
+    ] = None,
+    search: Annotated[
+        Search | None, typer.Option(help="Of shapes: oracle grid, or a GP.  [default: oracle]")
+    ] = None,
+) -> None:
+    """Watch weighted retraining extrapolate, in one to three minutes.
+
+    Molecules: from 1000 of those that ship, sampled from the model that ships, it searches for a better
+    ranolazine (GuacaMol's objective), and draws the best molecules over time and the progress curve.
+
+    Shapes: from squares of at most 400 pixels it grows 64 × 64 images towards all 4,096 pixels, and draws the
+    best images over time, the progress curve and the latent manifold.
+    """
+    if task is DemoTask.shapes:
+        from wrlso.benchmarks.shapes.demo import run_demo
+
+        chosen = Search.oracle if search is None else search
+        typer.echo(run_demo(out, seed=seed, budget=500 if budget is None else budget, search=chosen.value))
+        return
+    if search is not None:
+        raise typer.BadParameter("--search is for --task shapes", param_hint="--search")
+    from wrlso.benchmarks.molecules.demo import run_molecules_demo
+
+    typer.echo(run_molecules_demo(out, seed=seed, budget=100 if budget is None else budget))

@@ -1,0 +1,316 @@
+"""What the models of molecules share: drawing, training by oneself, and the file of a trained model."""
+
+import copy
+import json
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wrlso._chemistry.crossover import crossed, kekulized
+from wrlso._chemistry.selfies_tokens import to_smiles
+from wrlso._chemistry.smiles import listed_smiles, parse
+from wrlso._chemistry.token_mutation import edited
+from wrlso._utils.files import write_whole
+from wrlso._utils.validation import check_count, check_flag, check_real
+from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
+from wrlso.models.molecules.training import SequenceTraining
+from wrlso.models.protocol import Objects
+
+__all__ = ["SHIPPED", "MoleculeVAE", "read_header"]
+
+_DATA = Path(__file__).parents[2] / "data"
+SHIPPED = {
+    "selfies": _DATA / "selfies_zinc250k.safetensors",
+    "junction-tree": _DATA / "junction_tree_zinc250k.safetensors",
+}
+"""Files of the models that ship, by name."""
+
+_FAMILIAR = 0.5  # share of the tokens that mutants get from molecules beside them
+
+
+class MoleculeVAE(nn.Module):
+    """Base of models of molecules whose vocabulary can grow; not public."""
+
+    vocabulary: list[str]
+    stereo: bool
+    max_tokens: int  # of a mutant
+    _FORMAT: ClassVar[int | str]  # of the file; another is refused
+    _CHANGEABLE: ClassVar[tuple[str, ...]]  # parameters that do not shape the weights
+    _WORD: ClassVar[str]  # what the vocabulary consists of
+
+    @property
+    @abstractmethod
+    def latent_dim(self) -> int:
+        """Dimension d of the latent space."""
+
+    @abstractmethod
+    def loss(self, inputs: Tensor) -> Tensor:
+        """Return the negative ELBOs (n,) of rows."""
+
+    @abstractmethod
+    def tensorize(self, X: Objects) -> Tensor:
+        """Return the rows of n SMILES."""
+
+    @abstractmethod
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Return the posterior means (n, d)."""
+
+    @abstractmethod
+    def decode(
+        self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
+    ) -> list[str | None]:
+        """Return n canonical SMILES, None where nothing valid comes out."""
+
+    @abstractmethod
+    def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return n points (n, d) drawn from where the data of the last training lies."""
+
+    @abstractmethod
+    def extend(self, X: Iterable[str]) -> Self:
+        """Add what some SMILES need to the vocabulary, in place; returns self."""
+
+    @abstractmethod
+    def key(self, x: str) -> str:
+        """Return the identity of a molecule, its canonical SMILES."""
+
+    @abstractmethod
+    def _can_read(self, x: str) -> bool:
+        """Whether :meth:`tensorize` takes a molecule."""
+
+    @abstractmethod
+    def _token_lists(self, X: Objects) -> list[list[str]]:
+        """Return the SELFIES tokens of n SMILES, none for a molecule that SELFIES cannot write."""
+
+    @abstractmethod
+    def _alphabet(self) -> Sequence[str]:
+        """Return the SELFIES tokens that the model knows."""
+
+    @abstractmethod
+    def _grow(self, new: Sequence[str]) -> Self:
+        """Add words to the vocabulary, none of them known."""
+
+    @abstractmethod
+    def _parameters_to_keep(self) -> dict[str, Any]:
+        """Return the arguments, other than the vocabulary, that make this model."""
+
+    def draw(self, x: str, size: tuple[int, int] = (220, 160)) -> str:
+        """Return a drawing of a molecule as SVG, for plots and reports."""
+        from wrlso._chemistry.drawing import molecule_svg
+
+        return molecule_svg(x, size)
+
+    def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[str | None]:
+        """Return n molecules, each of X (n SMILES) with one random change of its SELFIES tokens.
+
+        A token takes the place of another or of several, or is inserted; or a part is left out or repeated.
+        Half of the new tokens are as frequent as they are in X, the others any that the model knows, so that
+        it makes what no data show, which ``decode`` hardly ever does. None for what it could not read again,
+        which is a few where the vocabulary is one of tokens and a quarter where it is one of cliques, and for
+        what SELFIES cannot write; some are the molecule that they come from, spelt in another way.
+
+        Raises
+        ------
+        DataError, DataTypeError
+            As ``tensorize``.
+        """
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        rows, alphabet = self._token_lists(X), self._alphabet()
+        present = [token for row in rows for token in row]
+
+        def draw() -> str:
+            tokens = present if present and rng.random() < _FAMILIAR else alphabet
+            return tokens[int(rng.integers(len(tokens)))]
+
+        def mutant(row: list[str]) -> str | None:
+            longest = max(self.max_tokens, len(row))  # a longer one is none of its own making: nothing is cut
+            return to_smiles(edited(row, draw, longest, rng), self.stereo) if row else None
+
+        return self._readable([mutant(row) for row in rows])
+
+    def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[str | None]:
+        """Return n molecules, the i-th of a part of X[i] and a part of Y[i] (n SMILES each).
+
+        The parents are cut at a bond outside rings, or at two of a ring, and joined there. None where no
+        molecule came out in a few trials, and where it could not be read again.
+
+        Raises
+        ------
+        DataError, DataTypeError
+            When a SMILES is no molecule, X and Y differ in length, or one is no sequence of str.
+        """
+        X, Y = listed_smiles(X), listed_smiles(Y, "Y")
+        if len(X) != len(Y):
+            raise DataError(f"X and Y must have the same length, got {len(X)} and {len(Y)}")
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        parents = {x: kekulized(parse(self.key(x))) for x in {*X, *Y}}
+        found = [crossed(parents[x], parents[y], rng) for x, y in zip(X, Y, strict=True)]
+        return [None if x is None else self.key(x) for x in self._readable(found)]
+
+    def tensorize_readable(self, X: Objects) -> tuple[Tensor, list[bool]]:
+        """Return the rows of those of n SMILES that this model can read, and whether each of them is one."""
+        readable = [self._can_read(x) for x in X]
+        return self.tensorize([x for x, there in zip(X, readable, strict=True) if there]), readable
+
+    def _readable(self, found: Sequence[str | None]) -> list[str | None]:
+        """Return None in place of what this model could not read."""
+        return [x if x is not None and self._can_read(x) else None for x in found]
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what it keeps beside its weights, for :meth:`set_state`."""
+        return {"vocabulary": list(self.vocabulary)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Grow to the stored vocabulary; one that this model's own does not begin is refused."""
+        stored = [str(word) for word in state["vocabulary"]]
+        if stored[: len(self.vocabulary)] != self.vocabulary:
+            raise ModelError(
+                f"the stored model's vocabulary of {len(stored)} {self._WORD}s does not begin with this "
+                f"model's {len(self.vocabulary)}: make the model as it was made then"
+            )
+        self._grow(stored[len(self.vocabulary) :])
+
+    def to_file(self, path: str | Path, *, half: bool = True, about: Mapping[str, Any] | None = None) -> None:
+        """Write weights, vocabulary and parameters as one safetensors file.
+
+        Raises ModelError where weights are not finite, or too large for half precision.
+
+        Parameters
+        ----------
+        path : str or Path
+        half : bool, default=True
+            Whether weights are rounded to half precision.
+        about : mapping, default=None
+            What the file shall say of its training, anything that JSON takes.
+        """
+        from safetensors.torch import save
+
+        check_flag("half", half)
+        header = {
+            "format": self._FORMAT,
+            "vocabulary": self.vocabulary,
+            "parameters": self._parameters_to_keep(),
+            "about": dict(about or {}),
+        }
+        dtype = torch.float16 if half else torch.float32
+        weights = {name: tensor.to(dtype).contiguous().cpu() for name, tensor in self.state_dict().items()}
+        if (name := _not_finite(weights)) is not None:
+            raise ModelError(
+                f"weights must be finite to be written{' in half precision' if half else ''}, but {name} has "
+                "some that are not"
+            )
+        write_whole(Path(path), save(weights, metadata={"wrlso": json.dumps(header)}))
+
+    @classmethod
+    def from_file(cls, path: str | Path, **changes: Any) -> Self:
+        """Return the model that :meth:`to_file` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+        **changes
+            Parameters that the weights do not depend on, in place of the stored ones; None keeps.
+
+        Raises
+        ------
+        ParameterError
+            For a change of another parameter, naming those that can be changed.
+        ModelError
+            When the file holds no model of this class, or one whose weights do not fit or are not finite.
+        OSError
+            When the file cannot be read.
+        """
+        if set(changes) - set(cls._CHANGEABLE):
+            unknown = ", ".join(sorted(set(changes) - set(cls._CHANGEABLE)))
+            raise ParameterError(f"changes must be among {', '.join(cls._CHANGEABLE)}, got {unknown}")
+        header, weights = _read_file(Path(path))
+        vocabulary: Any = header.get("vocabulary")
+        parameters: Any = header.get("parameters")
+        whole = isinstance(vocabulary, list) and isinstance(parameters, dict)
+        if header.get("format") != cls._FORMAT or not whole:
+            raise ModelError(
+                f"{path} holds no {cls.__name__}: its header is not what to_file writes, or of another model "
+                f"(format {header.get('format')!r}, expected {cls._FORMAT!r})"
+            )
+        if (name := _not_finite(weights)) is not None:
+            raise ModelError(f"{path} is damaged: {name} has weights that are not finite")
+        newer = sorted(set(parameters) - (set(signature(cls.__init__).parameters) - {"self", "vocabulary"}))
+        if newer:
+            raise ModelError(f"{path} is of another version: it has the parameters {newer}")
+        given = {name: value for name, value in changes.items() if value is not None}
+        try:
+            model = cls(vocabulary, **(parameters | given))
+            model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        except (ParameterError, ParameterTypeError, RuntimeError) as error:
+            if given and not isinstance(error, RuntimeError):
+                raise  # what the caller says is more likely wrong than the file
+            raise ModelError(f"{path} does not fit this version's {cls.__name__}: {error}") from error
+        return model.eval()
+
+    def _fit(
+        self, X: Sequence[str], epochs: float, batch_size: int, lr: float, random_state: int, verbose: int
+    ) -> Self:
+        """Train a copy on a list of SMILES, and become that: what fails or is interrupted changes nothing."""
+        check_real("epochs", epochs, above=0)
+        check_count("batch_size", batch_size)
+        check_real("lr", lr, above=0)
+        check_count("random_state", random_state, minimum=0)
+        check_count("verbose", verbose, minimum=0)
+        several = not isinstance(X, str | bytes) and hasattr(X, "__len__") and getattr(X, "ndim", 1) > 0
+        if not several or not len(X):
+            raise DataTypeError(f"X must be a sequence of at least one SMILES, got {X!r:.80}")
+        model = copy.deepcopy(self).extend(X)
+        inputs = model.tensorize(X)
+        training = SequenceTraining(model, lr=lr, batch_size=batch_size, random_state=random_state)
+        training.run(inputs, epochs, verbose=verbose)
+        self._grow(model.vocabulary[len(self.vocabulary) :])
+        self.load_state_dict(model.state_dict())
+        return self.eval()
+
+    def _points(self, Z: Any, n: int | None = None) -> Tensor:
+        """Return latent points (n, d), float32; raises DataError for another shape."""
+        expected = f"({'n' if n is None else n}, {self.latent_dim})"
+        try:
+            points = torch.as_tensor(Z)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise DataTypeError(f"Z must be latent points {expected}, got {Z!r:.80}") from error
+        if points.is_complex():
+            raise DataTypeError(f"Z must be real latent points {expected}, got {points.dtype}")
+        points = points.to(torch.float32)
+        if points.ndim != 2 or points.shape[1] != self.latent_dim or n not in (None, len(points)):
+            raise DataError(f"Z must have shape {expected}, got {tuple(points.shape)}")
+        return points
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the header of a model's file, empty where there is none; ModelError for another's file."""
+    return _read_file(path, weights=False)[0]
+
+
+def _not_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """Return the name of a tensor that has NaN or infinity, or holds no real numbers."""
+    wrong = (
+        name
+        for name, tensor in weights.items()
+        if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all())
+    )
+    return next(wrong, None)
+
+
+def _read_file(path: Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    path.open("rb").close()  # whatever forbids that is said better than by what follows
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("wrlso", "{}"))
+            names = file.keys() if weights else ()
+            found = {name: file.get_tensor(name) for name in names}
+            return header if isinstance(header, dict) else {}, found
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path} is no file that to_file wrote: {error}") from error

@@ -1,0 +1,13 @@
+from .curves import before_after as before_after
+from .curves import calibration_curve as calibration_curve
+from .curves import image_timeline as image_timeline
+from .curves import latent_manifold as latent_manifold
+from .curves import latent_scatter as latent_scatter
+from .curves import prediction_scatter as prediction_scatter
+from .curves import progress_curve as progress_curve
+from .curves import score_distributions as score_distributions
+from .curves import topk_curves as topk_curves
+from .curves import weight_distribution as weight_distribution
+from .figures import new_figure as new_figure
+from .molecules import molecule_grid as molecule_grid
+from .molecules import molecule_timeline as molecule_timeline

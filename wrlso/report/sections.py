@@ -1,0 +1,496 @@
+"""The sections of a report: each says in words, figures and tables one thing about a campaign."""
+
+import html
+import inspect
+import math
+import platform
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+from scipy.stats import rankdata
+
+from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
+from wrlso._version import __version__
+from wrlso.history import Record, iso_time
+from wrlso.plots import curves as plots
+from wrlso.plots.figures import improvements
+from wrlso.report.drawings import draw, picture, text_of
+from wrlso.report.page import Figures, alert, details, paragraph, strip, table, tiles
+from wrlso.report.snapshot import (
+    MIN_PREDICTIONS,
+    N_FITTED,
+    Campaign,
+    Predictions,
+    asked_predictions,
+    format_time,
+    held_out_predictions,
+    predict_now,
+    thin,
+)
+from wrlso.surrogate.predictions import interval_coverage
+from wrlso.weighting import effective_sample_size
+
+__all__ = ["headline", "sections"]
+
+_N_BEST = 20
+_N_ROWS = 500  # of a table
+_N_DRAWN = 2000  # points of a scatter plot, of each kind
+_N_OVER_TIME = 8  # pictures of the best over time
+_N_SAMPLES = 6  # points shown with their reconstruction
+
+Section = tuple[str, str, str]
+
+
+def headline(campaign: Campaign) -> str:
+    """Return the figures that a reader looks for first."""
+    history, y, best = campaign.history, campaign.y, campaign.best
+    told = len(y) - campaign.n_start
+    start = ""
+    if campaign.n_start and told:
+        values = campaign.sign * y[: campaign.n_start]
+        start = f"starting data: {_number(campaign.sign * values.max())}"
+    facts = [
+        ("Best so far", "–" if best is None else _number(y[best]), start or "no value yet" * (best is None)),
+        ("Values", f"{len(y):,}", f"{campaign.n_start:,} starting, {told:,} told since"),
+        ("Pending", f"{len(campaign.pending):,}", "asked, not yet told"),
+        ("Failed", f"{len(campaign.failed):,}", "not asked again"),
+        ("Trainings", f"{len(history.trainings):,}", _next_training(campaign)),
+    ]
+    if len(campaign.unlabelled):
+        facts.append(("Without a value", f"{len(campaign.unlabelled):,}", "given, not measured"))
+    return tiles(facts)
+
+
+def sections(campaign: Campaign, figures: Figures) -> list[Section]:
+    """Return (name, title, HTML) of all sections; figures are added to ``figures``."""
+    return [
+        ("progress", "Progress", _progress(campaign, figures)),
+        ("candidates", "Next candidates", _candidates(campaign)),
+        ("best", "Best points", _best(campaign)),
+        ("predictions", "Prediction against measurement", _predictions(campaign, figures)),
+        ("latent", "Latent space", _latent(campaign, figures)),
+        ("weights", "Weights in training", _weights(campaign, figures)),
+        ("trainings", "Trainings and reconstruction", _trainings(campaign, figures)),
+        ("observations", "All observations", _observations(campaign)),
+        ("settings", "Settings", _settings(campaign)),
+    ]
+
+
+# -------------------------------------------------------------------- sections
+
+
+def _progress(campaign: Campaign, figures: Figures) -> str:
+    y, n_start, best = campaign.y, campaign.n_start, campaign.best
+    if best is None:
+        return paragraph("No value has been told yet.")
+    told = len(y) > n_start
+    shown = y[n_start:] if told else y
+    start = float(campaign.sign * (campaign.sign * y[:n_start]).max()) if told and n_start else None
+    trainings = campaign.history.trainings[1:]
+    figure = plots.progress_curve(
+        shown,
+        start=start,
+        retrained_at=[entry["n_observed"] - n_start for entry in trainings] if told else (),
+        maximize=campaign.sign > 0,
+        figure=plots.new_figure(10.0, 3.8),
+    )
+    where = f"value {best - n_start + 1} since the start" if best >= n_start else "in the starting data"
+    what = "The values told since the first training" if told else "The values of the starting data"
+    caption = f"{what}, in order, and the best so far."
+    alt = f"{caption} {len(shown)} values from {_number(shown.min())} to {_number(shown.max())}."
+    text = f"Best so far: {_number(y[best])}, {where}."
+    if trainings:
+        text += f" The model was retrained {len(trainings)} times; grey lines say when."
+    return paragraph(text) + figures.add("progress", figure, alt, caption) + _best_over_time(campaign)
+
+
+def _best_over_time(campaign: Campaign) -> str:
+    """Return pictures of the points that were better than all before; nothing where x have no pictures."""
+    better, n_start = campaign.sign * campaign.y, campaign.n_start
+    first = [int(better[:n_start].argmax())] if n_start else []
+    positions = [*first, *range(n_start, len(better))]
+    pictures = []
+    for i in improvements(better[positions], _N_OVER_TIME):
+        position = positions[i]
+        x = campaign.record(campaign.rows[position]).x
+        if picture(x, campaign.model) is None:
+            return ""
+        where = "starting data" if position < n_start else f"value {position - n_start + 1}"
+        pictures.append((draw(x, campaign.model), f"{where}: {_number(campaign.y[position])}"))
+    return "<h3>The best over time</h3>" + strip(pictures)
+
+
+def _candidates(campaign: Campaign) -> str:
+    rows = campaign.pending
+    if len(rows) == 0:
+        return paragraph("No point is pending: every point that was asked for has been told or released.")
+    shown = rows[-_N_ROWS:]
+    now = predict_now(campaign, shown)
+    body = []
+    for number, row in enumerate(shown):
+        record = campaign.record(row)
+        body.append(
+            (
+                str(len(rows) - len(shown) + number + 1),
+                draw(record.x, campaign.model),
+                _expected(record.prediction),
+                "" if now is None else _expected((now[0][number], now[1][number])),
+                format_time(record.asked_at),
+            )
+        )
+    columns = ("No.", "x", "Predicted when asked", "Predicted now", "Asked (UTC)")
+    caption = f"Points asked for and not yet told{_last(len(shown), len(rows))}."
+    if now is not None or any(row[2] for row in body):
+        caption += " Predictions of a measurement: mean ± standard deviation."
+    else:
+        caption += " Too few values are known to predict theirs."
+    if now is not None and len(campaign.y) > N_FITTED:
+        caption += (
+            f" Those of now are from {N_FITTED} of the {len(campaign.y):,} values, the best among them."
+        )
+    return table(caption, columns, body, numbers=columns[2:4])
+
+
+def _best(campaign: Campaign) -> str:
+    if len(campaign.y) == 0:
+        return paragraph("No value has been told yet.")
+    order = np.argsort(-campaign.sign * campaign.y, kind="stable")[:_N_BEST]
+    return _observed_table(
+        campaign, order, f"The best {len(order)} of {len(campaign.y):,} points.", ranked=True
+    )
+
+
+def _predictions(campaign: Campaign, figures: Figures) -> str:
+    if not campaign.history.trainings:
+        return paragraph("Nothing is predicted before the first training.")
+    found = asked_predictions(campaign) or held_out_predictions(campaign)
+    if found is None:
+        return paragraph(f"At least {MIN_PREDICTIONS} values are needed to judge predictions.")
+    if found.in_advance:
+        origin = (
+            f"These {len(found.mean)} predictions were made when the points were asked, before their results "
+            "were known. The search picks points that look good or are uncertain, not a random sample."
+        )
+    else:
+        some = ""
+        if len(found.mean) < len(campaign.y):
+            some = f" (half of them the best of {len(campaign.y):,}, the rest spread evenly)"
+        origin = (
+            f"Cross-validation: each of {len(found.mean)} points{some} is predicted by a surrogate fitted to "
+            "four fifths of them, without it. The generative model behind it was trained on all of them, so "
+            "expect new points to be predicted less well. (Fewer than "
+            f"{MIN_PREDICTIONS} points have a prediction that was made before they were measured.)"
+        )
+    arrays = (found.mean, found.deviation, found.measured)
+    quality = _quality(found)
+    pair = figures.add(
+        "prediction",
+        plots.prediction_scatter(*arrays),
+        f"Predicted against measured values of {len(found.mean)} points. {quality}",
+        "Prediction against measurement.",
+    ) + figures.add(
+        "calibration",
+        plots.calibration_curve(*arrays),
+        f"Share of measurements inside predicted intervals, by level. {quality}",
+        "Above the diagonal predictions are too cautious, below it too sure.",
+    )
+    return paragraph(origin) + paragraph(quality) + f'<div class="pair">{pair}</div>'
+
+
+def _latent(campaign: Campaign, figures: Figures) -> str:
+    n_start, better = campaign.n_start, campaign.sign * campaign.y
+    known = np.concatenate([thin(better[:n_start], _N_DRAWN), n_start + thin(better[n_start:], _N_DRAWN)])
+    kinds = [_kind(campaign, position) for position in known]
+    rows, values = [campaign.rows[known]], [campaign.y[known]]
+    for kind, found in (
+        ("pending", campaign.pending),
+        ("failed", campaign.failed),
+        ("no value", campaign.unlabelled),
+    ):
+        some = found[thin(np.zeros(len(found)), _N_DRAWN)]
+        rows.append(some)
+        values.append(np.full(len(some), np.nan))
+        kinds += [kind] * len(some)
+    Z, y = campaign.encode(np.concatenate(rows)), np.concatenate(values)
+    finite = np.isfinite(Z).all(axis=1)
+    if not finite.any():
+        return paragraph("There is no point to draw.")
+    d = campaign.model.latent_dim
+    seen = [kinds[i] for i in np.flatnonzero(finite)]
+    figure = plots.latent_scatter(
+        Z[finite], y[finite], seen, maximize=campaign.sign > 0, figure=plots.new_figure(8.5, 5.2)
+    )
+    view = {1: "The latent space against the value", 2: "The latent space as it is"}.get(
+        d, f"The {d}-dimensional latent space on its first two principal axes"
+    )
+    counts = ", ".join(f"{kind} ({seen.count(kind):,})" for kind in plots.KINDS if kind in seen)
+    caption = f"{view}, with the encodings of points by the present model: {counts}."
+    if len(known) < len(campaign.y):
+        caption += (
+            f" {len(known):,} of {len(campaign.y):,} points with a value are drawn, the best among them."
+        )
+    untrained = "" if campaign.history.trainings else alert("The model has not been trained yet.")
+    return untrained + figures.add("latent", figure, f"Scatter plot. {caption}", caption)
+
+
+def _weights(campaign: Campaign, figures: Figures) -> str:
+    y, w = campaign.y, campaign.weights
+    if len(y) == 0:
+        return paragraph("No value has been told yet, so all points weigh the same.")
+    ordered = np.cumsum(w[np.argsort(-campaign.sign * y, kind="stable")]) / w.sum()
+    tenth = max(1, len(y) // 10)
+    size = effective_sample_size(w)
+    text = (
+        f"Effective sample size: {size:,.1f} of {len(y):,} points. The best point holds {ordered[0]:.1%} of "
+        f"the weight, the best {tenth:,} hold {ordered[tenth - 1]:.1%}."
+    )
+    figure = plots.weight_distribution(
+        y, {"all points alike": np.ones(len(y)), "weights now": w}, figure=plots.new_figure(9.0, 3.6)
+    )
+    caption = (
+        "How the values are distributed among the points, and among the weight that they have in training."
+    )
+    return paragraph(text) + figures.add("weights", figure, f"{caption} {text}", caption)
+
+
+def _trainings(campaign: Campaign, figures: Figures) -> str:
+    trainings = campaign.history.trainings
+    content = _reconstruction_now(campaign)
+    if not trainings:
+        return alert("The model has not been trained yet.") + content
+    measured = [entry.get("reconstruction") for entry in trainings]
+    shares, losses = (
+        [[_of(m, when, what) for when in ("before", "after")] for m in measured] for what in ("share", "loss")
+    )
+    pair = ""
+    for name, label, values, limits in (
+        ("reconstruction", "share given back exactly", shares, (-0.03, 1.03)),
+        ("loss", "mean loss", losses, None),
+    ):
+        before, after = np.array(values, dtype=np.float64).T
+        if np.isfinite(before).any() or np.isfinite(after).any():
+            caption = f"The best points before and after each training: {label}."
+            alt = f"{caption} At the last training from {_number(before[-1])} to {_number(after[-1])}."
+            pair += figures.add(
+                name, plots.before_after(before, after, ylabel=label, ylim=limits), alt, caption
+            )
+    log = details("All trainings", _training_log(campaign, shares, losses))
+    return f'<div class="pair">{pair}</div>{log}{content}'
+
+
+def _training_log(campaign: Campaign, shares: list[list[float]], losses: list[list[float]]) -> str:
+    """Return the table of trainings; ``shares`` and ``losses`` hold before and after for each."""
+    times = [iso_time(event.time) for event in campaign.history.events if event.kind == "train"]
+    rows = [
+        (
+            str(number),
+            format_time(time),
+            f"{entry['n_observed']:,}",
+            str(len(entry["epochs"])),
+            _change(*share, percent=True),
+            _change(*loss),
+            f"{entry['seconds']:.1f}",
+        )
+        for number, (entry, time, share, loss) in enumerate(
+            zip(campaign.history.trainings, times, shares, losses, strict=True), start=1
+        )
+    ]
+    shown = rows[-_N_ROWS:]
+    columns = (
+        "Training",
+        "At (UTC)",
+        "Values known",
+        "Passes",
+        "Given back exactly",
+        "Mean loss",
+        "Seconds",
+    )
+    caption = (
+        f"Trainings{_last(len(shown), len(rows))}; reconstruction and loss of the best points at that time "
+        "(100 at most), before → after."
+    )
+    return table(caption, columns, shown, numbers=columns[2:])
+
+
+def _reconstruction_now(campaign: Campaign) -> str:
+    rows = rows_to_reconstruct(campaign.rows, campaign.sign * campaign.y, campaign.unlabelled)
+    if len(rows) == 0:
+        return ""
+    found = measure_reconstruction(campaign.model, campaign.history, rows)
+    which = "best points" if len(campaign.y) else "points without a value"
+    text = f"The present model gives back {found['n_exact']} of {len(rows)} {which} exactly."
+    sample = rows[:_N_SAMPLES]
+    body = []
+    for number, (row, decoded) in enumerate(
+        zip(sample, campaign.decode(campaign.encode(sample)), strict=True), start=1
+    ):
+        record = campaign.record(row)
+        value = _number(np.mean(record.values)) if record.values else ""
+        given_back = "nothing valid" if decoded is None else draw(decoded, campaign.model)
+        body.append((str(number), draw(record.x, campaign.model), given_back, value))
+    caption = f"The first {len(sample)} of them, and what the model makes of their encodings."
+    columns = ("Rank" if len(campaign.y) else "No.", "x", "Given back", "Value")
+    return "<h3>Reconstruction now</h3>" + paragraph(text) + table(caption, columns, body, numbers=["Value"])
+
+
+def _observations(campaign: Campaign) -> str:
+    n = len(campaign.y)
+    if n:
+        positions = np.arange(max(0, n - _N_ROWS), n)
+        caption = f"Points with a value in the order of their first value{_last(len(positions), n)}."
+        content = details(f"Values ({n:,})", _observed_table(campaign, positions, caption))
+    else:
+        content = paragraph("No value has been told yet.")
+    failed = campaign.failed
+    if len(failed) == 0:
+        return content + paragraph("No experiment has failed.")
+    shown = failed[-_N_ROWS:]
+    rows = [
+        (
+            str(number),
+            draw(record.x, campaign.model, pixels=48, registered=False),
+            str(record.n_failures),
+            format_time(record.told_at),
+        )
+        for number, record in enumerate(map(campaign.record, shown), start=len(failed) - len(shown) + 1)
+    ]
+    columns = ("No.", "x", "Failures", "Told (UTC)")
+    caption = f"Points whose experiments failed, which are not asked again{_last(len(shown), len(failed))}."
+    return content + details(f"Failed ({len(failed):,})", table(caption, columns, rows, numbers=["Failures"]))
+
+
+def _settings(campaign: Campaign) -> str:
+    opt = campaign.opt
+    defaults = {name: p.default for name, p in inspect.signature(type(opt)).parameters.items()}
+    rows = []
+    for name, value in opt.get_params(deep=False).items():
+        changed = repr(value) != repr(defaults.get(name))
+        rows.append((f"<code>{html.escape(name)}</code>", _setting(value), "changed" if changed else ""))
+    parameters = table("Parameters of the optimizer.", ("Parameter", "Value", "From the default"), rows)
+    weights = sum(int(parameter.numel()) for parameter in campaign.model.parameters())
+    facts = [
+        ("Model", type(campaign.model).__name__),
+        ("Latent dimensions", str(campaign.model.latent_dim)),
+        ("Trainable numbers", f"{weights:,}"),
+        ("wrlso", __version__),
+        ("Python", platform.python_version()),
+        ("torch", torch.__version__),
+        ("numpy", np.__version__),
+        ("scikit-learn", sklearn.__version__),
+        ("System", f"{platform.system()} {platform.machine()}"),
+    ]
+    about = table(
+        "Model and versions that made this report.",
+        ("What", "Which"),
+        [(html.escape(name), html.escape(value)) for name, value in facts],
+    )
+    return f'<div class="pair"><div>{parameters}</div><div>{about}</div></div>'
+
+
+# -------------------------------------------------------------------- parts
+
+
+def _observed_table(
+    campaign: Campaign, positions: Iterable[int | np.integer[Any]], caption: str, *, ranked: bool = False
+) -> str:
+    rows = []
+    for rank, position in enumerate(positions, start=1):
+        record = campaign.record(campaign.rows[position])
+        x = draw(record.x, campaign.model, pixels=64 if ranked else 48, registered=ranked)
+        rows.append(
+            (
+                str(rank) if ranked else str(position + 1),
+                x,
+                _number(campaign.y[position]),
+                _replicates(record),
+                _expected(record.prediction),
+                _kind(campaign, position) + (", corrected" if record.revisions else ""),
+                format_time(record.told_at),
+            )
+        )
+    columns = (
+        "Rank" if ranked else "No.",
+        "x",
+        "Value",
+        "Replicates",
+        "Predicted when asked",
+        "Origin",
+        "Told (UTC)",
+    )
+    return table(caption, columns, rows, numbers=("Value", "Replicates", "Predicted when asked"))
+
+
+def _next_training(campaign: Campaign) -> str:
+    every, trainings = campaign.opt.retrain_every, campaign.history.trainings
+    if not trainings:
+        return "the first at the next ask"
+    if every is None:
+        return "no more unless called for"
+    left = every - (len(campaign.y) - trainings[-1]["n_observed"])
+    return f"next in {left} new values" if left > 0 else "next at the next ask"
+
+
+def _kind(campaign: Campaign, position: int | np.integer[Any]) -> str:
+    if position < campaign.n_start:
+        return "starting data"
+    return "asked and told" if campaign.record(campaign.rows[position]).asked else "told"
+
+
+def _quality(found: Predictions) -> str:
+    half, most = interval_coverage(found.mean, found.deviation, found.measured, [0.5, 0.95])
+    errors = found.mean - found.measured
+    size = float(np.abs(errors).max()) or 1.0  # divided out, as the squares of large values would overflow
+    text = f"Root mean square error {_number(size * np.sqrt(np.mean((errors / size) ** 2)))}"
+    if np.ptp(found.mean) > 0 and np.ptp(found.measured) > 0:
+        correlation = np.corrcoef(rankdata(found.mean), rankdata(found.measured))
+        text += f", rank correlation {correlation[0, 1]:.2f}"
+    return f"{text}; {half:.0%} of the measurements lie in their 50% interval, {most:.0%} in the 95% one."
+
+
+def _of(reconstruction: dict[str, Any] | None, when: str, what: str) -> float:
+    """Return the share given back exactly, or the loss; NaN where it was not measured."""
+    found = (reconstruction or {}).get(when)
+    if not found or not found["n_points"]:
+        return float("nan")
+    value = found["n_exact"] / found["n_points"] if what == "share" else found["loss"]
+    return float("nan") if value is None else float(value)
+
+
+def _change(before: float, after: float, *, percent: bool = False) -> str:
+    if not (np.isfinite(before) and np.isfinite(after)):
+        return ""
+    return f"{before:.0%} → {after:.0%}" if percent else f"{before:.4g} → {after:.4g}"
+
+
+def _expected(prediction: tuple[float, float] | None) -> str:
+    """Return mean ± standard deviation, the latter with two digits and the former with as many places."""
+    if prediction is None:
+        return ""
+    mean, deviation = prediction
+    places = 1 - math.floor(math.log10(deviation)) if deviation > 0 else 6
+    if not (-4 <= places <= 6 and abs(mean) < 1e6):
+        return f"{mean:.4g} ± {deviation:.2g}"
+    return f"{mean:.{max(places, 0)}f} ± {deviation:.{max(places, 0)}f}"
+
+
+def _replicates(record: Record) -> str:
+    if len(record.values) < 2:
+        return ""
+    return f"{len(record.values)} (sd {np.std(record.values, ddof=1):.2g})"
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, torch.nn.Module):
+        value = type(value).__name__
+    return f"<code>{html.escape(text_of(value))}</code>"
+
+
+def _last(shown: int, total: int) -> str:
+    return f" (the last {shown:,} of {total:,})" if shown < total else ""
+
+
+def _number(value: Any) -> str:
+    return f"{float(value):.6g}" if np.isfinite(value) else "unknown"

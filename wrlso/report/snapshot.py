@@ -1,0 +1,199 @@
+"""What a report says, as numbers: everything that is computed before anything is drawn."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from wrlso.history import History, Record
+from wrlso.models.inference import evaluating, to_model
+from wrlso.models.protocol import LatentModel
+from wrlso.surrogate.predictions import predict_measurements
+from wrlso.surrogate.protocol import Surrogate
+from wrlso.surrogate.sparse_gp import SparseGP
+
+__all__ = [
+    "MIN_PREDICTIONS",
+    "N_FITTED",
+    "Campaign",
+    "Predictions",
+    "asked_predictions",
+    "format_time",
+    "held_out_predictions",
+    "predict_now",
+    "thin",
+]
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+MIN_PREDICTIONS = 10  # fewer say nothing about calibration
+MIN_VALUES = 5  # as in the optimizer: below, a surrogate knows too little
+_N_FOLDS = 5
+N_FITTED = 600  # points that a surrogate of a report is fitted to, so that a report takes seconds
+_N_INDUCING = 150
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """An optimizer's state at one moment: what was told is the same in all parts of a report.
+
+    Attributes
+    ----------
+    rows, y : ndarray (n,)
+        Records with a value, in the order of their first value, and these values in the user's sign.
+    weights : ndarray (n,)
+        Their weights in training, mean 1.
+    n_start : int
+        How many of them are starting data.
+    pending, failed, unlabelled : ndarray (m,)
+        Other records by status.
+    sign : float
+        1 when larger is better, else -1.
+    """
+
+    opt: Any
+    history: History
+    model: LatentModel
+    rows: Rows
+    y: Array
+    weights: Array
+    n_start: int
+    pending: Rows
+    failed: Rows
+    unlabelled: Rows
+    sign: float
+
+    @classmethod
+    def of(cls, opt: Any) -> "Campaign":
+        """Read the state; raises NotFittedError when nothing has been given yet."""
+        sign = -1.0 if opt.direction == "minimize" else 1.0
+        with opt._lock:  # another thread may tell meanwhile
+            history, model, weights = opt.history_, opt.model_, opt.weights_
+            rows, y = history.observed_rows, history.y
+            pending, failed, unlabelled = (history.rows_with(s) for s in ("pending", "failed", "unlabelled"))
+        n_start = min(history.n_start, len(y))
+        return cls(opt, history, model, rows, y, weights, n_start, pending, failed, unlabelled, sign)
+
+    @property
+    def best(self) -> int | None:
+        """Position of the best value among ``y``, None without values."""
+        return int(np.argmax(self.sign * self.y)) if len(self.y) else None
+
+    def record(self, row: int | np.integer[Any]) -> Record:
+        """Return the record of a row."""
+        return self.history.records[int(row)]
+
+    def encode(self, rows: Rows) -> Array:
+        """Return the encodings (m, d) of rows by the present model."""
+        chunks = [np.empty((0, self.model.latent_dim))]
+        with evaluating(self.model):
+            for part in torch.from_numpy(rows).split(_CHUNK):
+                inputs = to_model(self.model, self.history.inputs[part], like_weights=False)
+                chunks.append(np.asarray(self.model.encode(inputs).to("cpu", torch.float64).numpy()))
+        return np.concatenate(chunks)
+
+    def decode(self, Z: Array) -> list[Any]:
+        """Return what the present model makes of Z (m, d)."""
+        with evaluating(self.model):
+            return self.model.decode(to_model(self.model, torch.from_numpy(Z)))
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Means and standard deviations (n,) of measurements (n,), and whether they were made before these."""
+
+    mean: Array
+    deviation: Array
+    measured: Array
+    in_advance: bool
+
+
+def asked_predictions(campaign: Campaign) -> Predictions | None:
+    """Return what was expected when points were asked, where it was noted; None for too few points."""
+    found = [
+        (*record.prediction, y)
+        for row, y in zip(campaign.rows, campaign.y, strict=True)
+        if (record := campaign.record(row)).prediction is not None
+    ]
+    if len(found) < MIN_PREDICTIONS:
+        return None
+    mean, deviation, measured = np.array(found, dtype=np.float64).T
+    return Predictions(mean, deviation, measured, in_advance=True)
+
+
+def held_out_predictions(campaign: Campaign) -> Predictions | None:
+    """Return predictions of points, each by a surrogate that saw four fifths of them but not it.
+
+    None for too few points. Of many points the best and some others are taken; see :func:`thin`.
+    """
+    chosen = thin(campaign.sign * campaign.y, N_FITTED)
+    if len(chosen) < MIN_PREDICTIONS:
+        return None
+    rng = np.random.default_rng(0)
+    folds = rng.permutation(len(chosen)) % _N_FOLDS
+    points = _points(campaign, campaign.rows[chosen])
+    values = campaign.sign * campaign.y[chosen]
+    mean, deviation = np.empty(len(chosen)), np.empty(len(chosen))
+    for fold in range(_N_FOLDS):
+        inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        surrogate = _fit(campaign, _take(points, inside), values[inside], rng)
+        mean[outside], deviation[outside] = predict_measurements(surrogate, _take(points, outside))
+    return Predictions(campaign.sign * mean, deviation, campaign.y[chosen], in_advance=False)
+
+
+def predict_now(campaign: Campaign, rows: Rows) -> tuple[Array, Array] | None:
+    """Return mean and standard deviation (m,) of rows given all that is known; None for too few values."""
+    if len(campaign.y) < MIN_VALUES or len(rows) == 0:
+        return None
+    values = campaign.sign * campaign.y
+    chosen = thin(values, N_FITTED)
+    points = _points(campaign, campaign.rows[chosen])
+    surrogate = _fit(campaign, points, values[chosen], np.random.default_rng(0))
+    mean, deviation = predict_measurements(surrogate, _points(campaign, rows))
+    return campaign.sign * mean, deviation
+
+
+def thin(y: Array, most: int) -> Rows:
+    """Return positions of at most so many values, in order: the best half, and the rest evenly spaced."""
+    if len(y) <= most:
+        return np.arange(len(y))
+    order = np.argsort(-y, kind="stable")
+    best, others = order[: most // 2], np.sort(order[most // 2 :])
+    spaced = np.linspace(0, len(others) - 1, most - len(best)).round().astype(np.int64)
+    return np.sort(np.concatenate([best, others[spaced]]))
+
+
+def _template(campaign: Campaign) -> Surrogate:
+    template: Surrogate = SparseGP() if campaign.opt.surrogate is None else campaign.opt.surrogate
+    return template
+
+
+def _fit(campaign: Campaign, points: Any, values: Array, rng: np.random.Generator) -> Surrogate:
+    """Fit a fresh surrogate, of the optimizer's kind, to larger-is-better values (m,)."""
+    surrogate: Any = clone(_template(campaign), safe=False)
+    if isinstance(surrogate, SparseGP):
+        surrogate.n_inducing = min(surrogate.n_inducing, _N_INDUCING)
+    fitted: Surrogate = surrogate.fit(points, torch.from_numpy(values), rng)
+    return fitted
+
+
+def _points(campaign: Campaign, rows: Rows) -> Any:
+    """Return rows as the surrogate takes them: encodings, or the objects themselves."""
+    if _template(campaign).space == "features":
+        return [campaign.record(row).x for row in rows]
+    return torch.from_numpy(campaign.encode(rows))
+
+
+def _take(points: Any, positions: Rows) -> Any:
+    return points[positions] if isinstance(points, torch.Tensor) else [points[i] for i in positions]
+
+
+def format_time(stamp: str | None) -> str:
+    """Return a time (ISO 8601, UTC) to the minute; nothing for None."""
+    return datetime.fromisoformat(stamp).strftime("%Y-%m-%d %H:%M") if stamp else ""

@@ -1,0 +1,95 @@
+"""An optimizer at a prompt and in a notebook."""
+
+import html
+from typing import Any
+
+import numpy as np
+
+from wrlso.report.drawings import picture, text_of
+
+__all__ = ["html_summary", "text_summary"]
+
+_WIDTH, _HEIGHT = 420, 90  # of the sparkline, in pixels
+
+
+def text_summary(opt: Any) -> str:
+    """Return a few lines that say how far the search of an optimizer is."""
+    lines = [f"  {name + ':':<10}{value}" for name, value in _facts(opt).items()]
+    return "\n".join([_title(opt), *lines])
+
+
+def html_summary(opt: Any) -> str:
+    """Return the same as an HTML table with a curve and a picture of the best so far, without scripts."""
+    if not opt.__sklearn_is_fitted__():
+        return f"<pre>{html.escape(repr(opt))}</pre>"
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+        for name, value in _facts(opt).items()
+    )
+    title = f"<strong>{html.escape(_title(opt))}</strong>"
+    return f"<div class='wrlso'>{title}<table>{rows}</table>{_sparkline(opt)}{_best_picture(opt)}</div>"
+
+
+def _best_picture(opt: Any) -> str:
+    """Return a picture of the best x as HTML; nothing where there is none."""
+    if not len(opt.history_.y):
+        return ""
+    x = opt.best_x_
+    found = picture(x, opt.model_)
+    if found is None:
+        return ""
+    name = html.escape(text_of(x), quote=True)
+    rendering = "pixelated" if found[1] == "pixels" else "auto"
+    return f"<img src='{found[0]}' alt='best: {name}' height='{_HEIGHT}' style='image-rendering:{rendering}'>"
+
+
+def _title(opt: Any) -> str:
+    return f"{type(opt).__name__} ({opt.direction})"
+
+
+def _facts(opt: Any) -> dict[str, str]:
+    history = opt.history_
+    y = history.y
+    told = len(y) - history.n_start
+    best = np.max if opt.direction == "maximize" else np.min
+    facts = {}
+    counts = {s: len(history.rows_with(s)) for s in ("failed", "pending", "unlabelled")}
+    facts["data"] = f"{history.n_start} starting points, {told} told since" + "".join(
+        f", {count} {status}" for status, count in counts.items() if count
+    )
+    if len(y):
+        facts["best"] = f"{best(y):.6g}"
+        if history.n_start and told:
+            facts["best"] += f" (starting data: {best(y[: history.n_start]):.6g})"
+    n_trainings = len(history.trainings)
+    facts["training"] = f"{n_trainings} so far"
+    if opt.retrain_every is not None and n_trainings:
+        left = opt.retrain_every - (len(y) - history.trainings[-1]["n_observed"])
+        facts["training"] += f", the next in {left} new values" if left > 0 else ", the next at the next ask"
+    return facts
+
+
+def _sparkline(opt: Any) -> str:
+    """Draw values in order as dots and the best so far as a line, as inline SVG."""
+    history = opt.history_
+    y = history.y[max(0, history.n_start - 1) :]
+    if len(y) < 2:
+        return ""
+    accumulate = np.maximum if opt.direction == "maximize" else np.minimum
+    best = accumulate.accumulate(history.y)[-len(y) :]
+    low, high = float(min(y.min(), best.min())), float(max(y.max(), best.max()))
+    across = np.linspace(4, _WIDTH - 4, len(y))
+
+    def height(values: np.ndarray) -> np.ndarray:
+        return _HEIGHT - 6 - (values - low) / max(high - low, 1e-300) * (_HEIGHT - 12)
+
+    line = " ".join(f"{a:.1f},{h:.1f}" for a, h in zip(across, height(best), strict=True))
+    dots = "".join(
+        f"<circle cx='{a:.1f}' cy='{h:.1f}' r='1.5' fill='#888'/>"
+        for a, h in zip(across, height(y), strict=True)
+    )
+    return (
+        f"<svg width='{_WIDTH}' height='{_HEIGHT}' role='img' aria-label='values in order and best so far'>"
+        f"{dots}<polyline points='{line}' fill='none' stroke='#0072b2' stroke-width='2'/></svg>"
+    )

@@ -1,0 +1,2 @@
+from .loop import maximize as maximize
+from .loop import minimize as minimize

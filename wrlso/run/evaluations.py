@@ -1,0 +1,275 @@
+"""The evaluations that are out: submitted, awaited, tried again, given up."""
+
+import itertools
+import logging
+import math
+import queue
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from wrlso._state.reading import read_value
+from wrlso.exceptions import DataError, ExecutorError, WrlsoError
+from wrlso.run.call import Outcome, Task
+from wrlso.run.engines import Engine
+from wrlso.timeline import Attempt, Evaluation
+
+__all__ = ["Crew", "Finished"]
+
+_logger = logging.getLogger("wrlso.run")
+_POLL = 1.0  # seconds between two looks at futures that should report by themselves
+_SHORT_POLL = 0.05  # at those that cannot
+
+
+class Finished(NamedTuple):
+    """A point that is done with: an evaluation, or what its objective raised that nobody catches."""
+
+    number: int
+    evaluation: Evaluation
+    error: BaseException | None = None
+
+
+@dataclass
+class _Ticket:
+    """One point that is out."""
+
+    number: int
+    x: Any
+    token: str = ""
+    job: Any = None
+    submitted: float = 0.0
+    deadline: float = math.inf
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+class Crew:
+    """Keeps up to ``size`` evaluations out at once on an engine.
+
+    Everything is called from one thread; other threads only :meth:`wake` it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        objective: Callable[[Any], Any],
+        *,
+        size: int,
+        timeout: float | None,
+        retries: int,
+        catch: tuple[type[Exception], ...],
+    ) -> None:
+        self.engine = engine
+        self.size = size
+        self._task = Task(objective)
+        self._timeout = timeout
+        self._retries = retries
+        self._catch = catch
+        self._out: dict[str, _Ticket] = {}
+        self._hanging: list[Callable[[], bool]] = []  # each says whether that worker is free again
+        self._again: deque[_Ticket] = deque()  # failed, and to be tried again
+        self._failure: WrlsoError | None = None
+        self._inbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._numbers = itertools.count()
+        self._polled = False
+        self._losses = 0  # evaluations lost one after the other, without any that came back
+
+    @property
+    def n_out(self) -> int:
+        """Number of points that are out."""
+        return len(self._out) + len(self._again)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a worker is still in a call that was given up."""
+        return any(not freed() for freed in self._hanging)
+
+    @property
+    def free(self) -> int:
+        """Number of points that may be submitted."""
+        if self._hanging:
+            self._hanging = [freed for freed in self._hanging if not freed()]
+        return self.size - self.n_out - len(self._hanging)
+
+    def submit(self, x: Any) -> int:
+        """Begin the evaluation of x; return the number under which it will be reported."""
+        ticket = _Ticket(next(self._numbers), x)
+        self._begin(ticket)
+        return ticket.number
+
+    def wake(self) -> None:
+        """Let :meth:`wait` return."""
+        self._inbox.put(None)
+
+    def wait(self, seconds: float = math.inf) -> list[Finished]:
+        """Return what is done, after a wait until something is, someone wakes it, or time is up.
+
+        Raises ExecutorError or ParameterTypeError when evaluations cannot go on; what was done before then is
+        returned first.
+        """
+        if self._failure is not None:
+            raise self._failure
+        finished: list[Finished] = []
+        try:
+            for token in self._tokens(seconds):
+                if token in self._out:
+                    finished += self._take(self._out[token])
+            now = time.monotonic()
+            for ticket in [ticket for ticket in self._out.values() if ticket.deadline <= now]:
+                began = self.engine.began(ticket.token, ticket.job)
+                ticket.deadline = (now if began is None else began) + (self._timeout or 0.0)
+                if ticket.deadline <= now:
+                    finished += self._time_out(ticket)
+            while self._again and self.free + len(self._again) > 0:
+                self._begin(self._again.popleft())
+            if not self._out and self._hanging and self.free + len(self._again) <= 0:
+                self._renew()
+        except WrlsoError as error:
+            if not finished:
+                raise
+            self._failure = error
+        return finished
+
+    def ended(self) -> list[Finished]:
+        """Return what is done, without a wait, but for what cannot be told what became of it."""
+        finished: list[Finished] = []
+        for ticket in list(self._out.values()):
+            with suppress(WrlsoError, KeyboardInterrupt):
+                if ticket.job.done():
+                    finished += self._take(ticket)
+        return finished
+
+    def take_back(self) -> list[Any]:
+        """Cancel everything that is out and return its points."""
+        tickets = [*self._out.values(), *self._again]
+        self._out = {}
+        self._again.clear()
+        for ticket in tickets:
+            self.engine.cancel(ticket.job)
+        return [ticket.x for ticket in tickets]
+
+    def _begin(self, ticket: _Ticket) -> None:
+        ticket.token = uuid.uuid4().hex
+        ticket.submitted = time.time()
+        ticket.deadline = math.inf if self._timeout is None else time.monotonic() + self._timeout
+        token = ticket.token
+        try:
+            ticket.job = self.engine.submit(self._task, ticket.x, token)
+        except BrokenExecutor as error:  # a worker died while it had nothing to do
+            self.engine.repair(token, error)
+            ticket.job = self.engine.submit(self._task, ticket.x, token)
+        self._out[token] = ticket
+        report = getattr(ticket.job, "add_done_callback", None)
+        if report is not None:
+            report(lambda job: self._inbox.put(token))
+        elif ticket.job.done():
+            self._inbox.put(token)
+        else:
+            self._polled = True
+
+    def _tokens(self, seconds: float) -> list[str]:
+        """Return the tokens of jobs that have ended, after a wait for the first."""
+        poll = _SHORT_POLL if self._polled or self._hanging else _POLL
+        if self._timeout is not None and self._out:
+            until = min(ticket.deadline for ticket in self._out.values())
+            seconds = min(seconds, until - time.monotonic())
+        tokens: list[str | None] = []
+        try:
+            tokens.append(self._inbox.get(timeout=max(0.0, min(seconds, poll))))
+            while True:
+                tokens.append(self._inbox.get_nowait())
+        except queue.Empty:
+            pass
+        known = [token for token in tokens if token is not None]
+        return known or [token for token, ticket in self._out.items() if ticket.job.done()]
+
+    def _take(self, ticket: _Ticket) -> list[Finished]:
+        try:
+            outcome = Outcome(*ticket.job.result())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of the engine: those of the objective come as outcomes
+            return self._lost(ticket, error)
+        if outcome.reason is not None and outcome.error is None:
+            return self._lost(ticket, ExecutorError(outcome.reason))
+        self._losses = 0
+        raised = outcome.exception()
+        value, reason = None, outcome.reason
+        if raised is None:
+            try:
+                value = read_value(outcome.value, "the objective's value")
+                reason = None if value is not None else f"the objective returned {outcome.value}"
+            except DataError as wrong:
+                raised, reason = wrong, str(wrong)
+        attempt = Attempt(outcome.worker, ticket.submitted, outcome.started, outcome.ended, reason)
+        if raised is None or self._catches(raised):
+            if outcome.details:
+                _logger.debug("evaluation of %.80r failed:\n%s", ticket.x, outcome.details)
+            return self._ended(ticket, value, attempt)
+        return [self._closed(ticket, None, attempt, raised)]
+
+    def _lost(self, ticket: _Ticket, error: BaseException) -> list[Finished]:
+        """Deal with a call of which the engine says that it did not come back."""
+        if self._task.error is not None:
+            raise self._task.error
+        self._losses += 1
+        what = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        if self._losses > 3 * self.size + 10:
+            raise ExecutorError(
+                f"{self._losses} evaluations in a row were lost, the last with {what}. "
+                "Do the workers start, and can they import what the objective needs?"
+            ) from error
+        self.engine.repair(ticket.token, error)
+        reason = f"{'the worker died' if _is_death(error) else 'the evaluation was lost'} ({what})"
+        attempt = Attempt("", ticket.submitted, ticket.submitted, time.time(), reason, lost=True)
+        return self._ended(ticket, None, attempt)
+
+    def _time_out(self, ticket: _Ticket) -> list[Finished]:
+        freed = self.engine.give_up(ticket.token, ticket.job)
+        if not freed():
+            self._hanging.append(freed)
+        reason = f"no result within {self._timeout:g} s"
+        attempt = Attempt("", ticket.submitted, ticket.submitted, time.time(), reason, lost=True)
+        return self._ended(ticket, None, attempt)
+
+    def _ended(self, ticket: _Ticket, value: float | None, attempt: Attempt) -> list[Finished]:
+        """Report the point, or try again where it failed and may be."""
+        if value is None and len(ticket.attempts) < self._retries:
+            _logger.warning("trying again, as an evaluation failed: %s", attempt.reason)
+            del self._out[ticket.token]
+            ticket.attempts.append(attempt)
+            self._again.append(ticket)
+            self.wake()
+            return []
+        return [self._closed(ticket, value, attempt, None)]
+
+    def _closed(
+        self, ticket: _Ticket, value: float | None, attempt: Attempt, error: BaseException | None
+    ) -> Finished:
+        del self._out[ticket.token]
+        attempts = (*ticket.attempts, attempt)
+        reason = attempt.reason
+        if reason is not None and len(attempts) > 1:
+            reason += f" ({len(attempts)} attempts)"
+        if reason is not None and error is None:
+            _logger.warning("an evaluation failed: %s", reason)
+        return Finished(ticket.number, Evaluation(ticket.x, value, reason, attempts), error)
+
+    def _catches(self, error: BaseException) -> bool:
+        # sys.exit in an objective ends its call, not the search
+        return isinstance(error, self._catch) or (isinstance(error, SystemExit) and Exception in self._catch)
+
+    def _renew(self) -> None:
+        if not self.engine.renew():
+            raise ExecutorError(
+                f"all {self.size} workers hang in evaluations that exceeded the timeout of "
+                f"{self._timeout:g} s: pass n_jobs, or a function that makes an executor"
+            )
+
+
+def _is_death(error: BaseException) -> bool:
+    return isinstance(error, BrokenExecutor | ExecutorError) or type(error).__name__ == "KilledWorker"

@@ -1,0 +1,376 @@
+"""The folder of a campaign: its journal, its weights and its lock, as the optimizer reads and writes them."""
+
+import json
+import logging
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+
+from wrlso._state.changes import Changes, NewObjects
+from wrlso._state.codec import dump, load
+from wrlso._state.learned import Core
+from wrlso._version import __version__
+from wrlso.exceptions import ModelError, StorageError
+from wrlso.history import History
+from wrlso.storage.journal import Journal
+from wrlso.storage.learned import core_fields, model_fields, new_arrays, restore_arrays, restore_fields
+from wrlso.storage.lock import WorkLock
+from wrlso.storage.objects import pack_objects, split_objects, unpack_objects
+from wrlso.storage.weights import read_weights, sync_folder, weights_files, write_weights
+
+__all__ = ["PRETRAINED", "Campaign", "create_campaign", "describe_environment", "is_campaign", "open_journal"]
+
+_logger = logging.getLogger(__name__)
+_JOURNAL = "journal.sqlite"
+_NEW_JOURNAL = "journal.sqlite.new"
+_LOCK = "work.lock"
+PRETRAINED = "pretrained.safetensors"  # the model's file that the shell was given
+
+
+class Campaign:
+    """An open campaign: what an optimizer reads from it and writes to it.
+
+    It holds no state of the search itself; the history that is handed over says how far it has been read.
+
+    Parameters
+    ----------
+    path : Path
+        An existing campaign's folder.
+    read_only : bool
+        Whether nothing may be written, not even side files.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.journal = open_journal(path, read_only=read_only)
+        self.lock = WorkLock(path / _LOCK)
+        self.read_only = read_only
+        self.core_version = -1  # of the core that was last read or written
+        self.state: str | None = None  # what its model keeps beside its weights, such as a vocabulary
+
+    @contextmanager
+    def transaction(self, *, write: bool = True) -> Iterator[None]:
+        """See :meth:`wrlso.storage.journal.Journal.transaction`."""
+        with self.journal.transaction(write=write):
+            yield
+
+    @property
+    def generation(self) -> tuple[int, str]:
+        """Number and identity of the history that is current; every fit begins a new one."""
+        return self.journal.generation
+
+    @property
+    def has_new_core(self) -> bool:
+        """Whether something was learned since the core was last read or written here."""
+        return int(self.journal.get("core_version") or 0) != self.core_version
+
+    @property
+    def has_new_state(self) -> bool:
+        """Whether the stored model keeps other things beside its weights than the one known here."""
+        stored = self.journal.get("model")
+        return stored is not None and json.loads(stored)["state"] != self.state
+
+    def note_core(self, core: Core) -> None:
+        """Note that the stored core is this one."""
+        self.state = _packed_state(core.model)
+
+    def has_grown(self, model: Any) -> bool:
+        """Whether a model keeps other things beside its weights than when it was last read or written."""
+        return _packed_state(model) != self.state
+
+    @property
+    def has_core(self) -> bool:
+        """Whether there is a model."""
+        return self.journal.get("model") is not None
+
+    def read_changes(self, model: Any, history: History) -> Changes:
+        """Return the objects and events that this history has not taken in."""
+        number, _ = self.generation
+        changes = Changes(history)
+        blocks = [unpack_objects(model, data) for _, _, data in self.journal.objects(number, len(history))]
+        changes.objects = list(_merged(blocks))
+        changes.events = list(self.journal.events(number, len(history.events)))
+        n_rows = len(history) + sum(len(new.keys) for new in changes.objects)
+        last = max((event.row for event in changes.events), default=-1)
+        self.journal.expect(last < n_rows, f"the objects from row {n_rows} on are missing")
+        return changes
+
+    def read_model(self, model: Any) -> tuple[Any, dict[str, Any] | None, str, str | None]:
+        """Put the stored weights into a model of the same structure.
+
+        Returns the model, the weights that it was given before its first training (None: not kept) and the
+        names of the two files.
+        """
+        stored = json.loads(self.journal.get("model") or "{}")
+        self.state = stored["state"]
+        if stored["state"]:  # first, as it may say how large the weights are: a vocabulary that has grown
+            _set_state(model, load(bytes.fromhex(stored["state"])), stored["class"])
+        _load_weights(model, read_weights(self.path, stored["weights"]), stored["class"])
+        given = None if stored["given"] is None else read_weights(self.path, stored["given"])
+        return model, given, stored["weights"], stored["given"]
+
+    def read_core(self, core: Core, history: History, acquisition: Any, surrogate: Any) -> None:
+        """Put counters, acquisition, encodings and surrogate in place."""
+        arrays = self.journal.arrays()
+        fields = next(load(data) for kind, data in arrays if kind == "core")
+        restore_fields(core, fields, acquisition)
+        restore_arrays(core, history, arrays, surrogate)
+        self.core_version = int(self.journal.get("core_version") or 0)
+
+    def prepare(self, core: Core) -> None:
+        """Write the weights, where they are in no file of this campaign yet."""
+        if core.weights_file is None or not (self.path / core.weights_file).exists():
+            core.weights_file = write_weights(self.path, core.model.state_dict())
+        if core.given_weights is not None and (
+            core.given_file is None or not (self.path / core.given_file).exists()
+        ):
+            core.given_file = write_weights(self.path, core.given_weights)
+
+    def begin(self, history: History) -> None:
+        """Let a new history take the place of the current one."""
+        _begin(self.journal, history)
+
+    def write_changes(self, model: Any, history: History, changes: Changes | None = None) -> None:
+        """Write what the journal does not have yet of a history, and changes that it is about to take in."""
+        _write_history(self.journal, model, history, changes)
+
+    def write_core(self, core: Core, *, everything: bool) -> None:
+        """Write what was learned, all of it or what a draft has added."""
+        self.prepare(core)
+        self.core_version = _write_core(self.journal, core, everything)
+        self.state = _packed_state(core.model)
+
+    def write_parameters(self, parameters: str, needs: str) -> None:
+        """Write the optimizer's parameters where they have changed."""
+        for key, value in (("parameters", parameters), ("needs", needs)):
+            if self.journal.get(key) != value:
+                self.journal.put(key, value)
+
+    def report_environment(self) -> None:
+        """Log what differs from when the campaign began, as results may differ in their last bits then."""
+        then, now = json.loads(self.journal.get("created") or "{}"), describe_environment()
+        for name in ("versions", "threads"):
+            if then.get(name) != now[name]:
+                message = "%s began with %s %s, now it is %s: results may differ in their last bits"
+                _logger.info(message, self.path, name, then.get(name), now[name])
+
+    def clean(self) -> None:
+        """Remove weights that nothing refers to; only for who holds the lock."""
+        with suppress(OSError), self.transaction():  # what is left over does no harm
+            stored = json.loads(self.journal.get("model") or "{}")
+            for file in weights_files(self.path):
+                if file.name not in (stored.get("weights"), stored.get("given")):
+                    file.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self.journal.close()
+
+
+def create_campaign(
+    path: Path,
+    history: History,
+    core: Core | None,
+    parameters: tuple[str, str],
+    notes: Mapping[str, str],
+    origin: Path | None = None,
+) -> None:
+    """Make a new campaign; it is there completely, or not at all.
+
+    A copy of a campaign in another folder, ``origin``, has its model's file, too.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"the folder {path} cannot be made: {error}") from error
+    strange = [file.name for file in sorted(path.iterdir()) if not _is_ours(file.name)]
+    if strange:
+        raise StorageError(
+            f"{path} is not empty and no campaign (it holds {', '.join(strange[:3])}): name a new folder"
+        )
+    new = path / _NEW_JOURNAL
+    with WorkLock(path / _LOCK).held():
+        if (path / _JOURNAL).exists():
+            raise StorageError(f"{path} has just become a campaign of another process: name a new folder")
+        for left_over in (new, *weights_files(path)):
+            left_over.unlink(missing_ok=True)
+        try:
+            if origin is not None and (origin / PRETRAINED).exists():
+                copyfile(origin / PRETRAINED, path / PRETRAINED)
+            _fill(new, path, history, core, parameters, notes)
+            with open(new, "rb") as file:
+                os.fsync(file.fileno())
+            new.replace(path / _JOURNAL)
+            sync_folder(path)
+        except OSError as error:
+            new.unlink(missing_ok=True)
+            raise (
+                error
+                if isinstance(error, StorageError)
+                else StorageError(f"{path} could not be written: {error}")
+            ) from error
+
+
+def open_journal(path: Path, *, read_only: bool = False) -> Journal:
+    """Open the journal of a campaign."""
+    if not (path / _JOURNAL).is_file():
+        raise StorageError(
+            f"there is no campaign in {path}" + ("" if path.is_dir() else ", which is no folder") + ": "
+            f"{_JOURNAL} is missing"
+        )
+    return Journal(path / _JOURNAL, read_only=read_only)
+
+
+def is_campaign(path: Path) -> bool:
+    """Whether a folder holds a journal."""
+    return (path / _JOURNAL).exists()
+
+
+def _is_ours(name: str) -> bool:
+    return name in (_NEW_JOURNAL, _LOCK, PRETRAINED) or name.startswith((_JOURNAL, "weights-"))
+
+
+def _fill(
+    file: Path,
+    folder: Path,
+    history: History,
+    core: Core | None,
+    parameters: tuple[str, str],
+    notes: Mapping[str, str],
+) -> None:
+    journal = Journal.create(file)
+    try:
+        with journal.transaction():
+            _begin(journal, history)
+            for key, value in zip(("parameters", "needs"), parameters, strict=True):
+                journal.put(key, value)
+            journal.put("created", json.dumps(describe_environment()))
+            for key, value in notes.items():
+                journal.put(key, value, "notes")
+            if core is not None:
+                _write_history(journal, core.model, history, None)
+                core.weights_file = write_weights(folder, core.model.state_dict())
+                if core.given_weights is not None:
+                    core.given_file = write_weights(folder, core.given_weights)
+                _write_core(journal, core, everything=True)
+    finally:
+        journal.close()
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return the time, and what the last bits of results depend on."""
+    versions = {
+        "wrlso": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _begin(journal: Journal, history: History) -> None:
+    journal.put("generation", json.dumps([journal.generation[0] + 1, history.uid]))
+
+
+def _write_history(journal: Journal, model: Any, history: History, changes: Changes | None) -> None:
+    number, _ = journal.generation
+    n_records, n_events = journal.counts(number)
+    staged = [] if changes is None else changes.objects
+    for new in [*_unwritten(history, n_records), *staged]:
+        for block in split_objects(new):
+            journal.add_objects(number, n_records, len(block.X), pack_objects(model, block))
+            n_records += len(block.X)
+    coming = [] if changes is None else changes.events
+    journal.add_events(number, n_events, history.events[n_events:] + coming)
+
+
+def _unwritten(history: History, first: int) -> Iterator[NewObjects]:
+    for start in range(first, len(history), 8192):
+        rows = range(start, min(start + 8192, len(history)))
+        records = history.records[rows.start : rows.stop]
+        inputs = history.inputs[torch.arange(rows.start, rows.stop)]
+        yield NewObjects([r.x for r in records], [r.key for r in records], inputs)
+
+
+def _write_core(journal: Journal, core: Core, everything: bool) -> int:
+    void, added = new_arrays(core, everything=everything)
+    journal.remove_arrays("core", *void)
+    for kind, data in [("core", dump(core_fields(core), foreign=True)), *added]:
+        journal.add_array(kind, data)
+    stored = {
+        "class": type(core.model).__name__,
+        "weights": core.weights_file,
+        "given": core.given_file,
+        "state": _packed_state(core.model),
+    }
+    journal.put("model", json.dumps(stored))
+    version = int(journal.get("core_version") or 0) + 1
+    journal.put("core_version", str(version))
+    return version
+
+
+def _packed_state(model: Any) -> str | None:
+    state = model_fields(model)
+    return None if state is None else dump(state).hex()
+
+
+def _merged(blocks: list[NewObjects]) -> Iterator[NewObjects]:
+    """Join the blocks of equal dtype, as one large tensor is faster to read rows of."""
+    while blocks:
+        n = next((i for i, b in enumerate(blocks) if b.inputs.dtype != blocks[0].inputs.dtype), len(blocks))
+        same, blocks = blocks[:n], blocks[n:]
+        if n == 1:
+            yield same[0]
+            continue
+        inputs = torch.cat([block.inputs for block in same])
+        # objects that are rows of the tensors become rows of the joined one: no second copy of the data
+        X = (
+            list(inputs.numpy())
+            if all(_is_shared(block) for block in same)
+            else [x for block in same for x in block.X]
+        )
+        yield NewObjects(X, [key for block in same for key in block.keys], inputs)
+
+
+def _is_shared(block: NewObjects) -> bool:
+    first = block.X[0]
+    return isinstance(first, np.ndarray) and first.ctypes.data == block.inputs.data_ptr()
+
+
+def _set_state(model: Any, state: Any, class_name: str) -> None:
+    try:
+        model.set_state(state)
+    except (LookupError, TypeError, AttributeError, ModelError) as error:
+        if isinstance(error, ModelError) and type(model).__name__ == class_name:
+            raise
+        raise ModelError(
+            f"this is another model than the campaign's ({class_name}), got {type(model).__name__}: "
+            "it cannot take what is stored beside the weights"
+        ) from error
+
+
+def _load_weights(model: Any, weights: dict[str, Any], class_name: str) -> None:
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    stored = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if own != stored:
+        differing = sorted(name for name in own.keys() | stored.keys() if own.get(name) != stored.get(name))
+        name = differing[0]
+        raise ModelError(
+            f"this is another model than the campaign's ({class_name}): {len(differing)} weights differ, for "
+            f"example {name}, stored as {stored.get(name, 'missing')} and given as {own.get(name, 'missing')}"
+        )
+    model.load_state_dict(weights)

@@ -1,0 +1,354 @@
+"""The journal of a campaign: one SQLite file, changed in transactions only.
+
+Every row carries a checksum of itself and rows are counted, so that damage is found when they are read.
+"""
+
+import json
+import os
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from wrlso._state.codec import dump, load
+from wrlso.exceptions import StorageError
+from wrlso.history import Event
+
+__all__ = ["FORMAT", "Journal"]
+
+FORMAT = 2
+_APPLICATION_ID = 0x77726C73  # "wrls": tells the file from other programs' databases
+_EVENT = "generation, number, kind, row, value, time, data, crc"
+_PATIENCE = 60.0  # seconds that a transaction waits for another process's
+# connections of a parent process: closing them here might disturb it
+_INHERITED: list[sqlite3.Connection] = []
+_SCHEMA = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE objects (
+        generation INTEGER NOT NULL, first INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL,
+        crc INTEGER NOT NULL, UNIQUE (generation, first))""",
+    """CREATE TABLE events (
+        generation INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, row INTEGER NOT NULL,
+        value REAL, time INTEGER NOT NULL, data BLOB, crc INTEGER NOT NULL,
+        PRIMARY KEY (generation, number)) WITHOUT ROWID""",
+    """CREATE TABLE arrays (
+        id INTEGER PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT NULL, crc INTEGER NOT NULL)""",
+)
+
+
+class Journal:
+    """Reads and writes the tables of one file; several processes and threads may do so at once.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, which must exist.
+    read_only : bool
+        Whether nothing, not even a side file, shall be written.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._lock = threading.RLock()
+        self._connect()
+
+    @classmethod
+    def create(cls, path: Path) -> "Journal":
+        """Make a new file, which takes its name in :meth:`finish` only."""
+        journal = cls.__new__(cls)
+        journal.path, journal.read_only, journal._lock = path, False, threading.RLock()
+        with _translated(path):
+            journal._db = _open(path, "rwc")
+            journal._pid = os.getpid()
+            # unnamed until it is complete, so that it needs no journal of its own
+            journal._db.execute("PRAGMA journal_mode = OFF")
+            journal._db.execute("PRAGMA synchronous = OFF")
+            journal._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            for statement in _SCHEMA:
+                journal._db.execute(statement)
+            journal._db.execute(f"PRAGMA user_version = {FORMAT}")
+            journal.put("format", str(FORMAT))
+        return journal
+
+    def close(self) -> None:
+        """Close the file; another use opens it again."""
+        with self._lock:
+            self._db.close()
+            self._pid = -1
+
+    @contextmanager
+    def transaction(self, *, write: bool = True) -> Iterator[None]:
+        """All that happens inside is there afterwards, also after a power cut, or nothing of it.
+
+        Raises StorageError when that cannot be; then nothing has been written.
+        """
+        with self._lock, _translated(self.path):
+            if self._pid != os.getpid():  # closed, or this process was forked from the one that opened it
+                _INHERITED.append(self._db)
+                self._connect()
+            self._db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def get(self, key: str, table: str = "meta") -> str | None:
+        """Return the text stored under a key, or None."""
+        row = self._db.execute(f"SELECT value, crc FROM {table} WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        self._verify(row[1], table, key, row[0])
+        return str(row[0])
+
+    def put(self, key: str, value: str, table: str = "meta") -> None:
+        """Store a text under a key."""
+        statement = f"REPLACE INTO {table} (key, value, crc) VALUES (?, ?, ?)"
+        self._db.execute(statement, (key, value, _crc(table, key, value)))
+
+    def notes(self) -> dict[str, str]:
+        """Return all notes."""
+        notes: dict[str, str] = {}
+        for key, value, crc in self._db.execute("SELECT key, value, crc FROM notes ORDER BY key"):
+            self._verify(crc, "notes", key, value)
+            notes[key] = value
+        return notes
+
+    def remove_note(self, key: str) -> None:
+        """Remove a note."""
+        self._db.execute("DELETE FROM notes WHERE key = ?", (key,))
+
+    @property
+    def generation(self) -> tuple[int, str]:
+        """Number and identity of the history that is current."""
+        number, uid = json.loads(self.get("generation") or "[0, null]")
+        return int(number), str(uid)
+
+    def counts(self, generation: int) -> tuple[int, int]:
+        """Return the numbers of records and events of a history."""
+        last_block, last_event = (
+            self._db.execute(statement, (generation,)).fetchone()
+            for statement in (
+                "SELECT first + n FROM objects WHERE generation = ? ORDER BY first DESC LIMIT 1",
+                "SELECT number + 1 FROM events WHERE generation = ? ORDER BY number DESC LIMIT 1",
+            )
+        )
+        return last_block[0] if last_block else 0, last_event[0] if last_event else 0
+
+    def add_objects(self, generation: int, first: int, n: int, data: bytes) -> None:
+        """Add a block of objects whose rows begin at ``first``."""
+        row = (generation, first, n, data)
+        statement = "INSERT INTO objects (generation, first, n, data, crc) VALUES (?, ?, ?, ?, ?)"
+        self._db.execute(statement, (*row, _crc(*row)))
+
+    def objects(self, generation: int, first: int) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (first, n, data) of the blocks from a row on."""
+        rows = self._db.execute(
+            "SELECT first, n, data, crc FROM objects WHERE generation = ? AND first >= ? ORDER BY first",
+            (generation, first),
+        )
+        for start, n, data, crc in rows:
+            self._verify(crc, generation, start, n, data)
+            self.expect(start == first, f"the objects from row {first} on are missing")
+            first += n
+            yield start, n, data
+
+    def add_events(self, generation: int, number: int, events: Sequence[Event]) -> None:
+        """Add events, the first of which has this number."""
+        rows = (
+            (generation, i, e.kind, e.row, e.value, e.time, None if e.data is None else dump(e.data))
+            for i, e in enumerate(events, start=number)
+        )
+        statement = f"INSERT INTO events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        self._db.executemany(statement, ((*row, _crc(*row)) for row in rows))
+
+    def events(self, generation: int, number: int) -> Iterator[Event]:
+        """Yield the events from a number on."""
+        rows: Iterable[Any] = self._db.execute(
+            f"SELECT {_EVENT} FROM events WHERE generation = ? AND number >= ? ORDER BY number",
+            (generation, number),
+        )
+        for *row, crc in rows:
+            self._verify(crc, *row)
+            self.expect(row[1] == number, f"event {number} is missing")
+            number += 1
+            _, _, kind, record, value, time, data = row
+            yield Event(kind, record, value, time, None if data is None else load(data))
+
+    def add_array(self, kind: str, data: bytes) -> None:
+        """Add a part of what was learned."""
+        statement = "INSERT INTO arrays (kind, data, crc) VALUES (?, ?, ?)"
+        self._db.execute(statement, (kind, data, _crc(kind, data)))
+
+    def arrays(self) -> list[tuple[str, bytes]]:
+        """Return all (kind, data) in the order in which they were added."""
+        arrays = []
+        for kind, data, crc in self._db.execute("SELECT kind, data, crc FROM arrays ORDER BY id"):
+            self._verify(crc, kind, data)
+            arrays.append((kind, data))
+        return arrays
+
+    def remove_arrays(self, *kinds: str) -> None:
+        """Remove the arrays of some kinds."""
+        self._db.executemany("DELETE FROM arrays WHERE kind = ?", [(kind,) for kind in kinds])
+
+    def check(self) -> None:
+        """Raise StorageError when the file's structure is damaged; damaged rows are found on reading them."""
+        (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        self.expect(verdict == "ok", str(verdict))
+        self.expect(self.get("format") == str(FORMAT), "it does not say its format twice alike")
+
+    def _verify(self, crc: Any, *fields: Any) -> None:
+        self.expect(crc == _crc(*fields), "a checksum differs")
+
+    def expect(self, condition: bool, otherwise: str) -> None:
+        """Raise StorageError, and say what is damaged, unless a condition holds."""
+        if not condition:
+            raise StorageError(f"{self.path} is damaged ({otherwise}): put back a copy")
+
+    def _connect(self) -> None:
+        with _translated(self.path):
+            if not self.path.exists():
+                raise StorageError(f"there is no campaign in {self.path.parent}: {self.path.name} is missing")
+            self._db = _open(self.path, "ro" if self.read_only else "rw")
+            self._pid = os.getpid()
+            version = _check_format(self._db, self.path)
+            if version < FORMAT and self.read_only:
+                copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                self._db.backup(copy)
+                self._db.close()
+                self._db = copy
+            if not self.read_only:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._db.execute("BEGIN IMMEDIATE")
+                # a write that changes nothing: an error now, rather than at the first change
+                self._db.execute(f"PRAGMA user_version = {version}")
+                self._db.execute("ROLLBACK")
+                self._check_log()
+            if version < FORMAT:
+                self._migrate()
+
+    def _check_log(self) -> None:
+        """Raise where SQLite left out commits of its log because of damage in one before them.
+
+        After a power cut the last one may rightly be incomplete; no more than one can be.
+        """
+        log = self.path.with_name(self.path.name + "-wal")
+        content = log.read_bytes() if log.exists() else b""
+        _, n_read, _ = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if content[16:24] != _head(log)[16:24]:
+            return  # begun anew meanwhile
+        self.expect(_n_commits(content, max(n_read, 0)) < 2, f"a part of {log.name} cannot be read")
+
+    def _migrate(self) -> None:
+        """Bring an older format up to date, step by step."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            while (
+                version := _check_format(self._db, self.path)
+            ) < FORMAT:  # another process may have done it
+                _MIGRATIONS[version](self._db)
+                self._db.execute(f"PRAGMA user_version = {version + 1}")
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    log = path.with_name(path.name + "-wal")
+    if mode == "ro" and not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size):
+        uri += "&immutable=1"  # no place for side files, and nobody who could change the file meanwhile
+    return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+
+
+def _head(log: Path) -> bytes:
+    if not log.exists():
+        return b""
+    with open(log, "rb") as file:
+        return file.read(32)
+
+
+def _n_commits(log: bytes, first: int) -> int:
+    """Number of commits in the frames of a write-ahead log from one frame on (SQLite file format, 4.1)."""
+    size = 24 + int.from_bytes(log[8:12])
+    headers = (log[start : start + 24] for start in range(32 + first * size, len(log) - 23, size))
+    # the second field of a frame's header is not 0 in the last frame of a commit
+    return sum(header[8:16] == log[16:24] and header[4:8] != bytes(4) for header in headers)
+
+
+def _crc(*fields: Any) -> int:
+    """Checksum of a row's fields."""
+    crc = zlib.crc32(repr([value for value in fields if type(value) is not bytes]).encode())
+    for value in fields:
+        if type(value) is bytes:
+            crc = zlib.crc32(value, crc)
+    return crc
+
+
+def _add_checksums(db: sqlite3.Connection) -> None:
+    """Format 1 had no checksums, and did not repeat its number."""
+    for table, names in (
+        ("meta", "key, value"),
+        ("notes", "key, value"),
+        ("objects", "generation, first, n, data"),
+        ("events", "generation, number, kind, row, value, time, data"),
+        ("arrays", "kind, data"),
+    ):
+        start = (table,) if table in ("meta", "notes") else ()
+        db.create_function("row_crc", -1, lambda *fields, start=start: _crc(*start, *fields))
+        db.execute(f"ALTER TABLE {table} ADD COLUMN crc INTEGER NOT NULL DEFAULT 0")
+        db.execute(f"UPDATE {table} SET crc = row_crc({names})")
+    db.execute("INSERT INTO meta VALUES ('format', '2', ?)", (_crc("meta", "format", "2"),))
+
+
+_MIGRATIONS = {1: _add_checksums}
+
+
+def _check_format(db: sqlite3.Connection, path: Path) -> int:
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if application != _APPLICATION_ID:
+        raise StorageError(f"{path} is an SQLite database of another program, not the journal of a campaign")
+    if version > FORMAT:
+        raise StorageError(
+            f"{path} has format {version}, and this wrlso reads up to {FORMAT}: install a newer one"
+        )
+    if version < 1:
+        raise StorageError(f"{path} is damaged (it has no format): put back a copy")
+    return int(version)
+
+
+_EXPLANATIONS = {
+    "SQLITE_FULL": "the disk is full: make room and try again",
+    "SQLITE_READONLY": "the file or its folder is read-only: allow writing, or load with autosave=False",
+    "SQLITE_CANTOPEN": "the file cannot be opened: see whether its folder exists and may be written to, or "
+    "load with autosave=False",
+    "SQLITE_IOERR": "the disk does not take the data: it may be full, over quota or gone",
+    "SQLITE_BUSY": f"another process has been writing for {_PATIENCE:g} s: try again, or end it",
+    "SQLITE_CORRUPT": "the file is damaged: put back a copy",
+    "SQLITE_NOTADB": "this is no SQLite database, or a damaged one: put back a copy",
+}
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into StorageError, with what to do about them."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "") or ""
+        known = next((text for code, text in _EXPLANATIONS.items() if name.startswith(code)), None)
+        advice = known or "the file may be damaged: put back a copy"
+        raise StorageError(
+            f"{path}: {error}; {advice}. What this call would have changed is not saved"
+        ) from error

@@ -1,0 +1,82 @@
+"""Files of a campaign beside its journal: weights under the name of their content, and a lock."""
+
+import hashlib
+import logging
+import os
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from wrlso.exceptions import StorageError
+
+__all__ = ["read_weights", "sync_folder", "weights_files", "write_weights"]
+
+_logger = logging.getLogger(__name__)
+_NAME = re.compile(r"weights-([0-9a-f]{64})\.safetensors")
+
+
+def write_weights(folder: Path, state: Mapping[str, Tensor]) -> str:
+    """Write weights completely or not at all, and return the name of the file, which says its content."""
+    data = save_tensors({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()})
+    name = f"weights-{hashlib.sha256(data).hexdigest()}.safetensors"
+    path = folder / name
+    if path.exists():
+        return name
+    temporary = folder / f"{name}.{os.getpid()}-{threading.get_ident()}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"the weights could not be written to {folder}: {error}; make room or allow writing. "
+            "What this call would have changed is not saved"
+        ) from error
+    return name
+
+
+def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
+    """Read and check weights.
+
+    Raises StorageError for a name that is not of the form that :func:`write_weights` gives, a missing file or
+    another content than the name says.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise StorageError(
+            f"the journal of {folder} names the weights file {name!r:.100}, which no campaign does"
+        )
+    try:
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise StorageError(
+            f"the weights file {folder / name} cannot be read: {error}; put it back"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != match.group(1):
+        raise StorageError(f"the weights file {folder / name} is damaged (checksum differs): put back a copy")
+    return load_tensors(data)
+
+
+def weights_files(folder: Path) -> list[Path]:
+    """Return all weights files, unfinished ones too."""
+    return sorted(folder.glob("weights-*.safetensors*"))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a new name in a folder survive a power cut, where the system can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,10 @@
+from .feature_gp import FeatureGP as FeatureGP
+from .linear_algebra import covariance_root as covariance_root
+from .morgan import MorganCounts as MorganCounts
+from .protocol import HasWorkingScale as HasWorkingScale
+from .protocol import KnowsLengthscales as KnowsLengthscales
+from .protocol import KnowsNoise as KnowsNoise
+from .protocol import Surrogate as Surrogate
+from .sparse_gp import SparseGP as SparseGP
+from .subset import select_subset as select_subset
+from .tanimoto_gp import TanimotoGP as TanimotoGP

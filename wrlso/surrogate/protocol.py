@@ -1,0 +1,59 @@
+"""What a surrogate must do, and what it may do beside that."""
+
+from typing import Any, Literal, Protocol, Self, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["Array", "HasWorkingScale", "KnowsLengthscales", "KnowsNoise", "Surrogate"]
+
+Array = NDArray[np.float64]
+
+
+@runtime_checkable
+class Surrogate(Protocol):
+    """A model of y given Z, or given features of x, that is refitted seldom and conditioned often."""
+
+    space: Literal["latent", "features"]
+    """Whether the points handed over are Z (n, d) or a list of x."""
+
+    def fit(self, Z: Any, y: Tensor, rng: np.random.Generator) -> Self:
+        """Fit hyperparameters and posterior to Z (n, d) float64 and y (n,), larger is better."""
+
+    def condition_on(self, Z: Any, y: Tensor) -> "Surrogate":
+        """Return a new surrogate that has seen these observations too, hyperparameters unchanged."""
+
+    def predict(self, Z: Any) -> tuple[Tensor, Tensor]:
+        """Mean and variance (q,) of the noise-free objective in the units of y, differentiable in Z."""
+
+    def sample(self, Z: Any, n: int, generator: torch.Generator) -> Tensor:
+        """Return n joint posterior draws (n, q) of the noise-free objective in the units of y."""
+
+
+@runtime_checkable
+class KnowsNoise(Protocol):
+    """A surrogate that can say how much of what is measured is noise."""
+
+    def noise_variance(self) -> float:
+        """Variance of a measurement's noise in the units of y."""
+
+
+@runtime_checkable
+class KnowsLengthscales(Protocol):
+    """A surrogate of Z that can say how far one must go in each dimension for the objective to change."""
+
+    def lengthscales(self) -> Array:
+        """Lengthscales (d,) float64 in the units of Z."""
+
+
+@runtime_checkable
+class HasWorkingScale(Protocol):
+    """A surrogate that is jointly normal on a scale of its own, on which a search compares points."""
+
+    def working_scale(self, y: Tensor) -> tuple["Surrogate", Tensor]:
+        """Return the same surrogate on that scale, and the values y (n,) on it."""
+
+    def joint(self, Z: Any) -> tuple[Tensor, Tensor, float]:
+        """Mean (q,), covariance (q, q) and noise variance at q points, on that scale."""

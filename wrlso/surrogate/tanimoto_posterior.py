@@ -1,0 +1,125 @@
+"""The posterior of the process on counts of substructures, and its exact conditioning."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+from wrlso.surrogate.minmax_kernel import Levels, Overlaps, dots, join, squares, tanimoto
+
+__all__ = ["Array", "StructureKernel", "TanimotoPosterior"]
+
+Array = NDArray[np.float64]
+
+
+_VARIANCE_FLOOR = 1e-12  # relative to the signal's variance
+
+
+@dataclass(frozen=True)
+class StructureKernel:
+    """(1 - linear) · Tanimoto + linear · ⟨c(x), c(x')⟩ / scale; 1 on the diagonal for an average object."""
+
+    linear: float
+    scale: float
+
+    def between(self, overlaps: Overlaps, queries: Levels) -> Array:
+        """Return the kernel (q, n) of q queries with n objects."""
+        K = tanimoto(overlaps.of(queries), queries.sizes, overlaps.levels.sizes)
+        if self.linear:
+            K *= 1.0 - self.linear
+            K += self.linear / self.scale * dots(queries, overlaps.levels)
+        return K
+
+    def diagonal(self, queries: Levels) -> Array:
+        """Return the kernel (q,) of each query with itself."""
+        if not self.linear:
+            return np.ones(len(queries))
+        return (1.0 - self.linear) + self.linear / self.scale * squares(queries)
+
+
+@dataclass(frozen=True)
+class TanimotoPosterior:
+    """The posterior given t ~ N(mean, signal · (K + ratio · I)).
+
+    The Cholesky factor is not a field: it is made again, block by block and so to the last bit, where the
+    posterior was loaded from a file.
+    """
+
+    levels: Levels
+    t: Array  # (n,) transformed values
+    blocks: tuple[int, ...]  # how many observations came at once, the fit's first
+    kernel: StructureKernel
+    signal: float
+    ratio: float
+    mean: float
+    n_features: int
+
+    @property
+    def noise(self) -> float:
+        """Variance of the noise of an observation."""
+        return self.signal * self.ratio
+
+    @cached_property
+    def _overlaps(self) -> Overlaps:
+        return Overlaps(self.levels)
+
+    @cached_property
+    def _factors(self) -> tuple[Array, Array]:
+        """L (n, n) with L Lᵀ = K + ratio · I, and L⁻¹ (t - mean) (n,)."""
+        L, v = np.empty((0, 0)), np.empty(0)
+        K = self._correlation(self.levels)
+        for size in self.blocks:
+            n = len(L)
+            L, v = _append(L, v, K[n : n + size, : n + size], self.t[n : n + size] - self.mean, self.ratio)
+        return L, v
+
+    def _correlation(self, queries: Levels) -> Array:
+        return self.kernel.between(self._overlaps, queries)
+
+    def _whitened(self, queries: Levels) -> tuple[Array, Array]:
+        """Mean (q,) and V = L⁻¹ k (n, q)."""
+        L, v = self._factors
+        V = solve_triangular(
+            L, self._correlation(queries).T, lower=True, overwrite_b=True, check_finite=False
+        )
+        return self.mean + V.T @ v, V
+
+    def predict(self, queries: Levels) -> tuple[Array, Array]:
+        """Mean and variance (q,)."""
+        mean, V = self._whitened(queries)
+        left = self.kernel.diagonal(queries) - np.einsum("ij,ij->j", V, V)
+        return mean, self.signal * left.clip(_VARIANCE_FLOOR)
+
+    def covariance(self, queries: Levels) -> tuple[Array, Array]:
+        """Mean (q,) and joint covariance (q, q)."""
+        mean, V = self._whitened(queries)
+        prior = self.kernel.between(Overlaps(queries), queries)
+        return mean, self.signal * (prior - V.T @ V)
+
+    def condition(self, queries: Levels, t: Array) -> "TanimotoPosterior":
+        """Add q observations; O(n² q)."""
+        if len(t) == 0:
+            return self
+        levels = join(self.levels, queries)
+        grown = replace(self, levels=levels, t=np.concatenate([self.t, t]), blocks=(*self.blocks, len(t)))
+        rows = grown._correlation(queries)
+        # the cached value of a frozen instance: what it would compute itself, from the start
+        grown.__dict__["_factors"] = _append(*self._factors, rows, t - self.mean, self.ratio)
+        return grown
+
+
+def _append(L: Array, v: Array, rows: Array, residual: Array, ratio: float) -> tuple[Array, Array]:
+    """Return the factor and the whitened residual after rows (q, n + q) of the kernel were added."""
+    n, q = len(L), len(rows)
+    grown = np.zeros((n + q, n + q))
+    grown[:n, :n] = L
+    if n:
+        grown[n:, :n] = solve_triangular(L, rows[:, :n].T, lower=True, check_finite=False).T
+    below = grown[n:, :n]
+    corner = rows[:, n:] - below @ below.T
+    corner[np.diag_indices(q)] += ratio
+    grown[n:, n:] = np.linalg.cholesky(corner)
+    rest = solve_triangular(grown[n:, n:], residual - below @ v, lower=True, check_finite=False)
+    return grown, np.concatenate([v, rest])

@@ -1,0 +1,9 @@
+from .arithmetic import canonical as canonical
+from .arithmetic import evaluate as evaluate
+from .arithmetic import score as score
+from .data import EXPRESSION_GRAMMAR as EXPRESSION_GRAMMAR
+from .data import generated_expressions as generated_expressions
+from .data import production_count as production_count
+from .data import reference_expressions as reference_expressions
+from .task import Expressions as Expressions
+from .task import fingerprints as fingerprints

@@ -1,0 +1,356 @@
+"""The expressions task: find an arithmetic expression with a target's values (paper, section 6.2).
+
+The starting data are the worse half of 100,000 expressions, so that the target and what is close to it
+must be found by extrapolation.
+
+Glossary: x an expression (text), X list of them, v (p,) the variable's values, y (n,) scores, at most 0.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from wrlso._utils.random import draw_seed, isolated_torch_rng
+from wrlso._utils.validation import check_choice, check_count
+from wrlso.acquisition.candidate_pool import CandidatePool
+from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.exceptions import DataError, DataTypeError, ParameterError
+from wrlso.models.fragments import DerivationFragments
+from wrlso.models.grammar import GrammarVAE
+from wrlso.surrogate.feature_gp import FeatureGP
+from wrlso.tasks.expressions.arithmetic import canonical, evaluate, score
+from wrlso.tasks.expressions.data import (
+    EXPRESSION_GRAMMAR,
+    MAX_PRODUCTIONS,
+    generated_expressions,
+    production_count,
+    reference_expressions,
+)
+
+__all__ = [
+    "EXPRESSION_GRAMMAR",
+    "Expressions",
+    "canonical",
+    "evaluate",
+    "fingerprints",
+    "generated_expressions",
+    "production_count",
+    "reference_expressions",
+    "score",
+]
+
+TARGETS = {"reference": "1 / 3 + x + sin( x * x )", "paper": "1 / 3 * x * sin( x * x )"}
+N_GENERATED = 100_000
+GENERATED_SEED = 0
+CHUNK = 2048  # expressions evaluated at once: 16 MB of values at 1000 points
+
+# Values are compared on a few points: away from zero and not far out, where functions magnify rounding.
+N_KEY_POINTS = 24
+KEY_RANGE = (0.1, 0.3)  # from 1 to 3 for points evenly spread to 10
+KEY_BITS = 30
+
+Values = NDArray[np.float64]
+
+
+def fingerprints(expressions: Sequence[str], v: ArrayLike) -> list[bytes]:
+    """Return what identifies each expression's values: equal for equal functions, whatever their text.
+
+    Values on 24 of the points, 1 <= abs(v) <= 3 in the task's own, are rounded to 30 binary digits, about 9
+    decimal ones. The evaluation rounds in the last of 53 digits, so that of 30,000 pairs of spellings of one
+    function 29,993 agree, all but such as magnify rounding without bound, like ``sin( exp( exp( 3 ) ) )``.
+    All nan are equal, and so are both zeros.
+
+    Parameters
+    ----------
+    expressions : sequence of n str
+    v : array_like of shape (p,)
+        The variable's values; points from which those for the comparison are taken.
+
+    Returns
+    -------
+    list of n bytes
+        16 bytes each.
+
+    Raises
+    ------
+    DataError
+        If a text is no expression.
+
+    Examples
+    --------
+    >>> a, b, c = fingerprints(["x + 1 / 2", "2 / 2 / 2 + (x)", "x + 1 / 3"], [0.0, 1.0, 2.0])
+    >>> a == b, a == c
+    (True, False)
+    """
+    values = evaluate(expressions, _key_points(_check_vector("v", v).tobytes()))
+    with np.errstate(all="ignore"):
+        mantissa, exponent = np.frexp(values)
+        rounded = np.ldexp(np.rint(mantissa * 2.0**KEY_BITS) / 2.0**KEY_BITS, exponent)
+    # subnormal numbers have lost their digits
+    rounded[np.abs(rounded) < np.finfo(np.float64).tiny] = 0.0
+    rounded[np.isnan(rounded)] = np.nan
+    return [blake2b(row.tobytes(), digest_size=16).digest() for row in rounded]
+
+
+@lru_cache(maxsize=8)
+def _key_points(points: bytes) -> Values:
+    v = np.frombuffer(points)
+    near = v[np.argsort(np.abs(v), kind="stable")]
+    first, end = (round(share * len(v)) for share in KEY_RANGE)
+    if end - first < N_KEY_POINTS:
+        first, end = 0, len(v)
+    return near[np.linspace(first, end - 1, min(len(v), N_KEY_POINTS)).round().astype(np.int64)]
+
+
+@lru_cache(maxsize=1)
+def _standard_points() -> Values:
+    points = np.linspace(-10.0, 10.0, 1000)
+    points.setflags(write=False)
+    return points
+
+
+@lru_cache(maxsize=1)
+def _generated() -> tuple[str, ...]:
+    return tuple(generated_expressions(N_GENERATED, np.random.default_rng(GENERATED_SEED)))
+
+
+def _data(name: str) -> tuple[str, ...]:
+    return reference_expressions() if name == "reference" else _generated()
+
+
+def _scores(expressions: Sequence[str], v: Values, target: Values) -> Values:
+    parts = [
+        score(evaluate(expressions[start : start + CHUNK], v), target)
+        for start in range(0, len(expressions), CHUNK)
+    ]
+    return np.concatenate([np.empty(0), *parts])
+
+
+@lru_cache(maxsize=8)
+def _worse_half(data: str, points: bytes, target: bytes) -> tuple[tuple[str, ...], Values]:
+    """Return the worse half of a data set and its scores, which may not be written to."""
+    texts = _data(data)
+    y = _scores(texts, np.frombuffer(points), np.frombuffer(target))
+    kept = np.sort(np.argsort(y, kind="stable")[: len(y) // 2])
+    scores = y[kept]
+    scores.setflags(write=False)
+    return tuple(texts[i] for i in kept), scores
+
+
+@lru_cache(maxsize=4)
+def _known_keys(data: str, points: bytes, target: bytes, identity: str) -> frozenset[Any]:
+    texts, _ = _worse_half(data, points, target)
+    if identity == "text":
+        return frozenset(texts)
+    v = np.frombuffer(points)
+    return frozenset(
+        key for i in range(0, len(texts), CHUNK) for key in fingerprints(texts[i : i + CHUNK], v)
+    )
+
+
+class Expressions(BaseEstimator):
+    """Find an expression with the target's values, starting from the worse half of 100,000 expressions.
+
+    Candidates are derived by :data:`EXPRESSION_GRAMMAR` with at most 15 productions. Their score is
+    -log(1 + MSE) to the target, at least -7; 0 is the largest possible.
+
+    Parameters
+    ----------
+    target : {"reference", "paper"}, other str, or array_like of shape (p,), default="reference"
+        ``"reference"``: 1/3 + x + sin(x*x), the target of the released code and all published results;
+        ``"paper"``: 1/3 * x * sin(x*x), the one that the paper prints. Any other text is read as an
+        expression, not necessarily of the grammar. An array holds measured values at ``points``.
+    data : {"reference", "generated"}, default="reference"
+        ``"reference"``: the expressions of the released experiments. They are not a random sample of the
+        grammar: all are sums of three parts, so the paper's target has no likeness among them.
+        ``"generated"``: 100,000 random ones, see :func:`generated_expressions`; always the same.
+    identity : {"values", "text"}, default="values"
+        What makes two expressions the same point: the same values (see :func:`fingerprints`) or,
+        as in the published results, the same text but for spaces.
+    n_start : int, optional, default=5000
+        Number of starting points, drawn without replacement from the worse half (50,000): 5000 in the
+        released code. None: all of it (preprint).
+    points : array_like of shape (p,), optional
+        The variable's values; 1000 evenly spaced ones in [-10, 10] when None.
+
+    Attributes
+    ----------
+    grammar : str
+        :data:`EXPRESSION_GRAMMAR`.
+    max_rules : int
+        15, the longest derivation.
+    optimum : float or None
+        0 if the target belongs to the grammar, else None.
+
+    Examples
+    --------
+    >>> task = Expressions()
+    >>> X, y = task.initial_data(0)
+    >>> len(X), float(y.max().round(2))
+    (5000, -4.74)
+    >>> task.objective("1/3 + x + sin(x * x)")
+    0.0
+    """
+
+    name: str = "expressions"
+    grammar: str = EXPRESSION_GRAMMAR
+    max_rules: int = MAX_PRODUCTIONS
+
+    def __init__(
+        self,
+        target: Any = "reference",
+        *,
+        data: Literal["reference", "generated"] = "reference",
+        identity: Literal["values", "text"] = "values",
+        n_start: int | None = 5000,
+        points: ArrayLike | None = None,
+    ) -> None:
+        self.target = target
+        self.data = data
+        self.identity = identity
+        self.n_start = n_start
+        self.points = points
+
+    @property
+    def optimum(self) -> float | None:
+        """The largest score of an expression of the grammar, if it is known."""
+        if not isinstance(self.target, str):
+            return None
+        count = production_count(TARGETS.get(self.target, self.target))
+        return 0.0 if count is not None and count <= MAX_PRODUCTIONS else None
+
+    def objective(self, x: str) -> float:
+        """Return the score of one expression, also of one outside the grammar.
+
+        Raises
+        ------
+        DataError
+            If x is no expression.
+        """
+        return float(self.objectives([x])[0])
+
+    def objectives(self, X: Sequence[str]) -> Values:
+        """Return the scores (n,) of n expressions; faster than one by one."""
+        return _scores(X, *self._points_and_target())
+
+    def key(self, x: str) -> Any:
+        """Return the identity of an expression, see ``identity``.
+
+        Raises
+        ------
+        DataError
+            If x is no expression.
+        """
+        return self.keys([x])[0]
+
+    def keys(self, X: Sequence[str]) -> list[Any]:
+        """Return the identities of n expressions; faster than one by one."""
+        check_choice("identity", self.identity, ("values", "text"))
+        if self.identity == "text":
+            return [canonical(x) for x in X]
+        return fingerprints(X, self._points())
+
+    def initial_data(self, random_state: Any = None) -> tuple[list[str], Values]:
+        """Return starting expressions, all of the worse half of the data, and their scores.
+
+        Parameters
+        ----------
+        random_state : int, RandomState or None
+            Draws the ``n_start`` expressions.
+
+        Returns
+        -------
+        X : list of n str
+        y : ndarray of shape (n,), float64
+        """
+        check_count("n_start", self.n_start, none="the whole worse half")
+        texts, y = _worse_half(*self._pool())
+        if self.n_start is None:
+            return list(texts), y.copy()
+        if self.n_start > len(texts):
+            raise ParameterError(
+                f"n_start must be at most {len(texts)}, the worse half of the data, got {self.n_start}"
+            )
+        chosen = np.sort(check_random_state(random_state).choice(len(texts), self.n_start, replace=False))
+        return [texts[i] for i in chosen], y[chosen]
+
+    def model(self, random_state: Any = None, **options: Any) -> GrammarVAE:
+        """Return an untrained :class:`wrlso.GrammarVAE` of the grammar, with its ``options``.
+
+        Its identity of strings is this task's :meth:`key`.
+        """
+        with isolated_torch_rng(draw_seed(random_state)):
+            return GrammarVAE(self.grammar, max_rules=self.max_rules, identity=self.key, **options)
+
+    def surrogate(self) -> FeatureGP:
+        """Return an unfitted Gaussian process over fragments of derivation trees."""
+        return FeatureGP(DerivationFragments(self.grammar))
+
+    def acquisition(self) -> Mixture:
+        """Return the search that did best: three points by log EI, two by Thompson sampling, and so on.
+
+        Candidates are decoded in one generation at temperature 2, as there is much that is alike.
+        """
+        pool = CandidatePool(generations=1, temperature=2.0)
+        return Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=pool)
+
+    def is_novel_and_valid(self, x: Any) -> bool:
+        """Say whether x belongs to the grammar, with at most 15 productions, and not to the worse half.
+
+        The whole worse half counts as known, also when ``n_start`` takes a part of it.
+        """
+        check_choice("identity", self.identity, ("values", "text"))
+        count = production_count(x)
+        if count is None or count > MAX_PRODUCTIONS:
+            return False
+        return self.key(x) not in _known_keys(*self._pool(), self.identity)
+
+    def _pool(self) -> tuple[str, bytes, bytes]:
+        check_choice("data", self.data, ("reference", "generated"))
+        points, target = self._points_and_target()
+        return self.data, points.tobytes(), target.tobytes()
+
+    def _points(self) -> Values:
+        return _standard_points() if self.points is None else _check_vector("points", self.points)
+
+    def _points_and_target(self) -> tuple[Values, Values]:
+        points = self._points()
+        if not isinstance(self.target, str):
+            target = _check_vector("target", self.target)
+            if len(target) != len(points):
+                raise ParameterError(
+                    f"target must have a value for each of the {len(points)} points, got {len(target)}"
+                )
+            return points, target
+        values: Values = _target_values(TARGETS.get(self.target, self.target), points.tobytes())
+        return points, values
+
+
+@lru_cache(maxsize=8)
+def _target_values(text: str, points: bytes) -> Values:
+    try:
+        values: Values = evaluate([text], np.frombuffer(points))[0]
+    except DataError as error:
+        raise ParameterError(
+            f"target must be 'reference', 'paper', an expression or values at the points: {error}"
+        ) from error
+    if not np.isfinite(values).all():
+        raise ParameterError(f"target must be finite at all points, {text!r} is not")
+    values.setflags(write=False)
+    return values
+
+
+def _check_vector(name: str, given: Any) -> Values:
+    try:
+        vector: Values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataTypeError(f"{name} must be numbers, got {given!r}") from error
+    if vector.ndim != 1 or not len(vector) or not np.isfinite(vector).all():
+        raise DataError(f"{name} must be finite numbers of shape (p,), p >= 1, got shape {vector.shape}")
+    return vector
