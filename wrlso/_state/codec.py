@@ -46,11 +46,12 @@ _CLASSES = {
         "surrogate.kernels": ["Hyperparameters"],
         "surrogate.minmax_kernel": ["Levels"],
         "surrogate.morgan": ["MorganCounts"],
+        "surrogate.normal_scores": ["NormalScores"],
         "surrogate.sparse_gp": ["SparseGP"],
         "surrogate.sparse_posterior": ["Posterior"],
         "surrogate.tanimoto_gp": ["TanimotoGP"],
         "surrogate.tanimoto_posterior": ["StructureKernel", "TanimotoPosterior"],
-        "surrogate.transforms": ["Floor", "NormalScores", "Standardize", "Winsorize"],
+        "surrogate.transforms": ["Floor", "Standardize", "Winsorize"],
         "tasks.expressions.task": ["Expressions"],
         "tasks.molecules.tasks": ["QED", "GuacaMol", "Molecules", "PenalizedLogP"],
         "tasks.shapes": ["CopiedRankWeighting", "OracleGrid", "Shapes"],
@@ -256,6 +257,8 @@ def _read_object(packed: dict[str, Any], arrays: list[np.ndarray]) -> Any:
         # parameters that this version has and the file does not take their defaults
         names = set(cls._get_param_names()) & set(state)
         created = cls(**{name: state.pop(name) for name in names})
+        # and those that this version no longer has are left out: what is learned is marked by an underscore
+        state = {name: value for name, value in state.items() if "_" in (name[0], name[-1])}
     else:
         created = cls.__new__(cls)
     for name, value in state.items():
