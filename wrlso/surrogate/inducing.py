@@ -24,8 +24,7 @@ def inducing_points(X: Array, m: int, rng: np.random.Generator) -> Array:
     # tol=0 and one thread: a given start leads to the same centres, however many threads there are
     kmeans = KMeans(m, init=start, n_init=1, max_iter=_LLOYD_ITERATIONS, tol=0.0, random_state=0)
     with threadpool_limits(limits=1, user_api="openmp"), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # rows that differ by rounding leave clusters empty
+        # rows that differ by rounding only may leave clusters empty
+        warnings.simplefilter("ignore", ConvergenceWarning)
         kmeans.fit(distinct)
     return np.asarray(kmeans.cluster_centers_, dtype=np.float64)
