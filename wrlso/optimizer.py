@@ -29,8 +29,8 @@ from wrlso._state.weights import training_weights, weigh
 from wrlso._utils.copies import keep
 from wrlso._utils.random import draw_seed, stream
 from wrlso._utils.validation import check_count
-from wrlso.acquisition.functions import Acquisition
 from wrlso.acquisition.prior_sampling import PriorSampling
+from wrlso.acquisition.protocol import Acquisition
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState, predict_proposals
 from wrlso.exceptions import ModelError, NoCandidateError, UnknownPointError
 from wrlso.history import History

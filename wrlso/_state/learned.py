@@ -14,7 +14,7 @@ from wrlso._state.codec import is_alike, is_own
 from wrlso._state.encodings import Encodings
 from wrlso._utils.random import stream
 from wrlso._utils.validation import check_count
-from wrlso.acquisition.functions import Acquisition
+from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import ParameterError
 from wrlso.history import History
 from wrlso.models.inversion import FIT_ON, invert

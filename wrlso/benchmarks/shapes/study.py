@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.random import stream
 from wrlso._utils.validation import check_choice, check_count, check_real
-from wrlso.acquisition.functions import Acquisition, LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.acquisition.protocol import Acquisition
 from wrlso.benchmarks.records import data_hash, machine, versions, write_record
 from wrlso.benchmarks.study import configured, quiet_about_small_k
 from wrlso.models.protocol import LatentModel

@@ -29,8 +29,9 @@ from tqdm.auto import tqdm
 
 from wrlso._utils.validation import check_choice, check_count
 from wrlso.acquisition.candidate_pool import CandidatePool
-from wrlso.acquisition.functions import Acquisition, LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.latent_search import LatentSearch
+from wrlso.acquisition.protocol import Acquisition
 from wrlso.acquisition.trust_region import TrustRegion
 from wrlso.benchmarks.records import (
     check_same_options,
