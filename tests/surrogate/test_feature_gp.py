@@ -257,7 +257,7 @@ def test_another_process_for_features_takes_effect_at_the_next_fit():
         (
             Mixture([Mixture([ThompsonSampling()])]),
             ParameterError,
-            r"parts\[0\] must not be a mixture itself",
+            r"parts\[0\] must not be a mixture",
         ),
         (
             LogExpectedImprovement(CandidatePool(splice=0.7, rewrite=0.7)),

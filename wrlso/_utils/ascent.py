@@ -15,7 +15,7 @@ def ascend(
     length: float,
     project: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Move every row of ``start`` (n, d) uphill; return the best point of each path (n, d), and its value (n,).
+    """Move every row of ``start`` (n, d) uphill; return the best point of each path, and its value (n,).
 
     Adam (Kingma and Ba 2015) gives every coordinate a step of its own, of ``length`` at first and shrinking
     linearly: the values of different rows may differ by orders of magnitude, which a quasi-Newton method on

@@ -31,10 +31,10 @@ class Acquisition(Protocol):
 class Criterion(Protocol):
     """How much a point is worth asking for: what a :class:`SearchStrategy` maximises.
 
-    The acquisition functions with a ``search`` are criteria: they give themselves to their strategy. One whose
-    parts take turns also has a method ``pick(i)``, which returns the criterion that chooses the i-th point of
-    a campaign, as :class:`wrlso.Mixture` does; a strategy calls it with ``state.turn`` for its first point,
-    ``state.turn + 1`` for the second, and so on.
+    Acquisition functions with a ``search`` are criteria: they hand themselves to their strategy. One whose
+    parts take turns, as :class:`wrlso.Mixture`, also has a method ``pick(i)``, which returns the criterion
+    that chooses the i-th point of a campaign: a strategy calls it with ``state.turn`` for its first point,
+    with ``state.turn + 1`` for the second, and so on.
     """
 
     differentiable: bool

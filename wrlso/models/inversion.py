@@ -10,8 +10,6 @@ from wrlso.models.protocol import HasLogLikelihood, LatentModel
 
 __all__ = ["invert"]
 
-FIT_ON = ("encoding", "asked", "inverted")
-
 _STEPS = 10
 _STEP = 0.1  # length of the first steps per dimension, in standard deviations of the prior
 _CHUNK = 512

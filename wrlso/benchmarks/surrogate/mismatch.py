@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from wrlso._state.fit_on import FIT_ON, places_of_inputs
 from wrlso._utils.random import torch_generator
 from wrlso._utils.validation import check_count
 from wrlso.benchmarks.expressions.study import CONFIGURATIONS
 from wrlso.benchmarks.records import machine, versions, write_record
 from wrlso.benchmarks.study import quiet_about_small_k
 from wrlso.exceptions import DataError
-from wrlso.models.inversion import FIT_ON, invert
 from wrlso.surrogate.sparse_gp import SparseGP
 
 __all__ = ["main", "run", "table"]
@@ -70,8 +70,8 @@ def run(
         told, values = model.tensorize(new_X), np.array([study.objective(x) for x in new_X])
         keys = [model.key(x) for x in new_X]
         for fit_on in FIT_ON:
-            places = asked if fit_on == "asked" else _places(model, told, fit_on)
-            start = _places(model, known, fit_on)
+            places = asked if fit_on == "asked" else places_of_inputs(fit_on, model, told).double()
+            start = places_of_inputs(fit_on, model, known).double()
             Z = torch.cat([start, places[:n_told]])
             t = torch.from_numpy(np.concatenate([y, values[:n_told]]))
             gp = SparseGP(transform="winsorize").fit(Z, t, np.random.default_rng(seed))
@@ -109,11 +109,6 @@ def _decoded(model: Any, Z: Tensor, y: Array, n: int, rng: np.random.Generator) 
         raise DataError(f"the model decodes {len(found)} distinct expressions, {n} are wanted: ask for fewer")
     pairs = list(found.values())[:n]
     return torch.stack([z for z, _ in pairs]), [x for _, x in pairs]
-
-
-def _places(model: Any, inputs: Tensor, fit_on: str) -> Tensor:
-    Z = model.encode(inputs)
-    return (invert(model, inputs, Z) if fit_on == "inverted" else Z).double()
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
