@@ -583,9 +583,7 @@ def test_crossed_candidates_are_made_of_two_incumbents():
     assert {x[0] for x in found} <= {x[0] for x in cells}
     assert {x[1:] for x in found} <= {x[1:] for x in cells}
     state, _ = campaign(n=10, model=Mutant())
-    with pytest.raises(
-        ParameterError, match="cross=0.5 needs a model with a method cross, which Mutant"
-    ):
+    with pytest.raises(ParameterError, match="cross=0.5 needs a model with a method cross, which Mutant"):
         LogExpectedImprovement(search=CandidatePool(cross=0.5)).propose(state, 1, rng())
 
 
