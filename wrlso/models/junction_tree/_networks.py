@@ -26,7 +26,7 @@ from wrlso.models.junction_tree._padded import N_PLACE_CODES, PieceTables
 
 __all__ = [
     "AttachmentScorer", "GraphMessages", "TreeCell", "TreeDecoder", "TreeMessages", "TreeSteps", "choice_nll",
-    "log_sum_exp",
+    "log_sum_exp", "longer_embedding", "longer_scorer",
 ]  # fmt: skip
 
 
@@ -356,3 +356,24 @@ def log_sum_exp(scores: Tensor, of: Tensor, n: int) -> Tensor:
     top = scores.detach().new_full((n,), -torch.inf).scatter_reduce(0, of, scores.detach(), "amax")
     total = scores.new_zeros(n).index_add(0, of, torch.exp(scores - top[of]))
     return top + torch.log(total)
+
+
+def longer_embedding(layer: nn.Embedding, n_new: int) -> nn.Embedding:
+    """Return an embedding with further rows; the old ones stay."""
+    longer: nn.Embedding = nn.Embedding.from_pretrained(_longer(layer.weight, n_new), freeze=False)
+    return longer
+
+
+def longer_scorer(layer: nn.Linear, n_new: int) -> nn.Linear:
+    """Return a layer with further outputs, unlikely at first; the old ones stay."""
+    longer = nn.Linear(layer.in_features, layer.out_features + n_new, device=layer.weight.device)
+    longer.weight.copy_(_longer(layer.weight, n_new))
+    longer.bias.copy_(torch.cat([layer.bias, layer.bias.min().expand(n_new)]))
+    return longer
+
+
+def _longer(table: Tensor, n_new: int) -> Tensor:
+    """Return a table with n_new rows about the mean of its own below; the same ones always."""
+    generator = torch.Generator().manual_seed(len(table) + n_new)  # one at a time are as different as at once
+    noise = torch.randn(n_new, table.shape[1], generator=generator).to(table)
+    return torch.cat([table, table.mean(dim=0) + 0.1 * table.std() * noise])

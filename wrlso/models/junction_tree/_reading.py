@@ -6,7 +6,7 @@ vocabulary, every model with this vocabulary, and those that are extended later.
 
 import base64
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -43,6 +43,20 @@ class TreeReading(NamedTuple):
     def row(self) -> Row:
         """The numbers, labels by their places in ``labels``."""
         return np.frombuffer(self.packed, dtype="<i2").astype(np.int16)
+
+    def problem_for(self, vocabulary: Container[str], max_length: int) -> str | None:
+        """Why a model with this vocabulary and length of rows cannot read it; None where it can."""
+        if self.problem is not None:
+            return self.problem
+        missing = [label for label in self.labels if label not in vocabulary]
+        if missing:
+            return (
+                f"{self.smiles!r:.80} holds {missing[0]}, which is not in the vocabulary; extend(X) adds it"
+            )
+        n = len(self.packed) // 2
+        if n > max_length:
+            return f"{self.smiles!r:.80} takes {n} numbers, more than max_length={max_length} allows"
+        return None
 
 
 @lru_cache(maxsize=_REMEMBERED)

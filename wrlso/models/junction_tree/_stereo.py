@@ -7,7 +7,7 @@ put together, as does the code that came with the paper. A row therefore holds t
 with their labels. What a molecule leaves open is any of the isomers that agree with the rest of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from types import MappingProxyType
@@ -180,6 +180,27 @@ class StereoScorer(nn.Module):
         agrees = isomers.agrees
         nll = log_sum_exp(scores, of, len(rows)) - log_sum_exp(scores[agrees], of[agrees], len(rows))
         return nll.new_zeros(graph.n).index_add(0, rows, nll)
+
+    def best(
+        self,
+        z: Tensor,
+        flat: Iterable[str],
+        rows: Mapping[str, Row],
+        most: int,
+        prefer: Callable[[Tensor, Tensor], Tensor],
+    ) -> list[str | None]:
+        """Return the preferred one of at most ``most`` isomers of each flat molecule; None where it has none.
+
+        ``rows`` holds the rows of the flat molecules, ``prefer`` turns scores (i,) and as many zeros to keys.
+        """
+        names = list(flat)
+        listed = [labelled_isomers(smiles, most) for smiles in names]
+        labels = [list(found.values()) for found in listed]
+        compared = self.compare(z, [rows[smiles] for smiles in names], labels)
+        return [
+            list(found)[int(prefer(scores, torch.zeros(len(scores))).argmax())] if found else None
+            for found, scores in zip(listed, compared, strict=True)
+        ]
 
     def compare(self, z: Tensor, rows: Sequence[Row], labels: Sequence[Sequence[Labels]]) -> list[Tensor]:
         """Return the scores (i,) of the isomers of each of n flat molecules, on the CPU.
