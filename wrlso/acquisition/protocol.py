@@ -59,8 +59,8 @@ class Criterion(Protocol):
 class SearchStrategy(Protocol):
     """Finds the points that a criterion scores highest: the ``search`` of an acquisition function.
 
-    A strategy may keep parameters like scikit-learn's estimators; the optimizer uses a deep copy of it. It
-    takes random numbers from ``rng`` only, and decodes with the model of the state in evaluation mode.
+    It has parameters like scikit-learn's estimators, takes random numbers from ``rng`` only, and changes
+    nothing but itself; the optimizer uses a deep copy of it. The guide has a short example.
     """
 
     def propose(
