@@ -83,6 +83,7 @@ def _path(key: str, ending: str) -> Path:
 def _keep(path: Path, data: bytes) -> None:
     """Write the data behind their checksum, if that is possible."""
     with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, hashlib.sha256(data).digest() + data)
 
 

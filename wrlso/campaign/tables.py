@@ -11,15 +11,15 @@ Text cells that a spreadsheet would run as a formula are written with an apostro
 import csv
 import io
 import math
-import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
+from wrlso._utils.files import write_whole
 from wrlso.exceptions import DataError, ParameterError
 
 __all__ = [
@@ -454,31 +454,15 @@ def reserve(path: Path, *, force: bool = False) -> Iterator[IO[str]]:
         raise _exists(path)
     if not path.absolute().parent.is_dir():
         raise ParameterError(f"there is no folder {path.parent} for {path.name}; make it first")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with TemporaryFile(dir=path.absolute().parent):
+        pass  # the folder can be written to
     stream = io.StringIO()
+    yield stream
+    text = stream.getvalue()
     try:
-        with open(temporary, "xb") as file:
-            yield stream
-            text = stream.getvalue()
-            file.write(text.encode("utf-8" if text.isascii() else "utf-8-sig"))
-            file.flush()
-            os.fsync(file.fileno())
-        _put(temporary, path, force)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _put(temporary: Path, path: Path, force: bool) -> None:
-    if not force:
-        try:
-            os.link(temporary, path)  # fails, unlike a renaming, where somebody else made the file meanwhile
-            return
-        except FileExistsError:
-            raise _exists(path) from None
-        except OSError:
-            if path.exists():  # a disk without hard links
-                raise _exists(path) from None
-    os.replace(temporary, path)
+        write_whole(path, text.encode("utf-8" if text.isascii() else "utf-8-sig"), replace=force)
+    except FileExistsError:
+        raise _exists(path) from None
 
 
 def _exists(path: Path) -> ParameterError:

@@ -57,6 +57,7 @@ def find_text(file: TextFile, data_home: str | Path | None, downloads: Path) -> 
     text = _checked(file, _unpacked(data, file.url), file.url)
     target = folders[0] if data_home else downloads
     try:
+        target.mkdir(parents=True, exist_ok=True)
         write_whole(target / f"{file.name}.xz", lzma.compress(text.encode()))
     except OSError as error:
         if data_home:  # asked for; without a place of one's own the text will be downloaded again

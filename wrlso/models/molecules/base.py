@@ -204,6 +204,7 @@ class MoleculeVAE(nn.Module):
                 f"weights must be finite to be written{' in half precision' if half else ''}, but {name} has "
                 "some that are not"
             )
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), save(weights, metadata={"wrlso": json.dumps(header)}))
 
     @classmethod
