@@ -6,12 +6,12 @@ Everything here can be computed again, so that a folder that cannot be written o
 import hashlib
 import os
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 from numpy.typing import NDArray
 
 from wrlso._utils.files import write_whole
@@ -27,15 +27,8 @@ def cache_folder() -> Path:
     The variable ``WRLSO_CACHE`` names it; else it is ``wrlso`` in the system's place for such things:
     ``$XDG_CACHE_HOME`` or ``~/.cache``, ``~/Library/Caches`` (macOS), ``%LOCALAPPDATA%`` (Windows).
     """
-    if chosen := os.environ.get("WRLSO_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "wrlso"
+    chosen = os.environ.get("WRLSO_CACHE") or platformdirs.user_cache_dir("wrlso", False, opinion=False)
+    return Path(chosen).expanduser()
 
 
 def content_hash(X: Iterable[str]) -> str:
