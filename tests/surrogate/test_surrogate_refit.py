@@ -197,8 +197,8 @@ def test_a_search_does_not_forget_what_it_asked_for_in_vain():
         opt.tell(x, -50.0)  # never among the best
         failures.append(opt.history_.row(opt.model_.key(x)))
     opt.ask()
-    assert set(failures) <= set(opt._core.rows.tolist())
-    assert len(opt._core.rows) == 20
+    assert set(failures) <= set(opt._session.learned.fitted.rows.tolist())
+    assert len(opt._session.learned.fitted.rows) == 20
 
 
 def test_errors_survive_save_and_load(tmp_path):
@@ -208,7 +208,7 @@ def test_errors_survive_save_and_load(tmp_path):
         x = opt.ask()
         opt.tell(x, float(x.sum()) + 1.0)
     opt.ask()
-    assert len(opt._core.errors) > 0
+    assert len(opt._session.learned.fitted.errors) > 0
     opt.autosave(tmp_path / "campaign")  # everything at once
     x = opt.ask()
     opt.tell(x, 5.0)
@@ -216,7 +216,7 @@ def test_errors_survive_save_and_load(tmp_path):
     parts = {"encoder": opt.encoder, "decoder": opt.decoder}
     parts |= {"surrogate": opt.surrogate, "acquisition": opt.acquisition}
     loaded = WeightedRetrainingOptimizer.load(tmp_path / "campaign", **parts)
-    np.testing.assert_array_equal(loaded._core.errors, opt._core.errors)
+    np.testing.assert_array_equal(loaded._session.learned.fitted.errors, opt._session.learned.fitted.errors)
     other = copy.deepcopy(loaded)
     for a in (opt, other):
         a.tell(x, 7.0)
