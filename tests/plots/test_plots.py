@@ -169,6 +169,13 @@ def test_latent_scatter_of_a_plane_is_the_plane():
     assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("$z_1$", "$z_2$")
 
 
+def test_every_kind_of_point_is_drawn():
+    kinds = list(plots.KINDS)
+    figure = plots.latent_scatter(np.eye(len(kinds), 2), np.full(len(kinds), np.nan), kinds)
+    assert set(scatter_of(figure)) == set(kinds)
+    assert "KINDS" in plots.__all__
+
+
 def test_latent_scatter_of_a_minimization_has_the_small_values_on_top():
     figure = plots.latent_scatter(np.eye(2), [1.0, 2.0], ["told"] * 2, maximize=False)
     np.testing.assert_array_equal(scatter_of(figure)["told"][1], [2.0, 1.0])

@@ -16,7 +16,6 @@ from scipy.stats import binom
 from wrlso.exceptions import DataError
 from wrlso.models.protocol import LatentModel
 from wrlso.plots.figures import new_figure
-from wrlso.plots.molecules import molecule_grid, molecule_timeline
 from wrlso.surrogate.predictions import interval_coverage
 
 if TYPE_CHECKING:
@@ -24,14 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 __all__ = [
+    "KINDS",
     "before_after",
     "calibration_curve",
     "image_timeline",
     "latent_manifold",
     "latent_scatter",
-    "molecule_grid",
-    "molecule_timeline",
-    "new_figure",
     "prediction_scatter",
     "progress_curve",
     "score_distributions",
@@ -47,7 +44,7 @@ GREY = "#777777"
 
 Curve = NDArray[np.float64]
 
-# What a point of a campaign is: marker, size, and the colour where it has no value.
+#: What a point of a campaign is: marker, size, and the colour where it has no value.
 KINDS = {
     "no value": (".", 12, "#BBBBBB"),
     "starting data": ("o", 12, GREY),
