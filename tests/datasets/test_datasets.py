@@ -380,7 +380,7 @@ def test_a_table_is_made_of_molecules(tmp_path, capsys):
     assert table.smiles == ["CCO", "Oc1ccccc1"]
     np.testing.assert_array_equal(table.heavy_atoms, [3, 7])
     assert {"penalized_logp", "qed", "logp", "synthetic_accessibility", "weight"} < set(table)
-    with pytest.raises(DataError, match="row 1 is no SMILES"):
+    with pytest.raises(DataError, match="row 1 is invalid SMILES"):
         make_table(["C", "C("], path)
     with pytest.raises(DataError, match="X must hold at least one molecule, got none"):
         make_table([], path)

@@ -764,7 +764,11 @@ def test_a_key_needs_no_tree():
     assert largest.key("[13CH3]C.O") == "C[13CH3]"
     assert largest.key("CC.CCO") == "CCO"
     assert tiny().key("C" * 300) == "C" * 300
-    for x, why in ((["C"], "is list, not a str"), ("xx", "is no SMILES"), ("C" * 2000, "more than 1000")):
+    for x, why in (
+        (["C"], "is list, not a str"),
+        ("xx", "is invalid SMILES"),
+        ("C" * 2000, "more than 1000"),
+    ):
         with pytest.raises(DataError, match=why):
             largest.key(x)
 

@@ -51,7 +51,7 @@ def test_image_timeline_in_reading_order():
     drawn = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in drawn] == [str(i) for i in range(7)]
     np.testing.assert_array_equal(drawn[4].images[0].get_array(), images[4])
-    with pytest.raises(DataError, match="as many labels as images"):
+    with pytest.raises(DataError, match="expected as many labels as images, at least one"):
         plots.image_timeline(images, ["one"])
     with pytest.raises(DataError, match="at least one"):
         plots.image_timeline([], [])

@@ -1,6 +1,7 @@
-"""What is kept between runs: a folder for it, and files that appear complete or not at all.
+"""Results that are kept between runs, each in a file behind its checksum.
 
-Everything here can be computed again, so that a folder that cannot be written or a damaged file is no error.
+All of them can be computed again: a folder that cannot be written, or a damaged file, raises no error.
+joblib.Memory would unpickle its files, warn of damaged ones, and not notice some of them.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""One text file with known content: from a folder, packed or not, or downloaded and checked."""
+"""Find a text file of known content in a folder, packed or not, or download it; check it in any case."""
 
 import gzip
 import hashlib
@@ -31,6 +31,8 @@ class TextFile(NamedTuple):
 
 
 class _Bounded(io.BytesIO):
+    """Bytes in memory, of which there are not too many."""
+
     def write(self, data: Any) -> int:
         if self.tell() + len(data) > _MOST_BYTES:
             raise OSError(f"it has more than {_MOST_BYTES} bytes")
@@ -65,7 +67,7 @@ def find_text(file: TextFile, data_home: str | Path | None, downloads: Path) -> 
         target.mkdir(parents=True, exist_ok=True)
         write_whole(target / f"{file.name}.xz", lzma.compress(text.encode()))
     except OSError as error:
-        if data_home:  # asked for; without a place of one's own the text will be downloaded again
+        if data_home:  # a folder that the user named; elsewhere the text is downloaded again next time
             raise DataError(
                 f"{file.name} was downloaded and cannot be written to {target}: {error}"
             ) from error
@@ -96,7 +98,7 @@ def _checked(file: TextFile, data: bytes, source: str) -> str:
 
 
 def _download(url: str) -> bytes:
-    """Return what lies at an address, with a progress bar; raise OSError when that fails."""
+    """Download a file with a progress bar; raise OSError when that fails."""
     from pooch import HTTPDownloader  # here, as what loads it takes longer than reading a file
 
     received = _Bounded()

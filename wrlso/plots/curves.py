@@ -106,7 +106,7 @@ def image_timeline(
     """Draw images (height, width) in reading order, each with its label, such as the best one over time."""
     if len(images) == 0 or len(images) != len(labels):
         raise DataError(
-            f"as many labels as images, at least one, expected; got {len(labels)} and {len(images)}"
+            f"expected as many labels as images, at least one, got {len(labels)} and {len(images)}"
         )
     n_rows = -(-len(images) // n_columns)
     figure = figure if figure is not None else new_figure(1.5 * n_columns, 1.8 * n_rows)
@@ -304,7 +304,7 @@ def before_after(
     ylim: tuple[float, float] | None = None,
     figure: "Figure | SubFigure | None" = None,
 ) -> "Figure | SubFigure":
-    """Draw what a quantity was before (n,) and after (n,) each of n trainings; NaN where unknown.
+    """Draw a quantity before (n,) and after (n,) each of n trainings; NaN where unknown.
 
     Positive values that differ more than tenfold, such as losses, are drawn on a logarithmic scale.
     """

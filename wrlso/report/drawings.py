@@ -1,6 +1,6 @@
-"""How one x looks on a page: text, a small picture, or what the model or a registered function draws.
+"""Draw one x on a page: as text, as a small picture, or as the model or a registered function draws it.
 
-Pictures are embedded as ``data:`` images. An image cannot run scripts or fetch anything, whatever it holds.
+Pictures are embedded as ``data:`` images. No image can run scripts or fetch anything.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""The optimizer in words and pictures: what its repr shows, and a report of the whole campaign."""
+"""Write a report of a whole campaign."""
 
 import os
 from datetime import UTC, datetime
@@ -66,7 +66,7 @@ def write_report(
     ...     path.name, "Best so far" in path.read_text(encoding="utf-8")
     ('report.html', True)
     """
-    # here, as a repr needs nothing of this
+    # here, as Jinja loads only where a report is written
     from wrlso.report.page import Figures, page
     from wrlso.report.sections import headline, sections
     from wrlso.report.snapshot import Campaign, format_time
