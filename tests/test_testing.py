@@ -23,10 +23,6 @@ from wrlso.testing import (
 )
 from wrlso.weighting import CEMPIWeighting, DbASWeighting, RankWeighting, RWRWeighting, UniformWeighting
 
-# Machines under load are slow; that is no failure of the property under test.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
-
 
 def global_random_state():
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 (the global state is what is tested)
