@@ -699,22 +699,22 @@ def test_one_works_while_others_tell_and_the_next_waits(folder, caplog):
 
     def slow(y):
         training.set()
-        assert go_on.wait(30)
+        assert go_on.wait(300)
         return np.ones(len(y))
 
     one.weighting = slow
     worker = threading.Thread(target=one.retrain)
     worker.start()
     assert training.wait(30)
-    start = time.perf_counter()
     other.tell(X[0], 4.0)
-    assert time.perf_counter() - start < 2
-    assert worker.is_alive()
+    assert worker.is_alive()  # so that the tell did not wait for it: it goes on only when told to, below
     asked = []
     second = threading.Thread(target=lambda: asked.append(other.ask()))
     with caplog.at_level(logging.WARNING, "wrlso"):
         second.start()
-        time.sleep(1.3)
+        while "waiting for process" not in caplog.text:  # logged after a second
+            assert second.is_alive()
+            time.sleep(0.01)
         assert not asked
         go_on.set()
         worker.join(30)
