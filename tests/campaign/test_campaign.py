@@ -569,11 +569,11 @@ def test_an_existing_file_is_not_overwritten_and_nothing_is_asked(camp):
 
 
 def test_points_survive_a_file_that_cannot_be_written(camp, monkeypatch):
-    def fail(*_):
+    def fail(*_, **options):
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("wrlso.campaign.tables._put", fail)
+        patch.setattr("wrlso._utils.files.put_whole", fail)
         opt = load(camp)
         with pytest.raises(OSError, match="the disk is full") as caught:
             campaign.ask(opt, camp, 2, out=Path("week2.csv"))
