@@ -1,10 +1,8 @@
-"""Files of a campaign beside its journal: weights under the name of their content, and a lock."""
+"""The files of a campaign that hold weights; each is named after its content."""
 
 import hashlib
-import logging
 import os
 import re
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,11 +10,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from wrlso._utils.files import write_whole
 from wrlso.exceptions import StorageError
 
 __all__ = ["read_weights", "sync_folder", "weights_files", "write_weights"]
 
-_logger = logging.getLogger(__name__)
 _NAME = re.compile(r"weights-([0-9a-f]{64})\.safetensors")
 
 
@@ -27,16 +25,10 @@ def write_weights(folder: Path, state: Mapping[str, Tensor]) -> str:
     path = folder / name
     if path.exists():
         return name
-    temporary = folder / f"{name}.{os.getpid()}-{threading.get_ident()}.tmp"
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_whole(path, data)
         sync_folder(folder)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StorageError(
             f"the weights could not be written to {folder}: {error}; make room or allow writing. "
             "What this call would have changed is not saved"
