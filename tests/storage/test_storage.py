@@ -862,7 +862,7 @@ def test_weights_elsewhere_are_not_read(broken, name):
     (text,) = database.execute("SELECT value FROM meta WHERE key = 'model'").fetchone()
     database.close()
     put(broken, "model", json.dumps(json.loads(text) | {"weights": name}))
-    assert_refused(broken, "names the weights file .*, which no campaign does")
+    assert_refused(broken, "names the weights file .*, expected weights-<sha256>.safetensors: put back")
 
 
 def put(folder, key, value):

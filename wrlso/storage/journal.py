@@ -25,7 +25,7 @@ FORMAT = 2
 _APPLICATION_ID = 0x77726C73  # "wrls": tells the file from other programs' databases
 _EVENT = "generation, number, kind, row, value, time, data, crc"
 _PATIENCE = 60.0  # seconds that a transaction waits for another process's
-# connections of a parent process: closing them here might disturb it
+# Never close: connections of the parent process, which it may still use.
 _INHERITED: list[sqlite3.Connection] = []
 _SCHEMA = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
@@ -48,9 +48,9 @@ class Journal:
     Parameters
     ----------
     path : Path
-        Of the file, which must exist.
+        The file, which must exist.
     read_only : bool
-        Whether nothing, not even a side file, shall be written.
+        Whether the file must not be changed. SQLite keeps side files while it is open, where it can write.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -61,13 +61,13 @@ class Journal:
 
     @classmethod
     def create(cls, path: Path) -> "Journal":
-        """Make a new file, which takes its name in :meth:`finish` only."""
+        """Make a new file; the caller gives it its final name once it is complete."""
         journal = cls.__new__(cls)
         journal.path, journal.read_only, journal._lock = path, False, threading.RLock()
         with _translated(path):
             journal._db = _open(path, "rwc")
             journal._pid = os.getpid()
-            # unnamed until it is complete, so that it needs no journal of its own
+            # nobody opens it before it has its final name, so that SQLite need not guard against crashes
             journal._db.execute("PRAGMA journal_mode = OFF")
             journal._db.execute("PRAGMA synchronous = OFF")
             journal._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -85,9 +85,9 @@ class Journal:
 
     @contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[None]:
-        """All that happens inside is there afterwards, also after a power cut, or nothing of it.
+        """Commit all changes made inside, so that they survive a power cut, or none of them.
 
-        Raises StorageError when that cannot be; then nothing has been written.
+        Raises StorageError when they cannot be committed; then nothing has been written.
         """
         with self._lock, _translated(self.path):
             if self._pid != os.getpid():  # closed, or this process was forked from the one that opened it
@@ -185,7 +185,7 @@ class Journal:
             yield Event(kind, record, value, time, None if data is None else load(data))
 
     def add_array(self, kind: str, data: bytes) -> None:
-        """Add a part of what was learned."""
+        """Add one part of what was learned."""
         statement = "INSERT INTO arrays (kind, data, crc) VALUES (?, ?, ?)"
         self._db.execute(statement, (kind, data, _crc(kind, data)))
 
@@ -290,10 +290,10 @@ _EXPLANATIONS = {
     "SQLITE_READONLY": "the file or its folder is read-only: allow writing, or load with autosave=False",
     "SQLITE_CANTOPEN": "the file cannot be opened: see whether its folder exists and may be written to, or "
     "load with autosave=False",
-    "SQLITE_IOERR": "the disk does not take the data: it may be full, over quota or gone",
+    "SQLITE_IOERR": "the disk refuses the data: see whether it is full, over quota or gone",
     "SQLITE_BUSY": f"another process has been writing for {_PATIENCE:g} s: try again, or end it",
     "SQLITE_CORRUPT": "the file is damaged: put back a copy",
-    "SQLITE_NOTADB": "this is no SQLite database, or a damaged one: put back a copy",
+    "SQLITE_NOTADB": "the file is no SQLite database, or a damaged one: put back a copy",
 }
 
 

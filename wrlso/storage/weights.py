@@ -19,7 +19,7 @@ _NAME = re.compile(r"weights-([0-9a-f]{64})\.safetensors")
 
 
 def write_weights(folder: Path, state: Mapping[str, Tensor]) -> str:
-    """Write weights completely or not at all, and return the name of the file, which says its content."""
+    """Write weights completely or not at all, and return the file's name, which holds their checksum."""
     data = save_tensors({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()})
     name = f"weights-{hashlib.sha256(data).hexdigest()}.safetensors"
     path = folder / name
@@ -45,7 +45,8 @@ def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
     match = _NAME.fullmatch(name)
     if match is None:
         raise StorageError(
-            f"the journal of {folder} names the weights file {name!r:.100}, which no campaign does"
+            f"the journal of {folder} names the weights file {name!r:.100}, expected "
+            "weights-<sha256>.safetensors: put back a copy of the folder"
         )
     try:
         data = (folder / name).read_bytes()
@@ -64,7 +65,7 @@ def weights_files(folder: Path) -> list[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a power cut, where the system can."""
+    """Make new names in a folder survive a power cut, where the system allows it."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
