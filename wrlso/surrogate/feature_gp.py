@@ -78,7 +78,7 @@ class FeatureGP(BaseEstimator):
         return self._fitted().predict(self._features(Z))
 
     def sample(self, Z: Sequence[Any], n: int, generator: torch.Generator) -> Tensor:
-        """Return n joint draws (n, q) of the noise-free objective at q objects."""
+        """Return n joint samples (n, q) of the noise-free objective at q objects."""
         return self._fitted().sample(self._features(Z), n, generator)
 
     def score(self, Z: Sequence[Any], y: Tensor) -> float:

@@ -29,7 +29,7 @@ class Surrogate(Protocol):
         """Mean and variance (q,) of the noise-free objective in the units of y, differentiable in Z."""
 
     def sample(self, Z: Any, n: int, generator: torch.Generator) -> Tensor:
-        """Return n joint posterior draws (n, q) of the noise-free objective in the units of y."""
+        """Return n joint posterior samples (n, q) of the noise-free objective in the units of y."""
 
 
 @runtime_checkable

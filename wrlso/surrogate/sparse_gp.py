@@ -245,7 +245,7 @@ class SparseGP(BaseEstimator):
         return self.transform_.moments(mean, variance)
 
     def sample(self, Z: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """Return n joint draws (n, q) of the noise-free objective at Z (q, d), in the units of y; O(q³)."""
+        """Return n joint samples (n, q) of the noise-free objective at Z (q, d), in the units of y; O(q³)."""
         check_int("n", n, 0)
         posterior = self._fitted()
         mean, covariance = posterior.covariance(self._tensor(Z))

@@ -222,7 +222,7 @@ class TanimotoGP(BaseEstimator):
         return self.transform_.moments(torch.from_numpy(mean), torch.from_numpy(variance))
 
     def sample(self, Z: Sequence[Any], n: int, generator: torch.Generator) -> Tensor:
-        """Return n joint draws (n, q) of the noise-free objective at q objects, in the units of y; O(q³)."""
+        """Return n joint samples (n, q) of the noise-free objective at q objects, in units of y; O(q³)."""
         mean, covariance, _ = self.joint(Z)
         root = covariance_root(covariance, self._fitted().signal)
         noise = torch.randn(n, len(mean), dtype=torch.float64, generator=generator)

@@ -215,20 +215,20 @@ class ModelChecks(Checks):
         losses = self.losses(must, self.inputs, seed=1)
         must = "have the same expected loss for an example alone as in a batch"
         is_deterministic = torch.equal(losses, self.losses(must, self.inputs, seed=2))
-        n_draws = 1 if is_deterministic else _N_LOSSES
+        n_calls = 1 if is_deterministic else _N_LOSSES
         kept = self.inputs[:4]
-        batch = torch.stack([self.losses(must, kept, seed) for seed in range(n_draws)])
+        batch = torch.stack([self.losses(must, kept, seed) for seed in range(n_calls)])
         for i, x in enumerate(self.X[:4]):
             one = self.inputs[i : i + 1]
-            alone = torch.stack([self.losses(must, one, n_draws + seed) for seed in range(n_draws)])[:, 0]
+            alone = torch.stack([self.losses(must, one, n_calls + seed) for seed in range(n_calls)])[:, 0]
             difference = abs(float(alone.mean() - batch[:, i].mean()))
             slack = self.tolerance * (1 + abs(float(alone.mean())))
             if not is_deterministic:
-                variance = float(alone.var() + batch[:, i].var()) / n_draws
+                variance = float(alone.var() + batch[:, i].var()) / n_calls
                 slack += _STANDARD_ERRORS * variance**0.5
             if not difference <= slack:
                 detail = f"alone {float(alone.mean()):.6g}, in a batch {float(batch[:, i].mean()):.6g}"
-                self.fail(must, detail + f" (mean of {n_draws} calls)", x)
+                self.fail(must, detail + f" (mean of {n_calls} calls)", x)
 
     def check_gradients(self) -> None:
         must = "have a loss with finite gradients that reach the parameters"
