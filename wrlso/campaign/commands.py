@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wrlso.campaign.model_names import BUILT_IN, kept_model, make_model, model_of_campaign, named_callable
 from wrlso.campaign.results_table import Columns, current_value, describe_value, plan_tell
@@ -22,24 +22,23 @@ from wrlso.campaign.start_table import (
     read_start,
     start_contents,
 )
-from wrlso.campaign.tables import Table, find_column, read_table, read_value, reserve
+from wrlso.campaign.tables import Table, check_free, find_column, read_table, read_value, reserve
 from wrlso.campaign.views import (
     best_line,
     format_points,
     json_export,
     plural,
-    read_history,
     shown,
     state_lines,
     who_works,
 )
 from wrlso.exceptions import DataError, ParameterError, UnknownPointError
 from wrlso.history import History
-from wrlso.molecules import search_options
-from wrlso.optimizer import WeightedRetrainingOptimizer
-from wrlso.storage import info as storage
+from wrlso.storage.info import campaign_settings, view_campaign
 from wrlso.storage.lock import WorkLock
-from wrlso.training import Trainer
+
+if TYPE_CHECKING:  # a second and more, so it is imported where all that can be refused without it has been
+    from wrlso.optimizer import WeightedRetrainingOptimizer
 
 __all__ = [
     "BUILT_IN",
@@ -105,14 +104,11 @@ def init(
     table = read_table(data, delimiter=form.delimiter)
     decimal = form.decimal or "."
     x, y, guesses = choose_columns(table, form, decimal, values)
+    test = None if feasible is None else named_callable(feasible)
     generative = make_model(model, options.get("random_state") or 0)
     guesses += learn_tokens(table, x, generative)
     X, told, failed = read_start(table, x, y, decimal, generative)
-    test = None if feasible is None else named_callable(feasible)
-    options = search_options(generative, len(X)) | options
-    if training:
-        options["trainer"] = options.get("trainer", Trainer()).set_params(**training)
-    opt = WeightedRetrainingOptimizer(model=generative, feasible=test, **options)
+    opt = _new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
     opt.notes_.update(model=model, x=x, y=y or form.y or "y", delimiter=table.delimiter, decimal=decimal)
     start = time.perf_counter()
     with _new_folder(campaign), kept_model(model, generative, campaign):  # before a training that may be long
@@ -133,7 +129,7 @@ def init(
 
 def open_campaign(
     campaign: Path, *, model: str | None = None, feasible: str | None = None, verbose: int = 0
-) -> WeightedRetrainingOptimizer:
+) -> "WeightedRetrainingOptimizer":
     """Load a campaign so that each change is on disk at once.
 
     Raises
@@ -141,7 +137,7 @@ def open_campaign(
     ParameterError
         When the campaign needs code of the user's own, and the command does not name it.
     """
-    info = storage.campaign_info(campaign)
+    info = campaign_settings(campaign)
     others = sorted(set(info["needs"]) - {"model", "feasible"})
     if others:
         raise ParameterError(
@@ -153,9 +149,10 @@ def open_campaign(
             f"this campaign's candidates are tested by your own code ({info['needs']['feasible']!r:.120}): "
             "name it again with --feasible package.module:function, if you trust it"
         )
-    parts: dict[str, Any] = {"model": model_of_campaign(campaign, model, info["notes"].get("model"))}
-    if feasible is not None:
-        parts["feasible"] = named_callable(feasible)
+    parts: dict[str, Any] = {} if feasible is None else {"feasible": named_callable(feasible)}
+    parts["model"] = model_of_campaign(campaign, model, info["notes"].get("model"))
+    from wrlso.optimizer import WeightedRetrainingOptimizer
+
     opt = WeightedRetrainingOptimizer.load(campaign, **parts)
     opt.verbose = verbose
     return opt
@@ -164,15 +161,15 @@ def open_campaign(
 @contextmanager
 def recording(
     campaign: Path, *, model: str | None = None, feasible: str | None = None
-) -> Iterator[WeightedRetrainingOptimizer]:
+) -> Iterator["WeightedRetrainingOptimizer"]:
     """Open a campaign while no other command records results: what is checked still holds when it is told."""
-    storage.campaign_info(campaign)  # whether there is one
+    campaign_settings(campaign)  # whether there is one
     with WorkLock(campaign / "tell.lock").held():
         yield open_campaign(campaign, model=model, feasible=feasible)
 
 
 def ask(
-    opt: WeightedRetrainingOptimizer,
+    opt: "WeightedRetrainingOptimizer",
     campaign: Path,
     n: int = 1,
     *,
@@ -211,7 +208,7 @@ def ask(
 
 
 def tell(
-    opt: WeightedRetrainingOptimizer,
+    opt: "WeightedRetrainingOptimizer",
     campaign: Path,
     results: Path,
     *,
@@ -264,7 +261,7 @@ def tell(
     return [*lines, best_line(opt.history_, opt.direction)]
 
 
-def update(opt: WeightedRetrainingOptimizer, point: str, value: str, *, form: Form = AS_BEFORE) -> Lines:
+def update(opt: "WeightedRetrainingOptimizer", point: str, value: str, *, form: Form = AS_BEFORE) -> Lines:
     """Correct the value of a point that was told, or say that it failed; the old value stays on record.
 
     ``point`` is an id, or x itself.
@@ -273,11 +270,7 @@ def update(opt: WeightedRetrainingOptimizer, point: str, value: str, *, form: Fo
     record = opt.history_.records[row]
     if record.status not in ("observed", "failed"):
         raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; use: wrlso tell")
-    decimal = form.decimal or Form.of(opt.notes_).decimal or "."
-    # a point is understood in a campaign of decimal commas, too: the commands that errors propose have it
-    y = read_value(value, decimal="." if "." in value else decimal)
-    if y is None:
-        raise ParameterError("the new value is blank; give a number, or 'failed'")
+    y = _new_value(value, form, Form.of(opt.notes_))
     before = describe_value(current_value(record))
     opt.update(record.x, y)
     after = describe_value(current_value(opt.history_.records[row]))
@@ -287,10 +280,9 @@ def update(opt: WeightedRetrainingOptimizer, point: str, value: str, *, form: Fo
     ]
 
 
-def release(opt: WeightedRetrainingOptimizer, points: Sequence[str], *, every: bool = False) -> Lines:
+def release(opt: "WeightedRetrainingOptimizer", points: Sequence[str], *, every: bool = False) -> Lines:
     """Forget pending points, by id or x (``every``: all of them), so that they may be asked again."""
-    if bool(points) == every:
-        raise ParameterError("give the ids of the points to release, or --all")
+    check_points(points, every=every)
     rows = (
         {int(row) for row in opt.history_.rows_with("pending")} if every else {_row(opt, p) for p in points}
     )
@@ -305,7 +297,7 @@ def release(opt: WeightedRetrainingOptimizer, points: Sequence[str], *, every: b
     return [f"{plural(len(rows), 'point')} released"]
 
 
-def retrain(opt: WeightedRetrainingOptimizer) -> Lines:
+def retrain(opt: "WeightedRetrainingOptimizer") -> Lines:
     """Train the model on all data now."""
     opt.retrain()
     log = opt.history_.trainings[-1]
@@ -314,11 +306,11 @@ def retrain(opt: WeightedRetrainingOptimizer) -> Lines:
 
 def status(campaign: Path) -> Lines:
     """Say how the campaign stands. Needs no model, and waits for nobody."""
-    info = storage.campaign_info(campaign)
+    info, history = view_campaign(campaign)
     parameters = info["parameters"]
     model = shown(info["notes"].get("model", "of your own"))
     lines = [f"{campaign}: model {model}, {shown(parameters['direction'])}"]
-    lines += state_lines(read_history(campaign), parameters["direction"], parameters["retrain_every"])
+    lines += state_lines(history, parameters["direction"], parameters["retrain_every"])
     worker = who_works(campaign)
     return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
 
@@ -335,8 +327,7 @@ def export(
 
     Needs no model, and waits for nobody.
     """
-    info = storage.campaign_info(campaign)
-    history = read_history(campaign)
+    info, history = view_campaign(campaign)
     if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
         text = json_export(history, info)
     else:
@@ -350,13 +341,23 @@ def export(
     return ""
 
 
-def report(opt: WeightedRetrainingOptimizer, out: Path, *, force: bool = False) -> Lines:
+def report(opt: "WeightedRetrainingOptimizer", out: Path, *, force: bool = False) -> Lines:
     """Write the report, one HTML file."""
+    check_free(out, force=force)
     from wrlso.report.write import write_report
 
-    if out.exists() and not force:
-        raise ParameterError(f"{out} exists already and is not overwritten; add --force")
     return [f"{write_report(opt, out)}"]
+
+
+def check_value(campaign: Path, value: str, *, form: Form = AS_BEFORE) -> None:
+    """Raise what :func:`update` would raise for a value, before the campaign is opened."""
+    _new_value(value, form, Form.of(campaign_settings(campaign)["notes"]))
+
+
+def check_points(points: Sequence[str], *, every: bool) -> None:
+    """Raise ParameterError unless either points or ``every`` one are to be released."""
+    if bool(points) == every:
+        raise ParameterError("give the ids of the points to release, or --all")
 
 
 def quoted(path: Path) -> str:
@@ -365,6 +366,20 @@ def quoted(path: Path) -> str:
 
 
 # ---------------------------------------------------------------- parts
+
+
+def _new_optimizer(
+    model: Any, n: int, training: Mapping[str, Any], options: dict[str, Any]
+) -> "WeightedRetrainingOptimizer":
+    """Return an optimizer as n objects of this model need it, but for what is given."""
+    from wrlso.molecules import search_options
+    from wrlso.optimizer import WeightedRetrainingOptimizer
+    from wrlso.training import Trainer
+
+    options = search_options(model, n) | options
+    if training:
+        options["trainer"] = options.get("trainer", Trainer()).set_params(**training)
+    return WeightedRetrainingOptimizer(model=model, **options)
 
 
 @contextmanager
@@ -377,6 +392,15 @@ def _new_folder(path: Path) -> Iterator[None]:
         with suppress(OSError):
             path.rmdir()
         raise
+
+
+def _new_value(value: str, form: Form, kept: Form) -> float:
+    decimal = form.decimal or kept.decimal or "."
+    # a point is understood in a campaign of decimal commas, too: the commands that errors propose have it
+    y = read_value(value, decimal="." if "." in value else decimal)
+    if y is None:
+        raise ParameterError("the new value is blank; give a number, or 'failed'")
+    return y
 
 
 def _told_columns(table: Table, form: Form, kept: Form, ids: bool) -> Columns:
@@ -403,7 +427,7 @@ def _optional(table: Table, name: str) -> str | None:
     return find_column(table, name) if there else None
 
 
-def _ask(opt: WeightedRetrainingOptimizer, n: int, pending: bool) -> list[int]:
+def _ask(opt: "WeightedRetrainingOptimizer", n: int, pending: bool) -> list[int]:
     if pending:
         rows = [int(row) for row in opt.history_.rows_with("pending")]
         if not rows:
@@ -426,7 +450,7 @@ def _points(history: History, rows: Iterable[int], form: Form, kept: Form, *, de
     )
 
 
-def _asked(opt: WeightedRetrainingOptimizer, rows: list[int], campaign: Path, out: Path | None) -> Lines:
+def _asked(opt: "WeightedRetrainingOptimizer", rows: list[int], campaign: Path, out: Path | None) -> Lines:
     where = "" if out is None else f" in {out}"
     others = len(opt.history_.rows_with("pending")) - len(rows)
     return [
@@ -448,7 +472,7 @@ def _ranges(rows: list[int]) -> str:
     return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
 
 
-def _row(opt: WeightedRetrainingOptimizer, point: str) -> int:
+def _row(opt: "WeightedRetrainingOptimizer", point: str) -> int:
     """Return the row of a point that is given by its id or by x."""
     n = len(opt.history_)
     if point.strip().isdecimal():

@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wrlso._utils.random import isolated_torch_rng
 from wrlso.exceptions import ModelError, ParameterError
-from wrlso.models.protocol import LatentModel
-from wrlso.storage.folder import PRETRAINED, is_campaign
+from wrlso.storage.names import PRETRAINED, is_campaign
+
+if TYPE_CHECKING:
+    from wrlso.models.protocol import LatentModel
 
 __all__ = ["BUILT_IN", "VARIABLE", "kept_model", "make_model", "model_of_campaign", "named_callable"]
 
@@ -24,34 +25,34 @@ VARIABLE = "WRLSO_MODEL"
 _FILE = ".safetensors"
 
 
-def _expressions(random_state: int) -> LatentModel:
+def _expressions(random_state: int) -> "LatentModel":
     from wrlso.tasks.expressions.task import Expressions
 
-    model: LatentModel = Expressions().model(random_state)
+    model: "LatentModel" = Expressions().model(random_state)
     return model
 
 
-def _selfies(random_state: int) -> LatentModel:
+def _selfies(random_state: int) -> "LatentModel":
     from wrlso.models.selfies.vae import SelfiesVAE
 
     return SelfiesVAE.pretrained()
 
 
-def _junction_tree(random_state: int) -> LatentModel:
+def _junction_tree(random_state: int) -> "LatentModel":
     from wrlso.models.junction_tree.vae import JunctionTreeVAE
 
     return JunctionTreeVAE.pretrained()
 
 
 # Name → (seed → untrained or pretrained model whose x are text). A new line is all that a new name needs.
-BUILT_IN: dict[str, Callable[[int], LatentModel]] = {
+BUILT_IN: dict[str, Callable[[int], "LatentModel"]] = {
     "expressions": _expressions,
     "selfies": _selfies,
     "junction-tree": _junction_tree,
 }
 
 
-def make_model(name: str, seed: int) -> LatentModel:
+def make_model(name: str, seed: int) -> "LatentModel":
     """Return a model: a built-in one by its name, or what ``package.module:factory`` returns when called.
 
     A name that ends with .safetensors is that of a file that a model of molecules was written to.
@@ -74,8 +75,10 @@ def make_model(name: str, seed: int) -> LatentModel:
             )
         return BUILT_IN[name](seed)
     factory = named_callable(name)
+    from wrlso._utils.random import isolated_torch_rng
+
     with isolated_torch_rng(seed):
-        model: LatentModel = factory()
+        model: "LatentModel" = factory()
     if not callable(getattr(model, "tensorize", None)):
         raise ModelError(f"{name} must return a LatentModel (such as a VAE), got {type(model).__name__}")
     return model
@@ -115,15 +118,15 @@ def kept_model(name: str, model: Any, folder: Path) -> Iterator[None]:
         raise
 
 
-def _model_in(path: Path) -> LatentModel:
-    from wrlso.models.files import load_molecule_model
-
+def _model_in(path: Path) -> "LatentModel":
     if not path.is_file():
         raise ParameterError(f"there is no file {path} to read a model from")
+    from wrlso.models.files import load_molecule_model
+
     return load_molecule_model(path)
 
 
-def model_of_campaign(folder: Path, given: str | None, recorded: str | None, seed: int = 0) -> LatentModel:
+def model_of_campaign(folder: Path, given: str | None, recorded: str | None, seed: int = 0) -> "LatentModel":
     """Return the model that a campaign was made with.
 
     Parameters

@@ -4,12 +4,14 @@ import math
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wrlso.campaign.tables import Row, Table, explain, read_value, unreadable
 from wrlso.exceptions import DataError
 from wrlso.history import History, Record
-from wrlso.models.protocol import LatentModel
+
+if TYPE_CHECKING:
+    from wrlso.models.protocol import LatentModel
 
 __all__ = ["Columns", "Plan", "current_value", "describe_value", "plan_tell", "same_value"]
 
@@ -50,7 +52,7 @@ def plan_tell(
     table: Table,
     columns: Columns,
     history: History,
-    model: LatentModel,
+    model: "LatentModel",
     *,
     campaign: str,
     decimal: str = ".",
@@ -99,7 +101,7 @@ class _Reader:
         table: Table,
         columns: Columns,
         history: History,
-        model: LatentModel,
+        model: "LatentModel",
         campaign: str,
         decimal: str,
         replicates: bool,

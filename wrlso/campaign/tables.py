@@ -28,6 +28,8 @@ __all__ = [
     "Cell",
     "Row",
     "Table",
+    "check_free",
+    "check_place",
     "explain",
     "find_column",
     "format_table",
@@ -433,6 +435,21 @@ def _format(cell: Cell, decimal: str) -> str:
     return format_value(cell, decimal) if isinstance(cell, float) else "" if cell is None else str(cell)
 
 
+def check_free(path: Path, *, force: bool = False) -> None:
+    """Raise ParameterError where a file exists and may not be overwritten."""
+    if path.exists() and not force:
+        raise _exists(path)
+
+
+def check_place(path: Path, *, force: bool = False) -> None:
+    """Raise ParameterError where no file of this name may come to be: see :func:`reserve`."""
+    if path.is_dir():
+        raise ParameterError(f"{path} is a folder; give the name of a file in it")
+    check_free(path, force=force)
+    if not path.absolute().parent.is_dir():
+        raise ParameterError(f"there is no folder {path.parent} for {path.name}; make it first")
+
+
 @contextmanager
 def reserve(path: Path, *, force: bool = False) -> Iterator[IO[str]]:
     """Open a file for writing that appears under its name, whole, when the block ends without an error.
@@ -448,12 +465,7 @@ def reserve(path: Path, *, force: bool = False) -> Iterator[IO[str]]:
     OSError
         When it cannot be written.
     """
-    if path.is_dir():
-        raise ParameterError(f"{path} is a folder; give the name of a file in it")
-    if path.exists() and not force:
-        raise _exists(path)
-    if not path.absolute().parent.is_dir():
-        raise ParameterError(f"there is no folder {path.parent} for {path.name}; make it first")
+    check_place(path, force=force)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     stream = io.StringIO()
     try:

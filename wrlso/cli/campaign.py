@@ -188,7 +188,10 @@ def ask(
       wrlso ask kinase --pending --out again.csv
     """
     from wrlso.campaign import commands as work
+    from wrlso.campaign.tables import check_place
 
+    if out is not None:
+        check_place(out, force=force)  # before the campaign is opened, which takes seconds
     opt = work.open_campaign(campaign, model=model, feasible=feasible, verbose=_verbose())
     form = _form(None, None, delimiter, decimal_comma)
     text, lines = work.ask(opt, campaign, n, out=out, force=force, pending=pending, form=form)
@@ -226,8 +229,10 @@ def tell(
       wrlso tell kinase from-a-colleague.csv --y "IC50 (nM)" --no-ids
     """
     from wrlso.campaign import commands as work
+    from wrlso.campaign.tables import read_table
 
     form = _form(x, y, delimiter, decimal_comma)
+    read_table(results, delimiter=form.delimiter)  # errors come before the campaign is opened, in seconds
     with work.recording(campaign, model=model, feasible=feasible) as opt:
         _say(work.tell(opt, campaign, results, form=form, ids=not no_ids, replicates=replicates))
 
@@ -256,8 +261,10 @@ def update(
     """
     from wrlso.campaign import commands as work
 
+    form = _form(None, None, None, decimal_comma)
+    work.check_value(campaign, value, form=form)
     with work.recording(campaign, model=model, feasible=feasible) as opt:
-        _say(work.update(opt, point, value, form=_form(None, None, None, decimal_comma)))
+        _say(work.update(opt, point, value, form=form))
 
 
 def release(
@@ -277,6 +284,7 @@ def release(
     """
     from wrlso.campaign import commands as work
 
+    work.check_points(points or [], every=every)
     with work.recording(campaign, model=model, feasible=feasible) as opt:
         _say(work.release(opt, points or [], every=every))
 
@@ -325,7 +333,9 @@ def report(
       wrlso report kinase --out kinase.html
     """
     from wrlso.campaign import commands as work
+    from wrlso.campaign.tables import check_free
 
+    check_free(out, force=force)  # before the campaign is opened, which takes seconds
     _say(work.report(work.open_campaign(campaign, model=model, feasible=feasible), out, force=force))
 
 

@@ -1,5 +1,6 @@
 """The lock of a campaign's folder: one process at a time asks or trains."""
 
+import logging
 import os
 import socket
 import time
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from wrlso.exceptions import StorageError
-from wrlso.storage.weights import _logger
 
 __all__ = ["WorkLock"]
+
+_logger = logging.getLogger(__name__)
 
 
 class WorkLock:

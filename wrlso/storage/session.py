@@ -17,9 +17,10 @@ from wrlso._state.settings import build_model
 from wrlso.acquisition.functions import LogExpectedImprovement
 from wrlso.exceptions import StorageError
 from wrlso.history import History
-from wrlso.storage.folder import Campaign, create_campaign, is_campaign
+from wrlso.storage.folder import Campaign, create_campaign
 from wrlso.storage.info import Notes
 from wrlso.storage.learned import check_state, model_fields
+from wrlso.storage.names import is_campaign
 from wrlso.storage.parameters import load_parameters, pack_parameters
 
 __all__ = ["PersistentState"]

@@ -1,7 +1,6 @@
 """Files of a campaign beside its journal: weights under the name of their content, and a lock."""
 
 import hashlib
-import logging
 import os
 import re
 import threading
@@ -16,7 +15,6 @@ from wrlso.exceptions import StorageError
 
 __all__ = ["read_weights", "sync_folder", "weights_files", "write_weights"]
 
-_logger = logging.getLogger(__name__)
 _NAME = re.compile(r"weights-([0-9a-f]{64})\.safetensors")
 
 
