@@ -110,8 +110,8 @@ class TensorRows:
     """
 
     def __init__(self) -> None:
-        self._head: "Tensor | None" = None
-        self._tail: "Tensor | None" = None
+        self._head: Tensor | None = None
+        self._tail: Tensor | None = None
         self._n_tail = 0
 
     def __len__(self) -> int:

@@ -89,13 +89,10 @@ def _function_named(name: str) -> Any:
 
 
 def _is_weighting_function(value: Any) -> bool:
-    # a function of that module shows that the module is there
-    return (
-        isinstance(value, types.FunctionType)
-        and value.__module__ == _WEIGHTING
-        and getattr(sys.modules[_WEIGHTING], value.__name__, None) is value
-        and value.__name__ in sys.modules[_WEIGHTING].__all__
-    )
+    module = sys.modules.get(_WEIGHTING)  # without it nothing is one of its functions
+    if module is None or not isinstance(value, types.FunctionType):
+        return False
+    return value.__name__ in module.__all__ and getattr(module, value.__name__) is value
 
 
 def dump_json(value: Any, *, parameters: bool = False, foreign: bool = False) -> str:

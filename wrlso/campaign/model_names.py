@@ -28,7 +28,7 @@ _FILE = ".safetensors"
 def _expressions(random_state: int) -> "LatentModel":
     from wrlso.tasks.expressions.task import Expressions
 
-    model: "LatentModel" = Expressions().model(random_state)
+    model: LatentModel = Expressions().model(random_state)
     return model
 
 
@@ -78,7 +78,7 @@ def make_model(name: str, seed: int) -> "LatentModel":
     from wrlso._utils.random import isolated_torch_rng
 
     with isolated_torch_rng(seed):
-        model: "LatentModel" = factory()
+        model: LatentModel = factory()
     if not callable(getattr(model, "tensorize", None)):
         raise ModelError(f"{name} must return a LatentModel (such as a VAE), got {type(model).__name__}")
     return model

@@ -8,17 +8,17 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "EXPRESSIONS_PEERS",
+    "MOLECULES_PEERS",
     "Config",
     "ConfigOption",
     "Data",
     "DataOption",
-    "EXPRESSIONS_PEERS",
     "Epochs",
     "ExpressionsConfig",
     "ExpressionsSearch",
     "Identity",
     "LatentDim",
-    "MOLECULES_PEERS",
     "MoleculesConfig",
     "MoleculesData",
     "MoleculesSurrogate",

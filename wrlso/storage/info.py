@@ -15,14 +15,8 @@ if TYPE_CHECKING:
     from wrlso.storage.folder import Campaign
 
 __all__ = [
-    "CampaignEvent",
-    "CampaignView",
-    "Notes",
-    "campaign_info",
-    "campaign_settings",
-    "events",
-    "view_campaign",
-]
+    "CampaignEvent", "CampaignView", "Notes", "campaign_info", "campaign_settings", "events", "view_campaign",
+]  # fmt: skip
 
 
 class CampaignEvent(NamedTuple):
