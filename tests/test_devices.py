@@ -5,6 +5,8 @@ import pytest
 import torch
 from conftest import make_optimizer, words
 
+from wrlso._state.settings import build_model
+
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
@@ -23,8 +25,8 @@ def test_encode_loss_and_predict_agree_with_the_cpu_at_fixed_weights(device):
     """On the CPU itself it checks the comparison."""
     here = fitted("cpu")
     here.ask()
-    core = here._core
-    model = here._built_model().to(device)
+    core = here._session.learned
+    model = build_model(here).to(device)
     model.load_state_dict({name: tensor.to(device) for name, tensor in here.model_.state_dict().items()})
     model.train(False)
     inputs = here.model_.tensorize(words())
@@ -37,5 +39,7 @@ def test_encode_loss_and_predict_agree_with_the_cpu_at_fixed_weights(device):
             torch.manual_seed(0)
             losses.append(torch.stack([one.loss(batch).cpu() for _ in range(300)]).double().mean(0))
         torch.testing.assert_close(losses[1], losses[0], rtol=0.05, atol=0.05)
-    for one, other in zip(core.surrogate.predict(Z), core.surrogate.predict(there), strict=True):
+    for one, other in zip(
+        core.fitted.surrogate.predict(Z), core.fitted.surrogate.predict(there), strict=True
+    ):
         np.testing.assert_allclose(other.numpy(), one.numpy(), rtol=1e-3, atol=1e-4)

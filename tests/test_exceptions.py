@@ -39,7 +39,8 @@ def test_threads_that_ask_at_once_get_one_class():
     code = (
         "from concurrent.futures import ThreadPoolExecutor\n"
         "from threading import Barrier\n"
-        "import sklearn.exceptions\n"
+        "import sys, sklearn.exceptions\n"
+        "sys.setswitchinterval(1e-7)\n"
         "from wrlso import exceptions\n"
         "barrier = Barrier(8)\n"
         "def ask(_):\n"

@@ -767,7 +767,7 @@ def test_a_model_may_hand_its_latent_dim_on():
             return self.inner.latent_dim if name == "latent_dim" else super().__getattr__(name)
 
     model = Wrapper(VAE(*networks()))
-    assert isinstance(build_model(model, None, None, "bernoulli", 1.0, None, "cpu"), Wrapper)
+    assert isinstance(build_model(WeightedRetrainingOptimizer(model=model)), Wrapper)
 
 
 def test_a_model_that_decodes_only_known_points_gives_up_with_a_message():
@@ -800,10 +800,11 @@ def test_another_surrogate_or_acquisition_takes_effect_at_the_next_ask(opt, tmp_
     opt.save(tmp_path / "campaign")
     loaded = WeightedRetrainingOptimizer.load(tmp_path / "campaign", encoder=opt.encoder, decoder=opt.decoder)
     np.testing.assert_array_equal(opt.ask(), loaded.ask())
-    assert opt._core.surrogate.kernel == loaded._core.surrogate.kernel == "matern52"
-    process = opt._core.surrogate
+    for one in (opt, loaded):
+        assert one._session.learned.fitted.surrogate.kernel == "matern52"
+    process = opt._session.learned.fitted.surrogate
     opt.ask()
-    assert opt._core.surrogate is process  # and it stays until a fit is due
+    assert opt._session.learned.fitted.surrogate is process  # and it stays until a fit is due
 
 
 @pytest.mark.parametrize("name", ["n_best", "n_random"])

@@ -1,52 +1,43 @@
 """Latent-space optimization with weighted retraining as one object (Algorithm 1).
 
-The state machine has two parts. The *history* holds what users told and what is pending; only it changes
-in ``tell``, ``update`` and ``release``. The *core* holds what was learned (model, surrogate, counters); ask
-and retrain work on a draft of it, which replaces the core when the work is done. So an interrupted ask
-changes nothing, a tell from another thread never waits for training, and an ask need not.
+The optimizer holds a :class:`~wrlso.storage.session.Session` with two parts. The *history* holds what users
+told and what is pending; only it changes in ``tell``, ``update`` and ``release``. What was *learned* is the
+model, the surrogate and counters; ask and retrain work on a draft of it, which takes its place when it is
+done. So an interrupted ask changes nothing, and a tell from another thread never waits for training.
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 
-from wrlso._known import Known
-from wrlso._state.beside import StoppableRows, TrainingStopped, swap_in
 from wrlso._state.changes import Changes
-from wrlso._state.codec import is_alike, is_own
-from wrlso._state.learned import ASKING, Core
 from wrlso._state.reading import read_objects, read_start, read_told
-from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
-from wrlso._state.screen import screen_of
-from wrlso._state.settings import check_parameters
-from wrlso._state.weights import training_weights, weigh
+from wrlso._state.retraining import TrainingStopped, training_is_due
+from wrlso._state.settings import check_parameters, sign_of
+from wrlso._state.weights import weigh
 from wrlso._utils.copies import keep
-from wrlso._utils.random import draw_seed, stream
 from wrlso._utils.validation import check_count
 from wrlso.acquisition.functions import Acquisition
-from wrlso.acquisition.prior_sampling import PriorSampling
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState, predict_proposals
-from wrlso.exceptions import ModelError, NoCandidateError, UnknownPointError
+from wrlso.exceptions import ModelError, NoCandidateError
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
-from wrlso.storage.session import PersistentState
+from wrlso.report.summary import html_summary, text_summary
+from wrlso.storage.info import Notes
+from wrlso.storage.session import Session, load_optimizer
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.training import Trainer
 
 __all__ = ["WeightedRetrainingOptimizer"]
 
-_MIN_VALUES = 5  # below this a surrogate knows too little to search with
-_MAX_CANDIDATES = 10_000  # x without a value that one ask considers
 
-
-class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
+class WeightedRetrainingOptimizer(BaseEstimator):
     """Search for the best x by latent-space optimization with weighted retraining.
 
     Call :meth:`fit` with starting data, then :meth:`ask`, run the experiment, and :meth:`tell`, in any order
@@ -76,18 +67,16 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
     retrain_every : int or None, default=50
         Number r of new distinct values after which the next ask retrains first; None: never.
     refit_every : "auto", int or None, default="auto"
-        When the surrogate's hyperparameters are fitted again (they always are after a retraining; in between
-        it is conditioned on new values exactly): "auto" when its errors at new values give evidence of 20 to
-        1 against it, once the values have doubled, or after 200; an int after so many new values; None never.
+        When the surrogate's hyperparameters are fitted again between retrainings: "auto" when its errors at
+        new values give evidence of 20 to 1 against it, once the values have doubled, or after 200; an int
+        after so many new values; None never. Until then it is conditioned on new values exactly.
     fit_on : {"encoding", "asked", "inverted"}, default="encoding"
-        Where a point lies for the surrogate: where the model encodes it; where it was asked, if that was
-        since the last training, which differs for :class:`wrlso.LatentSearch` only (a
-        :class:`wrlso.CandidatePool` asks at encodings); or at an encoding that ten gradient steps have made
-        more likely to be decoded to the point. The last needs a model that follows
-        :class:`wrlso.models.HasLogLikelihood`; with others it is the encoding.
+        Where a point lies for the surrogate: where the model encodes it; where it was asked since the last
+        training (:class:`wrlso.CandidatePool` asks at encodings anyway); or where ten gradient steps have
+        made the model more likely to decode it, with models that follow
+        :class:`wrlso.models.HasLogLikelihood`.
     unlabelled_share : float in [0, 1], default=0.9
-        Largest share of the training weight that all x without a value have together; they never weigh
-        more than the average point.
+        Largest share of the training weight of all x without a value; none weighs more than the average.
     device : str or torch.device, default="auto"
         Where the model lives; "auto": a GPU if there is one.
     random_state : int, RandomState or None, default=None
@@ -96,25 +85,7 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         A progress bar for each training from 1 on.
     callbacks : sequence of objects, default=()
         Their methods ``on_ask(opt, X)``, ``on_tell(opt, X, values)``, ``on_retrain(opt, log)`` and, by
-        :func:`wrlso.maximize`, ``on_stop(opt, result)`` are called where they exist, in the thread that did
-        it.
-
-    Attributes
-    ----------
-    best_x_, best_y_ : object, float
-        The best point so far and its value.
-    X_, y_ : list (n,), ndarray (n,) float64
-        Successful observations, starting data first; values are means over replicates.
-    weights_ : ndarray (n,) float64
-        The weights of X_ in training, mean 1.
-    pending_ : list
-        Points that were asked for and not yet told.
-    model_ : LatentModel
-        The current model.
-    history_ : History
-        Everything that was given, asked, told and trained.
-    notes_ : dict of str
-        Texts by name that are kept with the campaign.
+        :func:`wrlso.maximize`, ``on_stop(opt, result)`` are called where they exist.
 
     Examples
     --------
@@ -172,9 +143,7 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
-        self._make_state()
-
-    # ---------------------------------------------------------------- the five calls
+        self._session = Session(self)
 
     def fit(self, X: Objects, y: Sequence[float | None] | np.ndarray | None = None) -> Self:
         """Start over with data D: train a copy of the model on it, weighted by value.
@@ -194,17 +163,17 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         ------
         DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
             When X or y is empty, of the wrong length, infinite or of the wrong type, the model breaks its
-            contract, or when a parameter cannot be. The earlier state stays in place.
+            contract, or a parameter is impossible. The earlier state stays in place.
         """
-        with self._training, self._working():
+        with self._session.training, self._session.working():
             check_parameters(self)
             X, values = read_start(X, y)
-            core = self._fresh_core()
+            learned = self._session.fresh()
             start = Changes(History())
-            start.add_start(core.model, X, values)
+            start.add_start(learned.model, X, values)
             start.apply()
-            log = self._train(core, start.history)
-            self._publish(core, log, start.history)
+            log = self._session.train(learned, start.history)
+            self._session.publish(learned, log, start.history)
         self._call_back("on_retrain", log)
         return self
 
@@ -219,9 +188,9 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         n : int, default=None
             Number of points; None: one point, not in a list.
         retrain : bool, default=True
-            False: search with the present model though training is due or goes on in another thread; who
-            asks so calls :meth:`retrain` when :attr:`training_due_` says so. A model that was never trained
-            is trained in any case.
+            False: search with the present model though training is due or goes on in another thread. In that
+            case call :meth:`retrain` yourself when :attr:`training_due_` is true. A model that was never
+            trained is trained in any case.
 
         Raises
         ------
@@ -231,18 +200,19 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
             When a bounded search finds no new point.
         """
         check_count("n", n, none="one point")
+        session = self._session
         # who may train waits for a training that is under way: it may be the one that is due
-        with self._training if retrain else nullcontext(), self._working():
+        with session.training if retrain else nullcontext(), session.working():
             check_parameters(self)
-            core, history = self._require_core()
-            draft = core.draft()
+            learned, history = session.require()
+            draft = learned.draft()
             draft.n_asks += 1
-            due = self._training_due(core, history) if retrain else core.n_trainings == 0
-            log = self._train(draft, history) if due else None
+            due = training_is_due(learned, history, self.retrain_every if retrain else None)
+            log = session.train(draft, history) if due else None
             try:
-                X = self._propose(draft, history, 1 if n is None else n, log)
+                X = session.propose(draft, history, 1 if n is None else n, log)
             except NoCandidateError:
-                self._publish(draft, log)  # a training is not lost, and the next ask draws anew
+                session.publish(draft, log)  # a training is not lost, and the next ask draws anew
                 raise
         if log:
             self._call_back("on_retrain", log)
@@ -270,24 +240,24 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         """
         X, values = read_told(x, y)
         check_parameters(self)
-        with self._changing() as changes:
-            core = self._core
-            if core is None:
-                core = changes.core = self._fresh_core()
-            for row, value in zip(changes.add(core.model, X), values, strict=True):
+        with self._session.changing() as changes:
+            learned = self._session.learned
+            if learned is None:
+                learned = changes.learned = self._session.fresh()
+            for row, value in zip(changes.add(learned.model, X), values, strict=True):
                 changes.note("tell", row, value, reason if value is None else None)
         self._call_back("on_tell", X, values)
         return self
 
     def update(self, x: Any, y: float | None) -> Self:
-        """Correct the value of a point that was told: all its replicates are replaced by y.
+        """Correct the value of a point that was told: y replaces all its replicates.
 
         Raises UnknownPointError when x has neither a value nor failed, and as :meth:`tell` for a bad y.
         """
         _, (value,) = read_told(x, y)
-        with self._changing() as changes:
-            row = self._known_row(x, "observed", "failed")
-            changes.note("update", row, value, list(self._history.records[row].values))
+        with self._session.changing() as changes:
+            row = self._session.known_row(x, "observed", "failed")
+            changes.note("update", row, value, list(self._session.history.records[row].values))
         return self
 
     def extend(self, X: Objects) -> Self:
@@ -309,20 +279,20 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
             For what it cannot read whatever its vocabulary. Nothing has changed then.
         """
         X = read_objects(X, "X")
-        with self._training, self._working():
-            core, _ = self._require_core()
-            if not callable(getattr(core.model, "extend", None)):
+        with self._session.training, self._session.working():
+            learned, _ = self._session.require()
+            if not callable(getattr(learned.model, "extend", None)):
                 raise ModelError(
-                    f"{type(core.model).__name__} has no vocabulary to extend (no method extend)"
+                    f"{type(learned.model).__name__} has no vocabulary to extend (no method extend)"
                 )
-            if core.model.missing_tokens(X):
-                self._publish(core.extended(X), None)
+            if learned.model.missing_tokens(X):
+                self._session.publish(learned.extended(X), None)
         return self
 
     def release(self, x: Any) -> Self:
         """Forget a pending point: it may be asked again. Raises UnknownPointError when x is not pending."""
-        with self._changing() as changes:
-            changes.note("release", self._known_row(x, "pending"))
+        with self._session.changing() as changes:
+            changes.note("release", self._session.known_row(x, "pending"))
         return self
 
     def retrain(self, *, block: bool = True, stop: threading.Event | None = None) -> Self:
@@ -332,148 +302,191 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
         ----------
         block : bool, default=True
             Whether asks of other threads and processes wait. Otherwise ``ask(retrain=False)`` goes on with
-            the present model; the trained copy takes its place when it is ready, unless something else was
-            trained or fitted meanwhile.
+            the present model until the trained copy takes its place, unless another was trained meanwhile.
         stop : threading.Event, default=None
             Once it is set, training ends at the next minibatch and nothing has changed.
         """
-        with self._training:
+        with self._session.training:
             try:
-                if block:
-                    with self._working():
-                        log = self._retrain(stop)
-                else:
-                    log = self._retrain(stop)
+                with self._session.working() if block else nullcontext():
+                    log = self._session.retrain(stop)
             except TrainingStopped:
                 return self
         if log is not None:
             self._call_back("on_retrain", log)
         return self
 
+    @property
+    def model_(self) -> Any:
+        """The current model."""
+        return self._session.require()[0].model
+
+    @property
+    def history_(self) -> History:
+        """Everything that was given, asked, told and trained."""
+        return self._session.require()[1]
+
+    @property
+    def X_(self) -> list[Any]:
+        """Points with a value, starting data first."""
+        history = self.history_
+        return [keep(history.records[row].x) for row in history.observed_rows]
+
+    @property
+    def y_(self) -> np.ndarray:
+        """Their values (n,) in the user's sign."""
+        return self.history_.y
+
+    @property
+    def weights_(self) -> np.ndarray:
+        """Their weights (n,) in training, mean 1."""
+        return weigh(sign_of(self.direction) * self.history_.y, self.weighting)
+
+    @property
+    def pending_(self) -> list[Any]:
+        """Points that were asked for and not yet told."""
+        history = self.history_
+        return [keep(history.records[row].x) for row in history.rows_with("pending")]
+
+    @property
+    def training_due_(self) -> bool:
+        """Whether the next :meth:`ask` trains first."""
+        return training_is_due(*self._session.require(), self.retrain_every)
+
+    @property
+    def best_x_(self) -> Any:
+        """The point with the best value."""
+        return keep(self.history_.records[self.history_.observed_rows[self._session.best()]].x)
+
+    @property
+    def best_y_(self) -> float:
+        """The best value in the user's sign."""
+        return float(self.history_.y[self._session.best()])
+
+    @property
+    def notes_(self) -> Notes:
+        """Texts by name that are kept with the campaign."""
+        return self._session.notes
+
     def __sklearn_is_fitted__(self) -> bool:
         """Whether there is any data."""
-        return self._core is not None
+        return self._session.learned is not None
 
-    # ---------------------------------------------------------------- training
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        """Show the progress of the search, or the parameters before there is any."""
+        if self._session.learned is None:
+            return str(super().__repr__(N_CHAR_MAX))
+        return text_summary(self)
 
-    def _retrain(self, stop: threading.Event | None) -> dict[str, Any] | None:
-        """Train a draft and let it take effect; return the log, None where it came too late."""
-        with self._working():
-            check_parameters(self)
-            core, history = self._require_core()
-            draft = core.draft()
-        log = self._train(draft, history, stop)
-        with self._working():
-            now = swap_in(draft, history, *self._require_core())
-            if now is None:
-                return None
-            self._publish(now, log)
-        return log
+    def _repr_html_(self) -> str:
+        return html_summary(self)
 
-    def _train(self, core: Core, history: History, stop: threading.Event | None = None) -> dict[str, Any]:
-        """Train the (unpublished) core on all data."""
-        with self._lock:
-            observed, y = history.observed_rows, history.y
-            unlabelled = history.rows_with("unlabelled")
-        weights = training_weights(self._sign * y, len(unlabelled), self.unlabelled_share, self.weighting)
-        rows = torch.from_numpy(np.concatenate([observed, unlabelled]))
-        trainer = self.trainer if self.trainer is not None else Trainer()
-        sample = rows_to_reconstruct(observed, self._sign * y, unlabelled)
-        before = measure_reconstruction(core.model, history, sample)
-        log = core.train(trainer, StoppableRows(history.inputs, rows, stop), weights, self.verbose)
-        after = measure_reconstruction(core.model, history, sample)
-        core.n_at_training = len(y)
-        if self._campaign is not None:
-            self._campaign.prepare(core)  # before the transaction, which makes others wait
-        return {"n_observed": len(y), "reconstruction": {"before": before, "after": after}} | log
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
-    # ---------------------------------------------------------------- searching
+    def save(self, path: str | Path) -> None:
+        """Write everything to a campaign folder, from which :meth:`load` goes on as if nothing had happened.
 
-    def _propose(self, core: Core, history: History, n: int, log: dict[str, Any] | None) -> list[Any]:
-        """Search, and publish the draft core and the pending points together."""
-        for _ in range(10):
-            proposals, predictions, record = self._search(core, history, n)
-            X = [proposal.x for proposal in proposals]
-            with self._changing() as changes:
-                screen = screen_of(core.model, changes.history, self.feasible)
-                # a tell from another thread or process may have made a proposal known meanwhile
-                if any(screen(x) is not None for x in X):
-                    continue
-                changes.core = core
-                if log is not None:
-                    changes.note("train", data=log)
-                rows = changes.add(core.model, X)
-                if self.fit_on == "asked":
-                    core.place(np.array(rows), torch.stack([proposal.z for proposal in proposals]))
-                for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
-                    changes.note("ask", row, data=(proposal.z.numpy(), prediction))
-                changes.note("search", data=record)
-            return [keep(x) for x in X]
-        raise NoCandidateError("others told every proposed point before it could be returned, 10 times")
+        Parameters
+        ----------
+        path : path
+            A new or empty folder, or one where this campaign was saved before, which is brought up to date.
 
-    def _search(
-        self, core: Core, history: History, n: int
-    ) -> tuple[list[Proposal], list[tuple[float, float] | None], AskRecord]:
-        start = time.perf_counter()
-        rng = stream(core.seed, ASKING, core.n_asks)
-        with self._lock:
-            pending, unlabelled = history.rows_with("pending"), history.rows_with("unlabelled")
-            n_values = history.n_observed
-        wanted, core.fit_on = self._acquisition_template(), self.fit_on
-        if is_own(wanted) and not is_alike(core.acquisition, wanted):  # set since fit
-            core.acquisition = clone(wanted, safe=False)
-        acquisition = core.acquisition
-        if acquisition.uses_surrogate and n_values < _MIN_VALUES:
-            acquisition = PriorSampling()
-        with self._lock:
-            known = (history.observed_rows, self._sign * history.y, history.revision)
-            n_rows, n_told = len(history), history.n_observed + len(history.rows_with("failed"))
-        fit = acquisition.uses_surrogate
-        rows, y = core.refresh(
-            history, *known, fit=fit, surrogate=self.surrogate, refit_every=self.refit_every
-        )
-        if len(unlabelled) > _MAX_CANDIDATES:
-            unlabelled = rng.choice(unlabelled, _MAX_CANDIDATES, replace=False)
-        state = SearchState(
-            model=core.model,
-            surrogate=core.surrogate if acquisition.uses_surrogate else None,
-            Z=core.encode(history, rows),
-            y=torch.from_numpy(y),
-            weights=torch.from_numpy(weigh(y, self.weighting)),
-            pending=core.encode(history, pending),
-            screen=screen_of(core.model, history, self.feasible),
-            pending_X=[history.records[row].x for row in pending],
-            candidates=[history.records[row].x for row in unlabelled],
-            candidates_Z=core.encode(history, unlabelled) if len(unlabelled) else None,
-            rows=rows,
-            n_rows=n_rows,
-            n_told=n_told,
-            point=lambda i: history.records[rows[i]].x,
-        )
-        seconds = {"fit": time.perf_counter() - start}
-        proposals, record = acquisition.propose(state, n, rng)
-        record.seconds = seconds | record.seconds
-        return proposals, predict_proposals(state.surrogate, proposals, self._sign), record
+        Raises
+        ------
+        StorageError
+            When the folder holds something else, was changed by another process, or cannot be written.
+        ParameterError, DataTypeError
+            When something cannot be stored: a user's surrogate without ``get_state`` and ``set_state``, or
+            objects other than texts, numbers, arrays and tuples of them that the codec does not return as
+            they were. Nothing is written then.
+        """
+        self._session.save(path)
 
-    # ---------------------------------------------------------------- data
+    def autosave(self, path: str | Path) -> Self:
+        """Save, and from now on commit every change before the call that makes it returns.
 
-    def _known_row(self, x: Any, *statuses: str) -> int:
-        core, history = self._require_core()
-        row = history.row(core.model.key(x))
-        status = None if row is None else history.records[row].status
-        if row is None or status not in statuses:
-            raise UnknownPointError(
-                f"x must be {' or '.join(statuses)}, but it is {status or 'unknown'}: {x!r:.80}"
-            )
-        return row
+        Each call first takes in what other processes have committed to the same campaign. One process at a
+        time asks, fits or retrains, and others wait for it; telling never waits for these. The next of these
+        three calls takes in a model that was trained elsewhere.
 
-    def _fresh_core(self) -> Core:
-        model = self._built_model()
-        given = None
-        if self.trainer is not None and self.trainer.retrain == "scratch":
-            given = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        acquisition = clone(self._acquisition_template(), safe=False)
-        return Core(model, given, draw_seed(self.random_state), acquisition)
+        Parameters
+        ----------
+        path : path
+            As for :meth:`save`.
+
+        Raises
+        ------
+        StorageError, ParameterError, DataTypeError
+            As :meth:`save`; later calls raise StorageError when they cannot write, and change nothing then.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from torch import nn
+        >>> from wrlso import WeightedRetrainingOptimizer
+        >>> X = np.tril(np.ones((12, 12)))[:6]
+        >>> networks = {"encoder": nn.Linear(12, 4), "decoder": nn.Linear(2, 12)}
+        >>> folder = tempfile.mkdtemp()
+        >>> opt = WeightedRetrainingOptimizer(**networks).fit(X, X.sum(axis=1)).autosave(folder)
+        >>> x = opt.ask()
+        >>> later = WeightedRetrainingOptimizer.load(folder, **networks)
+        >>> bool(np.array_equal(later.pending_[0], x))
+        True
+        """
+        self._session.autosave(path)
+        return self
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        encoder: Any = None,
+        decoder: Any = None,
+        model: Any = None,
+        codec: Any = None,
+        feasible: Callable[[Any], bool] | None = None,
+        weighting: Any = None,
+        surrogate: Any = None,
+        acquisition: Any = None,
+        trainer: Any = None,
+        callbacks: Sequence[Any] = (),
+        device: Any = None,
+        autosave: bool = True,
+    ) -> Self:
+        """Return the optimizer of a campaign, which goes on bit for bit like one that never stopped.
+
+        Parameters
+        ----------
+        path : path
+            Of the campaign's folder.
+        encoder, decoder, model, codec, feasible, weighting, surrogate, acquisition, trainer
+            What a file cannot hold: modules (any weights will do) and the user's own functions and classes.
+            A part of this library that is given takes the place of the stored one.
+        callbacks : sequence
+            They are not stored.
+        device : str or torch.device, default=None
+            None: as before.
+        autosave : bool, default=True
+            Whether changes are committed as by :meth:`autosave`; False: the folder is only read.
+
+        Raises
+        ------
+        ParameterError
+            When something is missing that the file cannot hold; all of it is named.
+        ModelError
+            When the model has other weights than the campaign's.
+        StorageError
+            When the campaign is missing, damaged, foreign or of a newer format, or cannot be written to.
+        """
+        given = {
+            "encoder": encoder, "decoder": decoder, "model": model, "codec": codec, "feasible": feasible,
+            "weighting": weighting, "surrogate": surrogate, "acquisition": acquisition, "trainer": trainer,
+            "device": device, "callbacks": callbacks,
+        }  # fmt: skip
+        return load_optimizer(cls, path, given, autosave=autosave)
 
     def _call_back(self, event: str, *args: Any) -> None:
         for callback in self.callbacks:
@@ -481,17 +494,7 @@ class WeightedRetrainingOptimizer(Known, PersistentState, BaseEstimator):
             if method is not None:
                 method(self, *args)
 
-    def _publish(self, core: Core, log: dict[str, Any] | None, history: History | None = None) -> None:
-        """Let a finished draft take effect, and a new history where there is one."""
-        with self._changing(core, history) as changes:
-            if log is not None:
-                changes.note("train", data=log)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # a copy has locks of its own and no campaign: it must be loaded to take part in one
-        own = ("_lock", "_work", "_training", "_campaign")
-        return {k: v for k, v in super().__getstate__().items() if k not in own}
-
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._make_state()
         super().__setstate__(state)
+        if self._session.settings is not self:  # a shallow copy goes its own way, too
+            self._session = self._session.copied(self)

@@ -304,7 +304,7 @@ def test_impossible_regions_are_refused(region, error, message):
 
 
 def region_of(opt):
-    return opt._core.acquisition.search.bounds
+    return opt._session.learned.acquisition.search.bounds
 
 
 def step(opt):

@@ -659,7 +659,7 @@ def test_status_needs_no_model(camp, monkeypatch):
 
 def test_status_says_who_works(camp):
     opt = load(camp)
-    with opt._working():
+    with opt._session.working():
         assert campaign.status(camp)[-1].startswith(f"process {os.getpid()} on ")
     assert campaign.status(camp)[-1] == "nobody is asking or training now"
 
@@ -800,7 +800,7 @@ def test_what_a_campaigns_files_say_neither_breaks_nor_fools_a_terminal(camp):
     for line in campaign.status(camp):
         assert line.isprintable()
     assert campaign.export(camp).startswith("id,SMILES,pIC50,status")
-    with opt._working():
+    with opt._session.working():
         (camp / "work.lock").write_text("\x1b[2J")
         assert campaign.status(camp)[-1] == "'\\x1b[2J' is asking or training now"
 

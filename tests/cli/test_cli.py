@@ -20,6 +20,7 @@ from wrlso import WrlsoError, __version__
 from wrlso.benchmarks.shapes.study import CONFIGURATIONS, ShapesStudy
 from wrlso.campaign import open_campaign
 from wrlso.cli import main as cli
+from wrlso.cli.bench import parse_numbers, parse_seeds
 from wrlso.cli.campaign import EXIT_CODES
 
 FAST = ShapesStudy(subset=20, budget=4, r=2, batch=2, initial_epochs=2, bounds=30.0, n_per_axis=9)
@@ -370,17 +371,17 @@ def test_the_page_on_manual_cycles_says_what_the_commands_say(tmp_path, monkeypa
 
 
 def test_seeds():
-    assert cli.parse_seeds("0-4") == [0, 1, 2, 3, 4]
-    assert cli.parse_seeds("7, 2,10-11") == [7, 2, 10, 11]
+    assert parse_seeds("0-4") == [0, 1, 2, 3, 4]
+    assert parse_seeds("7, 2,10-11") == [7, 2, 10, 11]
     for text in ("", "1-", "-1", "a", "1,,2", "1.5"):
         with pytest.raises(typer.BadParameter, match="expected seeds such as"):
-            cli.parse_seeds(text)
+            parse_seeds(text)
 
 
 def test_numbers():
-    assert cli.parse_numbers("1e-5,1,inf") == [1e-5, 1.0, float("inf")]
+    assert parse_numbers("1e-5,1,inf") == [1e-5, 1.0, float("inf")]
     with pytest.raises(typer.BadParameter, match="expected numbers such as"):
-        cli.parse_numbers("1e-5,many")
+        parse_numbers("1e-5,many")
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def steps(opt, n):
 
 
 def places(opt, rows):
-    return opt._core.encode(opt.history_, np.array(rows)).numpy()
+    return opt._session.learned.encode(opt.history_, np.array(rows)).numpy()
 
 
 def encoded(opt, rows):
@@ -160,7 +160,7 @@ def test_an_interrupted_ask_places_nothing(monkeypatch):
     X = words()
     opt = make_optimizer(acquisition=latent(), fit_on="asked").fit(X, X.sum(axis=1))
     steps(opt, 1)
-    before = opt._core.Z
+    before = opt._session.learned.Z
 
     def stop(*arguments, **options):
         raise KeyboardInterrupt("stop")
@@ -168,7 +168,7 @@ def test_an_interrupted_ask_places_nothing(monkeypatch):
     monkeypatch.setattr("wrlso._state.changes.Changes.note", stop)
     with pytest.raises(KeyboardInterrupt, match="stop"):
         opt.ask()
-    assert opt._core.Z is before
+    assert opt._session.learned.Z is before
 
 
 def test_unknown_places_are_refused():

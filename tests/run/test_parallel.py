@@ -289,7 +289,7 @@ def test_a_slow_evaluation_holds_nobody_up():
 def test_training_goes_on_beside_evaluations_and_asks(monkeypatch):
     """Otherwise a training that waits until four more points have been evaluated would never end."""
     opt = drawing(retrain_every=5)
-    original = type(opt)._train
+    original = type(opt._session).train
     evaluated, trained = [], threading.Event()
 
     def train(self, core, history, *arguments):
@@ -303,7 +303,7 @@ def test_training_goes_on_beside_evaluations_and_asks(monkeypatch):
             trained.set()
         return log
 
-    monkeypatch.setattr(type(opt), "_train", train)
+    monkeypatch.setattr(type(opt._session), "train", train)
 
     def objective(x):
         evaluated.append(x)

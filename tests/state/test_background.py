@@ -7,7 +7,7 @@ import pytest
 from conftest import count, make_optimizer, words
 
 from wrlso import Trainer, WeightedRetrainingOptimizer
-from wrlso._state.beside import StoppableRows, TrainingStopped
+from wrlso._state.retraining import StoppableRows, TrainingStopped
 from wrlso.history import TensorRows
 
 X0 = words()
@@ -129,7 +129,7 @@ def test_training_that_is_stopped_changes_nothing():
 
 def test_a_training_that_others_have_overtaken_is_dropped(held):
     thread = in_thread(held.retrain, block=False)
-    held._training = threading.RLock()  # as another process does not see this one's lock
+    held._session.training = threading.RLock()  # as another process does not see this one's lock
     other = threading.Thread(target=held.fit, args=(X0[:20], Y0[:20]))
     other.start()
     other.join()

@@ -99,9 +99,9 @@ def test_every_training_notes_reconstruction_before_and_after(opt):
 def test_measuring_changes_no_random_numbers(monkeypatch):
     X = words()
     asked = make_optimizer().fit(X, X.sum(axis=1)).ask(3)
-    monkeypatch.setattr("wrlso.optimizer.measure_reconstruction", lambda *_: {})
+    monkeypatch.setattr("wrlso._state.retraining.measure_reconstruction", lambda *_: {})
     monkeypatch.setattr(
-        "wrlso.optimizer.predict_proposals", lambda surrogate, proposals, sign: [None] * len(proposals)
+        "wrlso._state.asking.predict_proposals", lambda surrogate, proposals, sign: [None] * len(proposals)
     )
     np.testing.assert_array_equal(make_optimizer().fit(X, X.sum(axis=1)).ask(3), asked)
 
@@ -114,8 +114,8 @@ def test_ask_notes_what_the_surrogate_expects_in_the_users_sign(direction, sign)
     (row,) = opt.history_.rows_with("pending")
     record = opt.history_.records[row]
     mean, deviation = record.prediction
-    core = opt._core
-    expected, _ = core.surrogate.predict(torch.from_numpy(record.z)[None])
+    core = opt._session.learned
+    expected, _ = core.fitted.surrogate.predict(torch.from_numpy(record.z)[None])
     assert mean == pytest.approx(sign * float(expected))
     assert deviation > 0
     opt.tell(x, 1.0)

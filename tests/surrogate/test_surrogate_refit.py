@@ -98,12 +98,16 @@ def test_errors_of_data_from_the_surrogate_itself_are_standard_normal():
 def test_errors_do_not_depend_on_the_units_of_y(transform):
     rng = np.random.default_rng(0)
     Z, new = tensor(rng.normal(size=(60, 2))), tensor(rng.normal(size=(9, 2)))
+    # Values without noise would make the covariance almost singular: what rounding does to scale * y, ten
+    # steps of the optimizer would magnify by 1e10, by how much exactly is the processor's affair.
+    y = Z[:, 0] + 0.3 * tensor(rng.normal(size=60))
     found = []
     for scale in (1.0, 1e6):
         gp = SparseGP(transform=transform, max_iter=10)
-        gp.fit(Z, scale * Z[:, 0], np.random.default_rng(1))
+        gp.fit(Z, scale * y, np.random.default_rng(1))
         found.append(standardized_errors(gp, new, scale * new[:, 1]))
-    np.testing.assert_allclose(*found, rtol=1e-6)
+    # with noise the ten steps leave at most 5e-9 of it, on four kinds of processor
+    np.testing.assert_allclose(*found, rtol=1e-7)
 
 
 def test_errors_of_surrogates_of_features_and_of_many_values():
@@ -197,8 +201,8 @@ def test_a_search_does_not_forget_what_it_asked_for_in_vain():
         opt.tell(x, -50.0)  # never among the best
         failures.append(opt.history_.row(opt.model_.key(x)))
     opt.ask()
-    assert set(failures) <= set(opt._core.rows.tolist())
-    assert len(opt._core.rows) == 20
+    assert set(failures) <= set(opt._session.learned.fitted.rows.tolist())
+    assert len(opt._session.learned.fitted.rows) == 20
 
 
 def test_errors_survive_save_and_load(tmp_path):
@@ -208,7 +212,7 @@ def test_errors_survive_save_and_load(tmp_path):
         x = opt.ask()
         opt.tell(x, float(x.sum()) + 1.0)
     opt.ask()
-    assert len(opt._core.errors) > 0
+    assert len(opt._session.learned.fitted.errors) > 0
     opt.autosave(tmp_path / "campaign")  # everything at once
     x = opt.ask()
     opt.tell(x, 5.0)
@@ -216,7 +220,7 @@ def test_errors_survive_save_and_load(tmp_path):
     parts = {"encoder": opt.encoder, "decoder": opt.decoder}
     parts |= {"surrogate": opt.surrogate, "acquisition": opt.acquisition}
     loaded = WeightedRetrainingOptimizer.load(tmp_path / "campaign", **parts)
-    np.testing.assert_array_equal(loaded._core.errors, opt._core.errors)
+    np.testing.assert_array_equal(loaded._session.learned.fitted.errors, opt._session.learned.fitted.errors)
     other = copy.deepcopy(loaded)
     for a in (opt, other):
         a.tell(x, 7.0)

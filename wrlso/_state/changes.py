@@ -26,9 +26,9 @@ class NewObjects(NamedTuple):
 class Changes:
     """Objects and events that a history is going to take in together."""
 
-    def __init__(self, history: History, core: Any = None) -> None:
+    def __init__(self, history: History, learned: Any = None) -> None:
         self.history = history
-        self.core = core  # what has been learned, where that changes too
+        self.learned = learned  # what has been learned, where that changes too
         self.objects: list[NewObjects] = []
         self.events: list[Event] = []
         self._n_rows = len(history)

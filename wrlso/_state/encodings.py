@@ -43,6 +43,12 @@ class Encodings:
         points = torch.cat([self.Z, Z.to("cpu", torch.float64)])
         return Encodings(all_rows, points[torch.from_numpy(len(points) - 1 - place)])
 
+    def since(self, earlier: "Encodings") -> Rows:
+        """Return the rows that are new since earlier ones, or lie elsewhere now."""
+        place, known = earlier._find(self.rows)
+        known[known] = (self.Z[torch.from_numpy(known)] == earlier.Z[torch.from_numpy(place[known])]).all(1)
+        return np.asarray(self.rows[~known])
+
     def _find(self, rows: Rows) -> tuple[Rows, NDArray[np.bool_]]:
         """Positions of rows, and whether they are there."""
         place = np.searchsorted(self.rows, rows)

@@ -1,21 +1,67 @@
 """The optimizer's constructor arguments: their checks, and the model that they describe."""
 
 import copy
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
-from wrlso._state.learned import _MODEL_METHODS
 from wrlso._utils.validation import check_choice, check_count, check_real
+from wrlso.acquisition.functions import Acquisition, LogExpectedImprovement
 from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
 from wrlso.models.inversion import FIT_ON
 from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE, Codec
+from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.refit import check_refit_every
 from wrlso.training import Trainer
 
-__all__ = ["build_model", "check_parameters"]
+__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "sign_of"]
+
+_MODEL_METHODS = (
+    "tensorize", "encode", "decode", "loss", "key", "parameters", "state_dict", "load_state_dict", "train",
+    "to",
+)  # fmt: skip
+
+
+class Settings(Protocol):
+    """The constructor arguments of :class:`wrlso.WeightedRetrainingOptimizer`, as they are now."""
+
+    encoder: nn.Module | None
+    decoder: nn.Module | None
+    model: LatentModel | None
+    likelihood: str
+    beta: float
+    codec: Codec | None
+    feasible: Callable[[Any], bool] | None
+    direction: str
+    weighting: Callable[[np.ndarray], np.ndarray] | None
+    surrogate: Surrogate | None
+    acquisition: Acquisition | None
+    trainer: Trainer | None
+    retrain_every: int | None
+    refit_every: int | str | None
+    fit_on: str
+    unlabelled_share: float
+    device: str | torch.device
+    random_state: Any
+    verbose: int
+    callbacks: Sequence[Any]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return all of them by name."""
+
+
+def sign_of(direction: str) -> float:
+    """Return the factor that makes larger values better."""
+    return -1.0 if direction == "minimize" else 1.0
+
+
+def acquisition_of(settings: Settings) -> Acquisition:
+    """Return the acquisition that is wanted: the user's, or the default."""
+    return LogExpectedImprovement() if settings.acquisition is None else settings.acquisition
 
 
 def _has_latent_dim(model: Any) -> bool:
@@ -28,16 +74,9 @@ def _has_latent_dim(model: Any) -> bool:
         return True
 
 
-def build_model(
-    model: LatentModel | None,
-    encoder: nn.Module | None,
-    decoder: nn.Module | None,
-    likelihood: str,
-    beta: float,
-    codec: Codec | None,
-    device: str | torch.device,
-) -> Any:
+def build_model(settings: Settings) -> Any:
     """Return a copy of the user's model, or a VAE of copies of the two networks, on the device."""
+    model, encoder, decoder = settings.model, settings.encoder, settings.decoder
     built: Any
     if model is not None and encoder is None and decoder is None:
         missing = [name for name in _MODEL_METHODS if not callable(getattr(type(model), name, None))]
@@ -48,7 +87,8 @@ def build_model(
             )
         built = copy.deepcopy(model)
     elif model is None and encoder is not None and decoder is not None:
-        built = VAE(copy.deepcopy(encoder), copy.deepcopy(decoder), likelihood, beta, codec)
+        networks = copy.deepcopy(encoder), copy.deepcopy(decoder)
+        built = VAE(*networks, settings.likelihood, settings.beta, settings.codec)
     else:
         given = [
             name
@@ -58,9 +98,9 @@ def build_model(
         raise ParameterError(
             f"give either encoder and decoder, or model; got {' and '.join(given) or 'none'}"
         )
-    # always in evaluation mode but for its training: threads that switch it to and fro would meet
+    # Keep the model in eval mode outside training: concurrent calls must not toggle it.
     built.train(False)
-    return built.to(_resolve_device(device))
+    return built.to(_resolve_device(settings.device))
 
 
 def _resolve_device(device: str | torch.device) -> torch.device:
@@ -72,21 +112,22 @@ def _resolve_device(device: str | torch.device) -> torch.device:
         raise ParameterError(f"device must be 'auto' or a torch device, got {device!r}") from error
 
 
-def check_parameters(opt: Any) -> None:
+def check_parameters(settings: Settings) -> None:
     """Raise ParameterError or ParameterTypeError for a constructor argument that cannot be."""
-    check_choice("direction", opt.direction, ("maximize", "minimize"))
-    check_count("retrain_every", opt.retrain_every, none="never")
-    check_refit_every(opt.refit_every)
-    check_choice("fit_on", opt.fit_on, FIT_ON)
-    check_real("unlabelled_share", opt.unlabelled_share, minimum=0, maximum=1)
+    check_choice("direction", settings.direction, ("maximize", "minimize"))
+    check_count("retrain_every", settings.retrain_every, none="never")
+    check_refit_every(settings.refit_every)
+    check_choice("fit_on", settings.fit_on, FIT_ON)
+    check_real("unlabelled_share", settings.unlabelled_share, minimum=0, maximum=1)
     for name in ("feasible", "weighting"):
-        if getattr(opt, name) is not None and not callable(getattr(opt, name)):
-            raise ParameterTypeError(f"{name} must be callable or None, got {getattr(opt, name)!r}")
+        if getattr(settings, name) is not None and not callable(getattr(settings, name)):
+            raise ParameterTypeError(f"{name} must be callable or None, got {getattr(settings, name)!r}")
     for name, method in (("surrogate", "condition_on"), ("acquisition", "propose")):
-        part = getattr(opt, name)
+        part = getattr(settings, name)
         if part is not None and not callable(getattr(part, method, None)):
             raise ParameterTypeError(f"{name} must have a method {method}, got {part!r}")
-    if opt.trainer is not None:
-        if not isinstance(opt.trainer, Trainer):
-            raise ParameterTypeError(f"trainer must be a Trainer or None, got {opt.trainer!r}")
-        opt.trainer.check_parameters()
+    trainer: Any = settings.trainer
+    if trainer is not None:
+        if not isinstance(trainer, Trainer):
+            raise ParameterTypeError(f"trainer must be a Trainer or None, got {trainer!r}")
+        trainer.check_parameters()

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +17,12 @@ import torch
 
 from wrlso._state.changes import Changes, NewObjects
 from wrlso._state.codec import dump, load
-from wrlso._state.learned import Core
+from wrlso._state.learned import Learned
 from wrlso._version import __version__
 from wrlso.exceptions import ModelError, StorageError
 from wrlso.history import History
 from wrlso.storage.journal import Journal, open_journal
-from wrlso.storage.learned import core_fields, model_fields, new_arrays, restore_arrays, restore_fields
+from wrlso.storage.learned import counters, model_fields, new_arrays, restore_arrays, restore_counters
 from wrlso.storage.lock import WorkLock
 from wrlso.storage.names import JOURNAL, LOCK, PRETRAINED
 from wrlso.storage.objects import pack_objects, split_objects, unpack_objects
@@ -52,8 +52,9 @@ class Campaign:
         self.journal = open_journal(path, read_only=read_only)
         self.lock = WorkLock(path / LOCK)
         self.read_only = read_only
-        self.core_version = -1  # of the core that was last read or written
+        self.version = -1  # of what was learned, when it was last read or written
         self.state: str | None = None  # what its model keeps beside its weights, such as a vocabulary
+        self._files: list[tuple[Any, str]] = []  # models and given weights, and the files that hold them
 
     @contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[None]:
@@ -67,9 +68,9 @@ class Campaign:
         return self.journal.generation
 
     @property
-    def has_new_core(self) -> bool:
-        """Whether something was learned since the core was last read or written here."""
-        return int(self.journal.get("core_version") or 0) != self.core_version
+    def has_learned_more(self) -> bool:
+        """Whether something was learned since that was last read or written here."""
+        return int(self.journal.get("core_version") or 0) != self.version
 
     @property
     def has_new_state(self) -> bool:
@@ -77,16 +78,18 @@ class Campaign:
         stored = self.journal.get("model")
         return stored is not None and json.loads(stored)["state"] != self.state
 
-    def note_core(self, core: Core) -> None:
-        """Note that the stored core is this one."""
-        self.state = _packed_state(core.model)
+    def note_learned(self, learned: Learned) -> None:
+        """Note that what is stored is this."""
+        stored = json.loads(self.journal.get("model") or "{}")
+        self.state = _packed_state(learned.model)
+        self._note_files(learned.model, learned.given_weights, stored)
 
     def has_grown(self, model: Any) -> bool:
         """Whether a model keeps other things beside its weights than when it was last read or written."""
         return _packed_state(model) != self.state
 
     @property
-    def has_core(self) -> bool:
+    def has_learned(self) -> bool:
         """Whether there is a model."""
         return self.journal.get("model") is not None
 
@@ -101,11 +104,10 @@ class Campaign:
         self.journal.expect_objects(n_rows, changes.events)
         return changes
 
-    def read_model(self, model: Any) -> tuple[Any, dict[str, Any] | None, str, str | None]:
+    def read_model(self, model: Any) -> dict[str, Any] | None:
         """Put the stored weights into a model of the same structure.
 
-        Returns the model, the weights that it was given before its first training (None: not kept) and the
-        names of the two files.
+        Returns the weights that it was given before its first training, None where they are not kept.
         """
         stored = json.loads(self.journal.get("model") or "{}")
         self.state = stored["state"]
@@ -113,24 +115,38 @@ class Campaign:
             _set_state(model, load(bytes.fromhex(stored["state"])), stored["class"])
         _load_weights(model, read_weights(self.path, stored["weights"]), stored["class"])
         given = None if stored["given"] is None else read_weights(self.path, stored["given"])
-        return model, given, stored["weights"], stored["given"]
+        self._note_files(model, given, stored)
+        return given
 
-    def read_core(self, core: Core, history: History, acquisition: Any, surrogate: Any) -> None:
+    def read_learned(self, learned: Learned, history: History, acquisition: Any, surrogate: Any) -> None:
         """Put counters, acquisition, encodings and surrogate in place."""
         arrays = self.journal.arrays()
-        fields = next(load(data) for kind, data in arrays if kind == "core")
-        restore_fields(core, fields, acquisition)
-        restore_arrays(core, history, arrays, surrogate)
-        self.core_version = int(self.journal.get("core_version") or 0)
+        stored = next(load(data) for kind, data in arrays if kind == "core")
+        restore_counters(learned, stored, acquisition)
+        restore_arrays(learned, history, arrays, surrogate)
+        self.version = int(self.journal.get("core_version") or 0)
 
-    def prepare(self, core: Core) -> None:
-        """Write the weights, where they are in no file of this campaign yet."""
-        if core.weights_file is None or not (self.path / core.weights_file).exists():
-            core.weights_file = write_weights(self.path, core.model.state_dict())
-        if core.given_weights is not None and (
-            core.given_file is None or not (self.path / core.given_file).exists()
-        ):
-            core.given_file = write_weights(self.path, core.given_weights)
+    def prepare(self, learned: Learned) -> tuple[str, str | None]:
+        """Write the weights, where they are in no file of this campaign yet; return the files' names.
+
+        Call it before the transaction, which makes others wait.
+        """
+        weights = self._file_of(learned.model, learned.model.state_dict)
+        given = learned.given_weights
+        return weights, None if given is None else self._file_of(given, lambda: given)
+
+    def _file_of(self, owner: Any, state: Callable[[], Mapping[str, torch.Tensor]]) -> str:
+        # what was learned is replaced, never overwritten: the same object has the same weights
+        for known, name in self._files:
+            if known is owner and (self.path / name).exists():
+                return name
+        name = write_weights(self.path, state())
+        self._files = [(owner, name), *self._files[:3]]
+        return name
+
+    def _note_files(self, model: Any, given: Any, stored: dict[str, Any]) -> None:
+        pairs = ((model, stored.get("weights")), (given, stored.get("given")))
+        self._files = [(owner, name) for owner, name in pairs if owner is not None and name is not None]
 
     def begin(self, history: History) -> None:
         """Let a new history take the place of the current one."""
@@ -140,11 +156,12 @@ class Campaign:
         """Write what the journal does not have yet of a history, and changes that it is about to take in."""
         _write_history(self.journal, model, history, changes)
 
-    def write_core(self, core: Core, *, everything: bool) -> None:
-        """Write what was learned, all of it or what a draft has added."""
-        self.prepare(core)
-        self.core_version = _write_core(self.journal, core, everything)
-        self.state = _packed_state(core.model)
+    def write_learned(self, learned: Learned, before: Learned | None) -> None:
+        """Write what was learned: all of it, or what has come since ``before``, which is stored."""
+        if self.has_grown(learned.model):
+            self._files = []  # the model's weights have grown with what it keeps beside them
+        self.version = _write_learned(self.journal, learned, before, self.prepare(learned))
+        self.state = _packed_state(learned.model)
 
     def write_parameters(self, parameters: str, needs: str) -> None:
         """Write the optimizer's parameters where they have changed."""
@@ -176,7 +193,7 @@ class Campaign:
 def create_campaign(
     path: Path,
     history: History,
-    core: Core | None,
+    learned: Learned | None,
     parameters: tuple[str, str],
     notes: Mapping[str, str],
     origin: Path | None = None,
@@ -203,7 +220,7 @@ def create_campaign(
         try:
             if origin is not None and (origin / PRETRAINED).exists():
                 copyfile(origin / PRETRAINED, path / PRETRAINED)
-            _fill(new, path, history, core, parameters, notes)
+            _fill(new, path, history, learned, parameters, notes)
             with open(new, "rb") as file:
                 os.fsync(file.fileno())
             new.replace(path / JOURNAL)
@@ -225,7 +242,7 @@ def _fill(
     file: Path,
     folder: Path,
     history: History,
-    core: Core | None,
+    learned: Learned | None,
     parameters: tuple[str, str],
     notes: Mapping[str, str],
 ) -> None:
@@ -238,12 +255,14 @@ def _fill(
             journal.put("created", json.dumps(describe_environment()))
             for key, value in notes.items():
                 journal.put(key, value, "notes")
-            if core is not None:
-                _write_history(journal, core.model, history, None)
-                core.weights_file = write_weights(folder, core.model.state_dict())
-                if core.given_weights is not None:
-                    core.given_file = write_weights(folder, core.given_weights)
-                _write_core(journal, core, everything=True)
+            if learned is not None:
+                _write_history(journal, learned.model, history, None)
+                given = learned.given_weights
+                files = (
+                    write_weights(folder, learned.model.state_dict()),
+                    None if given is None else write_weights(folder, given),
+                )
+                _write_learned(journal, learned, None, files)
     finally:
         journal.close()
 
@@ -288,16 +307,18 @@ def _unwritten(history: History, first: int) -> Iterator[NewObjects]:
         yield NewObjects([r.x for r in records], [r.key for r in records], inputs)
 
 
-def _write_core(journal: Journal, core: Core, everything: bool) -> int:
-    void, added = new_arrays(core, everything=everything)
+def _write_learned(
+    journal: Journal, learned: Learned, before: Learned | None, files: tuple[str, str | None]
+) -> int:
+    void, added = new_arrays(learned, before)
     journal.remove_arrays("core", *void)
-    for kind, data in [("core", dump(core_fields(core), foreign=True)), *added]:
+    for kind, data in [("core", dump(counters(learned), foreign=True)), *added]:
         journal.add_array(kind, data)
     stored = {
-        "class": type(core.model).__name__,
-        "weights": core.weights_file,
-        "given": core.given_file,
-        "state": _packed_state(core.model),
+        "class": type(learned.model).__name__,
+        "weights": files[0],
+        "given": files[1],
+        "state": _packed_state(learned.model),
     }
     journal.put("model", json.dumps(stored))
     version = int(journal.get("core_version") or 0) + 1

@@ -1,6 +1,7 @@
-"""What was learned as values to store, all of it or what the last draft has added, and back."""
+"""What was learned as values to store, all of it or what has come since, and back."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,19 +10,23 @@ from sklearn.base import BaseEstimator, clone
 
 from wrlso._state.codec import Foreign, dump, is_alike, is_own, load
 from wrlso._state.encodings import Encodings
-from wrlso._state.learned import Core
+from wrlso._state.fitted import Arrived, latent
+from wrlso._state.learned import Learned
 from wrlso.exceptions import ParameterError, StorageError
 from wrlso.history import History
 from wrlso.surrogate.sparse_gp import SparseGP
 
-__all__ = ["check_state", "core_fields", "model_fields", "new_arrays", "restore_arrays", "restore_fields"]
+__all__ = ["check_state", "counters", "model_fields", "new_arrays", "restore_arrays", "restore_counters"]
 
-_COUNTERS = ("seed", "n_asks", "n_trainings", "n_at_training", "n_seen", "n_at_fit", "revision")
+_LEARNED = ("seed", "n_asks", "n_trainings", "n_at_training")
+_FITTED = ("n_seen", "n_at_fit", "revision")
 
 
-def core_fields(core: Core) -> dict[str, Any]:
+def counters(learned: Learned) -> dict[str, Any]:
     """Return counters and the acquisition's state."""
-    return {name: getattr(core, name) for name in _COUNTERS} | {"acquisition": _acquisition(core.acquisition)}
+    found = {name: getattr(learned, name) for name in _LEARNED}
+    found |= {name: getattr(learned.fitted, name) for name in _FITTED}
+    return found | {"acquisition": _acquisition(learned.acquisition)}
 
 
 def model_fields(model: Any) -> Any:
@@ -29,73 +34,89 @@ def model_fields(model: Any) -> Any:
     return model.get_state() if callable(getattr(model, "get_state", None)) else None
 
 
-def new_arrays(core: Core, *, everything: bool) -> tuple[list[str], list[tuple[str, bytes]]]:
+def new_arrays(now: Learned, before: Learned | None) -> tuple[list[str], list[tuple[str, bytes]]]:
     """Return the kinds of arrays that are void, and (kind, data) of those that are new.
 
     "encodings" are rows of Z; "subset" the rows that the search sees since the last fit of the surrogate;
     "surrogate" as it was then; "condition" what it was conditioned on since. Keeping the surrogate of the
     last fit and its later observations apart makes an ask write a little instead of all.
+
+    Parameters
+    ----------
+    now : Learned
+    before : Learned or None
+        What is stored; None: nothing, so that all is new.
     """
     void: list[str] = []
     added: list[tuple[str, bytes]] = []
-    if everything or core.trained:
+    trained = before is None or now.model is not before.model
+    if trained:
         void += ["encodings", "subset"]
-    if core.Z is not None and (everything or core.encoded):
-        rows = core.Z.rows if everything else np.unique(np.concatenate(core.encoded))
-        Z = core.Z[rows].numpy()
+    earlier = Encodings.none(now.model.latent_dim) if before is None or trained else before.encodings
+    rows = now.encodings.since(earlier)
+    if len(rows):
+        Z = now.encodings[rows].numpy()
         single = Z.astype(np.float32)
         added.append(("encodings", dump({"rows": rows, "Z": single if (single == Z).all() else Z})))
-    if everything or core.fitted:
-        void += ["subset", "surrogate", "condition"]
-        if core.surrogate is not None:
-            added.append(("surrogate", dump(_surrogate(core.surrogate), foreign=True)))
-        if core.rows is not None:
-            added.append(("subset", dump({"rows": core.rows, "y": core.y, "errors": core.errors})))
-    else:
-        added += [("condition", dump(group)) for group in core.conditioned]
+    fitted = now.fitted
+    if before is not None and fitted.fit is before.fitted.fit:
+        return void, added + [
+            ("condition", dump(_group(new))) for new in fitted.since[len(before.fitted.since) :]
+        ]
+    void += ["subset", "surrogate", "condition"]
+    if fitted.surrogate is not None:
+        added.append(("surrogate", dump(_surrogate(fitted.surrogate), foreign=True)))
+    if fitted.rows is not None:
+        added.append(("subset", dump({"rows": fitted.rows, "y": fitted.y, "errors": fitted.errors})))
     return void, added
 
 
-def restore_fields(core: Core, fields: dict[str, Any], acquisition: Any) -> None:
+def restore_counters(learned: Learned, stored: dict[str, Any], acquisition: Any) -> None:
     """Put counters and the acquisition's state in place; ``acquisition`` is the user's or the default."""
-    for name in _COUNTERS:
-        setattr(core, name, int(fields[name]))
-    stored = fields["acquisition"]
-    if is_own(stored) and is_alike(_refill(stored, acquisition), acquisition):
-        core.acquisition = stored
+    for name in _LEARNED:
+        setattr(learned, name, int(stored[name]))
+    seen: dict[str, Any] = {name: int(stored[name]) for name in _FITTED}
+    learned.fitted = replace(learned.fitted, **seen)
+    state = stored["acquisition"]
+    if is_own(state) and is_alike(_refill(state, acquisition), acquisition):
+        learned.acquisition = state
         return
-    core.acquisition = clone(acquisition, safe=False)
-    if isinstance(stored, dict) and "state" in stored:
-        _set_state(core.acquisition, stored["state"], "acquisition")
+    learned.acquisition = clone(acquisition, safe=False)
+    if isinstance(state, dict) and "state" in state:
+        _set_state(learned.acquisition, state["state"], "acquisition")
 
 
-def restore_arrays(core: Core, history: History, arrays: list[tuple[str, bytes]], surrogate: Any) -> None:
+def restore_arrays(
+    learned: Learned, history: History, arrays: list[tuple[str, bytes]], surrogate: Any
+) -> None:
     """Put encodings, the search's rows and the surrogate in place."""
     parts = [(kind, load(data)) for kind, data in arrays]
-    encodings = [part for kind, part in parts if kind == "encodings"]
-    if encodings:
-        core.Z = Encodings.none(core.model.latent_dim)
-        for part in encodings:
-            core.Z = core.Z.with_rows(part["rows"], torch.from_numpy(part["Z"]))
+    for kind, part in parts:
+        if kind == "encodings":
+            learned.place(part["rows"], torch.from_numpy(part["Z"]))
+    fitted = replace(learned.fitted, fit=object())
     for kind, part in parts:
         if kind == "surrogate":
-            core.surrogate = _restored_surrogate(part, surrogate)
+            fitted = replace(fitted, surrogate=_restored_surrogate(part, surrogate))
         elif kind == "subset":
-            core.rows, core.y = part["rows"], part["y"]
-            core.errors = part.get("errors", core.errors)  # older campaigns have none
+            errors = part.get("errors", fitted.errors)  # older campaigns have none
+            fitted = replace(fitted, rows=part["rows"], y=part["y"], errors=errors)
     for kind, part in parts:
-        if kind != "condition":
-            continue
-        if core.rows is not None and core.y is not None:
-            core.rows, core.y = np.concatenate([core.rows, part["rows"]]), np.concatenate([core.y, part["y"]])
-        core.errors = np.concatenate([core.errors, part.get("errors", np.empty(0))])
-        if part["known"] and core.surrogate is not None:
-            core.surrogate = core.surrogate.condition_on(_inputs(part, history), torch.from_numpy(part["y"]))
+        if kind == "condition":
+            errors = part.get("errors", np.empty(0))
+            inputs = _inputs(part, history) if part["known"] else None
+            fitted = fitted.joined(Arrived(part["rows"], part["y"], inputs, errors))
+    learned.fitted = fitted
 
 
-def check_state(core: Core | None, surrogate: Any) -> None:
+def _group(new: Arrived) -> dict[str, Any]:
+    known = new.inputs is not None
+    return {"rows": new.rows, "y": new.y, "Z": latent(new.inputs), "known": known, "errors": new.errors}
+
+
+def check_state(learned: Learned | None, surrogate: Any) -> None:
     """Raise ParameterError for a surrogate of the user's whose state cannot be stored."""
-    for part in (surrogate, None if core is None else core.surrogate):
+    for part in (surrogate, None if learned is None else learned.fitted.surrogate):
         if part is None or _has_state(part):
             continue
         unknown = [type(part).__name__] if not is_own(part) else list(_foreign_attributes(part))

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from wrlso._state.codec import Foreign, dump_json, load_json
+from wrlso._state.settings import Settings
 from wrlso.exceptions import ParameterError, StorageError
 
 __all__ = ["load_parameters", "pack_parameters"]
@@ -12,9 +13,9 @@ _NOT_STORED = ("callbacks",)
 _MODULES = ("encoder", "decoder", "model", "codec")
 
 
-def pack_parameters(opt: Any) -> tuple[str, str]:
+def pack_parameters(settings: Settings) -> tuple[str, str]:
     """Return the parameters as JSON, and the names of what a file cannot hold with what it is."""
-    parameters = {k: v for k, v in opt.get_params(deep=False).items() if k not in _NOT_STORED}
+    parameters = {k: v for k, v in settings.get_params(deep=False).items() if k not in _NOT_STORED}
     needs: dict[str, str] = {}
     for name, value in parameters.items():
         if name in _MODULES and value is not None:

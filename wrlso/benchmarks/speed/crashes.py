@@ -95,7 +95,8 @@ def drive(folder: Path | None, acknowledged: int | None = None) -> WeightedRetra
 def digest(opt: WeightedRetrainingOptimizer) -> str:
     """Return a checksum of everything that the future depends on, and of the next three asks."""
     opt = copy.deepcopy(opt)
-    core: Any = opt._core
+    core: Any = opt._session.learned
+    fitted = core.fitted
     parts = [
         [
             (r.x, r.status, r.values, r.asked, r.z, r.prediction, r.n_failures, r.revisions)
@@ -103,8 +104,8 @@ def digest(opt: WeightedRetrainingOptimizer) -> str:
         ],
         [event[:3] for event in opt.history_.events],
         [opt.history_.observed_rows, opt.y_, opt.history_.revision, opt.history_.n_start],
-        [core.seed, core.n_asks, core.n_trainings, core.n_at_training, core.n_seen, core.n_at_fit],
-        [core.revision, core.rows, core.y, core.errors, core.surrogate, core.Z.rows, core.Z.Z],
+        [core.seed, core.n_asks, core.n_trainings, core.n_at_training, fitted.n_seen, fitted.n_at_fit],
+        [fitted.revision, fitted.rows, fitted.y, fitted.errors, fitted.surrogate, core.Z.rows, core.Z.Z],
         list(opt.model_.state_dict().values()),
         [opt.ask() for _ in range(3)],
     ]

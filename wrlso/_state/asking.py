@@ -1,0 +1,71 @@
+"""One search for new points: bring the surrogate up to date, and let the acquisition propose."""
+
+import threading
+import time
+
+import torch
+from sklearn.base import clone
+
+from wrlso._state.codec import is_alike, is_own
+from wrlso._state.fitted import Values
+from wrlso._state.learned import ASKING, Learned
+from wrlso._state.screen import screen_of
+from wrlso._state.settings import Settings, acquisition_of, sign_of
+from wrlso._state.weights import weigh
+from wrlso._utils.random import stream
+from wrlso.acquisition.prior_sampling import PriorSampling
+from wrlso.acquisition.state import AskRecord, Proposal, SearchState, predict_proposals
+from wrlso.history import History
+
+__all__ = ["search"]
+
+_MIN_VALUES = 5  # below this a surrogate knows too little to search with
+_MAX_CANDIDATES = 10_000  # x without a value that one ask considers
+
+
+def search(
+    settings: Settings, learned: Learned, history: History, n: int, lock: threading.RLock
+) -> tuple[list[Proposal], list[tuple[float, float] | None], AskRecord]:
+    """Return n proposals of a draft, what the surrogate expects of each in the user's sign, and the record.
+
+    Raises
+    ------
+    NoCandidateError
+        When a bounded search finds no new point.
+    """
+    start = time.perf_counter()
+    rng, sign = stream(learned.seed, ASKING, learned.n_asks), sign_of(settings.direction)
+    with lock:  # another thread may tell meanwhile
+        pending, unlabelled = history.rows_with("pending"), history.rows_with("unlabelled")
+        values = Values(history.observed_rows, sign * history.y, history.n_start, history.revision)
+        n_rows, n_told = len(history), history.n_observed + len(history.rows_with("failed"))
+    wanted, learned.fit_on = acquisition_of(settings), settings.fit_on
+    if is_own(wanted) and not is_alike(learned.acquisition, wanted):  # set since fit
+        learned.acquisition = clone(wanted, safe=False)
+    acquisition = learned.acquisition
+    if acquisition.uses_surrogate and len(values.y) < _MIN_VALUES:
+        acquisition = PriorSampling()
+    fit = acquisition.uses_surrogate
+    rows, y = learned.refresh(history, values, settings.surrogate, settings.refit_every, fit=fit)
+    if len(unlabelled) > _MAX_CANDIDATES:
+        unlabelled = rng.choice(unlabelled, _MAX_CANDIDATES, replace=False)
+    state = SearchState(
+        model=learned.model,
+        surrogate=learned.fitted.surrogate if fit else None,
+        Z=learned.encode(history, rows),
+        y=torch.from_numpy(y),
+        weights=torch.from_numpy(weigh(y, settings.weighting)),
+        pending=learned.encode(history, pending),
+        screen=screen_of(learned.model, history, settings.feasible),
+        pending_X=[history.records[row].x for row in pending],
+        candidates=[history.records[row].x for row in unlabelled],
+        candidates_Z=learned.encode(history, unlabelled) if len(unlabelled) else None,
+        rows=rows,
+        n_rows=n_rows,
+        n_told=n_told,
+        point=lambda i: history.records[rows[i]].x,
+    )
+    seconds = {"fit": time.perf_counter() - start}
+    proposals, record = acquisition.propose(state, n, rng)
+    record.seconds = seconds | record.seconds
+    return proposals, predict_proposals(state.surrogate, proposals, sign), record

@@ -1,0 +1,177 @@
+"""The surrogate with the values that it has taken in: fitted to a subset, conditioned on what came later."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import Tensor
+
+from wrlso._state.codec import is_alike, is_own
+from wrlso._utils.validation import check_count
+from wrlso.surrogate.protocol import Surrogate
+from wrlso.surrogate.refit import refit_is_due, standardized_errors
+from wrlso.surrogate.sparse_gp import SparseGP
+from wrlso.surrogate.subset import select_subset
+
+__all__ = ["Arrived", "Fitted", "Values"]
+
+_NO_ERRORS: np.ndarray = np.empty(0)
+
+
+class Values(NamedTuple):
+    """All values of a history, larger is better."""
+
+    rows: np.ndarray  # (n,) of the history
+    y: np.ndarray  # (n,)
+    n_start: int  # points of the starting data, which come first
+    revision: int  # of the history; it grows with every correction
+
+
+class Arrived(NamedTuple):
+    """Values that came between two fits."""
+
+    rows: np.ndarray  # (m,)
+    y: np.ndarray  # (m,)
+    inputs: Any  # what the surrogate was conditioned on; None where it was not
+    errors: np.ndarray  # standardised, where the surrogate had foretold the values
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A surrogate and its data; every change makes a new object.
+
+    Attributes
+    ----------
+    surrogate : Surrogate or None
+        None before the first fit, and with acquisitions that need none.
+    rows, y : ndarray (m,) or None
+        Rows of the history that the search sees, a subset at the last fit and all since, and their values.
+    since : tuple of Arrived
+        What came since the last fit.
+    errors : ndarray
+        Standardised errors of the surrogate at values since the last fit.
+    n_seen, n_at_fit : int
+        Distinct values that the search has taken in, and that there were at the last fit.
+    revision : int
+        Of the history, at the last fit.
+    """
+
+    surrogate: Surrogate | None = None
+    rows: np.ndarray | None = None
+    y: np.ndarray | None = None
+    since: tuple[Arrived, ...] = ()
+    errors: np.ndarray = field(default_factory=lambda: _NO_ERRORS)
+    n_seen: int = 0
+    n_at_fit: int = 0
+    revision: int = -1
+    fit: object = None  # differs from fit to fit, and with each training
+
+    def without_rows(self) -> Self:
+        """Return what is left when the points have moved: the surrogate, for a warm start."""
+        return replace(self, rows=None, y=None, since=(), fit=object())
+
+    def refreshed(
+        self,
+        values: Values,
+        wanted: Surrogate | None,
+        refit_every: int | str | None,
+        inputs: Callable[[Surrogate, np.ndarray], Any],
+        rng: Callable[[], np.random.Generator],
+        *,
+        fit: bool,
+    ) -> Self:
+        """Return these with all values taken in.
+
+        The surrogate is fitted to a subset after a training, a correction or when ``refit_every`` says so
+        (see :mod:`wrlso.surrogate.refit`), and conditioned on new values otherwise.
+
+        Parameters
+        ----------
+        values : Values
+        wanted : Surrogate or None
+            The user's; None: :class:`wrlso.SparseGP`.
+        refit_every : int, "auto" or None
+        inputs : callable
+            ``inputs(surrogate, rows)`` gives what the surrogate is fitted to.
+        rng : callable
+            Makes the generator of a fit.
+        fit : bool
+            False: the acquisition needs no surrogate, only the rows.
+        """
+        wanted = SparseGP() if wanted is None else wanted
+        current = self._unless_replaced(wanted) if fit else self
+        n, new = len(values.rows), slice(current.n_seen, len(values.rows))
+        arrived = n > current.n_seen
+        surrogate = current.surrogate
+        stale = current.rows is None or current.revision != values.revision or (fit and surrogate is None)
+        points: Any = None
+        errors: np.ndarray | None = None
+        if fit and not stale and surrogate is not None and arrived:
+            points = inputs(surrogate, values.rows[new])
+            if refit_every == "auto":
+                errors = standardized_errors(surrogate, points, torch.from_numpy(values.y[new]))
+        since_fit = None if errors is None else np.concatenate([current.errors, errors])
+        if stale or (
+            arrived and refit_is_due(refit_every, current.n_at_fit, n - current.n_at_fit, since_fit)
+        ):
+            current = current._fitted(values, wanted, inputs, rng(), fit=fit)
+        elif arrived:
+            errors = _NO_ERRORS if errors is None else errors
+            current = current._conditioned(Arrived(values.rows[new], values.y[new], points, errors))
+        return replace(current, n_seen=n)
+
+    def _unless_replaced(self, wanted: Surrogate) -> Self:
+        """Forget the surrogate where the user has set another one since, or other parameters."""
+        comparable = is_own(self.surrogate) or is_own(wanted)  # of the user's own nothing is known
+        if self.surrogate is not None and comparable and not is_alike(self.surrogate, wanted):
+            return replace(self, surrogate=None)
+        return self
+
+    def _fitted(
+        self,
+        values: Values,
+        template: Surrogate,
+        inputs: Callable[[Surrogate, np.ndarray], Any],
+        rng: np.random.Generator,
+        *,
+        fit: bool,
+    ) -> Self:
+        """Choose a subset of the values, and fit the surrogate to it."""
+        # chosen here, so that only the members of the subset need encoding
+        n_best, n_random = getattr(template, "n_best", 2000), getattr(template, "n_random", 8000)
+        check_count("n_best", n_best, minimum=0)
+        check_count("n_random", n_random, minimum=0)
+        n = len(values.y)
+        chosen = select_subset(values.y, n_best, n_random, rng, n_latest=max(n - values.n_start, 0))
+        rows, y, surrogate = values.rows[chosen], values.y[chosen], self.surrogate
+        if fit:
+            # a copy, as an interrupted ask must leave the last fit as it was
+            warm = copy.deepcopy(surrogate) or clone(template, safe=False)
+            surrogate = warm.fit(inputs(warm, rows), torch.from_numpy(y), rng)
+        return replace(
+            self, surrogate=surrogate, rows=rows, y=y, since=(), errors=_NO_ERRORS,
+            n_at_fit=n, revision=values.revision, fit=object(),
+        )  # fmt: skip
+
+    def _conditioned(self, new: Arrived) -> Self:
+        """Condition the surrogate on new values, where it has been given their inputs."""
+        return replace(self.joined(new), since=(*self.since, new))
+
+    def joined(self, new: Arrived) -> Self:
+        """Return these with values that came since the fit, as they were taken in then."""
+        surrogate, rows, y = self.surrogate, self.rows, self.y
+        if rows is not None and y is not None:
+            rows, y = np.concatenate([rows, new.rows]), np.concatenate([y, new.y])
+        if new.inputs is not None and surrogate is not None:
+            surrogate = surrogate.condition_on(new.inputs, torch.from_numpy(new.y))
+        errors = np.concatenate([self.errors, new.errors])
+        return replace(self, surrogate=surrogate, rows=rows, y=y, errors=errors)
+
+
+def latent(inputs: Any) -> Tensor | None:
+    """Return inputs of a surrogate where they are points of Z, None where they are objects."""
+    return inputs if isinstance(inputs, Tensor) else None

@@ -1,0 +1,88 @@
+"""Training on all data, also beside a search that goes on: how it stops, and how its result takes effect."""
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wrlso._state.learned import Learned
+from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
+from wrlso._state.settings import Settings, sign_of
+from wrlso._state.training_due import training_due_in
+from wrlso._state.weights import training_weights
+from wrlso.history import History, RowSubset
+from wrlso.training import Trainer
+
+__all__ = ["StoppableRows", "TrainingStopped", "swap_in", "train", "training_is_due"]
+
+
+class TrainingStopped(Exception):
+    """Somebody asked that a training be given up."""
+
+
+@dataclass(frozen=True)
+class StoppableRows(RowSubset):
+    """Rows that raise :class:`TrainingStopped` once an event is set: training ends at its next minibatch."""
+
+    stop: threading.Event | None = None
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        """Return the rows at int64 indices (m,) into the subset."""
+        if self.stop is not None and self.stop.is_set():
+            raise TrainingStopped
+        return super().__getitem__(index)
+
+
+def swap_in(trained: Learned, seen: History, learned: Learned, history: History) -> Learned | None:
+    """Return the present core with a model trained meanwhile; None where that came too late.
+
+    Parameters
+    ----------
+    trained : Learned
+        A draft of an earlier core, with its model trained on ``seen``.
+    learned, history
+        What is current now: others may have asked since, which counts on, or trained, which wins.
+    """
+    if history.uid != seen.uid or learned.n_trainings >= trained.n_trainings:
+        return None
+    draft = learned.draft()
+    draft.take_training(trained)
+    return draft
+
+
+def training_is_due(learned: Learned, history: History, retrain_every: int | None) -> bool:
+    """Whether the next ask trains first: there was no training yet, or r new distinct values have come."""
+    n_at_training, n_trainings = learned.n_at_training, learned.n_trainings
+    return training_due_in(retrain_every, history.n_observed, n_at_training, n_trainings) == 0
+
+
+def train(
+    settings: Settings,
+    learned: Learned,
+    history: History,
+    lock: threading.RLock,
+    stop: threading.Event | None = None,
+) -> dict[str, Any]:
+    """Train an unpublished draft on all data, and return the log.
+
+    Raises
+    ------
+    TrainingStopped
+        Once ``stop`` is set.
+    """
+    sign = sign_of(settings.direction)
+    with lock:  # another thread may tell meanwhile
+        observed, y = history.observed_rows, sign * history.y
+        unlabelled = history.rows_with("unlabelled")
+    weights = training_weights(y, len(unlabelled), settings.unlabelled_share, settings.weighting)
+    rows = torch.from_numpy(np.concatenate([observed, unlabelled]))
+    trainer = Trainer() if settings.trainer is None else settings.trainer
+    sample = rows_to_reconstruct(observed, y, unlabelled)
+    before = measure_reconstruction(learned.model, history, sample)
+    log = learned.train(trainer, StoppableRows(history.inputs, rows, stop), weights, settings.verbose)
+    after = measure_reconstruction(learned.model, history, sample)
+    learned.n_at_training = len(y)
+    return {"n_observed": len(y), "reconstruction": {"before": before, "after": after}} | log
