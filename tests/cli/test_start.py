@@ -175,7 +175,8 @@ def test_tell_imports_the_optimizer_and_no_optional_package(folder):
     assert not EXTRA & modules
     house = {name.split(".")[1] for name in modules if name.startswith("wrlso.")}
     assert "storage" in house
-    assert not house & {"benchmarks", "datasets", "plots", "report", "run", "testing"}
+    assert not house & {"benchmarks", "datasets", "plots", "run", "testing"}
+    assert not {"wrlso.report.page", "wrlso.report.sections"} & modules
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from wrlso._state.training_due import training_due_in
 from wrlso.campaign.results_table import current_value, describe_value
 from wrlso.campaign.tables import FAILED, Cell, format_table
 from wrlso.history import History, Record, Status, iso_time
-from wrlso.storage.lock import _try_lock as try_lock
+from wrlso.storage.lock import holder
+from wrlso.storage.names import LOCK
 
 __all__ = [
     "best_line", "format_points", "json_export", "plural", "shown", "state_lines",
@@ -149,9 +150,5 @@ def _plain(value: Any) -> Any:
 
 def who_works(campaign: Path) -> str | None:
     """Return who is asking, fitting or retraining now, or None."""
-    path = campaign / "work.lock"
-    try:
-        with open(path, encoding="utf-8") as file:
-            return None if try_lock(file) else shown(file.read(200)) or "another process"
-    except (OSError, UnicodeDecodeError):
-        return None  # nobody has ever worked on it
+    who = holder(campaign / LOCK)
+    return None if who is None else shown(who)

@@ -1,4 +1,4 @@
-"""What a campaign says of itself, read without its model: information, records, events and notes."""
+"""What a campaign is and what happened in it, for readers that need no model."""
 
 import json
 from collections import Counter
@@ -178,7 +178,7 @@ def _info(journal: Journal, history: History) -> dict[str, Any]:
 
 
 class Notes(MutableMapping[str, str]):
-    """Texts by name that belong to a campaign; written at once where there is one.
+    """Texts by name that belong to a campaign; a change is written to its folder at once.
 
     Parameters
     ----------
