@@ -787,7 +787,7 @@ def test_nothing_that_a_campaigns_files_name_is_imported(camp, name):
     for command in (campaign.status, campaign.export):
         command(camp)
     with pytest.raises(
-        ParameterError, match="made by code of your own, which no file of a campaign can start"
+        ParameterError, match="made by code of your own, and wrlso runs no code because a campaign"
     ):
         campaign.open_campaign(camp)
     assert "bomb" not in sys.modules
@@ -807,7 +807,7 @@ def test_what_a_campaigns_files_say_neither_breaks_nor_fools_a_terminal(camp):
 
 def test_own_models_are_named_again(camp, monkeypatch):
     with pytest.raises(
-        ParameterError, match="It was made with 'string_models:make': say so again if you trust"
+        ParameterError, match="It was made with 'string_models:make': if you trust that code, pass"
     ):
         campaign.open_campaign(camp)
     monkeypatch.setenv("WRLSO_MODEL", OWN)
@@ -889,7 +889,9 @@ def test_own_tests_of_candidates_are_named_again(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     data = write(tmp_path / "a.csv", ["x", "y"], [[x, score(x)] for x in START])
     campaign.init(tmp_path / "camp", data, model=OWN, feasible="rules:no_carbon", **FAST)
-    with pytest.raises(ParameterError, match="tested by your own code .'rules.no_carbon'.: name it again"):
+    with pytest.raises(
+        ParameterError, match="tested by your own code .'rules.no_carbon'.: if you trust that code"
+    ):
         load(tmp_path / "camp")
     opt = campaign.open_campaign(tmp_path / "camp", model=OWN, feasible="rules:no_carbon")
     assert not any("C" in x for x in opt.ask(3))

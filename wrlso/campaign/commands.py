@@ -1,7 +1,7 @@
-"""What the shell commands do: a campaign is a folder, and candidates and results travel as tables.
+"""The work of the shell commands: a campaign is a folder, and candidates and results travel as tables.
 
-Each function opens the campaign, makes one change that is on disk before it returns, and says in a few lines
-what it did. Points go by their ids, which are their rows in ``history_.records``.
+Each function makes one change that is on disk before it returns, and says in a few lines what it did. The id
+of a point is its row in ``history_.records``.
 """
 
 import copy
@@ -22,22 +22,14 @@ from wrlso.campaign.start_table import (
     read_start,
     start_contents,
 )
-from wrlso.campaign.tables import Table, check_free, find_column, read_table, read_value, reserve
-from wrlso.campaign.views import (
-    best_line,
-    format_points,
-    json_export,
-    plural,
-    shown,
-    state_lines,
-    who_works,
-)
+from wrlso.campaign.tables import Table, check_free, find_column, plural, read_table, read_value, reserve
+from wrlso.campaign.views import best_line, format_points, json_export, shown, state_lines, who_works
 from wrlso.exceptions import DataError, ParameterError, UnknownPointError
 from wrlso.history import History
 from wrlso.storage.info import campaign_settings, view_campaign
 from wrlso.storage.lock import WorkLock
 
-if TYPE_CHECKING:  # a second and more, so it is imported where all that can be refused without it has been
+if TYPE_CHECKING:  # takes a second to import: functions import it once they have checked their arguments
     from wrlso.optimizer import WeightedRetrainingOptimizer
 
 __all__ = [
@@ -82,22 +74,22 @@ def init(
         A built-in name, ``package.module:factory``, or the ``.safetensors`` file of a model of molecules, of
         which the campaign keeps a copy.
     form : Form
-        Columns, delimiter and decimal sign where they shall not be guessed.
+        Columns, delimiter and decimal sign, as far as they are not to be guessed.
     values : bool, default=True
         Whether the file has values.
     feasible : str, default=None
         ``package.module:function`` that says whether an x may be proposed.
     training : mapping, default=None
-        Parameters of the trainer that are not to be the model's defaults.
+        Parameters of the trainer in place of the model's defaults.
     **options
         Parameters of the optimizer.
 
     Raises
     ------
     DataError
-        When the file cannot be used; bad rows are all named, and nothing is made.
+        When the file cannot be used; notes name every bad row, and nothing is made.
     ParameterError
-        When the campaign is there already, or there is no such model.
+        When the campaign exists already, or there is no such model.
     """
     if campaign.exists() and (not campaign.is_dir() or any(campaign.iterdir())):
         raise ParameterError(f"{campaign} exists already; see: wrlso status {quoted(campaign)}")
@@ -142,12 +134,12 @@ def open_campaign(
     if others:
         raise ParameterError(
             f"this campaign was made in Python with {', '.join(others)} of your own, which no command can "
-            "name: go on with it there; wrlso status and wrlso export work"
+            "name: continue it in Python; only wrlso status and wrlso export work here"
         )
     if "feasible" in info["needs"] and feasible is None:
         raise ParameterError(
             f"this campaign's candidates are tested by your own code ({info['needs']['feasible']!r:.120}): "
-            "name it again with --feasible package.module:function, if you trust it"
+            "if you trust that code, pass it again with --feasible package.module:function"
         )
     parts: dict[str, Any] = {} if feasible is None else {"feasible": named_callable(feasible)}
     parts["model"] = model_of_campaign(campaign, model, info["notes"].get("model"))
@@ -162,7 +154,7 @@ def open_campaign(
 def recording(
     campaign: Path, *, model: str | None = None, feasible: str | None = None
 ) -> Iterator["WeightedRetrainingOptimizer"]:
-    """Open a campaign while no other command records results: what is checked still holds when it is told."""
+    """Open a campaign and let no other command record results, so that what was checked holds when told."""
     campaign_settings(campaign)  # whether there is one
     with WorkLock(campaign / "tell.lock").held():
         yield open_campaign(campaign, model=model, feasible=feasible)
@@ -185,8 +177,10 @@ def ask(
     Raises
     ------
     ParameterError
-        When the file exists and ``force`` is not set. When it comes to exist, or cannot be written, only
-        after the points were found, they are pending, and a note says how to get them.
+        When the file exists and ``force`` is not set; nothing is asked then.
+    ParameterError, OSError
+        When the file cannot be written after all; the points are pending then, and a note says how to get
+        them.
     """
     _require_text(opt.history_)
     rows: list[int] = []
@@ -216,7 +210,7 @@ def tell(
     ids: bool = True,
     replicates: bool = False,
 ) -> Lines:
-    """Tell all results of a table that are not known yet, or nothing when a row of it cannot be told.
+    """Tell the campaign all new results of a table, or nothing when any row of it cannot be told.
 
     Parameters
     ----------
@@ -225,12 +219,12 @@ def tell(
     ids : bool, default=True
         Whether a column "id" holds the ids of this campaign.
     replicates : bool, default=False
-        Whether other values of known points are repeated measurements.
+        Whether a different value of a measured point is a repeated measurement.
 
     Raises
     ------
     DataError
-        When rows cannot be told: all of them are named in notes.
+        When rows cannot be told; notes name all of them.
     """
     kept = Form.of(opt.notes_)
     table = read_table(results, delimiter=form.delimiter)
@@ -262,7 +256,7 @@ def tell(
 
 
 def update(opt: "WeightedRetrainingOptimizer", point: str, value: str, *, form: Form = AS_BEFORE) -> Lines:
-    """Correct the value of a point that was told, or say that it failed; the old value stays on record.
+    """Correct the value of a point, or mark it as failed; the old value stays on record.
 
     ``point`` is an id, or x itself.
     """
@@ -305,7 +299,7 @@ def retrain(opt: "WeightedRetrainingOptimizer") -> Lines:
 
 
 def status(campaign: Path) -> Lines:
-    """Say how the campaign stands. Needs no model, and waits for nobody."""
+    """Return the state of a campaign in words; needs no model, and waits for no other process."""
     info, history = view_campaign(campaign)
     parameters = info["parameters"]
     model = shown(info["notes"].get("model", "of your own"))
@@ -323,9 +317,9 @@ def export(
     force: bool = False,
     form: Form = AS_BEFORE,
 ) -> str:
-    """Write everything that is known, as JSON where the file's name ends so; return it without a file.
+    """Write everything that is known, as JSON where the file's name ends in .json; without a file return it.
 
-    Needs no model, and waits for nobody.
+    Needs no model, and waits for no other process.
     """
     info, history = view_campaign(campaign)
     if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
@@ -350,7 +344,7 @@ def report(opt: "WeightedRetrainingOptimizer", out: Path, *, force: bool = False
 
 
 def check_value(campaign: Path, value: str, *, form: Form = AS_BEFORE) -> None:
-    """Raise what :func:`update` would raise for a value, before the campaign is opened."""
+    """Raise the error of :func:`update` for a value that cannot be read, before the campaign is opened."""
     _new_value(value, form, Form.of(campaign_settings(campaign)["notes"]))
 
 
@@ -361,7 +355,7 @@ def check_points(points: Sequence[str], *, every: bool) -> None:
 
 
 def quoted(path: Path) -> str:
-    """Return a path as a shell takes it."""
+    """Return a path, quoted for a shell where it must be."""
     return shlex.quote(str(path))
 
 
@@ -371,7 +365,7 @@ def quoted(path: Path) -> str:
 def _new_optimizer(
     model: Any, n: int, training: Mapping[str, Any], options: dict[str, Any]
 ) -> "WeightedRetrainingOptimizer":
-    """Return an optimizer as n objects of this model need it, but for what is given."""
+    """Return an optimizer with the defaults for n objects of this model, and the options that are given."""
     from wrlso.molecules import search_options
     from wrlso.optimizer import WeightedRetrainingOptimizer
     from wrlso.training import Trainer
@@ -396,7 +390,7 @@ def _new_folder(path: Path) -> Iterator[None]:
 
 def _new_value(value: str, form: Form, kept: Form) -> float:
     decimal = form.decimal or kept.decimal or "."
-    # a point is understood in a campaign of decimal commas, too: the commands that errors propose have it
+    # errors propose commands with a decimal point, which must work in a campaign of decimal commas, too
     y = read_value(value, decimal="." if "." in value else decimal)
     if y is None:
         raise ParameterError("the new value is blank; give a number, or 'failed'")
@@ -407,18 +401,15 @@ def _told_columns(table: Table, form: Form, kept: Form, ids: bool) -> Columns:
     """Find the columns by name; nothing is guessed where results are recorded."""
     id_column = _optional(table, "id") if ids else None
     status_column = _optional(table, "status")
+    there = f"its columns are {', '.join(map(repr, table.columns))}"
     x = find_column(table, form.x) if form.x else _optional(table, kept.x or "x")
     if x is None and id_column is None:
         raise DataError(
-            f"{table.name} has neither a column 'id' nor {kept.x!r}; its columns are "
-            f"{', '.join(map(repr, table.columns))}; name the one of x with --x"
+            f"{table.name} has neither a column 'id' nor {kept.x!r}; {there}; name the one of x with --x"
         )
     y = find_column(table, form.y) if form.y else _optional(table, kept.y or "y")
     if y is None and status_column is None:
-        raise DataError(
-            f"{table.name} has no column {kept.y!r}; its columns are {', '.join(map(repr, table.columns))}; "
-            "name the one of values with --y"
-        )
+        raise DataError(f"{table.name} has no column {kept.y!r}; {there}; name the one of values with --y")
     return Columns(id_column, x, y, status_column)
 
 
@@ -456,7 +447,7 @@ def _asked(opt: "WeightedRetrainingOptimizer", rows: list[int], campaign: Path, 
     return [
         f"{plural(len(rows), 'point')}{where}, ids {_ranges(rows)}"
         + (f"; {others} asked for earlier still pending" if others else ""),
-        f"fill in {Form.of(opt.notes_).y!r}: a number, 'failed', or nothing as long as it is not measured; "
+        f"fill in {Form.of(opt.notes_).y!r}: a number, 'failed', or blank while it is not measured; "
         f"then: wrlso tell {quoted(campaign)} {quoted(out) if out else 'FILE'}",
     ]
 

@@ -1,8 +1,8 @@
-"""Models that the command line knows by name, those in files, and those of users' own code.
+"""Models by name: built-in ones, those in files, and those that users' own code makes.
 
 Nothing that a campaign's files name is ever imported: a name in a file is looked up among the built-in ones,
-and code of one's own runs only where the command, or the environment variable ``WRLSO_MODEL``, names it. A
-file of weights is no code; a campaign keeps a copy of its own, so that it needs no naming.
+and users' code runs only where the command, or the environment variable ``WRLSO_MODEL``, names it. A file of
+weights is not code; the campaign keeps a copy of it, which later commands read without being told.
 """
 
 import importlib
@@ -104,9 +104,9 @@ def named_callable(name: str) -> Callable[..., Any]:
 
 @contextmanager
 def kept_model(name: str, model: Any, folder: Path) -> Iterator[None]:
-    """Write the model of a file into a campaign's folder; undone where no campaign comes to be.
+    """Write the model of a file into a campaign's folder; remove it again where no campaign is made.
 
-    What was read is written, as the file itself may be another one by now.
+    The loaded model is written, not the file, which may have changed since.
     """
     try:
         if name.endswith(_FILE):
@@ -134,14 +134,15 @@ def model_of_campaign(folder: Path, given: str | None, recorded: str | None, see
     folder : Path
         The campaign.
     given : str or None
-        What the command says.
+        Name in the command.
     recorded : str or None
-        What the campaign's files say; only a built-in name is taken from there, or the campaign's own file.
+        Name in the campaign's files; it is used only where it is a built-in name, or that of a file of which
+        the campaign has a copy.
 
     Raises
     ------
     ParameterError
-        When only code of the user's own could make the model, and the command does not name it.
+        When the user's own code makes the model, and the command does not name it.
     """
     if given is not None:
         return make_model(given, seed)
@@ -154,11 +155,15 @@ def model_of_campaign(folder: Path, given: str | None, recorded: str | None, see
         return make_model(named, seed)
     if recorded is not None and recorded.endswith(_FILE):
         raise ParameterError(
-            f"this campaign was started with the model in {recorded!r:.120}, and {folder / PRETRAINED}, its "
-            "copy of that, is not there: name the file with --model"
+            f"this campaign was started with the model in {recorded!r:.120}, and its copy of that file, "
+            f"{folder / PRETRAINED}, is missing: name the file with --model"
         )
-    noted = f" It was made with {recorded!r:.120}: say so again if you trust that code." if recorded else ""
+    noted = (
+        f". It was made with {recorded!r:.120}: if you trust that code, pass the same name again with --model"
+        if recorded
+        else ""
+    )
     raise ParameterError(
-        "this campaign's model is made by code of your own, which no file of a campaign can start: name it "
-        f"with --model package.module:factory, or in the variable {VARIABLE}.{noted}"
+        "this campaign's model is made by code of your own, and wrlso runs no code because a campaign names "
+        f"it: name it with --model package.module:factory, or in the variable {VARIABLE}{noted}"
     )

@@ -12,10 +12,10 @@ from wrlso.campaign.tables import (
     find_column,
     guess_values_column,
     guess_x_column,
+    plural,
     read_value,
     unreadable,
 )
-from wrlso.campaign.views import plural
 from wrlso.exceptions import DataError
 from wrlso.history import History
 
@@ -27,7 +27,7 @@ __all__ = ["AS_BEFORE", "Form", "choose_columns", "learn_tokens", "read_start", 
 
 @dataclass(frozen=True)
 class Form:
-    """How tables of a campaign look; None: as its starting data did, or as guessed there.
+    """The form of a campaign's tables; None means as in its starting data, or as guessed from them.
 
     Attributes
     ----------

@@ -36,6 +36,7 @@ __all__ = [
     "format_value",
     "guess_values_column",
     "guess_x_column",
+    "plural",
     "protect",
     "read_table",
     "read_value",
@@ -233,7 +234,7 @@ def _make_table(name: str, lines: list[tuple[int, list[str]]], delimiter: str, r
         padded = [*cells, *[""] * (len(header) - len(cells))][: len(header)]
         rows.append(Row(number, tuple(unprotect(cell) for cell in padded)))
     if problems:
-        raise explain(f"{name}: {_count(len(problems), 'row')} cannot be read", problems, len(filled) - 1)
+        raise explain(f"{name}: {plural(len(problems), 'row')} cannot be read", problems, len(filled) - 1)
     if not rows:
         raise DataError(f"{name} has a header ({', '.join(header)}) and no rows below it")
     return Table(name, tuple(header), tuple(rows), delimiter, remarks)
@@ -379,8 +380,9 @@ def _listed(columns: Iterable[str]) -> str:
     return ", ".join(repr(column) for column in columns)
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
+def plural(n: int, noun: str) -> str:
+    """Return "1 point", "2 points"."""
+    return f"{n} {noun}" + ("" if n == 1 else "s")
 
 
 # ---------------------------------------------------------------- writing

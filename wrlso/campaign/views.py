@@ -12,13 +12,13 @@ import numpy as np
 
 from wrlso._state.training_due import training_due_in
 from wrlso.campaign.results_table import current_value, describe_value
-from wrlso.campaign.tables import FAILED, Cell, format_table
+from wrlso.campaign.tables import FAILED, Cell, format_table, plural
 from wrlso.history import History, Record, Status, iso_time
 from wrlso.storage.lock import holder
 from wrlso.storage.names import LOCK
 
 __all__ = [
-    "best_line", "format_points", "json_export", "plural", "shown", "state_lines",
+    "best_line", "format_points", "json_export", "shown", "state_lines",
     "who_works",
 ]  # fmt: skip
 
@@ -27,11 +27,6 @@ _WORDS: dict[Status, str] = {
     "released": "released",
 }  # fmt: skip
 _COLUMNS = ("status", "asked", "asked_at", "told_at", "replicates", "failures", "corrected_from")
-
-
-def plural(n: int, noun: str) -> str:
-    """Return "1 point", "2 points"."""
-    return f"{n} {noun}" + ("" if n == 1 else "s")
 
 
 def shown(x: Any, width: int = 80) -> str:
@@ -47,7 +42,7 @@ def local_time(time: str | None) -> str:
 
 
 def best_line(history: History, direction: str) -> str:
-    """Say which point is the best so far."""
+    """Return a line that names the best point so far."""
     y = history.y
     if not len(y):
         return "best so far: no value yet"
@@ -58,7 +53,7 @@ def best_line(history: History, direction: str) -> str:
 
 
 def state_lines(history: History, direction: str, retrain_every: int | None) -> list[str]:
-    """Say how a campaign stands: points by state, best, trainings, and what is pending since when."""
+    """Return the state of a campaign: points by status, the best, trainings, and pending points."""
     counts = Counter(record.status for record in history)
     states = ", ".join(f"{counts[status]} {_WORDS[status]}" for status in _WORDS if counts[status])
     lines = [f"{plural(len(history), 'point')}: {states}", best_line(history, direction)]
@@ -93,7 +88,7 @@ def format_points(
 ) -> str:
     """Return points as CSV: id, x and value; with ``details`` all that is known of them.
 
-    What it returns can be told to the campaign, and changes nothing.
+    Telling the campaign this table changes nothing.
     """
     header = ["id", x, y, *(_COLUMNS if details else ())]
     table = []
@@ -117,7 +112,7 @@ def _details(record: Record, decimal: str) -> list[Cell]:
 
 
 def json_export(history: History, about: dict[str, Any]) -> str:
-    """Return everything that is known as JSON: what is given in ``about``, points, trainings, events."""
+    """Return everything that is known as JSON: the entries of ``about``, points, trainings, events."""
     points = [
         {"id": row, "x": record.x, "status": record.status, "value": current_value(record)}
         | {"values": record.values, "failures": record.n_failures, "corrected_from": record.revisions}

@@ -105,7 +105,7 @@ def parse_numbers(text: str) -> list[float]:
 
 
 def parse_settings(text: str, peers: Sequence[str] = ()) -> tuple[list[str], list[str]]:
-    """Read settings such as "neither,both", among which names of peers may stand: return both apart."""
+    """Read names such as "neither,both,genetic": return those of settings and those of peers."""
     names = [part.strip() for part in text.split(",")]
     known = [*Setting, *peers]
     for name in names:
@@ -126,7 +126,7 @@ ConfigOption = Annotated[Config, typer.Option(help="Protocol: ours, the released
 DataOption = Annotated[Data | None, typer.Option(help="Starting data.  [default: the config's]")]
 
 
-Subset = Annotated[int | None, typer.Option(min=1, help="Draw this many starting images for each seed.")]
+Subset = Annotated[int | None, typer.Option(min=1, help="Sample this many starting images for each seed.")]
 
 
 Network = Annotated[str | None, typer.Option(help="coordinate, small, preprint or released.")]
@@ -171,7 +171,7 @@ def shapes(
     ] = None,
     thompson: Annotated[
         int | None,
-        typer.Option(min=0, max=4, help="Of five points so many by Thompson sampling (gp)."),
+        typer.Option(min=0, max=4, help="How many of five points come from Thompson sampling (gp)."),
     ] = None,
     n_jobs: Annotated[int, typer.Option(min=1, help="Processes; each run uses one thread.")] = 1,
 ) -> None:
@@ -316,7 +316,7 @@ def molecules(
     ] = None,
     data: Annotated[MoleculesData | None, typer.Option(help="Starting molecules.")] = None,
     n_start: Annotated[
-        int | None, typer.Option(min=1, help="How many of them, drawn for each seed.  [default: all]")
+        int | None, typer.Option(min=1, help="How many of them, sampled for each seed.  [default: all]")
     ] = None,
     stereo: Annotated[
         bool | None, typer.Option(help="Whether stereochemistry counts.  [default: no-stereo]")
@@ -325,7 +325,7 @@ def molecules(
         str | None, typer.Option(help="selfies, junction-tree, or a model's file.  [default: selfies]")
     ] = None,
     surrogate: Annotated[
-        MoleculesSurrogate | None, typer.Option(help="Process on fingerprints or on Z.")
+        MoleculesSurrogate | None, typer.Option(help="Gaussian process on fingerprints or on Z.")
     ] = None,
     budget: Annotated[int | None, typer.Option(min=1, help="Queries M.  [default: 500]")] = None,
     k: Annotated[float | None, typer.Option(help="Rank-weighting parameter, up to inf.")] = None,
@@ -378,9 +378,9 @@ def draws(
     ] = None,
     model: Annotated[str | None, typer.Option(help="selfies, junction-tree, or a model's file.")] = None,
     first_steps: Annotated[int | None, typer.Option(min=0, help="Steps of the first training.")] = None,
-    n_samples: Annotated[int, typer.Option(min=1, help="Draws from the prior.")] = 5000,
+    n_samples: Annotated[int, typer.Option(min=1, help="Samples from the prior.")] = 5000,
 ) -> None:
-    """Train a model of molecules with each k and record the scores of what it draws (paper, Fig. 10)."""
+    """Train a model of molecules with each k and record the scores of its samples (paper, Fig. 10)."""
     values, numbers = parse_numbers(ks), parse_seeds(seeds)
     from wrlso.benchmarks.molecules.first_training import sample_scores
     from wrlso.benchmarks.molecules.study import molecules_study
@@ -402,11 +402,11 @@ def scores(
     latent_dim: LatentDim = None,
     pretrain_epochs: Pretrain = None,
     initial_epochs: Epochs = None,
-    n_samples: Annotated[int, typer.Option(min=1, help="Draws from the prior.")] = 5000,
+    n_samples: Annotated[int, typer.Option(min=1, help="Samples from the prior.")] = 5000,
 ) -> None:
     """Train a shapes model with each k and record the areas of what it generates.
 
-    Draws from the prior and a uniform enumeration of the latent space (paper, Figs. 3 and 8).
+    Samples from the prior and a uniform enumeration of the latent space (paper, Figs. 3 and 8).
     """
     values, numbers = parse_numbers(ks), parse_seeds(seeds)
     from wrlso.benchmarks.shapes.study import sample_scores
