@@ -9,11 +9,12 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:  # a history of which only records and events are read needs no torch
+    from torch import Tensor
 
 __all__ = ["Event", "EventKind", "History", "Record", "Status", "TensorRows", "iso_time"]
 
@@ -117,11 +118,13 @@ class TensorRows:
         """Return the number of rows."""
         return (0 if self._head is None else len(self._head)) + self._n_tail
 
-    def append(self, rows: Tensor) -> None:
+    def append(self, rows: "Tensor") -> None:
         """Add rows (m, ...) at the end."""
         if self._head is None:
             self._head = rows
             return
+        import torch
+
         dtype = torch.promote_types(self._head.dtype, rows.dtype)
         if dtype != self._head.dtype:
             self._head = self._head.to(dtype)
@@ -133,7 +136,7 @@ class TensorRows:
         self._tail[self._n_tail : self._n_tail + len(rows)] = rows
         self._n_tail += len(rows)
 
-    def __getitem__(self, rows: Tensor) -> Tensor:
+    def __getitem__(self, rows: "Tensor") -> "Tensor":
         """Return the rows at int64 indices (m,)."""
         if self._head is None:
             raise IndexError("no rows yet")
@@ -154,13 +157,13 @@ class RowSubset:
     """Some rows of :class:`TensorRows`, indexed from 0: what the trainer sees of the data."""
 
     data: TensorRows
-    rows: Tensor
+    rows: "Tensor"
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.rows)
 
-    def __getitem__(self, index: Tensor) -> Tensor:
+    def __getitem__(self, index: "Tensor") -> "Tensor":
         """Return the rows at int64 indices (m,) into the subset."""
         return self.data[self.rows[index]]
 
@@ -231,6 +234,11 @@ class History:
         return self._n_observed
 
     @property
+    def n_at_training(self) -> int:
+        """Number of distinct points with a value at the last training; 0 before the first."""
+        return int(self.trainings[-1]["n_observed"]) if self.trainings else 0
+
+    @property
     def observed_rows(self) -> np.ndarray:
         """Rows (n,) int64 of the points with a value, in the order of their first value."""
         return self._observed[: self._n_observed].copy()
@@ -245,8 +253,11 @@ class History:
         wanted = [_STATUSES.index(status) for status in statuses]
         return np.flatnonzero(np.isin(self._status[: len(self.records)], wanted)).astype(np.int64)
 
-    def add(self, X: Sequence[Any], keys: Sequence[Hashable], inputs: Tensor) -> None:
-        """Add new objects, distinct and never seen before, as unlabelled records."""
+    def add(self, X: Sequence[Any], keys: Sequence[Hashable], inputs: "Tensor | None") -> None:
+        """Add new objects, distinct and never seen before, as unlabelled records.
+
+        ``inputs`` (n, ...) is the tensor made of them, None for a history that is only looked at.
+        """
         first = len(self.records)
         self._status = _grown(self._status, first + len(X))
         self._position = _grown(self._position, first + len(X))
@@ -254,7 +265,8 @@ class History:
         for row, (x, key) in enumerate(zip(X, keys, strict=True), start=first):
             self._row_of[key] = row
             self.records.append(Record(x, key, "unlabelled"))
-        self.inputs.append(inputs)
+        if inputs is not None:
+            self.inputs.append(inputs)
 
     def apply(self, event: Event) -> None:
         """Take in one thing that happened."""

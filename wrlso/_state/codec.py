@@ -1,24 +1,22 @@
 """Values as bytes and back, without pickle: JSON, raw arrays, and this library's own parts by name.
 
 What is read creates numbers, texts, containers, arrays and objects of the classes listed here, and calls
-nothing that a file names.
+nothing that a file names. torch and scikit-learn are imported where such a value comes up, and not before:
+records and events, which are numbers, texts and arrays, are read without them.
 """
 
 import base64
 import dataclasses
 import json
 import math
+import sys
 import types
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 import numpy as np
-import torch
-from sklearn.base import BaseEstimator
-from torch import Tensor
 
-from wrlso import weighting
 from wrlso.exceptions import DataTypeError, StorageError
 
 __all__ = ["Foreign", "dump", "dump_json", "is_alike", "is_own", "load", "load_json"]
@@ -27,7 +25,7 @@ _TAG = "!"
 _DAMAGE = (
     ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
-_FUNCTIONS: dict[str, Callable[..., Any]] = {name: getattr(weighting, name) for name in weighting.__all__}
+_WEIGHTING = "wrlso.weighting"  # whose functions a file can name
 # All that a file can name, and where it is defined. A class that moves keeps its name here; one that is
 # renamed keeps its former name beside the new one, as files of earlier versions hold that.
 _CLASSES = {
@@ -83,6 +81,21 @@ def _class_named(name: str) -> type | None:
     return getattr(import_module(module), attribute) if module else None
 
 
+def _function_named(name: str) -> Any:
+    """Return the weighting function that a file names."""
+    module = import_module(_WEIGHTING)
+    if name not in module.__all__:
+        raise ValueError(f"it names {name!r:.80}, which is no weighting function of wrlso")
+    return getattr(module, name)
+
+
+def _is_weighting_function(value: Any) -> bool:
+    module = sys.modules.get(_WEIGHTING)  # without it nothing is one of its functions
+    if module is None or not isinstance(value, types.FunctionType):
+        return False
+    return value.__name__ in module.__all__ and getattr(module, value.__name__) is value
+
+
 def dump_json(value: Any, *, parameters: bool = False, foreign: bool = False) -> str:
     """Return a value without arrays as one line of JSON; see :func:`dump`."""
     return json.dumps(_Packer(None, parameters, foreign).pack(value), allow_nan=False)
@@ -131,6 +144,12 @@ def load(data: bytes) -> Any:
         return _unpack(packed, arrays)
 
     return _reading(read)
+
+
+def _is_estimator(cls: type) -> bool:
+    from sklearn.base import BaseEstimator
+
+    return issubclass(cls, BaseEstimator)
 
 
 def _reading(read: Callable[[], Any]) -> Any:
@@ -187,13 +206,14 @@ class _Packer:
             return {_TAG: "scalar", "dtype": value.dtype.str, "value": data}
         if isinstance(value, np.ndarray) and value.dtype.kind in "biufcUS":
             return self._array("array", value)
-        if isinstance(value, Tensor):
+        torch = sys.modules.get("torch")  # without it nothing is a tensor
+        if torch is not None and isinstance(value, torch.Tensor):
             return self._array("tensor", value.detach().cpu().numpy())
-        if isinstance(value, torch.device):
+        if torch is not None and isinstance(value, torch.device):
             return {_TAG: "device", "value": str(value)}
         if isinstance(value, np.random.RandomState):
             return {_TAG: "RandomState", "state": self.pack(value.get_state(legacy=False))}
-        if isinstance(value, types.FunctionType) and _FUNCTIONS.get(value.__name__) is value:
+        if _is_weighting_function(value):
             return {_TAG: "function", "name": value.__name__}
         if is_own(value):
             state = {name: self.pack(item) for name, item in self._state(value).items()}
@@ -210,7 +230,7 @@ class _Packer:
         return {_TAG: kind, "index": len(self.arrays) - 1, "transposed": transposed}
 
     def _state(self, value: Any) -> dict[str, Any]:
-        if self.parameters and isinstance(value, BaseEstimator):
+        if self.parameters and _is_estimator(type(value)):
             return dict(value.get_params(deep=False))
         if dataclasses.is_dataclass(value):
             return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -253,7 +273,7 @@ def _read_object(packed: dict[str, Any], arrays: list[np.ndarray]) -> Any:
     state = {str(name): _unpack(item, arrays) for name, item in packed["state"].items()}
     if not all(name.isidentifier() and not name.startswith("__") for name in state):
         raise ValueError(f"a {cls.__name__} with impossible attributes")
-    if issubclass(cls, BaseEstimator):
+    if _is_estimator(cls):
         # parameters that this version has and the file does not take their defaults
         names = set(cls._get_param_names()) & set(state)
         created = cls(**{name: state.pop(name) for name in names})
@@ -273,10 +293,10 @@ _READERS: dict[str, Callable[[dict[str, Any], list[np.ndarray]], Any]] = {
     "bytes": lambda packed, _: base64.b64decode(packed["value"]),
     "scalar": _read_scalar,
     "array": _read_array,
-    "tensor": lambda packed, arrays: torch.from_numpy(_read_array(packed, arrays)),
-    "device": lambda packed, _: torch.device(packed["value"]),
+    "tensor": lambda packed, arrays: import_module("torch").from_numpy(_read_array(packed, arrays)),
+    "device": lambda packed, _: import_module("torch").device(packed["value"]),
     "RandomState": _read_random_state,
-    "function": lambda packed, _: _FUNCTIONS[packed["name"]],
+    "function": lambda packed, _: _function_named(packed["name"]),
     "object": _read_object,
     "foreign": lambda packed, _: Foreign(packed["type"]),
 }

@@ -11,6 +11,7 @@ from torch import Tensor
 from wrlso._state.learned import Learned
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
 from wrlso._state.settings import Settings, sign_of
+from wrlso._state.training_due import training_due_in
 from wrlso._state.weights import training_weights
 from wrlso.history import History, RowSubset
 from wrlso.training import Trainer
@@ -54,9 +55,8 @@ def swap_in(trained: Learned, seen: History, learned: Learned, history: History)
 
 def training_is_due(learned: Learned, history: History, retrain_every: int | None) -> bool:
     """Whether the next ask trains first: there was no training yet, or r new distinct values have come."""
-    if learned.n_trainings == 0:
-        return True
-    return retrain_every is not None and history.n_observed - learned.n_at_training >= retrain_every
+    n_at_training, n_trainings = learned.n_at_training, learned.n_trainings
+    return training_due_in(retrain_every, history.n_observed, n_at_training, n_trainings) == 0
 
 
 def train(

@@ -26,9 +26,10 @@ from wrlso._utils.copies import keep
 from wrlso._utils.random import draw_seed
 from wrlso.exceptions import NoCandidateError, NotFittedError, StorageError, UnknownPointError
 from wrlso.history import History
-from wrlso.storage.folder import Campaign, create_campaign, is_campaign
+from wrlso.storage.folder import Campaign, create_campaign
 from wrlso.storage.info import Notes
 from wrlso.storage.learned import check_state, model_fields
+from wrlso.storage.names import is_campaign
 from wrlso.storage.parameters import load_parameters, pack_parameters
 
 __all__ = ["HasSession", "Session", "load_optimizer"]
