@@ -175,7 +175,7 @@ class VAE(nn.Module):
     def key(self, x: Any) -> Hashable:
         """Return the identity of x: its values, or x itself if there is a codec and x is hashable.
 
-        Arrays of equal values are one point whatever their dtype.
+        Arrays of equal values are one point, also with different dtypes.
         """
         if self.codec is not None and isinstance(x, Hashable):
             return x

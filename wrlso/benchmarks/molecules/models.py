@@ -68,7 +68,7 @@ def rates(model: MoleculeVAE, X: Sequence[str], n_alone: int = 32) -> dict[str, 
     start = time.process_time()
     known = [x for x in X if model._can_read(x)]
     if not known:
-        raise DataError(f"X must hold molecules that the model can read, got {len(X)} that it cannot")
+        raise DataError(f"X must hold molecules that the model can read, got {len(X)} unreadable ones")
     inputs = model.tensorize(known)
     read = len(X) / (time.process_time() - start)
     Z = model.encode(inputs[:_BATCH])

@@ -219,7 +219,7 @@ def _record(problem: EmbeddedFunction, method: str, options: Mapping[str, Any]) 
     start, busy = time.perf_counter(), time.process_time()
     if method == "turbo":
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of fits that BoTorch then repeats by itself
+            warnings.simplefilter("ignore")  # of fits that BoTorch repeats
             values = turbo(problem, X, y, budget, batch, problem.seed)
     else:
         values = _search(problem, method, X, y, budget, batch)

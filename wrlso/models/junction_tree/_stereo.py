@@ -86,7 +86,7 @@ def with_stereo(row: Row, smiles: str, flat: str) -> Row:
     known = dict(labelled_isomers(flat, _LISTED))
     labels = known.get(smiles) or stereo_labels(smiles, flat)
     agreeing = {smiles} if smiles in known else set(isomers(smiles, _LISTED)) & set(known)
-    if not agreeing:  # not all are listed, or it is a cage of which RDKit thinks that it has isomers
+    if not agreeing:  # the list is incomplete, or RDKit assumes isomers of a cage
         agreeing = {x for x, others in known.items() if _agree(labels, others)}
     if not agreeing:
         known[smiles], agreeing = labels, {smiles}

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 END, MASK = 0, 1  # special token numbers; the vocabulary's tokens follow
 _FAR = 6  # attention does not distinguish larger distances between chunks
-_TAPS, _SQUEEZED = 4, 64  # earlier positions that a convolution sees, and units that it sees of each
+_TAPS, _SQUEEZED = 4, 64  # earlier positions in a convolution, and units of each
 
 
 @dataclass(frozen=True)
