@@ -8,10 +8,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from torch import nn
 
 from wrlso import CandidatePool, LogExpectedImprovement, SparseGP, Trainer, WeightedRetrainingOptimizer
 from wrlso.report import drawings as _drawings
+
+# Machines under load are slow; that is no failure of the property under test, nor of how it is drawn.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 N_LETTERS = 12
 

@@ -13,6 +13,8 @@ class GridModel(torch.nn.Module):
         super().__init__()
         self.latent_dim = d
         self.only = only
+        self.n_decoded = 0
+        self.most = np.inf  # points that may be decoded
         self.weight = torch.nn.Parameter(torch.ones(1))
         self.modes = []
 
@@ -27,6 +29,8 @@ class GridModel(torch.nn.Module):
 
     def decode(self, Z, temperature=0.0, generator=None):
         self.modes.append((self.training, torch.is_grad_enabled()))
+        self.n_decoded += len(Z)
+        assert self.n_decoded <= self.most
         assert Z.dtype == torch.float32
         noise = torch.randn(Z.shape, generator=generator)
         cells = torch.round(5.0 * (Z + 0.1 * temperature * noise)).to(torch.int64)

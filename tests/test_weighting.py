@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.base import clone
@@ -38,10 +38,6 @@ from wrlso.weighting import (
     rwr_weights,
     uniform_weights,
 )
-
-# Machines under load are slow; that is no failure of the property under test.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
 
 EPS = float(np.finfo(np.float64).eps)
 

@@ -1,6 +1,5 @@
 """Acquisition functions against closed forms, search strategies on small models, and their refusals."""
 
-import time
 from dataclasses import replace
 
 import mpmath
@@ -187,12 +186,22 @@ def test_box_contains_the_quantiles_of_the_data():
 
 
 def test_cost_of_the_landscape_does_not_follow_the_number_of_points():
-    Z = torch.zeros(1_000_000, 4, dtype=torch.float64)
-    state = SearchState(GridModel(4), None, Z, Z[:, 0], Z[:, 0], Z[:0], lambda x: None)
-    start = time.perf_counter()
+    class Rows:
+        """So many that no array of all of them fits into memory; can do nothing but hand out some."""
+
+        n_read = 0
+
+        def __len__(self):
+            return 10**14
+
+        def __getitem__(self, rows):
+            self.n_read += len(rows)
+            return torch.zeros(len(rows), 4, dtype=torch.float64)
+
+    Z, none = Rows(), torch.empty(0, 4, dtype=torch.float64)
+    state = SearchState(GridModel(4), None, Z, none[:, 0], none[:, 0], none, lambda x: None)
     landscape = Landscape.of(state, rng(), 1.1, 0.999)
-    assert time.perf_counter() - start < 0.5
-    assert len(landscape.rows) == 10_000
+    assert Z.n_read == len(landscape.rows) == 10_000
     assert (landscape.spread > 0).all()
 
 
@@ -354,12 +363,12 @@ def test_features_of_x_work_with_the_pool_only():
 def test_a_model_that_decodes_only_known_points_is_given_up(acquisition):
     state, cells = campaign(n=10)
     state.model.only = [*sorted(cells), None]
-    start = time.perf_counter()
+    state.model.most = 2000  # a search that does not give up after 1000 for each of the two fails here
     with pytest.raises(
         NoCandidateError, match=r"0 of 2 .* among \d+ candidates.* known \d+, undecodable \d+"
-    ):
+    ) as caught:
         acquisition.propose(state, 2, rng())
-    assert time.perf_counter() - start < 5.0
+    assert f"among {state.model.n_decoded} candidates" in str(caught.value)
 
 
 @pytest.mark.parametrize("acquisition", ALL, ids=repr)

@@ -98,12 +98,16 @@ def test_errors_of_data_from_the_surrogate_itself_are_standard_normal():
 def test_errors_do_not_depend_on_the_units_of_y(transform):
     rng = np.random.default_rng(0)
     Z, new = tensor(rng.normal(size=(60, 2))), tensor(rng.normal(size=(9, 2)))
+    # Values without noise would make the covariance almost singular: what rounding does to scale * y, ten
+    # steps of the optimizer would magnify by 1e10, by how much exactly is the processor's affair.
+    y = Z[:, 0] + 0.3 * tensor(rng.normal(size=60))
     found = []
     for scale in (1.0, 1e6):
         gp = SparseGP(transform=transform, max_iter=10)
-        gp.fit(Z, scale * Z[:, 0], np.random.default_rng(1))
+        gp.fit(Z, scale * y, np.random.default_rng(1))
         found.append(standardized_errors(gp, new, scale * new[:, 1]))
-    np.testing.assert_allclose(*found, rtol=1e-6)
+    # with noise the ten steps leave at most 5e-9 of it, on four kinds of processor
+    np.testing.assert_allclose(*found, rtol=1e-7)
 
 
 def test_errors_of_surrogates_of_features_and_of_many_values():

@@ -17,10 +17,6 @@ from wrlso.exceptions import DataError, ParameterError, ParameterTypeError, Wrls
 from wrlso.testing import CheckFailedError, check_latent_model, check_weighting, objective_values, weightings
 from wrlso.weighting import CEMPIWeighting, DbASWeighting, RankWeighting, RWRWeighting, UniformWeighting
 
-# Machines under load are slow; that is no failure of the property under test.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
-
 
 def global_random_state():
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 (the global state is what is tested)

@@ -1,10 +1,7 @@
-"""Files of a campaign beside its journal: weights under the name of their content, and a lock."""
+"""The files of a campaign that hold weights; each is named after its content."""
 
 import hashlib
-import logging
-import os
 import re
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,31 +9,24 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from wrlso._utils.files import write_whole
 from wrlso.exceptions import StorageError
 
-__all__ = ["read_weights", "sync_folder", "weights_files", "write_weights"]
+__all__ = ["read_weights", "weights_files", "write_weights"]
 
-_logger = logging.getLogger(__name__)
 _NAME = re.compile(r"weights-([0-9a-f]{64})\.safetensors")
 
 
 def write_weights(folder: Path, state: Mapping[str, Tensor]) -> str:
-    """Write weights completely or not at all, and return the name of the file, which says its content."""
+    """Write weights completely or not at all, and return the file's name, which holds their checksum."""
     data = save_tensors({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()})
     name = f"weights-{hashlib.sha256(data).hexdigest()}.safetensors"
     path = folder / name
     if path.exists():
         return name
-    temporary = folder / f"{name}.{os.getpid()}-{threading.get_ident()}.tmp"
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(folder)
+        write_whole(path, data)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StorageError(
             f"the weights could not be written to {folder}: {error}; make room or allow writing. "
             "What this call would have changed is not saved"
@@ -53,7 +43,8 @@ def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
     match = _NAME.fullmatch(name)
     if match is None:
         raise StorageError(
-            f"the journal of {folder} names the weights file {name!r:.100}, which no campaign does"
+            f"the journal of {folder} names the weights file {name!r:.100}, expected "
+            "weights-<sha256>.safetensors: put back a copy of the folder"
         )
     try:
         data = (folder / name).read_bytes()
@@ -69,14 +60,3 @@ def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
 def weights_files(folder: Path) -> list[Path]:
     """Return all weights files, unfinished ones too."""
     return sorted(folder.glob("weights-*.safetensors*"))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -123,13 +123,13 @@ class MoleculeVAE(nn.Module):
         rows, alphabet = self._token_lists(X), self._alphabet()
         present = [token for row in rows for token in row]
 
-        def sample_token() -> str:
+        def sample() -> str:
             tokens = present if present and rng.random() < _FAMILIAR else alphabet
             return tokens[int(rng.integers(len(tokens)))]
 
         def mutant(row: list[str]) -> str | None:
             longest = max(self.max_tokens, len(row))  # never cut a molecule that is already longer
-            return to_smiles(edited(row, sample_token, longest, rng), self.stereo) if row else None
+            return to_smiles(edited(row, sample, longest, rng), self.stereo) if row else None
 
         return self._readable([mutant(row) for row in rows])
 
@@ -204,6 +204,7 @@ class MoleculeVAE(nn.Module):
                 f"weights must be finite{' in half precision' if half else ''}, but {name} has NaN or "
                 "infinity"
             )
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), save(weights, metadata={"wrlso": json.dumps(header)}))
 
     @classmethod
