@@ -1,7 +1,7 @@
-"""D: every object that was given, asked for or told, with its values, its status and its tensor.
+"""The data D: every object given, asked for or told, with its values, its status and its tensor.
 
-One object is one record, whatever number of times it is told: identity is the model's ``key(x)``. The
-history is plain bookkeeping; what may be told is checked by the optimizer before anything changes here.
+Each object has one record, however often it is told; the model's ``key(x)`` identifies it. The history is
+plain bookkeeping: the optimizer checks all input before it changes the history.
 """
 
 import uuid
@@ -24,7 +24,7 @@ EventKind = Literal["start", "tell", "update", "ask", "release", "search", "trai
 
 
 class Event(NamedTuple):
-    """One thing that happened; a history is what its objects and events add up to, in their order.
+    """One event; objects and events in their order make up a history.
 
     Attributes
     ----------
@@ -32,15 +32,15 @@ class Event(NamedTuple):
         "start" and "tell" (a value, or None for a failed experiment), "update" (a correction), "ask",
         "release", "search" (the record of one ask) or "train".
     row : int
-        Of the record that it is about; -1 for "search" and "train".
+        The event's record; -1 for "search" and "train".
     value : float or None
         In the user's sign.
     time : int
         Microseconds since 1970, UTC.
     data : object
-        For "update" the values before; for "ask" z (d,) and what the surrogate expected; for "search" the
+        For "update" the earlier values; for "ask" z (d,) and the surrogate's prediction; for "search" the
         :class:`wrlso.acquisition.AskRecord`; for "train" the log; for the "tell" of a failure its reason,
-        where one was given.
+        or None.
     """
 
     kind: EventKind
@@ -59,12 +59,12 @@ def iso_time(microseconds: int) -> str:
 
 @dataclass(slots=True)
 class Record:
-    """One object and all that is known of it.
+    """One object and its history.
 
     Attributes
     ----------
     x : object
-        As it was given or decoded.
+        The object as given or decoded.
     key : hashable
         Its identity.
     status : str
@@ -75,18 +75,18 @@ class Record:
     asked : bool
         Whether the optimizer proposed it.
     z : ndarray (d,) or None
-        The latent point that was asked, before decoding.
+        The latent point from which ask decoded x.
     prediction : (float, float) or None
-        Mean and standard deviation, noise included, that the surrogate expected when the point was asked, in
-        the user's sign; None where it was not asked or no surrogate took part.
+        The surrogate's mean and standard deviation (noise included) at the time of the ask, in the user's
+        sign; None for points that were not asked or asked without a surrogate.
     n_failures : int
-        How often an experiment on it failed.
+        Number of failed experiments on x.
     reason : str or None
-        Why the last one that failed did, where that was told.
+        Reason of the last failure, if it was told.
     revisions : list of list of float
         The values before each correction.
     asked_at, told_at : str or None
-        When it was last asked, and told or corrected: ISO 8601, UTC.
+        Time of the last ask, and of the last tell or update: ISO 8601, UTC.
     """
 
     x: Any
@@ -104,9 +104,9 @@ class Record:
 
 
 class TensorRows:
-    """The tensors of all records, row by row: the first block is kept as it came, later rows grow behind it.
+    """The tensors of all records, row by row: the first block as given, later rows in a second block.
 
-    Not copying the first block matters when the starting data is a gigabyte.
+    The first block is never copied, because starting data may take a gigabyte.
     """
 
     def __init__(self) -> None:
@@ -154,7 +154,7 @@ class TensorRows:
 
 @dataclass(frozen=True)
 class RowSubset:
-    """Some rows of :class:`TensorRows`, indexed from 0: what the trainer sees of the data."""
+    """Some rows of :class:`TensorRows`, indexed from 0: the trainer's data."""
 
     data: TensorRows
     rows: "Tensor"
@@ -171,8 +171,8 @@ class RowSubset:
 class History:
     """All records in the order in which they first appeared.
 
-    Two calls change it: :meth:`add` brings in objects, :meth:`apply` what happened to them. So the same
-    objects and events in the same order give the same history, wherever they are taken from.
+    Two methods change it: :meth:`add` adds objects, :meth:`apply` applies an event. So the same objects and
+    events in the same order give the same history.
 
     Attributes
     ----------
@@ -181,18 +181,18 @@ class History:
     inputs : TensorRows
         Row i is the tensor of ``records[i]``.
     events : list of Event
-        Everything that happened, in order.
+        All events in order.
     asks : list
         One :class:`wrlso.acquisition.AskRecord` for each ask.
     trainings : list of dict
-        One entry a training: number of distinct values seen, per-epoch log, seconds, and how faithfully the
-        best points were reconstructed before and after.
+        One entry a training: number of distinct values, per-epoch log, seconds, and the reconstruction of
+        the best points before and after.
     n_start : int
-        Number of observed points that were there before the first training.
+        Number of observed points before the first training.
     revision : int
-        Counts the changes of values that were there before: replicates and corrections.
+        Number of changes of earlier values: replicates and corrections.
     uid : str
-        Tells this history from all others.
+        Identity of this history.
     """
 
     def __init__(self) -> None:
@@ -220,11 +220,11 @@ class History:
         return iter(self.records)
 
     def row(self, key: Hashable) -> int | None:
-        """Return the row of a key, or None when it has never been seen."""
+        """Return the row of a key, None for a new key."""
         return self._row_of.get(key)
 
     def status(self, key: Hashable) -> Status | None:
-        """Return the status of a key, or None when it has never been seen."""
+        """Return the status of a key, None for a new key."""
         row = self._row_of.get(key)
         return None if row is None else self.records[row].status
 
@@ -254,7 +254,7 @@ class History:
         return np.flatnonzero(np.isin(self._status[: len(self.records)], wanted)).astype(np.int64)
 
     def add(self, X: Sequence[Any], keys: Sequence[Hashable], inputs: "Tensor | None") -> None:
-        """Add new objects, distinct and never seen before, as unlabelled records.
+        """Add new, distinct objects as unlabelled records.
 
         ``inputs`` (n, ...) is the tensor made of them, None for a history that is only looked at.
         """
@@ -269,7 +269,7 @@ class History:
             self.inputs.append(inputs)
 
     def apply(self, event: Event) -> None:
-        """Take in one thing that happened."""
+        """Apply one event."""
         kind, row, value, time, data = event
         if kind in ("start", "tell"):
             if value is None:
@@ -316,7 +316,7 @@ class History:
             self._set_status(row, "failed")
 
     def _correct(self, row: int, value: float | None) -> None:
-        """Replace all values of a record by one, or by a failure (None); the old ones become a revision."""
+        """Replace a record's values by one value, or by a failure (None); the old ones become a revision."""
         self.revision += 1
         record = self.records[row]
         record.revisions.append(record.values)
@@ -346,7 +346,7 @@ class History:
 
 
 def _grown(array: np.ndarray, size: int) -> np.ndarray:
-    """Return the array with room for ``size`` entries, at least doubled when it has to grow."""
+    """Return the array with room for ``size`` entries; growing at least doubles it."""
     if size <= len(array):
         return array
     grown = np.empty(max(size, 2 * len(array)), dtype=array.dtype)

@@ -1,8 +1,8 @@
-"""Values as bytes and back, without pickle: JSON, raw arrays, and this library's own parts by name.
+"""Values as bytes and back, without pickle: JSON, raw arrays, and this library's own classes by name.
 
-What is read creates numbers, texts, containers, arrays and objects of the classes listed here, and calls
-nothing that a file names. torch and scikit-learn are imported where such a value comes up, and not before:
-records and events, which are numbers, texts and arrays, are read without them.
+Reading creates only numbers, texts, containers, arrays and objects of the classes listed here. It never
+calls a function that a file names. torch and scikit-learn are imported when such a value comes up, and not
+before: records and events, which are numbers, texts and arrays, are read without them.
 """
 
 import base64
@@ -64,13 +64,13 @@ _CLASSES = {
 
 @dataclasses.dataclass(frozen=True)
 class Foreign:
-    """Stands for something of the user's that a file cannot hold."""
+    """Stands for a user's object that a file cannot hold."""
 
     type_name: str
 
 
 def is_own(value: Any) -> bool:
-    """Whether the value is an object of one of this library's classes that can be stored."""
+    """Whether the value is an object of one of this library's storable classes."""
     cls = type(value)
     return _CLASSES.get(cls.__name__) == f"{cls.__module__}.{cls.__qualname__}"
 
@@ -102,7 +102,7 @@ def dump_json(value: Any, *, parameters: bool = False, foreign: bool = False) ->
 
 
 def is_alike(part: Any, wanted: Any) -> bool:
-    """Whether a part has the class and the parameters that are wanted; what is foreign in them passes."""
+    """Whether a part has the wanted class and parameters; foreign values are equal when their types are."""
     if type(part) is not type(wanted):
         return False
     mine, theirs = (dump_json(one, parameters=True, foreign=True) for one in (part, wanted))
@@ -167,12 +167,12 @@ def _checked_dtype(name: str) -> np.dtype:
 
 
 class _Packer:
-    """Turns values into what JSON can hold; arrays go to a list beside it."""
+    """Turns values into JSON types; arrays go to a separate list."""
 
     def __init__(self, arrays: list[np.ndarray] | None, parameters: bool, foreign: bool) -> None:
         self.arrays = arrays
-        self.parameters = parameters  # of estimators only the parameters, not what they have learned
-        self.foreign = foreign  # whether what cannot be stored becomes a Foreign
+        self.parameters = parameters  # store only the parameters of estimators, not their learned state
+        self.foreign = foreign  # whether an object that cannot be stored becomes a Foreign
 
     def pack(self, value: Any) -> Any:
         if value is None or type(value) in (bool, int, str):
@@ -225,7 +225,7 @@ class _Packer:
             data = base64.b64encode(array.tobytes()).decode()
             return {_TAG: kind, "dtype": array.dtype.str, "shape": list(array.shape), "value": data}
         transposed = array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous
-        # the order in memory is kept, as sums may depend on it in the last bit
+        # keep the order in memory, because sums may depend on it in the last bit
         self.arrays.append(array.T if transposed else array)
         return {_TAG: kind, "index": len(self.arrays) - 1, "transposed": transposed}
 
@@ -274,7 +274,7 @@ def _read_object(packed: dict[str, Any], arrays: list[np.ndarray]) -> Any:
     if not all(name.isidentifier() and not name.startswith("__") for name in state):
         raise ValueError(f"a {cls.__name__} with impossible attributes")
     if _is_estimator(cls):
-        # parameters that this version has and the file does not take their defaults
+        # a parameter that the file lacks takes its default
         names = set(cls._get_param_names()) & set(state)
         created = cls(**{name: state.pop(name) for name in names})
         # and those that this version no longer has are left out: what is learned is marked by an underscore
