@@ -126,7 +126,6 @@ def in_workers(model: MoleculeVAE, Z: Tensor, n_jobs: int) -> dict[str, float]:
         Latent points per second of the clock, decoded ``here`` and in ``workers``, medians of three; the
         second over the first, ``ratio``; the share that comes out ``same``, as rounding depends on batches.
     """
-    check_count("n_jobs", n_jobs)
     seconds: dict[str, list[float]] = {"here": [], "workers": []}
     decode_in_workers(model, Z, n_jobs=n_jobs)
     for _ in range(_REPEATS):
