@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from wrlso._utils.progress_bar import ProgressBar
-from wrlso._utils.validation import check_choice, check_count
+from wrlso._utils.validation import check_choice, check_count, check_jobs
 from wrlso.benchmarks.records import (
     check_same_options,
     data_hash,
@@ -138,7 +138,7 @@ def run_study(
     out : Path
         Folder of the records.
     n_jobs : int, default=1
-        Number of processes; it does not affect results.
+        Processes, -1: one for each core. Results do not depend on this number.
     threads : int, default=1
         Threads of each run. They change the order of sums and so the results; records hold this number.
     progress : bool, default=True
@@ -156,7 +156,7 @@ def run_study(
     """
     for setting in settings:
         check_choice("settings", setting, SETTINGS)
-    check_count("n_jobs", n_jobs)
+    check_jobs(n_jobs)
     check_count("threads", threads)
     paths = {
         (setting, seed): out / f"{study.name}-{study.variant}-{setting}-seed{seed}.json"
@@ -171,14 +171,14 @@ def run_study(
         [(study.prepare, (seed, out)) for seed in sorted({seed for _, seed, _ in due})],
         n_jobs,
         threads,
-        description="shared models" if progress and n_jobs > 1 else None,
+        description="shared models" if progress and n_jobs != 1 else None,
     )
     queries = progress and n_jobs == 1
     _parallel(
         [(_run_and_record, (study, setting, seed, path, queries)) for setting, seed, path in due],
         n_jobs,
         threads,
-        description="runs" if progress and n_jobs > 1 else None,
+        description="runs" if progress and n_jobs != 1 else None,
     )
     return list(paths.values())
 

@@ -21,7 +21,7 @@ import torch
 
 from wrlso._chemistry.smiles import read_molecules
 from wrlso._utils.progress_bar import ProgressBar
-from wrlso._utils.validation import check_count
+from wrlso._utils.validation import check_jobs
 from wrlso.datasets.molecule_table import write_molecule_table
 from wrlso.datasets.molecules import canonical_smiles, fetch_zinc250k
 from wrlso.exceptions import DataError
@@ -41,7 +41,7 @@ def make_table(X: Sequence[str], path: Path, *, n_jobs: int = 1) -> int:
     path : Path
         File to write; compressed if its name ends in ``.xz``.
     n_jobs : int, default=1
-        Number of processes.
+        Processes that compute the properties, -1: one for each core.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def make_table(X: Sequence[str], path: Path, *, n_jobs: int = 1) -> int:
     ParameterError, ParameterTypeError
         When ``n_jobs`` is invalid.
     """
-    check_count("n_jobs", n_jobs)
+    check_jobs(n_jobs)
     molecules = list(dict.fromkeys(read_molecules(X, radicals="keep", isotopes="keep")))
     if not molecules:
         raise DataError("X must hold at least one molecule, got none")

@@ -126,7 +126,6 @@ def in_workers(model: MoleculeVAE, Z: Tensor, n_jobs: int) -> dict[str, float]:
         ``here`` and ``workers``: latent points per second of the clock, medians of three; ``ratio``: the
         second over the first; ``same``: share of equal results (rounding depends on batches).
     """
-    check_count("n_jobs", n_jobs)
     seconds: dict[str, list[float]] = {"here": [], "workers": []}
     decode_in_workers(model, Z, n_jobs=n_jobs)
     for _ in range(_REPEATS):

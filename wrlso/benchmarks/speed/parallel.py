@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from loky import ProcessPoolExecutor
 from torch import nn
 
 from wrlso.acquisition.candidate_pool import CandidatePool
@@ -131,13 +132,8 @@ def _described(result: Any, seconds: float) -> dict[str, Any]:
 @contextmanager
 def _workers(engine: str) -> Iterator[dict[str, Any]]:
     if engine == "processes":
-        from joblib.externals.loky import ProcessPoolExecutor
-
-        pool = ProcessPoolExecutor(_N_WORKERS)
-        try:
+        with ProcessPoolExecutor(_N_WORKERS) as pool:
             yield {"executor": pool}
-        finally:
-            pool.shutdown(wait=True)
         return
     distributed = import_module("distributed")
     options = {"n_workers": _N_WORKERS, "threads_per_worker": 1, "processes": True}
