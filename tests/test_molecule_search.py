@@ -109,7 +109,7 @@ def test_rows_that_the_model_cannot_take_are_named_once(tmp_path):
         campaign.init(tmp_path / "camp", data, model="selfies")
     salt, broken, long = caught.value.__notes__
     assert salt.startswith("row 3: the model cannot read '[Na+].CC(=O)[O-]': has 2 fragments")
-    assert broken.startswith("row 4: the model cannot read 'c1cc': is no SMILES")
+    assert broken.startswith("row 4: the model cannot read 'c1cc': is invalid SMILES")
     assert long.startswith("row 5: ")
     assert "takes 120 tokens, more than max_tokens=100 allows" in long
     assert not any("row 0" in note for note in caught.value.__notes__)

@@ -143,7 +143,7 @@ def test_import_loads_no_optional_package():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(result.stdout.split())
     assert "torch" in loaded
-    assert not OPTIONAL & loaded
+    assert not (OPTIONAL | {"jinja2", "pooch"}) & loaded  # these load when something is written or fetched
 
 
 def test_all_but_testing_and_the_command_line_import_without_optional_packages():

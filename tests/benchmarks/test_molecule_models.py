@@ -2,6 +2,7 @@
 
 import copy
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,12 +73,14 @@ def test_all_points_are_accounted_for(trees, kind, selfies):
     assert 0 <= found["slowest"] <= found["seconds"] + 0.1
 
 
-def test_workers_decode_the_same(trees):
+def test_workers_decode_the_same(trees, monkeypatch):
     Z = trees.sample_prior(24, torch.Generator().manual_seed(0))
+    # a second here, two in the workers, three times: what is rounded does not depend on the computer
+    clock = iter([start + after for start in (0.0, 10.0, 20.0) for after in (0.0, 1.0, 3.0)])
+    monkeypatch.setattr(molecule_models, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     found = molecule_models.in_workers(trees, Z, 2)
-    assert found["n_jobs"] == 2
-    assert found["same"] >= 0.9
-    assert found["ratio"] == pytest.approx(found["workers"] / found["here"], rel=0.02)
+    assert found.pop("same") >= 0.9
+    assert found == {"n_jobs": 2, "here": 24.0, "workers": 12.0, "ratio": 0.5}
     with pytest.raises(ParameterError, match="n_jobs must be an integer of at least 1"):
         molecule_models.in_workers(trees, Z, 0)
 

@@ -338,10 +338,10 @@ def test_every_bad_row_is_named_and_nothing_is_told(camp):
         2: "'1,5' is not a number; if the file has decimal commas",
         4: f"id {third[0]} is {unprotected(third[1])!r} in the campaign, but",
         5: "no point of this campaign has the id 99; they go from 0 to 33",
-        6: "id 'x1' is no number that ask gave",
+        6: "id 'x1' is not a number that ask gave",
         7: "the model cannot read 'NNNNN': expected 6 letters",
         8: "the model cannot read 'ABCDEF'",
-        9: "a value, but neither an id nor an x",
+        9: "a value without an id or an x",
         10: f"told as {score(START[told]):g} and is now 17; to correct it: wrlso update camp {told} 17; if",
         12: "the same point as in row 11 with another value, 2 and not 1",
         14: "'>9' is a bound",
@@ -359,7 +359,7 @@ def test_a_number_beside_a_failed_status_is_refused(camp):
     write(Path("a.csv"), ["id", "pIC50", "status"], [[batch()[0][0], 5, "failed"]])
     with pytest.raises(DataError, match="1 row of 1") as caught:
         tell(camp, "a.csv")
-    assert "the status is 'failed', and yet there is the value 5" in caught.value.__notes__[0]
+    assert "the status is 'failed', but the value is 5" in caught.value.__notes__[0]
 
 
 def test_a_typo_is_corrected_once_and_the_old_file_may_be_told_on(camp):
@@ -569,11 +569,11 @@ def test_an_existing_file_is_not_overwritten_and_nothing_is_asked(camp):
 
 
 def test_points_survive_a_file_that_cannot_be_written(camp, monkeypatch):
-    def fail(*_):
+    def fail(*_, **options):
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("wrlso.campaign.tables._put", fail)
+        patch.setattr("wrlso._utils.files.put_whole", fail)
         opt = load(camp)
         with pytest.raises(OSError, match="the disk is full") as caught:
             campaign.ask(opt, camp, 2, out=Path("week2.csv"))

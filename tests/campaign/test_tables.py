@@ -174,8 +174,8 @@ def test_a_spreadsheets_tab_delimited_text_is_a_table(tmp_path):
         (b"\xef\xbb\xbf\r\n,,\r\n", "is empty; expected a header"),
         (b"x,y\n\n", r"has a header \(x, y\) and no rows"),
         (b"PK\x03\x04rest", "spreadsheet's own format; save it as CSV"),
-        (b"x\n\x81\x8d", "is no text file"),
-        (b"x\nA\x00B\n", "is no text file"),
+        (b"x\n\x81\x8d", "is not a text file"),
+        (b"x\nA\x00B\n", "is not a text file"),
         (b'x,y\n"A,1\nB,2\n', "quotation mark that is not closed"),
     ],
 )
@@ -380,7 +380,7 @@ def test_errors_carry_a_line_for_each_row():
     assert explain("few", problems[:50], 50).__notes__ == problems[:50]
     notes = explain("all", problems, 100).__notes__
     assert notes[:-1] == problems[:5]
-    assert notes[-1] == "and so on: none of the 100 rows will do; is it the right column?"
+    assert notes[-1] == "and so on: none of the 100 rows can be used; is it the right column?"
 
 
 @pytest.mark.parametrize(

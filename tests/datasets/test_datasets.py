@@ -7,15 +7,18 @@ import http.server
 import io
 import lzma
 import os
-import sys
 import tarfile
 import threading
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
+from platformdirs.windows import Windows
 
 from wrlso._utils import cache as _keeping
 from wrlso._utils.cache import content_hash, kept_lines
@@ -191,7 +194,7 @@ def test_a_download_that_breaks_off_is_noticed(monkeypatch, server):
     monkeypatch.setattr(
         Quiet, "copyfile", lambda self, source, output: real(self, io.BytesIO(source.read(9)), output)
     )
-    with pytest.raises(DataError, match=r"failed: (it ended after 9 of \d+ bytes|IncompleteRead)"):
+    with pytest.raises(DataError, match=r"failed: .*IncompleteRead\(9 bytes read"):
         fetch_zinc250k()
 
 
@@ -301,17 +304,18 @@ def test_hashes_differ_where_texts_do(first, second):
 
 def test_the_cache_lies_where_the_system_wants_it(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "cache"
+    monkeypatch.setattr(platformdirs, "PlatformDirs", Unix)
     monkeypatch.delenv("WRLSO_CACHE")
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(sys, "platform", "linux")
     assert cache_folder() == Path("/home/somebody/.cache/wrlso")
     monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
     assert cache_folder() == Path("/elsewhere/wrlso")
-    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(platformdirs, "PlatformDirs", MacOS)
     assert cache_folder() == Path("/home/somebody/Library/Caches/wrlso")
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", "/appdata")
+    monkeypatch.setattr(platformdirs, "PlatformDirs", Windows)
+    monkeypatch.setattr("platformdirs.windows.get_win_folder", {"CSIDL_LOCAL_APPDATA": "/appdata"}.get)
     assert cache_folder() == Path("/appdata/wrlso")
 
 
@@ -376,7 +380,7 @@ def test_a_table_is_made_of_molecules(tmp_path, capsys):
     assert table.smiles == ["CCO", "Oc1ccccc1"]
     np.testing.assert_array_equal(table.heavy_atoms, [3, 7])
     assert {"penalized_logp", "qed", "logp", "synthetic_accessibility", "weight"} < set(table)
-    with pytest.raises(DataError, match="row 1 is no SMILES"):
+    with pytest.raises(DataError, match="row 1 is invalid SMILES"):
         make_table(["C", "C("], path)
     with pytest.raises(DataError, match="X must hold at least one molecule, got none"):
         make_table([], path)

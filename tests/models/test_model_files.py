@@ -113,7 +113,7 @@ def test_training_that_fails_changes_nothing(model):
     ]:
         with pytest.raises(error):
             model.fit(new, **({"epochs": 1, "verbose": 0} | wrong))
-    with pytest.raises(DataError, match="row 1: 'xx' is no SMILES"):
+    with pytest.raises(DataError, match="row 1: 'xx' is invalid SMILES"):
         model.fit([*new, "xx"], epochs=1, verbose=0)
     assert list(model.vocabulary) == before[1]
     assert all(tensor.equal(before[0][name]) for name, tensor in model.state_dict().items())
@@ -135,7 +135,7 @@ def test_a_model_learns_to_read_what_is_measured(model, tmp_path):
     other = WeightedRetrainingOptimizer.load(tmp_path / "camp", model=model)
     with pytest.raises(DataError, match=r"not in the vocabulary; extend\(X\) adds it"):
         opt.tell(new, 9.0)
-    with pytest.raises(DataError, match="'xx' is no SMILES"):
+    with pytest.raises(DataError, match="'xx' is invalid SMILES"):
         opt.extend([new, "xx"])
     assert opt.model_.missing_tokens([new])
     assert opt.extend([new, "CC"]) is opt

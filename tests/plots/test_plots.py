@@ -51,7 +51,7 @@ def test_image_timeline_in_reading_order():
     drawn = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in drawn] == [str(i) for i in range(7)]
     np.testing.assert_array_equal(drawn[4].images[0].get_array(), images[4])
-    with pytest.raises(DataError, match="as many labels as images"):
+    with pytest.raises(DataError, match="expected as many labels as images, at least one"):
         plots.image_timeline(images, ["one"])
     with pytest.raises(DataError, match="at least one"):
         plots.image_timeline([], [])
@@ -167,6 +167,13 @@ def test_latent_scatter_of_a_plane_is_the_plane():
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["no value (1)", "starting data (2)", "asked and told (1)", "pending (1)"]
     assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("$z_1$", "$z_2$")
+
+
+def test_every_kind_of_point_is_drawn():
+    kinds = list(plots.KINDS)
+    figure = plots.latent_scatter(np.eye(len(kinds), 2), np.full(len(kinds), np.nan), kinds)
+    assert set(scatter_of(figure)) == set(kinds)
+    assert "KINDS" in plots.__all__
 
 
 def test_latent_scatter_of_a_minimization_has_the_small_values_on_top():

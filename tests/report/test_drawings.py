@@ -200,13 +200,13 @@ def test_the_timeline_shows_every_improvement():
 
 def test_what_cannot_be_drawn_is_named():
     pytest.importorskip("rdkit")
-    with pytest.raises(DataError, match="but 'C1CC' is no SMILES"):
+    with pytest.raises(DataError, match="but 'C1CC' is invalid SMILES"):
         molecule_svg("C1CC")
     with pytest.raises(DataError, match="but '3' is int, not a str"):
         molecule_svg(3)
-    with pytest.raises(DataError, match="but 'C1CC' is no SMILES"):
+    with pytest.raises(DataError, match="but 'C1CC' is invalid SMILES"):
         plots.molecule_grid(["C", "C1CC"], ["", ""])
-    with pytest.raises(DataError, match="as many labels as molecules, at least one, expected; got 1 and 0"):
+    with pytest.raises(DataError, match="expected as many labels as molecules, at least one, got 1 and 0"):
         plots.molecule_grid([], ["a"])
     with pytest.raises(DataError, match="got 1 and 2"):
         plots.molecule_grid(["C", "C"], ["a"])

@@ -481,7 +481,7 @@ def test_large_images_are_thinned_and_odd_ones_survive():
 )
 def test_texts(x, expected):
     assert text_of(x) == expected
-    assert draw(x, None) == f"<code>{expected.replace(chr(39), '&#x27;')}</code>"
+    assert draw(x, None) == f"<code>{expected.replace(chr(39), '&#39;')}</code>"
 
 
 # ---------------------------------------------------------------- numbers

@@ -467,10 +467,16 @@ def test_a_call_that_hangs_does_not_hold_up_the_end():
             time.sleep(1000)
         return float(x.sum())
 
-    start = time.monotonic()
-    result = maximize(objective, drawing(), 6, executor=lambda: processes(4), timeout=3, verbose=0)
+    def ready():
+        # the timeout of a pool's call begins when it is handed over: a worker that is still to start, beside
+        # others and on a busy machine, would use it up
+        executor = processes(4)
+        list(executor.map(exec, ["import wrlso._evaluation"] * 4))
+        return executor
+
+    # if it waited for the calls that hang, pytest's own timeout would end it long before they end
+    result = maximize(objective, drawing(), 6, executor=ready, timeout=3, verbose=0)
     assert 0 < np.isnan(result.func_vals).sum() < 6
-    assert time.monotonic() - start < 100
 
 
 def test_an_objective_that_cannot_be_pickled_is_named():

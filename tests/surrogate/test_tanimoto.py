@@ -155,7 +155,7 @@ def test_equal_molecules_have_equal_features_however_they_are_written():
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        ("C1CC", DataError, r"X\[1\]: expected the SMILES of a molecule, but 'C1CC' is no SMILES"),
+        ("C1CC", DataError, r"X\[1\]: expected the SMILES of a molecule, but 'C1CC' is invalid SMILES"),
         ("", DataError, r"X\[1\]: expected the SMILES of a molecule, but '' is empty"),
         ("no molecule", DataError, r"X\[1\]: expected the SMILES"),
         (None, DataTypeError, r"X\[1\]: expected a SMILES string, got NoneType"),

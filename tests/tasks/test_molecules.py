@@ -375,7 +375,7 @@ def test_wrong_parameters_are_named():
     for task, message in wrong:
         with pytest.raises(ParameterError, match=message):
             task.initial_data()
-    with pytest.raises(DataError, match="data must hold SMILES of single molecules; row 1 is no SMILES"):
+    with pytest.raises(DataError, match="data must hold SMILES of single molecules; row 1 is invalid SMILES"):
         QED(data=["C", "C("]).initial_data()
 
 

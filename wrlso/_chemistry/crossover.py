@@ -21,7 +21,7 @@ def kekulized(molecule: Mol) -> Mol:
 
 
 def crossed(first: Mol, second: Mol, rng: np.random.Generator) -> str | None:
-    """Return SMILES of a part of one kekulised molecule joined with a part of another; None where none fits.
+    """Join a part of one kekulised molecule with a part of another; return SMILES, None where no parts fit.
 
     As in the graph-based genetic algorithm of Jensen (Chem. Sci. 10, 2019), the parts are either side of a
     single bond outside rings, or of two bonds of a ring, so that the child's ring has atoms of both.

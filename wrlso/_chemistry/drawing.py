@@ -29,7 +29,7 @@ def molecule_svg(smiles: str, size: tuple[int, int] = _SIZE) -> str:
     Raises
     ------
     DataError
-        When it is no molecule.
+        When the SMILES is invalid.
 
     Examples
     --------

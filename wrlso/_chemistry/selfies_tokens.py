@@ -1,4 +1,4 @@
-"""Between SMILES and SELFIES tokens (Krenn et al. 2020), with every problem named; cached."""
+"""SMILES to SELFIES tokens (Krenn et al. 2020) and back, with every problem named; cached."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,7 +16,7 @@ _BLOCK = 5_000
 
 
 class Reading(NamedTuple):
-    """One molecule as it is read: its one spelling and its tokens, or the problem with it."""
+    """One molecule: its canonical SMILES and its tokens, or why it is refused."""
 
     smiles: str
     tokens: tuple[str, ...]
@@ -25,7 +25,7 @@ class Reading(NamedTuple):
 
 @lru_cache(maxsize=_REMEMBERED)
 def read_smiles(smiles: str, stereo: bool, salts: str) -> Reading:
-    """Read one SMILES; the problem says what it is that cannot be taken."""
+    """Read one SMILES; ``problem`` says why it is refused."""
     try:
         spelling = read_molecule(smiles, stereo=stereo, salts=salts)  # type: ignore[arg-type]
     except DataError as error:
@@ -65,7 +65,7 @@ def _read_block(X: list[str], stereo: bool, salts: str) -> list[Reading]:
 
 
 def to_smiles(tokens: Sequence[str], stereo: bool) -> str | None:
-    """Return the canonical SMILES of SELFIES tokens, None where they make no molecule."""
+    """Return the canonical SMILES of SELFIES tokens, None where the tokens make no molecule."""
     return _to_smiles("".join(tokens), stereo)
 
 

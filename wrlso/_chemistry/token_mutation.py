@@ -15,16 +15,16 @@ _CHANCES = (0.35, 0.2, 0.1, 0.1, 0.1, 0.05, 0.1)
 
 
 def edited(
-    tokens: Sequence[Token], draw: Callable[[], Token], longest: int, rng: np.random.Generator
+    tokens: Sequence[Token], sample: Callable[[], Token], longest: int, rng: np.random.Generator
 ) -> list[Token]:
     """Return a sequence with one change at a random place, at most ``longest`` long and never empty.
 
     Most changes are those of single tokens that STONED makes (Nigam et al., Chem. Sci. 12, 2021): replace
     one, insert one, leave one out. The others change up to eight at once: leave them out; repeat them, before
-    or in place of what follows; put one token in all their places, a new one or the first of them; or repeat
-    them, or one new token behind them, until the sequence has a random length, with what follows or without.
-    That is how chains of a new kind begin and grow: half-way many are worse than what a search knows, so
-    that small steps never get there. New tokens are what ``draw`` returns.
+    or in place of the next tokens; put one token in all their places, a new one or the first of them; or
+    repeat them, or one new token behind them, until the sequence has a random length, and keep or drop the
+    rest. So chains of a new kind begin and grow: many half-grown chains score worse than known molecules, so
+    that small steps never get there. New tokens come from ``sample``.
     """
     found = list(tokens)
     kind = _KINDS[int(rng.choice(len(_KINDS), p=_CHANCES))]
@@ -42,13 +42,13 @@ def edited(
     elif kind == "grow" and found:
         part, rest = found[place:end], found[end:] if other else []
         room = longest - len(found[:end]) - len(rest)
-        part = [draw()] if rng.integers(2) else part
+        part = [sample()] if rng.integers(2) else part
         times = -(-int(rng.integers(1, max(room, 1) + 1)) // len(part))
         found[end:] = part * times + rest
     elif kind == "insert":
-        found.insert(int(rng.integers(len(found) + 1)), draw())
+        found.insert(int(rng.integers(len(found) + 1)), sample())
     elif kind == "fill" and found and other:
         found[place:end] = [found[place]] * size
     else:  # also where there is nothing to repeat, or one token that cannot be left out
-        found[place:end] = [draw()] * max(size, 1)
+        found[place:end] = [sample()] * max(size, 1)
     return found[:longest]

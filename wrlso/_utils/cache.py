@@ -1,17 +1,18 @@
-"""What is kept between runs: a folder for it, and files that appear complete or not at all.
+"""Results that are kept between runs, each in a file behind its checksum.
 
-Everything here can be computed again, so that a folder that cannot be written or a damaged file is no error.
+All of them can be computed again: a folder that cannot be written, or a damaged file, raises no error.
+joblib.Memory would unpickle its files, warn of damaged ones, and not notice some of them.
 """
 
 import hashlib
 import os
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 from numpy.typing import NDArray
 
 from wrlso._utils.files import write_whole
@@ -27,15 +28,8 @@ def cache_folder() -> Path:
     The variable ``WRLSO_CACHE`` names it; else it is ``wrlso`` in the system's place for such things:
     ``$XDG_CACHE_HOME`` or ``~/.cache``, ``~/Library/Caches`` (macOS), ``%LOCALAPPDATA%`` (Windows).
     """
-    if chosen := os.environ.get("WRLSO_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "wrlso"
+    chosen = os.environ.get("WRLSO_CACHE") or platformdirs.user_cache_dir("wrlso", False, opinion=False)
+    return Path(chosen).expanduser()
 
 
 def content_hash(X: Iterable[str]) -> str:
@@ -83,6 +77,7 @@ def _path(key: str, ending: str) -> Path:
 def _keep(path: Path, data: bytes) -> None:
     """Write the data behind their checksum, if that is possible."""
     with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, hashlib.sha256(data).digest() + data)
 
 

@@ -4,16 +4,51 @@ import os
 import threading
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["put_whole", "write_whole"]
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it appears complete or not at all; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
+    """Write a file so that it appears complete or not at all, and survives a power cut.
+
+    Raises FileExistsError where there is a file already that must not be replaced.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
+        put_whole(temporary, path, replace=replace)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+def put_whole(temporary: Path, path: Path, *, replace: bool = True) -> None:
+    """Move a complete file to its place in the same folder."""
+    with temporary.open("rb+") as file:  # Windows syncs only what is open for writing
+        os.fsync(file.fileno())
+    if replace or not _linked(temporary, path):
+        temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def _linked(temporary: Path, path: Path) -> bool:
+    """Give a file a second name; False on a disk without hard links.
+
+    Unlike a renaming, this fails where another process has made a file of that name meanwhile.
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if path.exists():
+            raise FileExistsError(f"{path} exists already") from error
+        return False
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in a folder survive a power cut, where the system can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

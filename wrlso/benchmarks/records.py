@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wrlso._utils.files import write_whole
 from wrlso._version import __version__
 from wrlso.exceptions import DataError, ParameterError
 
@@ -107,9 +108,7 @@ def machine() -> dict[str, Any]:
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record as JSON, one key or array a line; the file appears complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(_dump(jsonable(record)) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, f"{_dump(jsonable(record))}\n".encode())
 
 
 def read_record(path: Path) -> Record:

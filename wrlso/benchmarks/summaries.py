@@ -16,6 +16,7 @@ from wrlso.benchmarks.records import Record, mean_and_error, read_records, topk_
 from wrlso.benchmarks.study import SETTINGS
 from wrlso.exceptions import DataError
 from wrlso.plots import curves as plots
+from wrlso.plots.figures import new_figure
 
 __all__ = ["OPTIMA", "released_curves", "summarize", "table"]
 
@@ -193,7 +194,7 @@ def _summarize_runs(folder: Path, records: Sequence[Record], released: Path | No
     panels = [(task, K) for task in by_task for K in (TOP if len(by_task) == 1 else TOP[:1])]
     columns = min(len(panels), 4)
     rows = -(-len(panels) // columns)
-    figure = plots.new_figure(5.0 * columns, 4.2 * rows)
+    figure = new_figure(5.0 * columns, 4.2 * rows)
     for (task, K), panel in zip(panels, figure.subfigures(rows, columns, squeeze=False).flat, strict=False):
         plots.topk_curves(
             {group.label: mean_and_error(group.curves(K)) for group in groups[task]},
@@ -273,7 +274,7 @@ def _draw_scores(folder: Path, records: Sequence[Record]) -> list[Path]:
         for k in ks:
             samples[f"k = {k:g}"] = _expand([record for record in records if float(record["k"]) == k], kind)
         path = folder / f"scores-{kind}.png"
-        figure = plots.new_figure(6.0, 1.5 + 0.6 * len(samples))
+        figure = new_figure(6.0, 1.5 + 0.6 * len(samples))
         plots.score_distributions(samples, title=title, figure=figure)
         figure.savefig(path, dpi=120)
         written.append(path)

@@ -1,4 +1,4 @@
-"""What a table of results says that a campaign does not know yet: read all of it, then tell it at once."""
+"""Find the results in a table that a campaign does not know yet, so that all are told at once."""
 
 import math
 import re
@@ -26,7 +26,7 @@ class Columns:
 
 @dataclass
 class Plan:
-    """What to tell (X, values; None for a failure), and what became of the other rows."""
+    """The results to tell (X, values; None for a failure), and counts of the other rows."""
 
     X: list[Any] = field(default_factory=list)
     values: list[float | None] = field(default_factory=list)
@@ -56,10 +56,10 @@ def plan_tell(
     decimal: str = ".",
     replicates: bool = False,
 ) -> Plan:
-    """Compare a table of results with what is known.
+    """Compare a table of results with a campaign.
 
     A row names its point by the id that ask gave, by x, or by both. A blank value means not measured yet.
-    What is known already is not told again, so that a table may be told twice.
+    Known results are not told again, so that a table may be told twice.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class _Reader:
         self.left: dict[Hashable, list[float | None]] = {}  # replicates known and not met in this table
 
     def take(self, row: Row) -> None:
-        """Add what a row says to the plan, or raise DataError and say what is wrong with it."""
+        """Add a row to the plan; raise DataError with the problem where it cannot be told."""
         number, x = self._id(row), self.table.named(row, self.columns.x)
         told, value = self._value(row)
         record: Record | None = None
@@ -126,7 +126,7 @@ class _Reader:
             number = self.history.row(self._key(x))
             record = None if number is None else self.history.records[number]
         elif told:
-            raise DataError("a value, but neither an id nor an x that says what it belongs to")
+            raise DataError("a value without an id or an x; name the point that it belongs to")
         else:
             return  # a line of remarks, as people write below their tables
         if not told:
@@ -145,7 +145,7 @@ class _Reader:
         match = re.fullmatch(r"(\d+)([.,]0*)?", cell, re.ASCII)  # some programs make 12 a 12.0
         if match is None:
             raise DataError(
-                f"id {cell!r} is no number that ask gave; add --no-ids if that column holds names of your own"
+                f"id {cell!r} is not a number that ask gave; add --no-ids if the column holds your own names"
             )
         if int(match[1]) >= len(self.history):
             raise DataError(
@@ -159,7 +159,7 @@ class _Reader:
         status = self.table.named(row, self.columns.status)
         if re.match(r"fail(ed)?\b", status, re.IGNORECASE):
             if value is not None and not math.isnan(value):
-                raise DataError(f"the status is {status!r}, and yet there is the value {value:.10g}")
+                raise DataError(f"the status is {status!r}, but the value is {value:.10g}; take one out")
             return True, None
         return value is not None, None if value is None or math.isnan(value) else value
 

@@ -1,4 +1,4 @@
-"""The tables of a campaign: what they look like, and what the first one says."""
+"""The form of a campaign's tables, and how its starting data are read."""
 
 import math
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Form:
 
     @classmethod
     def of(cls, notes: Mapping[str, str]) -> "Form":
-        """Return the form that a campaign's notes remember, as far as it is one."""
+        """Return the form that a campaign's notes hold; defaults where they are missing or impossible."""
         delimiter, decimal = notes.get("delimiter", ","), notes.get("decimal", ".")
         return cls(
             notes.get("x", "x"),
@@ -58,7 +58,7 @@ AS_BEFORE = Form()
 
 
 def choose_columns(table: Table, form: Form, decimal: str, values: bool) -> tuple[str, str | None, list[str]]:
-    """Return the columns of x and of values, and what was guessed."""
+    """Return the columns of x and of values, and remarks on guesses."""
     x = guess_x_column(table, decimal) if form.x is None else find_column(table, form.x)
     lines: list[str] = []
     if form.x is None and len(table.columns) > 1:
@@ -76,7 +76,7 @@ def choose_columns(table: Table, form: Form, decimal: str, values: bool) -> tupl
 
 
 def learn_tokens(table: Table, x: str, model: Any) -> list[str]:
-    """Let a model whose vocabulary can grow take in what the table has, and say what was new."""
+    """Let a model whose vocabulary can grow learn the tokens of a table; return remarks on the new ones."""
     if not callable(getattr(model, "missing_tokens", None)):
         return []
     X = [text for row in table.rows if (text := table.named(row, x))]
@@ -91,7 +91,7 @@ def learn_tokens(table: Table, x: str, model: Any) -> list[str]:
 def read_start(
     table: Table, x: str, y: str | None, decimal: str, model: LatentModel
 ) -> tuple[list[str], list[float | None], list[str]]:
-    """Return all x, their values (None for what has none), and the x whose experiment failed."""
+    """Return all x, their values (None where there is none), and the x whose experiment failed."""
     rows: list[tuple[int, str, float | None]] = []
     problems: dict[int, list[str]] = {}
     for row in table.rows:
@@ -119,7 +119,7 @@ def read_start(
 
 
 def _unreadable(model: LatentModel, rows: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Return (row, what is wrong) of the x that the model cannot read."""
+    """Return (row, problem) of every x that the model cannot read."""
     problems = []
     try:
         model.tensorize([text for _, text in rows])

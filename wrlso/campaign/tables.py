@@ -1,4 +1,4 @@
-"""Tables in files that pass through people's hands: CSV as spreadsheets write it, and lists of SMILES.
+"""Tables that people edit: CSV as spreadsheets write it, and lists of SMILES.
 
 Reading is forgiving about form (encoding, delimiter, blank lines, blanks around cells, columns in any
 order) and strict about content: a cell that is not plainly what it should be is refused, never guessed at.
@@ -11,15 +11,15 @@ Text cells that a spreadsheet would run as a formula are written with an apostro
 import csv
 import io
 import math
-import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
+from wrlso._utils.files import write_whole
 from wrlso.exceptions import DataError, ParameterError
 
 __all__ = [
@@ -85,7 +85,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """What a file holds: name, columns, rows that are not blank, delimiter, and what to say about it."""
+    """The content of a file: name, columns, rows that are not blank, delimiter, and remarks for the user."""
 
     name: str
     columns: tuple[str, ...]
@@ -113,7 +113,7 @@ def explain(summary: str, problems: Sequence[str], n_rows: int) -> DataError:
     for problem in problems[:shown]:
         error.add_note(problem)
     if shown < len(problems):
-        error.add_note(f"and so on: none of the {n_rows} rows will do; is it the right column?")
+        error.add_note(f"and so on: none of the {n_rows} rows can be used; is it the right column?")
     return error
 
 
@@ -143,7 +143,7 @@ def read_table(path: Path, *, delimiter: str | None = None) -> Table:
     Raises
     ------
     DataError
-        When the file is no text, has no header or no rows, or has rows that cannot be read (all are named).
+        When the file is not text, has no header or no rows, or has rows that cannot be read (all are named).
     OSError
         When it cannot be opened.
     """
@@ -191,14 +191,17 @@ def _decode(path: Path) -> tuple[str, list[str]]:
             text = data.decode("cp1252")
             remarks = [f"{path.name} is not UTF-8; read as Windows-1252"]
     except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} is no text file; save it as CSV (UTF-8)") from error
+        raise DataError(f"{path.name} is not a text file; save it as CSV (UTF-8)") from error
     if "\x00" in text:
-        raise DataError(f"{path.name} is no text file; save it as CSV (UTF-8)")
+        raise DataError(f"{path.name} is not a text file; save it as CSV (UTF-8)")
     return text, remarks
 
 
 def _sniff(text: str) -> str:
-    """Return the first delimiter giving the most rows as many cells as the header, if that has several."""
+    """Return the first delimiter that gives most rows as many cells as the header, if that has several.
+
+    csv.Sniffer finds none in many tables with a column of remarks, and would need this as well.
+    """
     scores = {}
     for delimiter in DELIMITERS:
         try:
@@ -285,7 +288,7 @@ def _complaint(text: str, decimal: str) -> str:
             "may mean two things; write 'failed' if the experiment failed, leave it blank if not measured yet"
         )
     if text[0] in "<>≤≥~≈":
-        return "is a bound and not a value; write the number that shall stand for it, or leave the cell blank"
+        return "is a bound and not a value; write the number to use for it, or leave the cell blank"
     if decimal == "," and _NUMBER.fullmatch(text):
         return "has a decimal point where the file was said to have decimal commas"
     if _NUMBER.fullmatch(text.replace(",", ".", 1)) and text.count(",") == 1:
@@ -301,7 +304,7 @@ def _complaint(text: str, decimal: str) -> str:
 
 
 def find_column(table: Table, name: str) -> str:
-    """Return the column of that name, whatever its case.
+    """Return the column of that name; upper and lower case are the same.
 
     Raises DataError, naming the columns that there are, when there is none or more than one.
     """
@@ -358,7 +361,7 @@ def guess_values_column(table: Table, x: str, decimal: str) -> str | None:
 
 
 def _holds_numbers(table: Table, column: str, decimal: str) -> bool:
-    """Whether most filled cells are numbers: a few typing errors shall be reported, not hide the column."""
+    """Whether most filled cells are numbers: a few typing errors are reported and do not hide the column."""
     cells = [cell for cell in table.column(column) if cell]
     return sum(_is_number(cell, decimal) for cell in cells) > len(cells) / 2
 
@@ -454,31 +457,15 @@ def reserve(path: Path, *, force: bool = False) -> Iterator[IO[str]]:
         raise _exists(path)
     if not path.absolute().parent.is_dir():
         raise ParameterError(f"there is no folder {path.parent} for {path.name}; make it first")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with TemporaryFile(dir=path.absolute().parent):
+        pass  # the folder can be written to
     stream = io.StringIO()
+    yield stream
+    text = stream.getvalue()
     try:
-        with open(temporary, "xb") as file:
-            yield stream
-            text = stream.getvalue()
-            file.write(text.encode("utf-8" if text.isascii() else "utf-8-sig"))
-            file.flush()
-            os.fsync(file.fileno())
-        _put(temporary, path, force)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _put(temporary: Path, path: Path, force: bool) -> None:
-    if not force:
-        try:
-            os.link(temporary, path)  # fails, unlike a renaming, where somebody else made the file meanwhile
-            return
-        except FileExistsError:
-            raise _exists(path) from None
-        except OSError:
-            if path.exists():  # a disk without hard links
-                raise _exists(path) from None
-    os.replace(temporary, path)
+        write_whole(path, text.encode("utf-8" if text.isascii() else "utf-8-sig"), replace=force)
+    except FileExistsError:
+        raise _exists(path) from None
 
 
 def _exists(path: Path) -> ParameterError:

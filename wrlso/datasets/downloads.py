@@ -1,4 +1,4 @@
-"""One text file with known content: from a folder, packed or not, or downloaded and checked."""
+"""Find a text file of known content in a folder, packed or not, or download it; check it in any case."""
 
 import gzip
 import hashlib
@@ -7,10 +7,8 @@ import lzma
 import os
 import tarfile
 import zlib
-from http.client import HTTPException
 from pathlib import Path
-from typing import NamedTuple
-from urllib.request import urlopen
+from typing import Any, NamedTuple
 
 from wrlso._utils.files import write_whole
 from wrlso._utils.progress_bar import ProgressBar
@@ -32,6 +30,15 @@ class TextFile(NamedTuple):
     about: str
 
 
+class _Bounded(io.BytesIO):
+    """Bytes in memory, of which there are not too many."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > _MOST_BYTES:
+            raise OSError(f"it has more than {_MOST_BYTES} bytes")
+        return super().write(data)
+
+
 def find_text(file: TextFile, data_home: str | Path | None, downloads: Path) -> str:
     """Return the content of a file from ``data_home``, ``$WRLSO_DATA``, ``downloads`` or its public copy.
 
@@ -48,7 +55,7 @@ def find_text(file: TextFile, data_home: str | Path | None, downloads: Path) -> 
                 return _read(file, path)
     try:
         data = _download(file.url)
-    except (OSError, HTTPException) as error:
+    except OSError as error:
         looked = ", ".join(str(folder) for folder in [*folders, downloads])
         raise DataError(
             f"{file.name} ({file.about}) is in none of {looked}, and downloading {file.url} failed: {error}; "
@@ -57,9 +64,10 @@ def find_text(file: TextFile, data_home: str | Path | None, downloads: Path) -> 
     text = _checked(file, _unpacked(data, file.url), file.url)
     target = folders[0] if data_home else downloads
     try:
+        target.mkdir(parents=True, exist_ok=True)
         write_whole(target / f"{file.name}.xz", lzma.compress(text.encode()))
     except OSError as error:
-        if data_home:  # asked for; without a place of one's own the text will be downloaded again
+        if data_home:  # a folder that the user named; elsewhere the text is downloaded again next time
             raise DataError(
                 f"{file.name} was downloaded and cannot be written to {target}: {error}"
             ) from error
@@ -90,19 +98,13 @@ def _checked(file: TextFile, data: bytes, source: str) -> str:
 
 
 def _download(url: str) -> bytes:
-    """Return what lies at an address, with a progress bar; raise OSError when that fails."""
-    received = io.BytesIO()
-    with urlopen(url, timeout=_SECONDS) as response:
-        length = int(response.headers.get("Content-Length") or 0)
-        name = url.rpartition("/")[2]
-        with ProgressBar(total=length or None, desc=name, unit="B", unit_scale=True) as bar:
-            while block := response.read(_BLOCK):
-                received.write(block)
-                bar.update(len(block))
-                if received.tell() > _MOST_BYTES:
-                    raise OSError(f"it has more than {_MOST_BYTES} bytes")
-    if received.tell() < length:
-        raise OSError(f"it ended after {received.tell()} of {length} bytes")
+    """Download a file with a progress bar; raise OSError when that fails."""
+    from pooch import HTTPDownloader  # here, as what loads it takes longer than reading a file
+
+    received = _Bounded()
+    # pooch asks whether the bar is true, which tqdm answers by its total until the server has named one
+    with ProgressBar(total=1, desc=url.rpartition("/")[2], unit="B", unit_scale=True) as bar:
+        HTTPDownloader(progressbar=bar, chunk_size=_BLOCK, timeout=_SECONDS)(url, received, None)
     return received.getvalue()
 
 

@@ -55,6 +55,7 @@ def write_molecule_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> No
     lines = [",".join(columns)]
     lines += [",".join(map(_cell, row)) for row in zip(*columns.values(), strict=True)]
     data = "".join(f"{line}\n" for line in lines).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, lzma.compress(data, preset=9) if path.suffix == ".xz" else data)
 
 

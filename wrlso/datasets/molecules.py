@@ -120,7 +120,7 @@ def score(
     Raises
     ------
     DataTypeError
-        When the objective returns something else than a number or None; names the row.
+        When the objective returns neither a number nor None; names the row.
     DataError
         When it returns infinity; names the row.
     ParameterError, ParameterTypeError
@@ -150,7 +150,7 @@ def canonical_smiles(
     cache: bool = True,
     progress: bool = True,
 ) -> list[str | None]:
-    """Return the one spelling of every molecule, None for what is none; parallel and remembered like scores.
+    """Return the canonical SMILES of molecules, None for invalid SMILES; parallel, remembered like scores.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def _check_jobs(n_jobs: int | None) -> int:
 
 
 def _cache_key(objective: Any, X: Sequence[Any], cache: str | bool) -> str | None:
-    """Return the name of what is kept, None when nothing is."""
+    """Return the name under which results are kept, None to keep none."""
     if not isinstance(cache, str | bool):
         raise DataTypeError(f"cache must be a name, True or False, got {cache!r}")
     name = getattr(objective, "cache_key", None) if cache is True else cache
@@ -208,7 +208,7 @@ def _cache_key(objective: Any, X: Sequence[Any], cache: str | bool) -> str | Non
 def _in_chunks(
     work: Callable[[int, Sequence[Any]], Result], X: Sequence[Any], n_jobs: int, bar: str | None
 ) -> list[Result]:
-    """Return what ``work`` makes of pieces of X, in their order; it is given the first row's number."""
+    """Return the results of ``work`` for pieces of X, in order; it also gets the first row's number."""
     pieces = [(start, X[start : start + _CHUNK]) for start in range(0, len(X), _CHUNK)]
     results: Iterator[Result]
     if n_jobs == 1 or len(X) <= _FEW:

@@ -26,7 +26,7 @@ class Codec(Protocol):
         """Return the (n, ...) array of n objects."""
 
     def inverse_transform(self, array: np.ndarray) -> Sequence[Any]:
-        """Return n objects, None for what is no valid object."""
+        """Return n objects, None for each that is invalid."""
 
 
 class VAE(nn.Module):

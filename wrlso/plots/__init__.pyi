@@ -1,3 +1,4 @@
+from .curves import KINDS as KINDS
 from .curves import before_after as before_after
 from .curves import calibration_curve as calibration_curve
 from .curves import image_timeline as image_timeline

@@ -16,7 +16,6 @@ from scipy.stats import binom
 from wrlso.exceptions import DataError
 from wrlso.models.protocol import LatentModel
 from wrlso.plots.figures import new_figure
-from wrlso.plots.molecules import molecule_grid, molecule_timeline
 from wrlso.surrogate.predictions import interval_coverage
 
 if TYPE_CHECKING:
@@ -24,14 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 __all__ = [
+    "KINDS",
     "before_after",
     "calibration_curve",
     "image_timeline",
     "latent_manifold",
     "latent_scatter",
-    "molecule_grid",
-    "molecule_timeline",
-    "new_figure",
     "prediction_scatter",
     "progress_curve",
     "score_distributions",
@@ -47,7 +44,7 @@ GREY = "#777777"
 
 Curve = NDArray[np.float64]
 
-# What a point of a campaign is: marker, size, and the colour where it has no value.
+#: What a point of a campaign is: marker, size, and the colour where it has no value.
 KINDS = {
     "no value": (".", 12, "#BBBBBB"),
     "starting data": ("o", 12, GREY),
@@ -109,7 +106,7 @@ def image_timeline(
     """Draw images (height, width) in reading order, each with its label, such as the best one over time."""
     if len(images) == 0 or len(images) != len(labels):
         raise DataError(
-            f"as many labels as images, at least one, expected; got {len(labels)} and {len(images)}"
+            f"expected as many labels as images, at least one, got {len(labels)} and {len(images)}"
         )
     n_rows = -(-len(images) // n_columns)
     figure = figure if figure is not None else new_figure(1.5 * n_columns, 1.8 * n_rows)
@@ -307,7 +304,7 @@ def before_after(
     ylim: tuple[float, float] | None = None,
     figure: "Figure | SubFigure | None" = None,
 ) -> "Figure | SubFigure":
-    """Draw what a quantity was before (n,) and after (n,) each of n trainings; NaN where unknown.
+    """Draw a quantity before (n,) and after (n,) each of n trainings; NaN where unknown.
 
     Positive values that differ more than tenfold, such as losses, are drawn on a logarithmic scale.
     """

@@ -36,12 +36,10 @@ def molecule_grid(
     Raises
     ------
     DataError
-        When there are none, not as many labels, or one is no molecule.
+        When there are no molecules, not as many labels, or a SMILES is invalid.
     """
     if len(X) == 0 or len(X) != len(labels):
-        raise DataError(
-            f"as many labels as molecules, at least one, expected; got {len(labels)} and {len(X)}"
-        )
+        raise DataError(f"expected as many labels as molecules, at least one, got {len(labels)} and {len(X)}")
     pictures = [molecule_pixels(x) for x in X]
     n_columns = min(n_columns, len(X))
     n_rows = -(-len(X) // n_columns)

@@ -1,10 +1,9 @@
-"""How one x looks on a page: text, a small picture, or what the model or a registered function draws.
+"""Draw one x on a page: as text, as a small picture, or as the model or a registered function draws it.
 
-Pictures are embedded as ``data:`` images. An image cannot run scripts or fetch anything, whatever it holds.
+Pictures are embedded as ``data:`` images. No image can run scripts or fetch anything.
 """
 
 import base64
-import html
 import logging
 from collections.abc import Callable
 from io import BytesIO
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from markupsafe import Markup
 
 from wrlso._chemistry.drawing import molecule_svg
 from wrlso.models.protocol import DrawsObjects
@@ -64,8 +64,8 @@ def text_of(x: Any, length: int = 200) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def draw(x: Any, model: Any, *, pixels: int = 64, registered: bool = True) -> str:
-    """Return HTML for x: a drawing where there is one, else escaped text.
+def draw(x: Any, model: Any, *, pixels: int = 64, registered: bool = True) -> Markup:
+    """Return markup for x: a drawing where there is one, else text.
 
     Parameters
     ----------
@@ -79,10 +79,11 @@ def draw(x: Any, model: Any, *, pixels: int = 64, registered: bool = True) -> st
     """
     found = picture(x, model, pixels=pixels, registered=registered)
     if found is None:
-        return f"<code>{html.escape(text_of(x))}</code>"
+        return Markup("<code>{}</code>").format(text_of(x))
     source, style = found
-    name = html.escape(text_of(x))
-    return f'<img class="{style}" src="{source}" alt="{name}" title="{name}">'
+    return Markup('<img class="{}" src="{}" alt="{name}" title="{name}">').format(
+        style, source, name=text_of(x)
+    )
 
 
 def picture(x: Any, model: Any, *, pixels: int = 64, registered: bool = True) -> tuple[str, str] | None:

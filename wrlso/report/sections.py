@@ -1,6 +1,5 @@
 """The sections of a report: each says in words, figures and tables one thing about a campaign."""
 
-import html
 import inspect
 import math
 import platform
@@ -10,15 +9,16 @@ from typing import Any
 import numpy as np
 import sklearn
 import torch
+from markupsafe import Markup
 from scipy.stats import rankdata
 
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
 from wrlso._version import __version__
 from wrlso.history import Record, iso_time
 from wrlso.plots import curves as plots
-from wrlso.plots.figures import improvements
+from wrlso.plots.figures import improvements, new_figure
 from wrlso.report.drawings import draw, picture, text_of
-from wrlso.report.page import Figures, alert, details, paragraph, strip, table, tiles
+from wrlso.report.page import Figures, alert, code, details, heading, pair, paragraph, strip, table, tiles
 from wrlso.report.snapshot import (
     MIN_PREDICTIONS,
     N_FITTED,
@@ -41,10 +41,10 @@ _N_DRAWN = 2000  # points of a scatter plot, of each kind
 _N_OVER_TIME = 8  # pictures of the best over time
 _N_SAMPLES = 6  # points shown with their reconstruction
 
-Section = tuple[str, str, str]
+Section = tuple[str, str, Markup]
 
 
-def headline(campaign: Campaign) -> str:
+def headline(campaign: Campaign) -> Markup:
     """Return the figures that a reader looks for first."""
     history, y, best = campaign.history, campaign.y, campaign.best
     told = len(y) - campaign.n_start
@@ -65,7 +65,7 @@ def headline(campaign: Campaign) -> str:
 
 
 def sections(campaign: Campaign, figures: Figures) -> list[Section]:
-    """Return (name, title, HTML) of all sections; figures are added to ``figures``."""
+    """Return (name, title, content) of all sections; figures are added to ``figures``."""
     return [
         ("progress", "Progress", _progress(campaign, figures)),
         ("candidates", "Next candidates", _candidates(campaign)),
@@ -82,7 +82,7 @@ def sections(campaign: Campaign, figures: Figures) -> list[Section]:
 # -------------------------------------------------------------------- sections
 
 
-def _progress(campaign: Campaign, figures: Figures) -> str:
+def _progress(campaign: Campaign, figures: Figures) -> Markup:
     y, n_start, best = campaign.y, campaign.n_start, campaign.best
     if best is None:
         return paragraph("No value has been told yet.")
@@ -95,7 +95,7 @@ def _progress(campaign: Campaign, figures: Figures) -> str:
         start=start,
         retrained_at=[entry["n_observed"] - n_start for entry in trainings] if told else (),
         maximize=campaign.sign > 0,
-        figure=plots.new_figure(10.0, 3.8),
+        figure=new_figure(10.0, 3.8),
     )
     where = f"value {best - n_start + 1} since the start" if best >= n_start else "in the starting data"
     what = "The values told since the first training" if told else "The values of the starting data"
@@ -107,7 +107,7 @@ def _progress(campaign: Campaign, figures: Figures) -> str:
     return paragraph(text) + figures.add("progress", figure, alt, caption) + _best_over_time(campaign)
 
 
-def _best_over_time(campaign: Campaign) -> str:
+def _best_over_time(campaign: Campaign) -> Markup:
     """Return pictures of the points that were better than all before; nothing where x have no pictures."""
     better, n_start = campaign.sign * campaign.y, campaign.n_start
     first = [int(better[:n_start].argmax())] if n_start else []
@@ -117,13 +117,13 @@ def _best_over_time(campaign: Campaign) -> str:
         position = positions[i]
         x = campaign.record(campaign.rows[position]).x
         if picture(x, campaign.model) is None:
-            return ""
+            return Markup()
         where = "starting data" if position < n_start else f"value {position - n_start + 1}"
         pictures.append((draw(x, campaign.model), f"{where}: {_number(campaign.y[position])}"))
-    return "<h3>The best over time</h3>" + strip(pictures)
+    return heading("The best over time") + strip(pictures)
 
 
-def _candidates(campaign: Campaign) -> str:
+def _candidates(campaign: Campaign) -> Markup:
     rows = campaign.pending
     if len(rows) == 0:
         return paragraph("No point is pending: every point that was asked for has been told or released.")
@@ -154,7 +154,7 @@ def _candidates(campaign: Campaign) -> str:
     return table(caption, columns, body, numbers=columns[2:4])
 
 
-def _best(campaign: Campaign) -> str:
+def _best(campaign: Campaign) -> Markup:
     if len(campaign.y) == 0:
         return paragraph("No value has been told yet.")
     order = np.argsort(-campaign.sign * campaign.y, kind="stable")[:_N_BEST]
@@ -163,7 +163,7 @@ def _best(campaign: Campaign) -> str:
     )
 
 
-def _predictions(campaign: Campaign, figures: Figures) -> str:
+def _predictions(campaign: Campaign, figures: Figures) -> Markup:
     if not campaign.history.trainings:
         return paragraph("Nothing is predicted before the first training.")
     found = asked_predictions(campaign) or held_out_predictions(campaign)
@@ -186,21 +186,22 @@ def _predictions(campaign: Campaign, figures: Figures) -> str:
         )
     arrays = (found.mean, found.deviation, found.measured)
     quality = _quality(found)
-    pair = figures.add(
+    prediction = figures.add(
         "prediction",
         plots.prediction_scatter(*arrays),
         f"Predicted against measured values of {len(found.mean)} points. {quality}",
         "Prediction against measurement.",
-    ) + figures.add(
+    )
+    calibration = figures.add(
         "calibration",
         plots.calibration_curve(*arrays),
         f"Share of measurements inside predicted intervals, by level. {quality}",
         "Above the diagonal predictions are too cautious, below it too sure.",
     )
-    return paragraph(origin) + paragraph(quality) + f'<div class="pair">{pair}</div>'
+    return paragraph(origin) + paragraph(quality) + pair([prediction, calibration])
 
 
-def _latent(campaign: Campaign, figures: Figures) -> str:
+def _latent(campaign: Campaign, figures: Figures) -> Markup:
     n_start, better = campaign.n_start, campaign.sign * campaign.y
     known = np.concatenate([thin(better[:n_start], _N_DRAWN), n_start + thin(better[n_start:], _N_DRAWN)])
     kinds = [_kind(campaign, position) for position in known]
@@ -221,7 +222,7 @@ def _latent(campaign: Campaign, figures: Figures) -> str:
     d = campaign.model.latent_dim
     seen = [kinds[i] for i in np.flatnonzero(finite)]
     figure = plots.latent_scatter(
-        Z[finite], y[finite], seen, maximize=campaign.sign > 0, figure=plots.new_figure(8.5, 5.2)
+        Z[finite], y[finite], seen, maximize=campaign.sign > 0, figure=new_figure(8.5, 5.2)
     )
     view = {1: "The latent space against the value", 2: "The latent space as it is"}.get(
         d, f"The {d}-dimensional latent space on its first two principal axes"
@@ -232,11 +233,11 @@ def _latent(campaign: Campaign, figures: Figures) -> str:
         caption += (
             f" {len(known):,} of {len(campaign.y):,} points with a value are drawn, the best among them."
         )
-    untrained = "" if campaign.history.trainings else alert("The model has not been trained yet.")
+    untrained = Markup() if campaign.history.trainings else alert("The model has not been trained yet.")
     return untrained + figures.add("latent", figure, f"Scatter plot. {caption}", caption)
 
 
-def _weights(campaign: Campaign, figures: Figures) -> str:
+def _weights(campaign: Campaign, figures: Figures) -> Markup:
     y, w = campaign.y, campaign.weights
     if len(y) == 0:
         return paragraph("No value has been told yet, so all points weigh the same.")
@@ -248,7 +249,7 @@ def _weights(campaign: Campaign, figures: Figures) -> str:
         f"the weight, the best {tenth:,} hold {ordered[tenth - 1]:.1%}."
     )
     figure = plots.weight_distribution(
-        y, {"all points alike": np.ones(len(y)), "weights now": w}, figure=plots.new_figure(9.0, 3.6)
+        y, {"all points alike": np.ones(len(y)), "weights now": w}, figure=new_figure(9.0, 3.6)
     )
     caption = (
         "How the values are distributed among the points, and among the weight that they have in training."
@@ -256,7 +257,7 @@ def _weights(campaign: Campaign, figures: Figures) -> str:
     return paragraph(text) + figures.add("weights", figure, f"{caption} {text}", caption)
 
 
-def _trainings(campaign: Campaign, figures: Figures) -> str:
+def _trainings(campaign: Campaign, figures: Figures) -> Markup:
     trainings = campaign.history.trainings
     content = _reconstruction_now(campaign)
     if not trainings:
@@ -265,7 +266,7 @@ def _trainings(campaign: Campaign, figures: Figures) -> str:
     shares, losses = (
         [[_of(m, when, what) for when in ("before", "after")] for m in measured] for what in ("share", "loss")
     )
-    pair = ""
+    drawn = []
     for name, label, values, limits in (
         ("reconstruction", "share given back exactly", shares, (-0.03, 1.03)),
         ("loss", "mean loss", losses, None),
@@ -274,14 +275,13 @@ def _trainings(campaign: Campaign, figures: Figures) -> str:
         if np.isfinite(before).any() or np.isfinite(after).any():
             caption = f"The best points before and after each training: {label}."
             alt = f"{caption} At the last training from {_number(before[-1])} to {_number(after[-1])}."
-            pair += figures.add(
-                name, plots.before_after(before, after, ylabel=label, ylim=limits), alt, caption
-            )
+            figure = plots.before_after(before, after, ylabel=label, ylim=limits)
+            drawn.append(figures.add(name, figure, alt, caption))
     log = details("All trainings", _training_log(campaign, shares, losses))
-    return f'<div class="pair">{pair}</div>{log}{content}'
+    return pair(drawn) + log + content
 
 
-def _training_log(campaign: Campaign, shares: list[list[float]], losses: list[list[float]]) -> str:
+def _training_log(campaign: Campaign, shares: list[list[float]], losses: list[list[float]]) -> Markup:
     """Return the table of trainings; ``shares`` and ``losses`` hold before and after for each."""
     times = [iso_time(event.time) for event in campaign.history.events if event.kind == "train"]
     rows = [
@@ -315,10 +315,10 @@ def _training_log(campaign: Campaign, shares: list[list[float]], losses: list[li
     return table(caption, columns, shown, numbers=columns[2:])
 
 
-def _reconstruction_now(campaign: Campaign) -> str:
+def _reconstruction_now(campaign: Campaign) -> Markup:
     rows = rows_to_reconstruct(campaign.rows, campaign.sign * campaign.y, campaign.unlabelled)
     if len(rows) == 0:
-        return ""
+        return Markup()
     found = measure_reconstruction(campaign.model, campaign.history, rows)
     which = "best points" if len(campaign.y) else "points without a value"
     text = f"The present model gives back {found['n_exact']} of {len(rows)} {which} exactly."
@@ -333,10 +333,11 @@ def _reconstruction_now(campaign: Campaign) -> str:
         body.append((str(number), draw(record.x, campaign.model), given_back, value))
     caption = f"The first {len(sample)} of them, and what the model makes of their encodings."
     columns = ("Rank" if len(campaign.y) else "No.", "x", "Given back", "Value")
-    return "<h3>Reconstruction now</h3>" + paragraph(text) + table(caption, columns, body, numbers=["Value"])
+    shown = table(caption, columns, body, numbers=["Value"])
+    return heading("Reconstruction now") + paragraph(text) + shown
 
 
-def _observations(campaign: Campaign) -> str:
+def _observations(campaign: Campaign) -> Markup:
     n = len(campaign.y)
     if n:
         positions = np.arange(max(0, n - _N_ROWS), n)
@@ -362,13 +363,13 @@ def _observations(campaign: Campaign) -> str:
     return content + details(f"Failed ({len(failed):,})", table(caption, columns, rows, numbers=["Failures"]))
 
 
-def _settings(campaign: Campaign) -> str:
+def _settings(campaign: Campaign) -> Markup:
     opt = campaign.opt
     defaults = {name: p.default for name, p in inspect.signature(type(opt)).parameters.items()}
     rows = []
     for name, value in opt.get_params(deep=False).items():
         changed = repr(value) != repr(defaults.get(name))
-        rows.append((f"<code>{html.escape(name)}</code>", _setting(value), "changed" if changed else ""))
+        rows.append((code(name), _setting(value), "changed" if changed else ""))
     parameters = table("Parameters of the optimizer.", ("Parameter", "Value", "From the default"), rows)
     weights = sum(int(parameter.numel()) for parameter in campaign.model.parameters())
     facts = [
@@ -382,12 +383,8 @@ def _settings(campaign: Campaign) -> str:
         ("scikit-learn", sklearn.__version__),
         ("System", f"{platform.system()} {platform.machine()}"),
     ]
-    about = table(
-        "Model and versions that made this report.",
-        ("What", "Which"),
-        [(html.escape(name), html.escape(value)) for name, value in facts],
-    )
-    return f'<div class="pair"><div>{parameters}</div><div>{about}</div></div>'
+    about = table("Model and versions that made this report.", ("What", "Which"), facts)
+    return pair([parameters, about])
 
 
 # -------------------------------------------------------------------- parts
@@ -395,7 +392,7 @@ def _settings(campaign: Campaign) -> str:
 
 def _observed_table(
     campaign: Campaign, positions: Iterable[int | np.integer[Any]], caption: str, *, ranked: bool = False
-) -> str:
+) -> Markup:
     rows = []
     for rank, position in enumerate(positions, start=1):
         record = campaign.record(campaign.rows[position])
@@ -482,10 +479,8 @@ def _replicates(record: Record) -> str:
     return f"{len(record.values)} (sd {np.std(record.values, ddof=1):.2g})"
 
 
-def _setting(value: Any) -> str:
-    if isinstance(value, torch.nn.Module):
-        value = type(value).__name__
-    return f"<code>{html.escape(text_of(value))}</code>"
+def _setting(value: Any) -> Markup:
+    return code(type(value).__name__ if isinstance(value, torch.nn.Module) else text_of(value))
 
 
 def _last(shown: int, total: int) -> str:

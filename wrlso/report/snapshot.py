@@ -1,4 +1,4 @@
-"""What a report says, as numbers: everything that is computed before anything is drawn."""
+"""The numbers of a report, all computed before anything is drawn."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +42,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class Campaign:
-    """An optimizer's state at one moment: what was told is the same in all parts of a report.
+    """An optimizer's state at one moment, so that all parts of a report agree.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Campaign:
         return np.concatenate(chunks)
 
     def decode(self, Z: Array) -> list[Any]:
-        """Return what the present model makes of Z (m, d)."""
+        """Return what the present model decodes Z (m, d) to."""
         with evaluating(self.model):
             return self.model.decode(to_model(self.model, torch.from_numpy(Z)))
 
@@ -116,7 +116,7 @@ class Predictions:
 
 
 def asked_predictions(campaign: Campaign) -> Predictions | None:
-    """Return what was expected when points were asked, where it was noted; None for too few points."""
+    """Return the predictions recorded when points were asked; None for too few points."""
     found = [
         (*record.prediction, y)
         for row, y in zip(campaign.rows, campaign.y, strict=True)

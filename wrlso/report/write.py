@@ -1,4 +1,4 @@
-"""The optimizer in words and pictures: what its repr shows, and a report of the whole campaign."""
+"""Write a report of a whole campaign."""
 
 import os
 from datetime import UTC, datetime
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wrlso._chemistry.drawing import molecule_svg
+from wrlso._utils.files import write_whole
 from wrlso.exceptions import ParameterError
 from wrlso.report.drawings import register_drawing
 from wrlso.report.summary import _title
@@ -65,7 +66,7 @@ def write_report(
     ...     path.name, "Best so far" in path.read_text(encoding="utf-8")
     ('report.html', True)
     """
-    # here, as a repr needs nothing of this
+    # here, as Jinja loads only where a report is written
     from wrlso.report.page import Figures, page
     from wrlso.report.sections import headline, sections
     from wrlso.report.snapshot import Campaign, format_time
@@ -81,7 +82,7 @@ def write_report(
     text = page(title, subtitle, headline(campaign), body, foot)
     path.parent.mkdir(parents=True, exist_ok=True)
     # an x may hold half a surrogate pair, which has no UTF-8
-    _replace(path, text.encode("utf-8", "backslashreplace"))
+    write_whole(path, text.encode("utf-8", "backslashreplace"))
     if pictures:
         _write_pictures(path.with_name(f"{path.stem}-figures"), figures.pngs)
     return path
@@ -96,18 +97,11 @@ def _file_name(out: str | os.PathLike[str]) -> Path:
     raise ParameterError(f"out must be a folder or a file name that ends in .html, got {str(out)!r}")
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
-
-
 def _write_pictures(folder: Path, pngs: dict[str, bytes]) -> None:
     folder.mkdir(exist_ok=True)
     for name in _FIGURES:
         picture = folder / f"{name}.png"
         if name in pngs:
-            _replace(picture, pngs[name])
+            write_whole(picture, pngs[name])
         else:
             picture.unlink(missing_ok=True)  # of an older report, which this one would contradict

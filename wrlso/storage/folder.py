@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ import torch
 from wrlso._state.changes import Changes, NewObjects
 from wrlso._state.codec import dump, load
 from wrlso._state.learned import Learned
+from wrlso._utils.files import put_whole
 from wrlso._version import __version__
 from wrlso.exceptions import ModelError, StorageError
 from wrlso.history import History
@@ -25,7 +25,7 @@ from wrlso.storage.journal import Journal
 from wrlso.storage.learned import counters, model_fields, new_arrays, restore_arrays, restore_counters
 from wrlso.storage.lock import WorkLock
 from wrlso.storage.objects import pack_objects, split_objects, unpack_objects
-from wrlso.storage.weights import read_weights, sync_folder, weights_files, write_weights
+from wrlso.storage.weights import read_weights, weights_files, write_weights
 
 __all__ = ["PRETRAINED", "Campaign", "create_campaign", "describe_environment", "is_campaign", "open_journal"]
 
@@ -224,10 +224,7 @@ def create_campaign(
             if origin is not None and (origin / PRETRAINED).exists():
                 copyfile(origin / PRETRAINED, path / PRETRAINED)
             _fill(new, path, history, learned, parameters, notes)
-            with open(new, "rb") as file:
-                os.fsync(file.fileno())
-            new.replace(path / _JOURNAL)
-            sync_folder(path)
+            put_whole(new, path / _JOURNAL)
         except OSError as error:
             new.unlink(missing_ok=True)
             raise (

@@ -2,9 +2,7 @@
 
 import hashlib
 import logging
-import os
 import re
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,9 +10,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from wrlso._utils.files import write_whole
 from wrlso.exceptions import StorageError
 
-__all__ = ["read_weights", "sync_folder", "weights_files", "write_weights"]
+__all__ = ["read_weights", "weights_files", "write_weights"]
 
 _logger = logging.getLogger(__name__)
 _NAME = re.compile(r"weights-([0-9a-f]{64})\.safetensors")
@@ -27,16 +26,9 @@ def write_weights(folder: Path, state: Mapping[str, Tensor]) -> str:
     path = folder / name
     if path.exists():
         return name
-    temporary = folder / f"{name}.{os.getpid()}-{threading.get_ident()}.tmp"
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(folder)
+        write_whole(path, data)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StorageError(
             f"the weights could not be written to {folder}: {error}; make room or allow writing. "
             "What this call would have changed is not saved"
@@ -69,14 +61,3 @@ def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
 def weights_files(folder: Path) -> list[Path]:
     """Return all weights files, unfinished ones too."""
     return sorted(folder.glob("weights-*.safetensors*"))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new name in a folder survive a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -21,7 +21,7 @@ __all__ = ["MorganCounts", "morgan"]
 
 @lru_cache(maxsize=_REMEMBERED)
 def morgan(smiles: str, radius: int, counts: bool, chirality: bool) -> tuple[Integers, Integers] | None:
-    """Return features (k,) and how often each occurs (k,), read-only; None for what is not a molecule."""
+    """Return features (k,) and how often each occurs (k,), read-only; None for invalid SMILES."""
     molecule = parse(smiles)
     if molecule is None:
         return None

@@ -13,7 +13,8 @@ from wrlso.benchmarks.study import quiet_about_small_k
 from wrlso.datasets.molecules import load_molecules
 from wrlso.molecules import molecule_search, search_options
 from wrlso.plots import curves as plots
-from wrlso.plots.figures import improvements
+from wrlso.plots.figures import improvements, new_figure
+from wrlso.plots.molecules import molecule_grid
 from wrlso.run.loop import maximize
 from wrlso.tasks.molecules.tasks import GuacaMol
 
@@ -74,7 +75,7 @@ def run_molecules_demo(
     progress : bool, default=True
         Show a bar with the best value so far.
     """
-    figure = plots.new_figure(13.0, 9.5)  # first, as matplotlib may be missing
+    figure = new_figure(13.0, 9.5)  # first, as matplotlib may be missing
     out.parent.mkdir(parents=True, exist_ok=True)  # before minutes are spent
     shipped = load_molecules()
     small = shipped.heavy_atoms <= _SHAPE.max_heavy_atoms
@@ -128,7 +129,7 @@ def _draw(
     molecules, values = [start[0], *found.x_iters], np.append(start[1], found.func_vals)
     rows = improvements(values, _N_MOLECULES)
     labels = [f"query {row}: {values[row]:.3f}" if row else f"start: {start[1]:.3f}" for row in rows]
-    plots.molecule_grid([molecules[row] for row in rows], labels, n_columns=_N_MOLECULES // 2, figure=top)
+    molecule_grid([molecules[row] for row in rows], labels, n_columns=_N_MOLECULES // 2, figure=top)
     top.suptitle("Best molecule so far")
     plots.progress_curve(found.func_vals, start=start[1], retrained_at=retrained_at, figure=bottom)
     bottom.suptitle(f"Progress in {GOAL}")

@@ -106,7 +106,8 @@ def sample_scores(
 
     Each record holds two distributions, as scores to two decimals with their counts: of the starting data,
     and of molecules drawn by ``sample_prior``. For infinite k it is the model as it was before any first
-    training by weight; draws that are no molecule are ``invalid``. Records that are there are not made again.
+    training by weight; samples that decode to no molecule are ``invalid``. Records that are there are not
+    made again.
 
     Parameters
     ----------

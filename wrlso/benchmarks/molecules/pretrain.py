@@ -10,8 +10,8 @@ OUT is a folder: ``checkpoint.pt``, ``log.jsonl`` with a line every two minutes,
 """
 
 import argparse
+import io
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from wrlso._chemistry.selfies_tokens import read_all, read_smiles, to_smiles
+from wrlso._utils.files import write_whole
 from wrlso.benchmarks.molecules.model_card import measure
 from wrlso.datasets.molecules import canonical_smiles, fetch_zinc250k
 from wrlso.models.molecules.base import MoleculeVAE
@@ -173,9 +174,9 @@ def exact(model: MoleculeVAE, X: Sequence[str], inputs: Tensor) -> float:
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write a file that is there as a whole or not at all."""
-    part = path.with_suffix(".part")
-    torch.save(content, part)
-    os.replace(part, path)
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    write_whole(path, stream.getvalue())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -78,7 +78,7 @@ class Shape:
 
 
 def _shape(x: Any) -> tuple[int, int] | None:
-    """Return heavy atoms and the atoms of the largest ring, None for what is no molecule."""
+    """Return heavy atoms and the atoms of the largest ring, None for invalid SMILES."""
     molecule = parse(x)
     if molecule is None:
         return None

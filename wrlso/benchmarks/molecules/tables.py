@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from wrlso.benchmarks.records import Record
-from wrlso.plots import curves as plots
+from wrlso.plots.figures import new_figure
+from wrlso.plots.molecules import molecule_grid
 
 __all__ = ["draw_best", "minutes_by_stage", "top_three"]
 
@@ -79,6 +80,6 @@ def draw_best(groups: Groups, path: Path) -> None:
         if "best" in record
     ]
     X, labels = zip(*best, strict=True)
-    figure = plots.new_figure(2.6 * _COLUMNS, 2.4 * -(-len(X) // _COLUMNS))
-    plots.molecule_grid(X, labels, n_columns=_COLUMNS, figure=figure)
+    figure = new_figure(2.6 * _COLUMNS, 2.4 * -(-len(X) // _COLUMNS))
+    molecule_grid(X, labels, n_columns=_COLUMNS, figure=figure)
     figure.savefig(path, dpi=110)

@@ -13,6 +13,7 @@ from wrlso.benchmarks.shapes.study import ShapesStudy, shapes_study
 from wrlso.benchmarks.study import quiet_about_small_k, run_queries
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.plots import curves as plots
+from wrlso.plots.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +66,7 @@ def run_demo(
     progress : bool, default=True
         Show a bar with the best value so far.
     """
-    figure = plots.new_figure(13.0, 10.0)  # first, as matplotlib may be missing
+    figure = new_figure(13.0, 10.0)  # first, as matplotlib may be missing
     study = shapes_study("default", budget=budget, search=search)
     optimizer = study.optimizer("both", seed, out.parent)
     X, y = study.initial_data(seed)

@@ -1,7 +1,6 @@
 """The study of the 2D shapes task: its configurations, and score samples of models trained with several k."""
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
+from wrlso._utils.files import write_whole
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.random import stream
 from wrlso._utils.validation import check_choice, check_count, check_real
@@ -164,9 +164,7 @@ class ShapesStudy:
         )
         trainer.fit(model, model.tensorize(X), np.ones(len(X)), rng=stream(seed, _PRETRAINING))
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        save_file(model.state_dict(), temporary)
-        temporary.replace(path)
+        write_whole(path, save(model.state_dict()))
 
     def optimizer(self, setting: str, seed: int, folder: Path) -> WeightedRetrainingOptimizer:
         """Return the optimizer of one run, not yet fitted."""

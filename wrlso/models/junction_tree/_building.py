@@ -1,8 +1,8 @@
 """From written trees to molecules: bounded search over attachments, one network call for all molecules.
 
 Nothing here runs without end: a tree has at most ``max_cliques`` cliques, an attachment at most
-``max_candidates`` candidates, a molecule ``max_backtracks`` dead ends and ``max_seconds`` of time. What
-exceeds a bound is no molecule, with the bound's name as the reason.
+``max_candidates`` candidates, a molecule ``max_backtracks`` dead ends and ``max_seconds`` of time. Where
+a bound is exceeded no molecule is built, and the bound's name is the reason.
 """
 
 import time

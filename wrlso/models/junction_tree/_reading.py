@@ -28,7 +28,7 @@ _REMEMBERED = 2**16  # molecules that are kept in memory, about 2 kB each
 _MANY = 5_000  # molecules that are read by several processes, and kept on disk
 _BLOCK = 500
 _VERSION, _STEREO = "trees-1", "isomers-1"  # of what is kept on disk, and of what stereochemistry adds
-_PROBLEM = "! "  # begins the line of what cannot be read, as no SMILES does
+_PROBLEM = "! "  # begins the line of a molecule that cannot be read; no SMILES begins so
 
 
 class TreeReading(NamedTuple):
@@ -84,7 +84,7 @@ def read_trees(
 ) -> list[TreeReading]:
     """Read n SMILES; many are read in parallel and kept in :func:`wrlso.datasets.cache_folder`.
 
-    Raises DataTypeError for what are no SMILES, and ParameterError for other ``salts``.
+    Raises DataTypeError where X is not a sequence of str, and ParameterError for other ``salts``.
     """
     check_choice("salts", salts, ("refuse", "largest"))
     listed = listed_smiles(X)

@@ -119,7 +119,7 @@ def label_of(types: tuple[AtomType, ...], bonds: tuple[Bond, ...]) -> tuple[str,
 
 @lru_cache(maxsize=2**14)
 def template(label: str) -> Template:
-    """Return what a label says; raises ValueError for what is no label."""
+    """Return what a label says; raises ValueError for an invalid label."""
     chem = optional_module("rdkit.Chem")
     with optional_module("rdkit.rdBase").BlockLogs():
         molecule = chem.MolFromSmiles(label, sanitize=False)

@@ -56,7 +56,7 @@ class Graph(NamedTuple):
 def decompose(smiles: str) -> tuple[MoleculeTree, Graph]:
     """Take a molecule apart; stereochemistry is dropped.
 
-    Raises DataError for what is no single molecule, and for bonds that no label writes.
+    Raises DataError for invalid SMILES, for several molecules, and for bonds that no label writes.
     """
     chem = optional_module("rdkit.Chem")
     molecule = parse(smiles)

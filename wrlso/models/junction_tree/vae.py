@@ -181,10 +181,10 @@ class JunctionTreeVAE(MoleculeVAE):
         Raises
         ------
         DataError
-            Naming row and problem of up to five SMILES that are no molecules, take more than ``max_length``
+            Naming row and problem of up to five SMILES that are invalid, take more than ``max_length``
             numbers, or have rings or bonds that are not in the vocabulary.
         DataTypeError
-            When X is no sequence of str.
+            When X is not a sequence of str.
         """
         readings = read_trees(X, self.salts, self.stereo, progress=True)
         problems = [self._problem(reading) for reading in readings]
@@ -209,13 +209,13 @@ class JunctionTreeVAE(MoleculeVAE):
         return torch.from_numpy(array)
 
     def key(self, x: str) -> str:
-        """Return the identity of a molecule, its canonical SMILES; DataError for what is none."""
+        """Return the identity of a molecule, its canonical SMILES; raises DataError for invalid SMILES."""
         return molecule_key(x, self.stereo, self.salts)
 
     def missing_tokens(self, X: Iterable[str]) -> list[str]:
         """Return the labels of some SMILES that are not in the vocabulary, sorted: its tokens are cliques.
 
-        What is no molecule has none; :meth:`tensorize` says what is wrong with it.
+        Invalid SMILES have none; :meth:`tensorize` says what is wrong with them.
         """
         readings = read_trees(texts(X), self.salts)
         return sorted({label for reading in readings for label in reading.labels} - set(self._numbers))
@@ -223,8 +223,8 @@ class JunctionTreeVAE(MoleculeVAE):
     def extend(self, X: Iterable[str]) -> Self:
         """Add the labels of some SMILES to the vocabulary, in place; returns self.
 
-        What has been trained stays as it was: molecules of known labels have the same encodings. What is no
-        molecule is passed over.
+        What has been trained stays as it was: molecules of known labels have the same encodings. Invalid
+        SMILES are passed over.
         """
         return self._grow(self.missing_tokens(X))
 

@@ -93,7 +93,7 @@ def checked_vocabulary(vocabulary: Sequence[str]) -> list[str]:
 
 
 def _as_read(label: str) -> str:
-    """Return the label that reading molecules gives this clique; raises ValueError for what is none."""
+    """Return the label that reading molecules gives this clique; raises ValueError for an invalid clique."""
     found = template(label)
     if len(found.bonds) == len(found.types) and set(found.types) == {_CARBON}:
         # written as Kekulé did it may be aromatic; of other atoms that depends on what they carry

@@ -123,13 +123,13 @@ class MoleculeVAE(nn.Module):
         rows, alphabet = self._token_lists(X), self._alphabet()
         present = [token for row in rows for token in row]
 
-        def draw() -> str:
+        def sample() -> str:
             tokens = present if present and rng.random() < _FAMILIAR else alphabet
             return tokens[int(rng.integers(len(tokens)))]
 
         def mutant(row: list[str]) -> str | None:
             longest = max(self.max_tokens, len(row))  # a longer one is none of its own making: nothing is cut
-            return to_smiles(edited(row, draw, longest, rng), self.stereo) if row else None
+            return to_smiles(edited(row, sample, longest, rng), self.stereo) if row else None
 
         return self._readable([mutant(row) for row in rows])
 
@@ -142,7 +142,7 @@ class MoleculeVAE(nn.Module):
         Raises
         ------
         DataError, DataTypeError
-            When a SMILES is no molecule, X and Y differ in length, or one is no sequence of str.
+            When a SMILES is invalid, X and Y differ in length, or one is not a sequence of str.
         """
         X, Y = listed_smiles(X), listed_smiles(Y, "Y")
         if len(X) != len(Y):
@@ -204,6 +204,7 @@ class MoleculeVAE(nn.Module):
                 f"weights must be finite to be written{' in half precision' if half else ''}, but {name} has "
                 "some that are not"
             )
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), save(weights, metadata={"wrlso": json.dumps(header)}))
 
     @classmethod

@@ -43,9 +43,8 @@ class SelfiesVAE(MoleculeVAE):
     cut into 13 chunks of eight tokens, each with latent dimensions of its own, so that neighbouring points
     are molecules that differ in a part. Every sequence of tokens is a molecule: nothing decoded is invalid.
 
-    Two molecules are one point when their canonical SMILES are equal. A SMILES that holds more than one
-    fragment, isotopes, radicals or what is no molecule is refused by name and row, see ``salts``. Charges are
-    kept.
+    Two molecules are one point when their canonical SMILES are equal. Invalid SMILES, and those of several
+    fragments, isotopes or radicals, are refused by name and row, see ``salts``. Charges are kept.
 
     Parameters
     ----------
@@ -134,10 +133,10 @@ class SelfiesVAE(MoleculeVAE):
         Raises
         ------
         DataError
-            Naming row and problem of up to five SMILES that are no molecules, have more than ``max_tokens``
+            Naming row and problem of up to five SMILES that are invalid, have more than ``max_tokens``
             tokens, or tokens that are not in the vocabulary.
         DataTypeError
-            When X is no sequence of str.
+            When X is not a sequence of str.
         """
         smiles = listed_smiles(X)
         dtype = np.uint8 if self.sizes.n_tokens < 256 else np.int16
@@ -154,7 +153,7 @@ class SelfiesVAE(MoleculeVAE):
         return torch.from_numpy(array)
 
     def key(self, x: str) -> str:
-        """Return the identity of a molecule, its canonical SMILES; DataError for what is none."""
+        """Return the identity of a molecule, its canonical SMILES; raises DataError for invalid SMILES."""
         return molecule_key(x, self.stereo, self.salts)
 
     def missing_tokens(self, X: Iterable[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Molecule tasks: find molecules with a high score, starting from known ones.
 
-All scores are functions of the molecule, not of how its SMILES is written. What is no molecule, has more
-heavy atoms than allowed or more than 1000 characters scores NaN, a failed experiment.
+All scores are functions of the molecule, not of how its SMILES is written. Invalid SMILES, molecules
+with more heavy atoms than allowed and texts of more than 1000 characters score NaN, a failed experiment.
 
 Glossary: x a molecule (SMILES), X list of them, y (n,) scores, larger is better.
 """
@@ -44,7 +44,7 @@ _KNOWN_OPTIMA = frozenset(
 
 
 def properties(x: str) -> dict[str, float] | None:
-    """Return what is shown beside the score of a molecule, None for what is no molecule.
+    """Return what is shown beside the score of a molecule, None for invalid SMILES.
 
     Returns
     -------
@@ -154,7 +154,7 @@ class _MoleculeTask(ABC, BaseEstimator):
         """Check the parameters and return the objective."""
 
     def objective(self, x: str) -> float:
-        """Return the score of one molecule, NaN for what is none and for what is too large. Always ends."""
+        """Return the score of a molecule, NaN for invalid SMILES and too large molecules. Always ends."""
         return self._scorer()(x)
 
     def objectives(self, X: Sequence[str]) -> Values:
@@ -182,7 +182,7 @@ class _MoleculeTask(ABC, BaseEstimator):
         Raises
         ------
         DataError
-            When the data cannot be had, see :func:`wrlso.datasets.fetch_zinc250k`, or is no molecules.
+            When the data cannot be had, see :func:`wrlso.datasets.fetch_zinc250k`, or hold invalid SMILES.
         ParameterError, ParameterTypeError
             When a parameter is impossible.
         """
