@@ -14,7 +14,7 @@ from wrlso.campaign.results_table import current_value, describe_value
 from wrlso.campaign.tables import FAILED, Cell, format_table
 from wrlso.history import History, Record, Status, iso_time
 from wrlso.storage import info as storage
-from wrlso.storage.lock import _try_lock as try_lock
+from wrlso.storage.lock import holder
 
 __all__ = [
     "best_line", "format_points", "json_export", "plural", "read_history", "shown", "state_lines",
@@ -191,9 +191,5 @@ def _plain(value: Any) -> Any:
 
 def who_works(campaign: Path) -> str | None:
     """Return who is asking, fitting or retraining now, or None."""
-    path = campaign / "work.lock"
-    try:
-        with open(path, encoding="utf-8") as file:
-            return None if try_lock(file) else shown(file.read(200)) or "another process"
-    except (OSError, UnicodeDecodeError):
-        return None  # nobody has ever worked on it
+    who = holder(campaign / "work.lock")
+    return None if who is None else shown(who)

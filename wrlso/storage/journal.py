@@ -9,8 +9,10 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from wrlso._state.codec import dump, load
@@ -23,7 +25,7 @@ FORMAT = 2
 _APPLICATION_ID = 0x77726C73  # "wrls": tells the file from other programs' databases
 _EVENT = "generation, number, kind, row, value, time, data, crc"
 _PATIENCE = 60.0  # seconds that a transaction waits for another process's
-# connections of a parent process: closing them here might disturb it
+# Never close: connections of the parent process, which it may still use.
 _INHERITED: list[sqlite3.Connection] = []
 _SCHEMA = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID",
@@ -46,9 +48,9 @@ class Journal:
     Parameters
     ----------
     path : Path
-        Of the file, which must exist.
+        The file, which must exist.
     read_only : bool
-        Whether nothing, not even a side file, shall be written.
+        Whether the file must not be changed. SQLite keeps side files while it is open, where it can write.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -59,13 +61,13 @@ class Journal:
 
     @classmethod
     def create(cls, path: Path) -> "Journal":
-        """Make a new file, which takes its name in :meth:`finish` only."""
+        """Make a new file; the caller gives it its final name once it is complete."""
         journal = cls.__new__(cls)
         journal.path, journal.read_only, journal._lock = path, False, threading.RLock()
         with _translated(path):
             journal._db = _open(path, "rwc")
             journal._pid = os.getpid()
-            # unnamed until it is complete, so that it needs no journal of its own
+            # nobody opens it before it has its final name, so that SQLite need not guard against crashes
             journal._db.execute("PRAGMA journal_mode = OFF")
             journal._db.execute("PRAGMA synchronous = OFF")
             journal._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -83,9 +85,9 @@ class Journal:
 
     @contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[None]:
-        """All that happens inside is there afterwards, also after a power cut, or nothing of it.
+        """Commit all changes made inside, so that they survive a power cut, or none of them.
 
-        Raises StorageError when that cannot be; then nothing has been written.
+        Raises StorageError when they cannot be committed; then nothing has been written.
         """
         with self._lock, _translated(self.path):
             if self._pid != os.getpid():  # closed, or this process was forked from the one that opened it
@@ -183,7 +185,7 @@ class Journal:
             yield Event(kind, record, value, time, None if data is None else load(data))
 
     def add_array(self, kind: str, data: bytes) -> None:
-        """Add a part of what was learned."""
+        """Add one part of what was learned."""
         statement = "INSERT INTO arrays (kind, data, crc) VALUES (?, ?, ?)"
         self._db.execute(statement, (kind, data, _crc(kind, data)))
 
@@ -203,7 +205,7 @@ class Journal:
         """Raise StorageError when the file's structure is damaged; damaged rows are found on reading them."""
         (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         self.expect(verdict == "ok", str(verdict))
-        self.expect(self.get("format") == str(FORMAT), "it does not say its format twice alike")
+        self.expect(self.get("format") == str(FORMAT), "its two records of the format version disagree")
 
     def _verify(self, crc: Any, *fields: Any) -> None:
         self.expect(crc == _crc(*fields), "a checksum differs")
@@ -219,71 +221,41 @@ class Journal:
                 raise StorageError(f"there is no campaign in {self.path.parent}: {self.path.name} is missing")
             self._db = _open(self.path, "ro" if self.read_only else "rw")
             self._pid = os.getpid()
-            version = _check_format(self._db, self.path)
-            if version < FORMAT and self.read_only:
-                copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-                self._db.backup(copy)
-                self._db.close()
-                self._db = copy
+            _check_format(self._db, self.path)
             if not self.read_only:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
+                # Every commit goes on from the log into the file at once: SQLite drops all that follows
+                # damage in a log without a word.
+                self._db.execute("PRAGMA wal_autocheckpoint = 1")
                 self._db.execute("BEGIN IMMEDIATE")
                 # a write that changes nothing: an error now, rather than at the first change
-                self._db.execute(f"PRAGMA user_version = {version}")
+                self._db.execute(f"PRAGMA user_version = {FORMAT}")
                 self._db.execute("ROLLBACK")
-                self._check_log()
-            if version < FORMAT:
-                self._migrate()
-
-    def _check_log(self) -> None:
-        """Raise where SQLite left out commits of its log because of damage in one before them.
-
-        After a power cut the last one may rightly be incomplete; no more than one can be.
-        """
-        log = self.path.with_name(self.path.name + "-wal")
-        content = log.read_bytes() if log.exists() else b""
-        _, n_read, _ = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if content[16:24] != _head(log)[16:24]:
-            return  # begun anew meanwhile
-        self.expect(_n_commits(content, max(n_read, 0)) < 2, f"a part of {log.name} cannot be read")
-
-    def _migrate(self) -> None:
-        """Bring an older format up to date, step by step."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            while (
-                version := _check_format(self._db, self.path)
-            ) < FORMAT:  # another process may have done it
-                _MIGRATIONS[version](self._db)
-                self._db.execute(f"PRAGMA user_version = {version + 1}")
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    log = path.with_name(path.name + "-wal")
-    if mode == "ro" and not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size):
-        uri += "&immutable=1"  # no place for side files, and nobody who could change the file meanwhile
+    log, index = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
+    if mode == "ro" and not os.access(path.parent, os.W_OK):
+        # SQLite finds its way in a log by an index beside it, which it cannot make here. Where there is none,
+        # nobody has the file open.
+        if not log.exists() or log.stat().st_size == 0:
+            uri += "&immutable=1"
+        elif not index.exists():
+            return _copied(path, log)
     return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
 
 
-def _head(log: Path) -> bytes:
-    if not log.exists():
-        return b""
-    with open(log, "rb") as file:
-        return file.read(32)
-
-
-def _n_commits(log: bytes, first: int) -> int:
-    """Number of commits in the frames of a write-ahead log from one frame on (SQLite file format, 4.1)."""
-    size = 24 + int.from_bytes(log[8:12])
-    headers = (log[start : start + 24] for start in range(32 + first * size, len(log) - 23, size))
-    # the second field of a frame's header is not 0 in the last frame of a commit
-    return sum(header[8:16] == log[16:24] and header[4:8] != bytes(4) for header in headers)
+def _copied(path: Path, log: Path) -> sqlite3.Connection:
+    """Return a copy, in memory, of a journal with the changes that its log holds."""
+    memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    with TemporaryDirectory(prefix="wrlso-") as folder:
+        for file in (path, log):
+            copyfile(file, Path(folder) / file.name)
+        with closing(sqlite3.connect(Path(folder) / path.name)) as copy:
+            copy.backup(memory)
+    return memory
 
 
 def _crc(*fields: Any) -> int:
@@ -295,37 +267,22 @@ def _crc(*fields: Any) -> int:
     return crc
 
 
-def _add_checksums(db: sqlite3.Connection) -> None:
-    """Format 1 had no checksums, and did not repeat its number."""
-    for table, names in (
-        ("meta", "key, value"),
-        ("notes", "key, value"),
-        ("objects", "generation, first, n, data"),
-        ("events", "generation, number, kind, row, value, time, data"),
-        ("arrays", "kind, data"),
-    ):
-        start = (table,) if table in ("meta", "notes") else ()
-        db.create_function("row_crc", -1, lambda *fields, start=start: _crc(*start, *fields))
-        db.execute(f"ALTER TABLE {table} ADD COLUMN crc INTEGER NOT NULL DEFAULT 0")
-        db.execute(f"UPDATE {table} SET crc = row_crc({names})")
-    db.execute("INSERT INTO meta VALUES ('format', '2', ?)", (_crc("meta", "format", "2"),))
-
-
-_MIGRATIONS = {1: _add_checksums}
-
-
-def _check_format(db: sqlite3.Connection, path: Path) -> int:
+def _check_format(db: sqlite3.Connection, path: Path) -> None:
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if application != _APPLICATION_ID:
         raise StorageError(f"{path} is an SQLite database of another program, not the journal of a campaign")
-    if version > FORMAT:
-        raise StorageError(
-            f"{path} has format {version}, and this wrlso reads up to {FORMAT}: install a newer one"
-        )
     if version < 1:
         raise StorageError(f"{path} is damaged (it has no format): put back a copy")
-    return int(version)
+    if version < FORMAT:
+        raise StorageError(
+            f"{path} has format {version}, from before the first release, and this wrlso reads format "
+            f"{FORMAT}: open it with the version that wrote it, and begin a new campaign with its values"
+        )
+    if version > FORMAT:
+        raise StorageError(
+            f"{path} has format {version}, and this wrlso reads format {FORMAT}: install a newer one"
+        )
 
 
 _EXPLANATIONS = {
@@ -333,10 +290,10 @@ _EXPLANATIONS = {
     "SQLITE_READONLY": "the file or its folder is read-only: allow writing, or load with autosave=False",
     "SQLITE_CANTOPEN": "the file cannot be opened: see whether its folder exists and may be written to, or "
     "load with autosave=False",
-    "SQLITE_IOERR": "the disk does not take the data: it may be full, over quota or gone",
+    "SQLITE_IOERR": "the disk refuses the data: see whether it is full, over quota or gone",
     "SQLITE_BUSY": f"another process has been writing for {_PATIENCE:g} s: try again, or end it",
     "SQLITE_CORRUPT": "the file is damaged: put back a copy",
-    "SQLITE_NOTADB": "this is no SQLite database, or a damaged one: put back a copy",
+    "SQLITE_NOTADB": "the file is no SQLite database, or a damaged one: put back a copy",
 }
 
 

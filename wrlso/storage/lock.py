@@ -1,78 +1,69 @@
 """The lock of a campaign's folder: one process at a time asks or trains."""
 
+import logging
 import os
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+
+from filelock import FileLock, Timeout, lock_descriptor
 
 from wrlso.exceptions import StorageError
-from wrlso.storage.weights import _logger
 
-__all__ = ["WorkLock"]
+__all__ = ["WorkLock", "holder"]
+
+_logger = logging.getLogger(__name__)
 
 
 class WorkLock:
-    """Lets one process at a time ask, fit or retrain; the system frees it when its owner dies."""
+    """Lets one process at a time ask, fit or retrain; the system frees it when its holder dies."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._depth = 0
-        self._file: IO[Any] | None = None
+        self._lock = FileLock(
+            path, thread_local=False, poll_interval=0.02, preserve_lock_file=True, on_acquired=_sign
+        )
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Wait for the lock, with a message when it takes long, and hold it inside the block."""
-        if self._depth == 0:
-            self._acquire()
-        self._depth += 1
+        self._acquire()
         try:
             yield
         finally:
-            self._depth -= 1
-            if self._depth == 0 and self._file is not None:
-                self._file.close()  # which frees the lock
-                self._file = None
+            self._lock.release()
 
     def _acquire(self) -> None:
         try:
-            file = open(self.path, "ab", buffering=0)  # noqa: SIM115
+            try:
+                self._lock.acquire(timeout=1.0)
+            except Timeout:
+                who = holder(self.path) or "another process"
+                _logger.warning("waiting for %s, which works on this campaign", who)
+                self._lock.acquire()
+        except RuntimeError as error:
+            raise StorageError(
+                f"this thread already works on {self.path.parent} with another optimizer, for which it would "
+                "wait for ever: use that one"
+            ) from error
         except OSError as error:
             raise StorageError(
-                f"{self.path} cannot be opened: {error}; allow writing to the folder"
+                f"{self.path} cannot be locked: {error}; allow writing to the folder"
             ) from error
-        start, told = time.monotonic(), False
-        while not _try_lock(file):
-            if not told and time.monotonic() - start > 1.0:
-                _logger.warning("waiting for %s, which works on this campaign", _owner(self.path))
-                told = True
-            time.sleep(0.02)
-        self._file = file
-        with suppress(OSError):  # who it is only serves a message; the disk may be full
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
 
 
-def _owner(path: Path) -> str:
+def holder(path: Path) -> str | None:
+    """Return who holds the lock of this file now, or None."""
     try:
-        return path.read_text(encoding="utf-8")[:200] or "another process"
+        with open(path, encoding="utf-8", errors="replace") as file:
+            free = lock_descriptor(file.fileno(), blocking=False)
+            return None if free else file.read(200) or "another process"
     except OSError:
-        return "another process"
+        return None  # nobody has ever held it
 
 
-def _try_lock(file: IO[Any]) -> bool:
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def _sign(descriptor: int) -> None:
+    with suppress(OSError):  # who it is only serves a message; the disk may be full
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())

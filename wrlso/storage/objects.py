@@ -107,7 +107,7 @@ def _unpack_x(model: LatentModel, block: dict[str, Any], inputs: np.ndarray) -> 
 
 
 def _pack_keys(new: NewObjects) -> Any:
-    """Identities as compactly as they allow; None where they have to be asked of the model again."""
+    """Return the identities in a compact form, or None where the model must make them again."""
     keys = new.keys
     if all(type(key) is type(x) and key is x for key, x in zip(keys, new.X, strict=True)):
         return "x"
@@ -118,7 +118,7 @@ def _pack_keys(new: NewObjects) -> Any:
 
 
 def _unpack_keys(model: LatentModel, stored: Any, X: Sequence[Any]) -> list[Hashable]:
-    """Stored identities, unless the model sees some of them differently now."""
+    """Return the stored identities, or the model's where it now gives other ones."""
     keys: list[Hashable] = []
     if isinstance(stored, np.ndarray) and len(stored) == len(X):
         keys = [row.tobytes() for row in stored]

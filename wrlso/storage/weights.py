@@ -1,7 +1,6 @@
-"""Files of a campaign beside its journal: weights under the name of their content, and a lock."""
+"""The files of a campaign that hold weights; each is named after its content."""
 
 import hashlib
-import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +14,11 @@ from wrlso.exceptions import StorageError
 
 __all__ = ["read_weights", "weights_files", "write_weights"]
 
-_logger = logging.getLogger(__name__)
 _NAME = re.compile(r"weights-([0-9a-f]{64})\.safetensors")
 
 
 def write_weights(folder: Path, state: Mapping[str, Tensor]) -> str:
-    """Write weights completely or not at all, and return the name of the file, which says its content."""
+    """Write weights completely or not at all, and return the file's name, which holds their checksum."""
     data = save_tensors({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()})
     name = f"weights-{hashlib.sha256(data).hexdigest()}.safetensors"
     path = folder / name
@@ -45,7 +43,8 @@ def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
     match = _NAME.fullmatch(name)
     if match is None:
         raise StorageError(
-            f"the journal of {folder} names the weights file {name!r:.100}, which no campaign does"
+            f"the journal of {folder} names the weights file {name!r:.100}, expected "
+            "weights-<sha256>.safetensors: put back a copy of the folder"
         )
     try:
         data = (folder / name).read_bytes()
