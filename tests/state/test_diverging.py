@@ -69,7 +69,9 @@ def test_the_model_stays_where_every_step_diverges(tmp_path, monkeypatch):
     assert "loss became nan" in opt.history_.trainings[-1]["diverged"]
     opt.ask()
     # nothing told is lost, and the campaign goes on from the folder
-    again = WeightedRetrainingOptimizer.load(tmp_path / "campaign", model=Exploding(*networks()), autosave=False)
+    again = WeightedRetrainingOptimizer.load(
+        tmp_path / "campaign", model=Exploding(*networks()), autosave=False
+    )
     assert_array_equal(again.y_, opt.y_)
     assert not again.training_due_
     assert "diverged" in write_report(opt, tmp_path / "report").read_text()

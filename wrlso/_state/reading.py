@@ -50,7 +50,7 @@ def read_value(y: Any, where: str = "y") -> float | None:
 
 
 def read_returned(y: Any) -> float | None:
-    """Return what an objective returned as a float: as :func:`read_value`, or an array or tensor of size one.
+    """Return what an objective returned as a float; an array or tensor of size one is a number, too.
 
     Raises DataTypeError or DataError as :func:`read_value` does.
     """
@@ -112,8 +112,8 @@ def read_objects(X: Any, name: str) -> Objects:
         )
     if hasattr(X, "columns"):  # a table iterates over the names of its columns
         raise DataTypeError(
-            f"{name} must be a list, tuple or array of objects, got a table ({type(X).__name__}): give one of "
-            f"its columns, or its rows as {name}.to_numpy()"
+            f"{name} must be a list, tuple or array of objects, got a table ({type(X).__name__}): give "
+            f"one of its columns, or its rows as {name}.to_numpy()"
         )
     if np.ma.is_masked(X):
         raise DataError(f"{name} must have a value everywhere, got an array with masked entries")

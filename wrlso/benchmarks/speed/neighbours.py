@@ -1,9 +1,9 @@
 """What an ask costs beside busy processes: ``python -m wrlso.benchmarks.speed.neighbours``.
 
 Every search of :mod:`wrlso.benchmarks.speed.same_asks` is asked again and again on an idle machine, beside
-one and beside two processes that never sleep, with the default numbers of threads: once as the library does it,
-with the threads of the linear algebra bounded by the size of the problem, and once without that bound. The
-figure is the ratio of seconds, both measured in turn in the same process.
+one and beside two processes that never sleep, with the default numbers of threads: once as the library
+does it, with the threads of the linear algebra bounded by the size of the problem, and once without that
+bound. The figure is the ratio of seconds, both measured in turn in the same process.
 """
 
 import argparse
