@@ -1,4 +1,4 @@
-"""Reading what users tell: one point or many, numbers and what marks a missing one, and nothing else."""
+"""Reading user input: one point or many, numbers, and what marks a missing value."""
 
 import math
 from collections.abc import Mapping, Set
@@ -104,7 +104,7 @@ def _is_sequence(y: Any) -> bool:
 
 
 def read_objects(X: Any, name: str) -> Objects:
-    """Return objects as a sequence; raises DataTypeError for what is none, DataError for masked entries."""
+    """Return objects as a sequence; raise DataTypeError for anything else, DataError for masked entries."""
     if isinstance(X, str | bytes | dict | set) or not hasattr(X, "__len__"):
         raise DataTypeError(
             f"{name} must be a list, tuple or array of objects, got {type(X).__name__}"
