@@ -4,7 +4,6 @@ OpenBLAS spreads every product over all cores. For matrices of a few hundred row
 other longer than they work, and beside a busy neighbour each wait lasts a time slice of the scheduler.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,31 +14,6 @@ __all__ = ["ENOUGH_WORK", "bounded_threads"]
 # Multiplications below which one thread is as fast as two on an idle machine: a product of two matrices of
 # 1,000 rows, or the Cholesky factor of one of 1,400.
 ENOUGH_WORK = 1e9
-
-
-class _Bound:
-    """One bound of the whole process: the first that needs it sets it, the last gives the threads back."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_inside = 0
-        self._limits: Any = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._n_inside == 0:
-                self._limits = _controller().limit(limits=1, user_api="blas")
-                self._limits.__enter__()
-            self._n_inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._n_inside -= 1
-            if self._n_inside == 0:
-                self._limits.__exit__(None, None, None)
-
-
-_BOUND = _Bound()
 
 
 @cache
@@ -54,8 +28,8 @@ def _controller() -> Any:
 def bounded_threads(n_multiplications: float) -> Iterator[None]:
     """Let the linear algebra inside run on one thread where the largest product or factor is small.
 
-    The number of threads that was set before is there again afterwards. Where several threads are inside,
-    the bound holds until the last has left.
+    The number of threads that was set before is there again afterwards. OpenBLAS has one number for the whole
+    process: of several threads that are inside, threadpoolctl lets the first set and restore it.
 
     Parameters
     ----------
@@ -65,5 +39,5 @@ def bounded_threads(n_multiplications: float) -> Iterator[None]:
     if n_multiplications >= ENOUGH_WORK:
         yield
         return
-    with _BOUND:
+    with _controller().limit(limits=1, user_api="blas"):
         yield
