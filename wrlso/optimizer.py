@@ -214,9 +214,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             except NoCandidateError:
                 session.publish(draft, log)  # keep the training, and let the next ask sample anew
                 raise
-        if log:
-            self._call_back("on_retrain", log)
-        self._call_back("on_ask", X)
+        with self._session.handing_out(X):
+            if log:
+                self._call_back("on_retrain", log)
+            self._call_back("on_ask", X)
         return X[0] if n is None else X
 
     def tell(self, x: Any, y: Any, *, reason: str | None = None) -> Self:

@@ -34,7 +34,7 @@ def read_value(y: Any, where: str = "y") -> float | None:
     if isinstance(y, bool | np.bool_) or not isinstance(y, Real | Decimal):
         raise DataTypeError(
             f"{where} must be a real number, or None or NaN for a failed experiment, "
-            f"got {y!r:.80} of type {type(y).__name__}"
+            f"got {_shown(y)} of type {type(y).__name__}"
         )
     try:
         value = float(y)
@@ -44,7 +44,7 @@ def read_value(y: Any, where: str = "y") -> float | None:
         return None
     if math.isinf(value):
         raise DataError(
-            f"{where} must be finite in float64, or None or NaN for a failed experiment, got {y!r:.80}"
+            f"{where} must be finite in float64, or None or NaN for a failed experiment, got {_shown(y)}"
         )
     return None if math.isnan(value) else value
 
@@ -57,6 +57,13 @@ def read_returned(y: Any) -> float | None:
     if isinstance(y, np.ndarray | Tensor) and y.ndim and len(y.reshape(-1)) == 1:
         y = y.reshape(-1)[0]
     return read_value(y, "the objective's value")
+
+
+def _shown(y: Any) -> str:
+    try:
+        return f"{y!r:.80}"
+    except Exception:  # the object's own; or Python's, which writes no integer of more than 4,300 digits
+        return "what cannot be printed"
 
 
 def _scalar(y: Any) -> Any:

@@ -8,11 +8,11 @@ import copy
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wrlso.campaign.model_names import BUILT_IN, kept_model, make_model, model_of_campaign, named_callable
+from wrlso.campaign.model_names import BUILT_IN, keep_model, make_model, model_of_campaign, named_callable
 from wrlso.campaign.results_table import Columns, current_value, describe_value, plan_tell
 from wrlso.campaign.start_table import (
     AS_BEFORE,
@@ -26,8 +26,10 @@ from wrlso.campaign.tables import Table, check_free, find_column, plural, read_t
 from wrlso.campaign.views import best_line, format_points, json_export, shown, state_lines, who_works
 from wrlso.exceptions import DataError, ParameterError, UnknownPointError
 from wrlso.history import History
+from wrlso.storage.beginning import check_vacant, new_campaign
 from wrlso.storage.info import campaign_settings, view_campaign
 from wrlso.storage.lock import WorkLock
+from wrlso.storage.names import TELL_LOCK, is_campaign
 
 if TYPE_CHECKING:  # takes a second to import: functions import it once they have checked their arguments
     from wrlso.optimizer import WeightedRetrainingOptimizer
@@ -91,8 +93,12 @@ def init(
     ParameterError
         When the campaign exists already, or there is no such model.
     """
-    if campaign.exists() and (not campaign.is_dir() or any(campaign.iterdir())):
+    if is_campaign(campaign):
         raise ParameterError(f"{campaign} exists already; see: wrlso status {quoted(campaign)}")
+    if campaign.is_dir():
+        check_vacant(campaign)
+    elif campaign.exists():
+        raise ParameterError(f"{campaign} exists already and is no folder: name a new one")
     table = read_table(data, delimiter=form.delimiter)
     decimal = form.decimal or "."
     x, y, guesses = choose_columns(table, form, decimal, values)
@@ -103,7 +109,8 @@ def init(
     opt = _new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
     opt.notes_.update(model=model, x=x, y=y or form.y or "y", delimiter=table.delimiter, decimal=decimal)
     start = time.perf_counter()
-    with _new_folder(campaign), kept_model(model, generative, campaign):  # before a training that may be long
+    with new_campaign(campaign, TELL_LOCK):
+        keep_model(model, generative, campaign)  # before a training that may be long
         opt.fit(X, told)
         if failed:
             opt.tell(failed, [None] * len(failed))
@@ -120,9 +127,14 @@ def init(
 
 
 def open_campaign(
-    campaign: Path, *, model: str | None = None, feasible: str | None = None, verbose: int = 0
+    campaign: Path,
+    *,
+    model: str | None = None,
+    feasible: str | None = None,
+    autosave: bool = True,
+    verbose: int = 0,
 ) -> "WeightedRetrainingOptimizer":
-    """Load a campaign so that each change is on disk at once.
+    """Load a campaign so that each change is on disk at once; without ``autosave``, only to look at it.
 
     Raises
     ------
@@ -145,7 +157,7 @@ def open_campaign(
     parts["model"] = model_of_campaign(campaign, model, info["notes"].get("model"))
     from wrlso.optimizer import WeightedRetrainingOptimizer
 
-    opt = WeightedRetrainingOptimizer.load(campaign, **parts)
+    opt = WeightedRetrainingOptimizer.load(campaign, **parts, autosave=autosave)
     opt.verbose = verbose
     return opt
 
@@ -156,7 +168,7 @@ def recording(
 ) -> Iterator["WeightedRetrainingOptimizer"]:
     """Open a campaign and let no other command record results, so that what was checked holds when told."""
     campaign_settings(campaign)  # whether there is one
-    with WorkLock(campaign / "tell.lock").held():
+    with WorkLock(campaign / TELL_LOCK).held():
         yield open_campaign(campaign, model=model, feasible=feasible)
 
 
@@ -376,18 +388,6 @@ def _new_optimizer(
     if training:
         options["trainer"] = options.get("trainer", Trainer()).set_params(**training)
     return WeightedRetrainingOptimizer(model=model, **options)
-
-
-@contextmanager
-def _new_folder(path: Path) -> Iterator[None]:
-    """Make a folder, and remove it again where the block fails and leaves it empty."""
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):
-            path.rmdir()
-        raise
 
 
 def _new_value(value: str, form: Form, kept: Form) -> float:

@@ -8,18 +8,17 @@ weights is not code; the campaign keeps a copy of it, which later commands read 
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wrlso.exceptions import ModelError, ParameterError
-from wrlso.storage.names import PRETRAINED, is_campaign
+from wrlso.storage.names import PRETRAINED
 
 if TYPE_CHECKING:
     from wrlso.models.protocol import LatentModel
 
-__all__ = ["BUILT_IN", "VARIABLE", "kept_model", "make_model", "model_of_campaign", "named_callable"]
+__all__ = ["BUILT_IN", "VARIABLE", "keep_model", "make_model", "model_of_campaign", "named_callable"]
 
 VARIABLE = "WRLSO_MODEL"
 _FILE = ".safetensors"
@@ -102,20 +101,14 @@ def named_callable(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-@contextmanager
-def kept_model(name: str, model: Any, folder: Path) -> Iterator[None]:
-    """Write the model of a file into a campaign's folder; remove it again where no campaign is made.
+def keep_model(name: str, model: Any, folder: Path) -> None:
+    """Write the model of a file into the folder of a new campaign.
 
     The loaded model is written, not the file, which may have changed since.
     """
-    try:
-        if name.endswith(_FILE):
-            model.to_file(folder / PRETRAINED)
-        yield
-    except BaseException:
-        if not is_campaign(folder):
-            (folder / PRETRAINED).unlink(missing_ok=True)
-        raise
+    (folder / PRETRAINED).unlink(missing_ok=True)  # of an attempt that was killed
+    if name.endswith(_FILE):
+        model.to_file(folder / PRETRAINED)
 
 
 def _model_in(path: Path) -> "LatentModel":

@@ -338,7 +338,8 @@ def report(
     from wrlso.campaign.tables import check_free
 
     check_free(out, force=force)  # before the campaign is opened, which takes seconds
-    _say(work.report(work.open_campaign(campaign, model=model, feasible=feasible), out, force=force))
+    opt = work.open_campaign(campaign, model=model, feasible=feasible, autosave=False)
+    _say(work.report(opt, out, force=force))
 
 
 def _form(x: str | None, y: str | None, delimiter: Delimiter | None, comma: bool | None) -> "Form":

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from wrlso.exceptions import NoCandidateError
@@ -98,8 +98,7 @@ class _Loop:
             try:
                 self._progress.take(one)
             except BaseException:
-                for other in finished[i + 1 :]:
-                    self._progress.settle(other)
+                self._progress.settle(finished[i + 1 :])
                 raise
             seconds, known = one.evaluation.seconds, self._evaluation_seconds
             self._evaluation_seconds = seconds if known is None else 0.8 * known + 0.2 * seconds
@@ -109,12 +108,13 @@ class _Loop:
     def close(self) -> None:
         """End the threads, tell the values that have come back, and release the points that are out."""
         self._stop_training.set()
+        asked: list[Any] = []
         try:
-            asked = self._asking.result() if self._asking is not None else []
-        except Exception:  # its points are not needed any more
-            asked = []
-        self._threads.shutdown(wait=True)
-        self._progress.clean_up(self._evaluations, [*self._stock, *asked])
+            with suppress(Exception):  # its points are not needed any more
+                asked = self._asking.result() if self._asking is not None else []
+            self._threads.shutdown(wait=True)
+        finally:
+            self._progress.clean_up(self._evaluations, [*self._stock, *asked])
 
     def _take_in(self) -> None:
         """Take the results of the threads."""

@@ -1,5 +1,6 @@
 """One call of the objective, as it travels to a worker and back."""
 
+import inspect
 import os
 import pickle
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from wrlso.exceptions import ParameterTypeError
 
-__all__ = ["Outcome", "Task"]
+__all__ = ["Outcome", "Task", "check_objective", "error_text"]
 
 
 class Outcome(NamedTuple):
@@ -86,7 +87,8 @@ class Task:
 
 
 def _evaluation(objective: Callable[[Any], Any], home: int, once: bool) -> Callable[..., tuple[Any, ...]]:
-    pack = _packer()
+    # all are nested functions, which are pickled by value
+    pack, describe, text = _packer(), _describer(), error_text
 
     # nested and with its own imports, so that its pickle refers to nothing in this library
     def evaluate(x: Any, token: str) -> tuple[Any, ...]:
@@ -114,15 +116,67 @@ def _evaluation(objective: Callable[[Any], Any], home: int, once: bool) -> Calla
                 size = value.numel() if hasattr(value, "numel") else value.size
                 if size == 1:
                     value = None if bool(getattr(value, "mask", False)) else value.item()
+            if os.getpid() != home or hasattr(value, "__await__"):
+                value = describe(value)
         except (Exception, SystemExit) as error:
-            if isinstance(error, SystemExit) and os.getpid() == home:
-                raise
-            reason, details = f"{type(error).__name__}: {error}", traceback.format_exc()
+            reason = text(error)
             shown = error if os.getpid() == home else pack(error)
-            return worker, started, time.time(), None, reason, details, shown
+            return worker, started, time.time(), None, reason, traceback.format_exc(), shown
         return worker, started, time.time(), value
 
     return evaluate
+
+
+def _describer() -> Callable[[Any], Any]:
+    def describe(value: Any) -> Any:
+        """Return the value, or a text about it where it cannot travel, is large, or must be awaited."""
+        import pickle
+
+        if hasattr(value, "__await__"):
+            if hasattr(value, "close"):
+                value.close()  # or Python warns that nobody has awaited it
+            return f"a {type(value).__name__}: call asyncio.run in the objective"
+        try:
+            pickled = pickle.dumps(value)
+            pickle.loads(pickled)
+            if len(pickled) < 1_000_000:
+                return value
+            return f"{value!r:.80}"
+        except Exception:  # the object's own class may raise anything here
+            return f"an object of type {type(value).__name__}"
+
+    return describe
+
+
+def _error_texts() -> Callable[[BaseException], str]:
+    def error_text(error: BaseException) -> str:
+        """Return type and text of an exception, whose own class may raise anything."""
+        try:
+            return f"{type(error).__name__}: {error}"
+        except Exception:
+            return f"{type(error).__name__} (its text cannot be read)"
+
+    return error_text
+
+
+error_text = _error_texts()
+
+
+def check_objective(objective: Any) -> None:
+    """Raise ParameterTypeError for what is no function that returns a value when it is called."""
+    if not callable(objective):
+        raise ParameterTypeError(f"objective must be callable, got {objective!r}")
+    for function in (objective, type(objective).__call__):
+        if inspect.iscoroutinefunction(function):
+            raise ParameterTypeError(
+                f"objective must return a value, got the async function {objective!r:.80}: give "
+                "lambda x: asyncio.run(objective(x)), with an executor of threads to run several at once"
+            )
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ParameterTypeError(
+                f"objective must return a value, got the generator function {objective!r:.80}: use return in "
+                "place of yield"
+            )
 
 
 def _packer() -> Callable[[BaseException], bytes]:

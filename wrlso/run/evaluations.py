@@ -3,6 +3,7 @@
 A point is out from its submission until its evaluation has finished.
 """
 
+import copy
 import itertools
 import logging
 import math
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 from wrlso._state.reading import read_returned
 from wrlso.exceptions import DataError, DataTypeError, ExecutorError, WrlsoError
-from wrlso.run.call import Outcome, Task
+from wrlso.run.call import Outcome, Task, error_text
 from wrlso.run.engines import Engine
 from wrlso.timeline import Attempt, Evaluation
 
@@ -75,7 +76,8 @@ class Evaluations:
         self._out: dict[str, _Ticket] = {}
         self._hanging: list[Callable[[], bool]] = []  # each says whether one worker is free again
         self._again: deque[_Ticket] = deque()  # to be tried again
-        self._failure: WrlsoError | None = None
+        self._finished: list[Finished] = []  # not handed out yet
+        self._failure: BaseException | None = None
         self._inbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._numbers = itertools.count()
         self._polled = False
@@ -111,48 +113,52 @@ class Evaluations:
     def wait(self, seconds: float = math.inf) -> list[Finished]:
         """Wait for a finished point, for :meth:`wake` or until time is up; return the finished points.
 
-        Raises ExecutorError or ParameterTypeError when evaluations cannot go on, but not before it has
-        returned all points that finished until then.
+        Raises ExecutorError, ParameterTypeError or what the executor raises when evaluations cannot go on,
+        but not before it has returned all points that finished until then.
         """
         if self._failure is not None:
             raise self._failure
-        finished: list[Finished] = []
         try:
             for token in self._tokens(seconds):
                 if token in self._out:
-                    finished += self._take(self._out[token])
+                    self._take(self._out[token])
             now = time.monotonic()
             for ticket in [ticket for ticket in self._out.values() if ticket.deadline <= now]:
                 began = self.engine.began(ticket.token, ticket.job)
                 ticket.deadline = (now if began is None else began) + (self._timeout or 0.0)
                 if ticket.deadline <= now:
-                    finished += self._time_out(ticket)
+                    self._time_out(ticket)
             while self._again and self.free + len(self._again) > 0:
-                self._begin(self._again.popleft())
+                self._begin(self._again[0])
+                self._again.popleft()
             if not self._out and self._hanging and self.free + len(self._again) <= 0:
                 self._renew()
-        except WrlsoError as error:
-            if not finished:
+        except BaseException as error:
+            if not self._finished:
                 raise
             self._failure = error
-        return finished
+        return self._hand_out()
 
     def ended(self) -> list[Finished]:
         """Return the finished points without waiting, except those whose outcome cannot be read."""
-        finished: list[Finished] = []
         for ticket in list(self._out.values()):
-            with suppress(WrlsoError, KeyboardInterrupt):
+            with suppress(Exception, KeyboardInterrupt):
                 if ticket.job.done():
-                    finished += self._take(ticket)
+                    self._take(ticket)
+        return self._hand_out()
+
+    def _hand_out(self) -> list[Finished]:
+        finished, self._finished = self._finished, []
         return finished
 
     def take_back(self) -> list[Any]:
         """Cancel all evaluations and return their points."""
-        tickets = [*self._out.values(), *self._again]
+        tickets = {id(ticket): ticket for ticket in (*self._out.values(), *self._again)}.values()
         self._out = {}
         self._again.clear()
         for ticket in tickets:
-            self.engine.cancel(ticket.job)
+            with suppress(Exception):  # of an executor that is gone, for example
+                self.engine.cancel(ticket.job)
         return [ticket.x for ticket in tickets]
 
     def _begin(self, ticket: _Ticket) -> None:
@@ -161,10 +167,10 @@ class Evaluations:
         ticket.deadline = math.inf if self._timeout is None else time.monotonic() + self._timeout
         token = ticket.token
         try:
-            ticket.job = self.engine.submit(self._task, ticket.x, token)
+            ticket.job = self._submitted(ticket)
         except BrokenExecutor as error:  # an idle worker died
             self.engine.repair(token, error)
-            ticket.job = self.engine.submit(self._task, ticket.x, token)
+            ticket.job = self._submitted(ticket)
         self._out[token] = ticket
         report = getattr(ticket.job, "add_done_callback", None)
         if report is not None:
@@ -173,6 +179,20 @@ class Evaluations:
             self._inbox.put(token)
         else:
             self._polled = True
+
+    def _submitted(self, ticket: _Ticket) -> Any:
+        x = ticket.x
+        with suppress(Exception):  # of x that cannot be copied
+            x = copy.deepcopy(x)  # the objective may change it, and the value is told by it
+        try:
+            return self.engine.submit(self._task, x, ticket.token)
+        except (BrokenExecutor, WrlsoError):
+            raise
+        except Exception as error:
+            raise ExecutorError(
+                f"the executor takes no evaluations: {type(error).__name__}: {error}; give one that runs (it "
+                "must not be shut down before the loop ends), or a function that makes one"
+            ) from error
 
     def _tokens(self, seconds: float) -> list[str]:
         """Wait for the first job that ends; return the tokens of all that have ended."""
@@ -190,15 +210,17 @@ class Evaluations:
         known = [token for token in tokens if token is not None]
         return known or [token for token, ticket in self._out.items() if ticket.job.done()]
 
-    def _take(self, ticket: _Ticket) -> list[Finished]:
+    def _take(self, ticket: _Ticket) -> None:
         try:
             outcome = Outcome(*ticket.job.result())
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # raised by the engine: the objective's own are in the outcome
-            return self._lost(ticket, error)
+            self._lost(ticket, error)
+            return
         if outcome.reason is not None and outcome.error is None:
-            return self._lost(ticket, ExecutorError(outcome.reason))
+            self._lost(ticket, ExecutorError(outcome.reason))
+            return
         self._losses = 0
         raised = outcome.exception()
         value, reason, wrong_type = None, outcome.reason, False
@@ -206,23 +228,24 @@ class Evaluations:
             try:
                 value = read_returned(outcome.value)
                 reason = None if value is not None else f"the objective returned {outcome.value}"
-            except DataError as wrong:
-                raised, reason = wrong, str(wrong)
-                wrong_type = isinstance(wrong, DataTypeError)
+            except Exception as wrong:  # a number of the user's own class may raise anything
+                raised, reason = wrong, str(wrong) if isinstance(wrong, DataError) else error_text(wrong)
+                wrong_type = isinstance(wrong, DataTypeError) or not isinstance(wrong, DataError)
         attempt = Attempt(outcome.worker, ticket.submitted, outcome.started, outcome.ended, reason)
         # an objective that returns no number does so every time, and the budget would be spent on nothing
         if raised is None or (self._catches(raised) and not wrong_type):
             if outcome.details:
                 _logger.debug("evaluation of %.80r failed:\n%s", ticket.x, outcome.details)
-            return self._conclude(ticket, value, attempt)
-        return [self._finish(ticket, None, attempt, raised)]
+            self._conclude(ticket, value, attempt)
+        else:
+            self._finish(ticket, None, attempt, raised)
 
-    def _lost(self, ticket: _Ticket, error: BaseException) -> list[Finished]:
+    def _lost(self, ticket: _Ticket, error: BaseException) -> None:
         """Handle a call that did not come back."""
         if self._task.error is not None:
             raise self._task.error
         self._losses += 1
-        what = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        what = error_text(error).splitlines()[0]
         if self._losses > 3 * self.size + 10:
             raise ExecutorError(
                 f"{self._losses} evaluations in a row were lost, the last with {what}: check that workers "
@@ -231,17 +254,17 @@ class Evaluations:
         self.engine.repair(ticket.token, error)
         reason = f"{'the worker died' if _is_death(error) else 'the evaluation was lost'} ({what})"
         attempt = Attempt("", ticket.submitted, ticket.submitted, time.time(), reason, lost=True)
-        return self._conclude(ticket, None, attempt)
+        self._conclude(ticket, None, attempt)
 
-    def _time_out(self, ticket: _Ticket) -> list[Finished]:
+    def _time_out(self, ticket: _Ticket) -> None:
         freed = self.engine.give_up(ticket.token, ticket.job)
         if not freed():
             self._hanging.append(freed)
         reason = f"no result within {self._timeout:g} s"
         attempt = Attempt("", ticket.submitted, ticket.submitted, time.time(), reason, lost=True)
-        return self._conclude(ticket, None, attempt)
+        self._conclude(ticket, None, attempt)
 
-    def _conclude(self, ticket: _Ticket, value: float | None, attempt: Attempt) -> list[Finished]:
+    def _conclude(self, ticket: _Ticket, value: float | None, attempt: Attempt) -> None:
         """Finish the point, or try it again if it has failed and attempts are left."""
         if value is None and len(ticket.attempts) < self._retries:
             _logger.warning("trying again, as an evaluation failed: %s", attempt.reason)
@@ -249,12 +272,12 @@ class Evaluations:
             ticket.attempts.append(attempt)
             self._again.append(ticket)
             self.wake()
-            return []
-        return [self._finish(ticket, value, attempt, None)]
+        else:
+            self._finish(ticket, value, attempt, None)
 
     def _finish(
         self, ticket: _Ticket, value: float | None, attempt: Attempt, error: BaseException | None
-    ) -> Finished:
+    ) -> None:
         del self._out[ticket.token]
         attempts = (*ticket.attempts, attempt)
         reason = attempt.reason
@@ -262,11 +285,12 @@ class Evaluations:
             reason += f" ({len(attempts)} attempts)"
         if reason is not None and error is None:
             _logger.warning("an evaluation failed: %s", reason)
-        return Finished(ticket.number, Evaluation(ticket.x, value, reason, attempts), error)
+        self._finished.append(Finished(ticket.number, Evaluation(ticket.x, value, reason, attempts), error))
 
     def _catches(self, error: BaseException) -> bool:
-        # sys.exit in an objective ends the call, not the search
-        return isinstance(error, self._catch) or (isinstance(error, SystemExit) and Exception in self._catch)
+        # sys.exit in an objective on a worker ends the call, not the search
+        exits = isinstance(error, SystemExit) and not self.engine.immediate
+        return isinstance(error, self._catch) or (exits and Exception in self._catch)
 
     def _renew(self) -> None:
         if not self.engine.renew():

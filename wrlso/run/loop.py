@@ -15,9 +15,10 @@ from scipy.optimize import OptimizeResult
 
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.validation import check_choice, check_count, check_real
-from wrlso.exceptions import ParameterError, ParameterTypeError
+from wrlso.exceptions import ParameterError
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.run.asynchronous import interruptible, run_asynchronously
+from wrlso.run.call import check_objective
 from wrlso.run.engines import Engine, make_engine
 from wrlso.run.evaluations import Evaluations
 from wrlso.run.progress import Progress
@@ -181,8 +182,7 @@ def _optimize(
     Whatever ends the loop (the budget, a reason to stop, an error, Ctrl-C or SIGTERM), values that have come
     back are told, and points that are still out are released: they may be asked again.
     """
-    if not callable(objective):
-        raise ParameterTypeError(f"objective must be callable, got {objective!r}")
+    check_objective(objective)
     check_count("n_calls", n_calls)
     options = _Options(executor, n_jobs, max_pending, batch_size, stock, timeout, retries, pending, catch)
     options.check()
@@ -201,6 +201,7 @@ def _optimize(
             idle = progress.left <= 0 and not evaluations.hangs
         finally:
             engine.close(kill=not idle)
+    progress.raise_errors()
     result = progress.result(progress.message or f"the budget of {n_calls} calls is used up")
     _logger.info("stopped after %d calls: %s", result.nfev, result.message)
     for callback in opt.callbacks:

@@ -1,9 +1,10 @@
 """The result of a loop so far, and its reasons to stop."""
 
+import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ from wrlso._state.settings import sign_of
 from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import UnknownPointError
 from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.run.call import error_text
 from wrlso.run.evaluations import Evaluations, Finished
 from wrlso.timeline import Evaluation, Timeline
 
 __all__ = ["Progress"]
+
+_logger = logging.getLogger("wrlso.run")
 
 
 class Progress:
@@ -49,6 +53,7 @@ class Progress:
         self._sign = sign_of(opt.direction)
         self._best = self._best_of_all()
         self._since_best = 0
+        self._errors: list[Exception] = []
 
     @property
     def seconds_left(self) -> float:
@@ -65,38 +70,75 @@ class Progress:
     def take(self, finished: Finished) -> None:
         """Tell the optimizer, and look for a reason to stop; raise an exception that was not caught."""
         if finished.error is not None:
-            self.release([finished.evaluation.x])
+            self._give_back([finished.evaluation.x])
             raise finished.error
         self.tell(finished.evaluation)
         self._look_for_reasons()
 
     def tell(self, evaluation: Evaluation) -> None:
         """Tell the optimizer the outcome of an evaluation, and record it."""
-        self.opt.tell(evaluation.x, evaluation.value, reason=evaluation.reason)
+        try:
+            self.opt.tell(evaluation.x, evaluation.value, reason=evaluation.reason)
+        except BaseException as error:
+            self._note_loss(evaluation, error)
+            raise
         self.left -= 1
         self.timeline.evaluations.append(evaluation)
         self._x_iters.append(evaluation.x)
         self._func_vals.append(math.nan if evaluation.value is None else evaluation.value)
         self._bar.update()
 
-    def settle(self, finished: Finished) -> None:
-        """Tell the optimizer, or release a point whose exception was not caught."""
-        if finished.error is None:
-            self.tell(finished.evaluation)
-        else:
-            self.release([finished.evaluation.x])
+    def _note_loss(self, evaluation: Evaluation, error: BaseException) -> None:
+        """Release a point that could not be told, and say so; errors of callbacks come after the tell."""
+        try:
+            self.opt.release(evaluation.x)
+        except UnknownPointError:
+            return
+        except Exception:  # where the campaign cannot be written, for example
+            error.add_note(f"{evaluation.x!r:.80} is still pending")
+        error.add_note(
+            f"{evaluation.x!r:.80} has the value {evaluation.value}, which is not recorded: tell it"
+        )
+
+    def settle(self, every: Iterable[Finished]) -> None:
+        """Tell the optimizer, or release points whose exception was not caught."""
+        for finished in every:
+            if finished.error is not None:
+                self._give_back([finished.evaluation.x])
+                continue
+            with self._errors_later():
+                self.tell(finished.evaluation)
 
     def clean_up(self, evaluations: Evaluations, waiting: Iterable[Any]) -> None:
         """Settle the finished points, and release those that are out or waiting."""
-        for finished in evaluations.ended():
-            self.settle(finished)
-        self.release([*evaluations.take_back(), *waiting])
+        self.settle(evaluations.ended())
+        self._give_back([*evaluations.take_back(), *waiting])
 
     def release(self, X: Iterable[Any]) -> None:
         """Release points, except those that another program has told meanwhile."""
         for x in X:
             with suppress(UnknownPointError):
                 self.opt.release(x)
+
+    def raise_errors(self) -> None:
+        """Raise the first error that came while the loop ended, unless another has ended it."""
+        if self._errors:
+            raise self._errors[0]
+
+    def _give_back(self, X: Iterable[Any]) -> None:
+        for x in X:
+            with self._errors_later():
+                self.release([x])
+
+    @contextmanager
+    def _errors_later(self) -> Iterator[None]:
+        """Log and keep an error of one point, which must not keep the others from being settled."""
+        try:
+            yield
+        except Exception as error:
+            self._errors.append(error)
+            text = "; ".join([error_text(error), *getattr(error, "__notes__", [])])
+            _logger.error("an error while the loop ends: %s", text)
 
     def result(self, message: str) -> OptimizeResult:
         """Return the result so far."""

@@ -48,7 +48,6 @@ def _run_round(progress: Progress, evaluations: Evaluations, X: list[Any]) -> No
                 progress.take(done.pop(order[told]))
                 told += 1
     finally:
-        for finished in done.values():
-            progress.settle(finished)
+        progress.settle(done.values())
         # all of X, as an interrupt may have come anywhere: release skips the points that were told
         progress.clean_up(evaluations, X if told < len(X) else [])

@@ -21,17 +21,17 @@ from wrlso._utils.files import put_whole
 from wrlso._version import __version__
 from wrlso.exceptions import ModelError, StorageError
 from wrlso.history import History
+from wrlso.storage.beginning import new_campaign
 from wrlso.storage.journal import Journal, open_journal
 from wrlso.storage.learned import counters, model_fields, new_arrays, restore_arrays, restore_counters
 from wrlso.storage.lock import WorkLock
-from wrlso.storage.names import JOURNAL, LOCK, PRETRAINED
+from wrlso.storage.names import JOURNAL, LOCK, NEW_JOURNAL, PRETRAINED
 from wrlso.storage.objects import pack_objects, split_objects, unpack_objects
 from wrlso.storage.weights import read_weights, weights_files, write_weights
 
 __all__ = ["Campaign", "create_campaign", "describe_environment"]
 
 _logger = logging.getLogger(__name__)
-_NEW_JOURNAL = "journal.sqlite.new"
 
 
 class Campaign:
@@ -44,14 +44,13 @@ class Campaign:
     path : Path
         An existing campaign's folder.
     read_only : bool
-        Whether nothing may be written, not even side files.
+        Whether to read it as it is now, and to write nothing.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.journal = open_journal(path, read_only=read_only)
         self.lock = WorkLock(path / LOCK)
-        self.read_only = read_only
         self.version = -1  # of what was learned, when it was last read or written
         self.state: str | None = None  # what its model keeps beside its weights, such as a vocabulary
         self._files: list[tuple[Any, str]] = []  # models and given weights, and the files that hold them
@@ -202,37 +201,18 @@ def create_campaign(
 
     A copy of a campaign in another folder, ``origin``, has its model's file, too.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"the folder {path} cannot be made: {error}") from error
-    strange = [file.name for file in sorted(path.iterdir()) if not _is_ours(file.name)]
-    if strange:
-        raise StorageError(
-            f"{path} is not empty and no campaign (it holds {', '.join(strange[:3])}): name a new folder"
-        )
-    new = path / _NEW_JOURNAL
-    with WorkLock(path / LOCK).held():
-        if (path / JOURNAL).exists():
-            raise StorageError(f"{path} has just become a campaign of another process: name a new folder")
-        for left_over in (new, *weights_files(path)):
-            left_over.unlink(missing_ok=True)
+    with new_campaign(path, LOCK):
         try:
             if origin is not None and (origin / PRETRAINED).exists():
                 copyfile(origin / PRETRAINED, path / PRETRAINED)
-            _fill(new, path, history, learned, parameters, notes)
-            put_whole(new, path / JOURNAL)
+            _fill(path / NEW_JOURNAL, path, history, learned, parameters, notes)
+            put_whole(path / NEW_JOURNAL, path / JOURNAL)
         except OSError as error:
-            new.unlink(missing_ok=True)
             raise (
                 error
                 if isinstance(error, StorageError)
                 else StorageError(f"{path} could not be written: {error}")
             ) from error
-
-
-def _is_ours(name: str) -> bool:
-    return name in (_NEW_JOURNAL, LOCK, PRETRAINED) or name.startswith((JOURNAL, "weights-"))
 
 
 def _fill(

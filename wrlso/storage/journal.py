@@ -51,7 +51,8 @@ class Journal:
     path : Path
         The file, which must exist.
     read_only : bool
-        Whether the file must not be changed. SQLite keeps side files while it is open, where it can write.
+        Whether to read the journal as it is now, from a copy in memory: nothing is written, and no writer has
+        to wait for a reader that takes its time.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -66,7 +67,7 @@ class Journal:
         journal = cls.__new__(cls)
         journal.path, journal.read_only, journal._lock = path, False, threading.RLock()
         with _translated(path):
-            journal._db = _open(path, "rwc")
+            journal._db = _open(path, "mode=rwc")
             journal._pid = os.getpid()
             # nobody opens it before it has its final name, so that SQLite need not guard against crashes
             journal._db.execute("PRAGMA journal_mode = OFF")
@@ -229,42 +230,74 @@ class Journal:
         with _translated(self.path):
             if not self.path.exists():
                 raise StorageError(f"there is no campaign in {self.path.parent}: {self.path.name} is missing")
-            self._db = _open(self.path, "ro" if self.read_only else "rw")
+            self._db = _snapshot(self.path) if self.read_only else _open(self.path, "mode=rw")
             self._pid = os.getpid()
             _check_format(self._db, self.path)
             if not self.read_only:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = FULL")
-                # Every commit goes on from the log into the file at once: SQLite drops all that follows
-                # damage in a log without a word.
-                self._db.execute("PRAGMA wal_autocheckpoint = 1")
-                self._db.execute("BEGIN IMMEDIATE")
-                # a write that changes nothing: an error now, rather than at the first change
-                self._db.execute(f"PRAGMA user_version = {FORMAT}")
-                self._db.execute("ROLLBACK")
+                _prepare(self._db)
 
 
-def _open(path: Path, mode: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    log, index = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
-    if mode == "ro" and not os.access(path.parent, os.W_OK):
-        # SQLite finds its way in a log by an index beside it, which it cannot make here. Where there is none,
-        # nobody has the file open.
-        if not log.exists() or log.stat().st_size == 0:
-            uri += "&immutable=1"
-        elif not index.exists():
-            return _copied(path, log)
+def _open(path: Path, how: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{how}"
     return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
 
 
-def _copied(path: Path, log: Path) -> sqlite3.Connection:
-    """Return a copy, in memory, of a journal with the changes that its log holds."""
+def _prepare(db: sqlite3.Connection) -> None:
+    """Make every commit survive a power cut; raise now, rather than at the first change, where it cannot."""
+    # No write-ahead log, which earlier versions used: it is unsafe on network drives, and SQLite drops all
+    # that follows damage in it without a word. TRUNCATE, as a deleted file may come back after a power cut.
+    try:
+        db.execute("PRAGMA journal_mode = TRUNCATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname != "SQLITE_BUSY":
+            raise
+        # an earlier version has it open; each commit goes on from its log into the file at once
+        db.execute("PRAGMA wal_autocheckpoint = 1")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(f"PRAGMA user_version = {FORMAT}")  # a write that changes nothing
+    db.execute("ROLLBACK")
+
+
+def _snapshot(path: Path) -> sqlite3.Connection:
+    """Return a copy of a journal in memory; nothing is written beside it."""
+    log, index, undo = (path.with_name(path.name + ending) for ending in ("-wal", "-shm", "-journal"))
+    # opened like this, SQLite refuses what it could only read after it has written
+    with closing(_open(path, "mode=ro&nolock=1")) as db:
+        try:
+            db.execute("PRAGMA user_version").fetchone()
+            obstacle = ""
+        except sqlite3.Error as error:
+            obstacle = error.sqlite_errorname
+    if obstacle == "SQLITE_READONLY_ROLLBACK":  # a process was killed while it committed
+        return _mended(path, undo)
+    if obstacle == "SQLITE_CANTOPEN" and not index.exists():  # has a log, which nobody has open
+        if log.exists() and log.stat().st_size > 0:
+            return _mended(path, log)
+        return _in_memory(_open(path, "mode=ro&immutable=1"))
+    return _in_memory(_open(path, "mode=ro"))
+
+
+def _mended(path: Path, side: Path) -> sqlite3.Connection:
+    """Return a copy of a journal, to which SQLite has applied its side file in another folder."""
+    try:
+        with TemporaryDirectory(prefix="wrlso-") as folder:
+            for file in (path, side):
+                copyfile(file, Path(folder) / file.name)
+            return _in_memory(_open(Path(folder) / path.name, "mode=rw"))
+    except OSError as error:
+        raise StorageError(
+            f"{path} was left in the middle of a change, and reading it takes room elsewhere: {error}; "
+            "make room, or set TMPDIR to a folder that has some"
+        ) from error
+
+
+def _in_memory(source: sqlite3.Connection) -> sqlite3.Connection:
     memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    with TemporaryDirectory(prefix="wrlso-") as folder:
-        for file in (path, log):
-            copyfile(file, Path(folder) / file.name)
-        with closing(sqlite3.connect(Path(folder) / path.name)) as copy:
-            copy.backup(memory)
+    with closing(source):
+        source.execute("BEGIN")  # waits for a commit, and not for ever as a backup does
+        source.execute("PRAGMA user_version").fetchone()
+        source.backup(memory)
     return memory
 
 
@@ -301,7 +334,7 @@ _EXPLANATIONS = {
     "SQLITE_CANTOPEN": "the file cannot be opened: see whether its folder exists and may be written to, or "
     "load with autosave=False",
     "SQLITE_IOERR": "the disk refuses the data: see whether it is full, over quota or gone",
-    "SQLITE_BUSY": f"another process has been writing for {_PATIENCE:g} s: try again, or end it",
+    "SQLITE_BUSY": f"another process has been using it for {_PATIENCE:g} s: try again, or end it",
     "SQLITE_CORRUPT": "the file is damaged: put back a copy",
     "SQLITE_NOTADB": "the file is no SQLite database, or a damaged one: put back a copy",
 }

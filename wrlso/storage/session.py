@@ -29,6 +29,7 @@ from wrlso.exceptions import NoCandidateError, NotFittedError, StorageError, Unk
 from wrlso.history import History
 from wrlso.storage.folder import Campaign, create_campaign
 from wrlso.storage.info import Notes
+from wrlso.storage.journal import open_journal
 from wrlso.storage.learned import check_state, model_fields
 from wrlso.storage.names import is_campaign
 from wrlso.storage.parameters import load_parameters, pack_parameters
@@ -244,6 +245,19 @@ class Session:
             return [keep(x) for x in X]
         raise NoCandidateError("others told every proposed point before it could be returned, 10 times")
 
+    @contextmanager
+    def handing_out(self, X: list[Any]) -> Iterator[None]:
+        """Release points that were asked for where the block fails, so that nobody gets them."""
+        try:
+            yield
+        except BaseException:
+            with self.changing() as changes:
+                learned, history = self.require()
+                for row in (history.row(learned.model.key(x)) for x in X):
+                    if row is not None and history.records[row].status == "pending":
+                        changes.note("release", row)
+            raise
+
     # ---------------------------------------------------------------- reading what others have committed
 
     def _take_in(self) -> None:
@@ -391,21 +405,27 @@ def load_optimizer(
     autosave : bool
         Whether changes are committed from now on.
     """
-    for attempt in range(3):
-        campaign = Campaign(Path(path).absolute(), read_only=not autosave)
-        try:
-            opt = _loaded(make, campaign, given)
-        except BaseException as error:
-            campaign.close()
-            # another process may have put new weights in the place of those that were to be read
-            if attempt == 2 or not isinstance(error.__cause__, FileNotFoundError):
-                raise
-            continue
-        break
-    if autosave:
+    path = Path(path).absolute()
+    journal = open_journal(path) if autosave else None  # an error now, rather than after seconds
+    try:
+        for attempt in range(3):
+            campaign = Campaign(path, read_only=True)
+            try:
+                opt = _loaded(make, campaign, given)
+                break
+            except StorageError as error:
+                # another process may have put new weights in the place of those that were to be read
+                if attempt == 2 or not isinstance(error.__cause__, FileNotFoundError):
+                    raise
+            finally:
+                campaign.close()
+    except BaseException:
+        if journal is not None:
+            journal.close()
+        raise
+    if journal is not None:
+        campaign.journal = journal  # the first call takes in what others have committed since
         opt._session.campaign = campaign
-    else:
-        campaign.close()
     return opt
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wrlso._utils.files import write_whole
 from wrlso.exceptions import StorageError
+from wrlso.storage.names import WEIGHTS
 
 __all__ = ["read_weights", "weights_files", "write_weights"]
 
@@ -59,4 +60,4 @@ def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
 
 def weights_files(folder: Path) -> list[Path]:
     """Return all weights files, unfinished ones too."""
-    return sorted(folder.glob("weights-*.safetensors*"))
+    return sorted(folder.glob(WEIGHTS))
