@@ -516,6 +516,48 @@ def test_init_does_not_touch_what_is_there(camp):
     assert state(camp) == before
 
 
+@pytest.mark.parametrize(
+    "left", [["work.lock"], ["tell.lock", "pretrained.safetensors", "weights-1.safetensors"]]
+)
+def test_what_is_left_of_an_init_that_was_killed_is_no_hindrance(tmp_path, left):
+    data = write(tmp_path / "a.csv", ["x", "y"], [[x, score(x)] for x in START])
+    (tmp_path / "camp").mkdir()
+    for name in left:
+        (tmp_path / "camp" / name).write_bytes(b"half")
+    campaign.init(tmp_path / "camp", data, model=OWN, **FAST)
+    assert not (tmp_path / "camp" / "pretrained.safetensors").exists()
+    assert len(campaign.ask(load(tmp_path / "camp"), tmp_path / "camp", 2)[0].splitlines()) == 3
+
+
+def test_an_init_that_fails_leaves_nothing_and_spares_what_is_not_its_own(tmp_path, monkeypatch):
+    data = write(tmp_path / "a.csv", ["x", "y"], [[x, score(x)] for x in START])
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("wrlso.storage.folder.put_whole", full)
+    with pytest.raises(StorageError, match="could not be written.*No space left"):
+        campaign.init(tmp_path / "new" / "camp", data, model=OWN, **FAST)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "pretrained.safetensors").write_bytes(b"mine")
+    with pytest.raises(StorageError, match="not empty and no campaign .it holds pretrained.safetensors"):
+        campaign.init(tmp_path / "mine", data, model=OWN, **FAST)
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["pretrained.safetensors"]
+
+
+def test_looking_at_a_campaign_writes_nothing(camp):
+    def content():
+        return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in camp.iterdir()}
+
+    before = content()
+    campaign.status(camp)
+    campaign.export(camp, as_json=True)
+    opt = campaign.open_campaign(camp, model=OWN, autosave=False)
+    campaign.report(opt, Path("report.html"))
+    assert content() == before
+
+
 def test_the_same_seed_gives_the_same_campaign(tmp_path):
     data = write(tmp_path / "a.csv", ["x", "y"], [[x, score(x)] for x in START])
     asked = []

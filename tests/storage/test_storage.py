@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import sys
 import tempfile
 import threading
 import time
@@ -956,22 +957,83 @@ def test_every_flipped_bit_is_noticed_or_without_effect(stored, tmp_path):
     assert noticed > 100
 
 
-def test_damage_to_the_log_of_latest_changes_undoes_none_of_them(opt, folder, tmp_path):
-    """While an optimizer is open there is a log, of which SQLite drops all that follows damage."""
+def with_log(folder):
+    """Make of a campaign what earlier versions wrote: a change that is only in a log, as after a kill."""
+
+    def write():
+        database = sqlite3.connect(folder / JOURNAL, isolation_level=None)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA wal_autocheckpoint = 0")
+        database.execute("REPLACE INTO notes VALUES ('who', 'you', ?)", (_crc("notes", "who", "you"),))
+        os._exit(0)  # so that nothing is closed
+
+    finish(fork(write))
+    (folder / (JOURNAL + "-shm")).unlink()
+
+
+def half_committed(folder):
+    """Let a process die in the middle of a commit."""
+
+    def write():
+        database = sqlite3.connect(folder / JOURNAL, isolation_level=None)
+        database.execute("PRAGMA cache_size = 1")
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("UPDATE objects SET data = zeroblob(100000)")
+        database.execute("UPDATE events SET crc = 0")
+        os._exit(0)
+
+    finish(fork(write))
+    assert (folder / (JOURNAL + "-journal")).stat().st_size > 0
+
+
+def content(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("damage", [with_log, half_committed])
+def test_what_a_killed_process_left_is_read_without_a_write_and_mended_with_one(broken, damage):
+    expected = state(load(broken, autosave=False))
+    damage(broken)
+    before = content(broken)
+    assert state(load(broken, autosave=False)) == expected
+    note = {"who": "you" if damage is with_log else "me"}
+    assert campaign_info(broken)["notes"] == note
+    assert content(broken) == before
+    opt = load(broken)
+    assert state(opt) == expected
+    assert dict(opt.notes_) == note
+    assert not (broken / (JOURNAL + "-wal")).exists()
+    opt.tell(words(30, seed=8)[0], 1.0)
+    assert state(load(broken, autosave=False)) == state(opt)
+
+
+def test_a_log_at_rest_or_in_use_is_read_without_a_write(broken):
+    database = sqlite3.connect(broken / JOURNAL, isolation_level=None)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("REPLACE INTO notes VALUES ('who', 'you', ?)", (_crc("notes", "who", "you"),))
+    names = sorted(file.name for file in broken.iterdir())
+    assert campaign_info(broken)["notes"] == {"who": "you"}
+    opt = load(broken)
+    opt.notes_["more"] = "1"  # while a process of an earlier version has it open
+    assert database.execute("SELECT value FROM notes WHERE key = 'more'").fetchone() == ("1",)
+    assert sorted(file.name for file in broken.iterdir()) == names
+    database.close()
+    opt._session.campaign.close()
+    before = content(broken)
+    assert campaign_info(broken)["notes"] == {"more": "1", "who": "you"}
+    assert content(broken) == before
+    load(broken)
+    assert (broken / JOURNAL).read_bytes()[18:20] == b"\x01\x01"  # SQLite's sign of a rollback journal
+
+
+def test_a_reader_that_takes_its_time_keeps_no_writer_waiting(opt, folder):
     opt.autosave(folder)
-    for x in words(12, seed=4)[:6]:
-        opt.tell(x, count(x))
-    expected = state(opt)
-    log = (folder / (JOURNAL + "-wal")).read_bytes()
-    damaged = [log[:size] for size in np.linspace(0, len(log), 10, endpoint=False).astype(int)]
-    for position in [*range(32), *np.random.default_rng(0).integers(32, len(log), size=40)]:
-        damaged.append(bytearray(log))
-        damaged[-1][position] ^= 4
-    for i, content in enumerate(damaged):
-        alike = Path(shutil.copytree(folder, tmp_path / str(i)))
-        (alike / (JOURNAL + "-shm")).unlink()
-        (alike / (JOURNAL + "-wal")).write_bytes(content)
-        assert state(load(alike)) == expected, i
+    reader = Journal(folder / JOURNAL, read_only=True)
+    with reader.transaction(write=False):
+        notes = reader.notes()
+        opt.notes_["a"] = "1"  # would wait for a minute
+        assert reader.notes() == notes
+    assert dict(opt.notes_)["a"] == "1"
 
 
 def test_every_cut_is_noticed(stored, tmp_path):
@@ -1076,25 +1138,90 @@ def test_a_read_only_folder(readable):
     read_only(readable, read)
 
 
-@pytest.mark.parametrize("open_elsewhere", [True, False])
-def test_changes_in_the_log_of_a_read_only_folder_are_read(readable, open_elsewhere):
-    journal = Journal(readable / JOURNAL)
-    journal._db.execute("PRAGMA wal_autocheckpoint = 0")  # they stay in the log
-    with journal.transaction():
-        journal.put("who", "you", "notes")
-    folder = readable
-    if not open_elsewhere:  # a copy of what a process left that was killed
-        folder = Path(shutil.copytree(readable, readable.with_name("copy")))
-        (folder / (JOURNAL + "-shm")).unlink()
-    before = sorted(path.name for path in folder.iterdir())
+@pytest.mark.parametrize("damage", [None, with_log, half_committed])
+def test_changes_that_wait_in_a_read_only_folder_are_read(readable, damage):
+    note = {"who": "you" if damage is with_log else "me"}
+    if damage is not None:
+        damage(readable)
+    before = content(readable)
 
     def read():
-        assert campaign_info(folder)["notes"] == {"who": "you"}
-        assert dict(load(folder, autosave=False).notes_) == {"who": "you"}
+        assert campaign_info(readable)["notes"] == note
+        assert dict(load(readable, autosave=False).notes_) == note
 
-    read_only(folder, read)
-    assert sorted(path.name for path in folder.iterdir()) == before
-    journal.close()
+    read_only(readable, read)
+    assert content(readable) == before
+
+
+def test_reading_needs_no_room_and_writes_nothing(broken):
+    before = content(broken)
+
+    def read():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        assert campaign_info(broken)["notes"] == {"who": "me"}
+        assert len(load(broken, autosave=False).ask(2)) == 2
+
+    finish(fork(read))
+    assert content(broken) == before
+
+
+# ---------------------------------------------------------------- campaigns that never came to be
+
+
+def killed_before(step, work):
+    """Run a function in a process that is killed before its n-th call into the system; say whether it was."""
+    names = {"write", "write_bytes", "fsync", "open", "replace", "mkdir", "unlink", "execute", "executemany"}
+    names |= {"flock", "ftruncate", "close"}
+
+    def run():
+        left = [step]
+
+        def count_down(frame, event, argument):
+            if event != "c_call" or argument.__name__ not in names:
+                return
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.setprofile(count_down)
+        work()
+
+    return os.waitstatus_to_exitcode(os.waitpid(fork(run), 0)[1]) == -signal.SIGKILL
+
+
+def test_a_save_that_is_killed_at_any_moment_is_whole_or_no_hindrance(opt, tmp_path):
+    expected = state(opt)
+    for step in range(10_000):
+        folder = tmp_path / str(step)
+        killed = killed_before(step, lambda folder=folder: opt.save(folder))
+        if not (folder / JOURNAL).exists():
+            opt.save(folder)
+        if step % 5 == 0 or not killed:
+            assert state(load(folder)) == expected
+        if not killed:
+            break
+    assert step > 30
+
+
+def test_a_save_that_fails_leaves_nothing(opt, tmp_path):
+    def fill():
+        for limit in (0, 1 << 10, 1 << 14):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            with pytest.raises(StorageError, match=r"disk|could not be written"):
+                opt.save(tmp_path / "new" / "campaign")
+            assert list(tmp_path.iterdir()) == []
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        opt.save(tmp_path / "new" / "campaign")
+
+    finish(fork(fill))
+
+
+def test_side_files_of_a_journal_that_was_deleted_do_not_get_into_the_next(opt, broken):
+    with_log(broken)
+    (broken / JOURNAL).unlink()
+    opt.save(broken)
+    assert state(load(broken)) == state(opt)
+    assert dict(load(broken).notes_) == {}
 
 
 def test_an_interrupt_between_commit_and_memory_is_mended(opt, folder, monkeypatch):
