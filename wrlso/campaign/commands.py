@@ -12,8 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wrlso.campaign.assays import check_values, keep_only
+from wrlso.campaign.cells import read_value
 from wrlso.campaign.model_names import BUILT_IN, kept_model, make_model, model_of_campaign, named_callable
-from wrlso.campaign.results_table import Columns, current_value, describe_value, plan_tell
+from wrlso.campaign.results_table import current_value, describe_value, plan_tell, told_columns
 from wrlso.campaign.start_table import (
     AS_BEFORE,
     Form,
@@ -22,7 +24,7 @@ from wrlso.campaign.start_table import (
     read_start,
     start_contents,
 )
-from wrlso.campaign.tables import Table, check_free, find_column, plural, read_table, read_value, reserve
+from wrlso.campaign.tables import check_free, plural, read_table, reserve
 from wrlso.campaign.views import best_line, format_points, json_export, shown, state_lines, who_works
 from wrlso.exceptions import DataError, ParameterError, UnknownPointError
 from wrlso.history import History
@@ -93,15 +95,22 @@ def init(
     """
     if campaign.exists() and (not campaign.is_dir() or any(campaign.iterdir())):
         raise ParameterError(f"{campaign} exists already; see: wrlso status {quoted(campaign)}")
-    table = read_table(data, delimiter=form.delimiter)
-    decimal = form.decimal or "."
-    x, y, guesses = choose_columns(table, form, decimal, values)
+    table = keep_only(read_table(data, delimiter=form.delimiter), form.only)
+    x, y, decimal, guesses = choose_columns(table, form, values)
+    table, facts = check_values(table, x, y, {})
     test = None if feasible is None else named_callable(feasible)
     generative = make_model(model, options.get("random_state") or 0)
     guesses += learn_tokens(table, x, generative)
     X, told, failed = read_start(table, x, y, decimal, generative)
     opt = _new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
-    opt.notes_.update(model=model, x=x, y=y or form.y or "y", delimiter=table.delimiter, decimal=decimal)
+    notes = {
+        "model": model,
+        "x": x,
+        "y": y or form.y or "y",
+        "delimiter": table.delimiter,
+        "decimal": decimal,
+    }
+    opt.notes_.update(notes | facts)
     start = time.perf_counter()
     with _new_folder(campaign), kept_model(model, generative, campaign):  # before a training that may be long
         opt.fit(X, told)
@@ -227,8 +236,9 @@ def tell(
         When rows cannot be told; notes name all of them.
     """
     kept = Form.of(opt.notes_)
-    table = read_table(results, delimiter=form.delimiter)
-    columns = _told_columns(table, form, kept, ids)
+    table = keep_only(read_table(results, delimiter=form.delimiter), form.only)
+    columns = told_columns(table, form, kept, ids)
+    table, _ = check_values(table, columns.x, columns.y, opt.notes_)
     reader = copy.deepcopy(opt.model_)
     news = [] if columns.x is None else learn_tokens(table, columns.x, reader)
     plan = plan_tell(
@@ -395,27 +405,6 @@ def _new_value(value: str, form: Form, kept: Form) -> float:
     if y is None:
         raise ParameterError("the new value is blank; give a number, or 'failed'")
     return y
-
-
-def _told_columns(table: Table, form: Form, kept: Form, ids: bool) -> Columns:
-    """Find the columns by name; nothing is guessed where results are recorded."""
-    id_column = _optional(table, "id") if ids else None
-    status_column = _optional(table, "status")
-    there = f"its columns are {', '.join(map(repr, table.columns))}"
-    x = find_column(table, form.x) if form.x else _optional(table, kept.x or "x")
-    if x is None and id_column is None:
-        raise DataError(
-            f"{table.name} has neither a column 'id' nor {kept.x!r}; {there}; name the one of x with --x"
-        )
-    y = find_column(table, form.y) if form.y else _optional(table, kept.y or "y")
-    if y is None and status_column is None:
-        raise DataError(f"{table.name} has no column {kept.y!r}; {there}; name the one of values with --y")
-    return Columns(id_column, x, y, status_column)
-
-
-def _optional(table: Table, name: str) -> str | None:
-    there = any(column.lower() == name.lower() for column in table.columns)
-    return find_column(table, name) if there else None
 
 
 def _ask(opt: "WeightedRetrainingOptimizer", n: int, pending: bool) -> list[int]:

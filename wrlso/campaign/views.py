@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from wrlso._state.training_due import training_due_in
+from wrlso.campaign.cells import FAILED, Cell
 from wrlso.campaign.results_table import current_value, describe_value
-from wrlso.campaign.tables import FAILED, Cell, format_table, plural
+from wrlso.campaign.tables import format_table, plural
 from wrlso.history import History, Record, Status, iso_time
 from wrlso.storage.lock import holder
 from wrlso.storage.names import LOCK
