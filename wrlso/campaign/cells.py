@@ -37,15 +37,15 @@ _UNIT_WORDS = (
 )
 UNITS = frozenset(_UNIT_WORDS.split())
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_DIGITS = r"(?:\d{1,3}(?:[.,'’\s]\d{3})+(?:[.,]\d+)?|\d+(?:[.,]\d*)?|[.,]\d+)"
+_DIGITS = r"(?:[0-9]{1,3}(?:[.,'’\s][0-9]{3})+(?:[.,][0-9]+)?|[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)"
 _NUMBER_LIKE = re.compile(
     r"(?P<bound>[<>=≤≥~≈]*)\s*"
-    rf"(?P<number>[+-]?{_DIGITS}(?:e[+-]?\d+)?)"
-    rf"(?:\s*(?:±|\+/?-)\s*{_DIGITS})?\s*(?P<unit>[^\d\s.,].*)?",
-    re.ASCII | re.IGNORECASE,
+    rf"(?P<number>[+-]?{_DIGITS}(?:e[+-]?[0-9]+)?)"
+    rf"(?:\s*(?:±|\+/?-)\s*{_DIGITS})?\s*(?P<unit>[^0-9\s.,].*)?",
+    re.IGNORECASE,
 )
 _THREE_DIGITS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)  # thousands, or three decimals
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}([.,'’\s]\d{3})+([.,]\d+)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}([.,'’\s][0-9]{3})+([.,][0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
 _FAILED_WORDS = {"failed", "fail", "nan"}
 _VAGUE_WORDS = {
     "na",

@@ -100,7 +100,7 @@ def _decimal_sign(table: Table, y: str) -> str:
 
 def _first_values(cells: Iterable[str], decimal: str, n: int = 3) -> Iterator[str]:
     """Yield the first values as they are read; cells that cannot be read as they are."""
-    filled = [cell for cell in cells if cell]
+    filled = [cell for cell in cells if cell.lower() not in ("", "nan", "failed", "fail")]
     for cell in filled[:n]:
         try:
             yield format_value(read_value(cell, decimal=decimal))
