@@ -36,8 +36,8 @@ def test_the_job_with_the_oldest_versions_pins_every_requirement():
     tested = script["tested_versions"]()
     for name, _, bound in requirements:
         version = pins[name]
-        assert version == (bound if bound and name != "torch" else tested[name.lower()])
-        newest = tested[name.partition("[")[0].lower()]
+        assert version == (bound if bound and name != "torch" else tested[script["_plain"](name)])
+        newest = tested[script["_plain"](name.partition("[")[0])]
         assert [*map(int, version.split("."))] <= [*map(int, newest.split("."))], name
 
 

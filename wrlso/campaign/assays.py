@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from wrlso.campaign.cells import UNITS, is_bound, plain_text
+from wrlso.campaign.cells import UNITS, plain_text
 from wrlso.campaign.columns import find_column, listed
 from wrlso.campaign.tables import Row, Table, plural
 from wrlso.exceptions import DataError, ParameterError
@@ -134,7 +134,7 @@ def check_values(
             )
         elif common:
             facts.setdefault(companion.kind, says[common])
-    refused, advice = _bounds(measured, companions, table.columns.index(y))
+    refused, advice = _bounds(measured, companions)
     if problems:
         error = DataError(
             f"{table.name} has values in {y!r} that cannot be compared, so nothing was recorded"
@@ -217,7 +217,7 @@ def _stem(name: str) -> frozenset[str]:
     return frozenset(re.findall(r"[^\W_]+", name.casefold())) - _WHAT
 
 
-def _bounds(measured: Sequence[Row], companions: Sequence[_Companion], y: int) -> tuple[dict[int, str], str]:
+def _bounds(measured: Sequence[Row], companions: Sequence[_Companion]) -> tuple[dict[int, str], str]:
     """Return why rows are refused whose relation makes the value a bound, and what to do about them."""
     refused: dict[int, str] = {}
     advice = []
@@ -234,9 +234,6 @@ def _bounds(measured: Sequence[Row], companions: Sequence[_Companion], y: int) -
                 f"({_counted(bounds.values())}) cannot be used yet: leave out with "
                 f"{_option(companion.name, _equals(cells))}"
             )
-    inside = sum(is_bound(row.cells[y]) for row in measured)
-    if inside:
-        advice.append(f"{plural(inside, 'cell')} with a bound in place of a value")
     return refused, "; ".join(advice)
 
 

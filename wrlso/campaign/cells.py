@@ -16,7 +16,6 @@ __all__ = [
     "Cell",
     "decimal_sign",
     "format_value",
-    "is_bound",
     "is_fraction",
     "is_number_like",
     "is_plain_number",
@@ -111,7 +110,7 @@ def _complaint(text: str, decimal: str) -> str:
         return (
             "may mean two things; write 'failed' if the experiment failed, leave it blank if not measured yet"
         )
-    if is_bound(text):
+    if text[0] in "<>≤≥~≈":
         return "is a bound and not a value; write the number to use for it, or leave the cell blank"
     if decimal == "," and _NUMBER.fullmatch(text):
         return "has a decimal point where the file was said to have decimal commas"
@@ -172,11 +171,6 @@ def is_fraction(cell: str) -> bool:
 def is_whole(cell: str) -> bool:
     """Return whether a cell holds digits alone."""
     return re.fullmatch(r"[+-]?\d+", cell, re.ASCII) is not None
-
-
-def is_bound(cell: str) -> bool:
-    """Return whether a cell holds a bound, such as ``>10``."""
-    return cell.strip()[:1] in tuple("<>≤≥~≈")
 
 
 def decimal_sign(cells: Iterable[str], delimiter: str) -> str | None:

@@ -151,7 +151,7 @@ def init(
     For example:
       wrlso init solubility --data measured.csv --model expressions --x formula --y logS
       wrlso init permeability --data assay.csv --model selfies
-      wrlso init herg --data chembl.csv --model selfies --only "Standard Type=IC50" --y "pChEMBL Value"
+      wrlso init herg --data chembl.csv --model selfies --only units=nM
       wrlso init kinase --data library.smi --model mylab.models:make --direction minimize
     """
     from wrlso.campaign import commands as work
