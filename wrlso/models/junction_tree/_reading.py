@@ -27,7 +27,7 @@ __all__ = ["TreeReading", "read_tree", "read_trees", "readable"]
 _REMEMBERED = 2**16  # molecules that are kept in memory, about 2 kB each
 _MANY = 5_000  # molecules that are read by several processes, and kept on disk
 _BLOCK = 500
-_VERSION, _STEREO = "trees-1", "isomers-1"  # of what is kept on disk, and of what stereochemistry adds
+_VERSION, _STEREO = "trees-1", "isomers-2"  # of what is kept on disk, and of what stereochemistry adds
 _PROBLEM = "! "  # begins the line of a molecule that cannot be read; no SMILES begins so
 
 
