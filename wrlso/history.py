@@ -217,7 +217,7 @@ class History:
         return iter(self.records)
 
     def row(self, key: Hashable) -> int | None:
-        """Return the row of a key, or None when it has never been seen."""
+        """Return the row of a key, the first where there are more; None when it has never been seen."""
         return self._row_of.get(key)
 
     def status(self, key: Hashable) -> Status | None:
@@ -246,13 +246,17 @@ class History:
         return np.flatnonzero(np.isin(self._status[: len(self.records)], wanted)).astype(np.int64)
 
     def add(self, X: Sequence[Any], keys: Sequence[Hashable], inputs: Tensor) -> None:
-        """Add new objects, distinct and never seen before, as unlabelled records."""
+        """Add new objects as unlabelled records.
+
+        They are distinct and were never seen before, but for objects of a stored campaign that a model now
+        takes for one: the first row is then the one that its key finds.
+        """
         first = len(self.records)
         self._status = _grown(self._status, first + len(X))
         self._position = _grown(self._position, first + len(X))
         self._status[first : first + len(X)] = _STATUSES.index("unlabelled")
         for row, (x, key) in enumerate(zip(X, keys, strict=True), start=first):
-            self._row_of[key] = row
+            self._row_of.setdefault(key, row)
             self.records.append(Record(x, key, "unlabelled"))
         self.inputs.append(inputs)
 
