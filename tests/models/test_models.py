@@ -314,7 +314,7 @@ def test_encoder_and_decoder_of_different_latent_size():
 
 
 def test_latent_dimension_is_unknown_before_the_first_x():
-    with pytest.raises(ModelError, match="known once the model has seen an x"):
+    with pytest.raises(ModelError, match="unknown before the first x"):
         _ = flat_vae().latent_dim
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from wrlso.exceptions import ParameterError, ParameterTypeError
 
-__all__ = ["check_choice", "check_count", "check_flag", "check_real"]
+__all__ = ["check_choice", "check_count", "check_flag", "check_jobs", "check_real"]
 
 
 def _fail(name: str, expected: str, value: Any, *, wrong_type: bool = False) -> None:
@@ -35,9 +35,11 @@ def check_count(name: str, value: Any, *, minimum: int = 1, none: str | None = N
         _fail(name, expected, value)
 
 
-def check_jobs(n_jobs: Any) -> None:
-    """Raise unless ``n_jobs`` is a number of processes, or -1 for one on each core."""
-    expected = "an integer of at least 1, or -1 (one for each core)"
+def check_jobs(n_jobs: Any, *, none: str | None = None) -> None:
+    """Raise unless ``n_jobs`` is a number of processes or -1 (or None, which then means ``none``)."""
+    expected = "an integer of at least 1, or -1 (one for each core)" + (f", or None ({none})" if none else "")
+    if n_jobs is None and none:
+        return
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral):
         _fail("n_jobs", expected, n_jobs, wrong_type=True)
     if n_jobs != -1 and int(n_jobs) < 1:

@@ -1,7 +1,7 @@
-"""The three likelihoods of a decoder: how its output is compared with x and turned into an x.
+"""The three likelihoods of a decoder.
 
-Each keeps x in a compact form (``compact``), hands the networks what they expect (``expand``), gives the
-negative log-likelihood per example (``nll``) and draws an x from the decoder's output (``draw``).
+Each stores x in a compact form (``compact``), turns this into the encoder's input (``expand``), computes
+the negative log-likelihood per example (``nll``) and samples an x from the decoder's output (``sample``).
 """
 
 import math
@@ -18,26 +18,26 @@ __all__ = ["LIKELIHOODS", "Bernoulli", "Categorical", "Gaussian", "Likelihood"]
 
 
 class Likelihood(Protocol):
-    """What the VAE needs of a likelihood."""
+    """A likelihood of :class:`wrlso.VAE`."""
 
     name: ClassVar[str]
 
     def compact(self, array: np.ndarray) -> Tensor:
-        """Check n objects (n, ...) and return them in the smallest form that loses nothing."""
+        """Check n objects (n, ...) and return them in the smallest lossless form."""
 
     def expand(self, inputs: Tensor) -> Tensor:
-        """Turn the compact form into what the encoder takes."""
+        """Turn the compact form into the encoder's input."""
 
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
-        """Say what is wrong with the shape of a decoder's output, or None."""
+        """Return the error in the shape of a decoder's output, None for a correct shape."""
 
     def nll(self, output: Tensor, inputs: Tensor, smoothing: float = 0.0) -> Tensor:
         """Return the (n,) negative log-likelihoods of compact ``inputs`` under the decoder's output.
 
-        With ``smoothing`` s, the share s of each part of x counts as evenly spread over all classes.
+        With ``smoothing`` s, the share s of each part of x is spread evenly over all classes.
         """
 
-    def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    def sample(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
         """Return n objects (n, ...) in compact form: the mode at temperature 0, else a sample."""
 
 
@@ -53,7 +53,7 @@ def _numeric(array: np.ndarray) -> np.ndarray:
 
 
 def _as_tensor(array: np.ndarray, dtype: type) -> Tensor:
-    # from_numpy shares memory with arrays that already have the right type: no second copy of large data
+    # from_numpy shares memory with arrays of the right type: no second copy of large data
     return torch.from_numpy(np.require(array, dtype=dtype, requirements=["C", "W"]))
 
 
@@ -69,12 +69,12 @@ class Bernoulli:
     name: ClassVar[str] = "bernoulli"
 
     def compact(self, array: np.ndarray) -> Tensor:
-        """Return uint8 for binary x, float32 for x in between."""
+        """Return uint8 for binary x, float32 for other x in [0, 1]."""
         array = _numeric(array)
         if array.size and (array.min() < 0 or array.max() > 1):
             row = int(np.argwhere((array < 0) | (array > 1))[0][0])
             raise DataError(
-                f"x must lie in [0, 1] for the Bernoulli likelihood, got a value outside in row {row}"
+                f"x must lie in [0, 1] for the Bernoulli likelihood, got a value outside it in row {row}"
             )
         binary = array.dtype.kind in "bui" or bool(((array == 0) | (array == 1)).all())
         return _as_tensor(array, np.uint8 if binary else np.float32)
@@ -84,7 +84,7 @@ class Bernoulli:
         return inputs.to(torch.float32)
 
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
-        """Logits have the shape of x."""
+        """Logits must have the shape of x."""
         return _same_shape_error(output, inputs)
 
     def nll(self, output: Tensor, inputs: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -95,8 +95,8 @@ class Bernoulli:
         losses = F.binary_cross_entropy_with_logits(output, targets, reduction="none")
         return losses.reshape(len(inputs), -1).sum(dim=1)
 
-    def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-        """Threshold the logits, or draw with the logits divided by the temperature."""
+    def sample(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+        """Threshold the logits, or sample with the logits divided by the temperature."""
         if temperature == 0:
             return (output > 0).to(torch.uint8)
         uniform = torch.rand(output.shape, generator=generator, dtype=output.dtype)
@@ -122,11 +122,11 @@ class Categorical:
         return inputs.to(torch.int64)
 
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
-        """Logits have the shape of x and a last axis of classes that holds every index."""
+        """Logits must have the shape of x and a last axis with a class for every index."""
         if output.shape[:-1] != inputs.shape:
             return f"expected {tuple(inputs.shape)} and a last axis of classes, got {tuple(output.shape)}"
         if inputs.numel() and int(inputs.max()) >= output.shape[-1]:
-            return f"it knows {output.shape[-1]} classes, but x holds class {int(inputs.max())}"
+            return f"it has {output.shape[-1]} classes, but x holds class {int(inputs.max())}"
         return None
 
     def nll(self, output: Tensor, inputs: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -135,13 +135,13 @@ class Categorical:
         losses = F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
         return losses.reshape(len(inputs), -1).sum(dim=1)
 
-    def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-        """Take the likeliest class, or draw one with the logits divided by the temperature."""
+    def sample(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+        """Take the likeliest class, or sample one with the logits divided by the temperature."""
         if temperature == 0:
             return output.argmax(dim=-1)
         probabilities = torch.softmax(output.reshape(-1, output.shape[-1]) / temperature, dim=-1)
-        drawn = torch.multinomial(probabilities, 1, generator=generator)
-        return drawn.reshape(output.shape[:-1])
+        classes = torch.multinomial(probabilities, 1, generator=generator)
+        return classes.reshape(output.shape[:-1])
 
 
 class Gaussian:
@@ -151,7 +151,7 @@ class Gaussian:
 
     def compact(self, array: np.ndarray) -> Tensor:
         """Return float32."""
-        # adding 0 turns -0.0 into 0.0, which are one value and must be one identity
+        # adding 0 turns -0.0 into 0.0: equal values must have the same identity
         return _as_tensor(_numeric(array) + np.float32(0), np.float32)
 
     def expand(self, inputs: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ class Gaussian:
         return inputs.to(torch.float32)
 
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
-        """The mean has the shape of x."""
+        """The mean must have the shape of x."""
         return _same_shape_error(output, inputs)
 
     def nll(self, output: Tensor, inputs: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -167,7 +167,7 @@ class Gaussian:
         losses = 0.5 * (output - self.expand(inputs)).square() + 0.5 * math.log(2 * math.pi)
         return losses.reshape(len(inputs), -1).sum(dim=1)
 
-    def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    def sample(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
         """Take the mean, or add normal noise with variance ``temperature``."""
         if temperature == 0:
             return output + 0.0
