@@ -6,9 +6,9 @@ fits into 1000 characters took longer than 0.1 s (complete graphs, grids, cages,
 
 Numbers of atoms (``[CH3:1]``) say nothing about a molecule and are dropped; hydrogen atoms become implicit.
 
-RDKit's canonical SMILES is not always one that RDKit leaves alone: the stereocentres of some cages change each
-time that they are read and written, and come round again. :func:`_settled` follows them until then, so that
-a molecule's identity does not depend on how often it was written.
+RDKit's canonical SMILES is not always one that RDKit leaves alone: the stereocentres of some cages change
+each time that they are read and written, and come round again. :func:`_settled` follows them until then, so
+that a molecule's identity does not depend on how often it was written.
 """
 
 import re
@@ -35,7 +35,9 @@ MAX_LENGTH = 1000
 
 _REMEMBERED = 2**16  # molecules whose canonical SMILES are kept, about 500 bytes each
 _SHOWN = 5  # problems that one error names
-_PASSES = 16  # of reading and writing until a spelling comes round; three was the most in 1,400 isomers of cages
+_PASSES = (
+    16  # of reading and writing until a spelling comes round; three was the most in 1,400 isomers of cages
+)
 _VAGUE = re.compile(r"[*~]|\[#")  # how dummy atoms and query bonds can be written
 _ORDERS = {"SINGLE", "DOUBLE", "TRIPLE", "QUADRUPLE", "AROMATIC", "DATIVE"}
 

@@ -1,4 +1,4 @@
-"""Objects that a model takes for one point though they are not the same: said, as their values are averaged."""
+"""Isomers that a model takes for one point: they are named, as the mean of their values counts."""
 
 import warnings
 from collections.abc import Hashable, Sequence
@@ -6,13 +6,14 @@ from typing import Any
 
 from wrlso.exceptions import MergedIsomersWarning
 from wrlso.history import History
+from wrlso.models.protocol import Objects
 
 __all__ = ["warn_of_isomers"]
 
 _SHOWN = 5  # points that one warning names
 
 
-def warn_of_isomers(model: Any, X: Sequence[Any], keys: Sequence[Hashable], history: History) -> None:
+def warn_of_isomers(model: Any, X: Objects, keys: Sequence[Hashable], history: History) -> None:
     """Warn of those of n x that share a point, with each other or with one that has values, as isomers.
 
     Only a model that leaves something out can say so: by ``full_key(x)``, the identity with all of it.
@@ -37,9 +38,9 @@ def warn_of_isomers(model: Any, X: Sequence[Any], keys: Sequence[Hashable], hist
     if lines:
         more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
         warnings.warn(
-            "isomers are one molecule for this model, which leaves stereochemistry out, and the mean of their "
-            f"values counts: {'; '.join(lines[:_SHOWN])}{more}. A model with stereo=True keeps them apart: "
-            "SelfiesVAE (in the shell: --model selfies), or a JunctionTreeVAE that was trained so",
+            "isomers are one molecule for this model, which leaves stereochemistry out, and the mean of "
+            f"their values counts: {'; '.join(lines[:_SHOWN])}{more}. A model with stereo=True keeps them "
+            "apart: SelfiesVAE (in the shell: --model selfies), or a JunctionTreeVAE that was trained so",
             MergedIsomersWarning,
             stacklevel=4,
         )

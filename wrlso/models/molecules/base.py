@@ -101,7 +101,7 @@ class MoleculeVAE(nn.Module):
         """Return the constructor arguments of this model, without the vocabulary."""
 
     def full_key(self, x: str) -> str:
-        """Return the identity of a molecule with its stereochemistry, also where :meth:`key` leaves it out."""
+        """Return the canonical SMILES with its stereochemistry, also where :meth:`key` leaves that out."""
         return molecule_key(x, True, self.salts)
 
     def draw(self, x: str, size: tuple[int, int] = (220, 160)) -> str:
