@@ -50,20 +50,9 @@ if TYPE_CHECKING:  # takes a second to import: functions import it once they hav
     from wrlso.optimizer import WeightedRetrainingOptimizer
 
 __all__ = [
-    "BUILT_IN",
-    "Form",
-    "ask",
-    "export",
-    "init",
-    "open_campaign",
-    "recording",
-    "release",
-    "report",
-    "retrain",
-    "status",
-    "tell",
-    "update",
-]
+    "BUILT_IN", "Form", "ask", "export", "init", "open_campaign", "recording",
+    "release", "report", "retrain", "status", "tell", "update",
+]  # fmt: skip
 
 Lines = list[str]
 
