@@ -123,9 +123,7 @@ def test_isomers_that_a_model_takes_for_one_are_named_once_a_call():
     assert "SelfiesVAE" in message
     with pytest.warns(MergedIsomersWarning, match=r"row 1 \(.*\), point 1 \(.*\) are "):
         opt.tell(["CCN", RIGHT], [1.0, 5.0])
-    opt.tell(
-        [LEFT, "CCO", "OCC"], [7.0, 1.0, 2.0]
-    )  # as it was told first: no warning, which would be an error
+    opt.tell([LEFT, "CCO", "OCC"], [7.0, 1.0, 2.0])  # as told first: a warning would be an error
     assert opt.history_.records[1].values == [8, 4, 5, 7]
 
 
@@ -206,7 +204,7 @@ def test_all_that_is_wrong_with_a_row_is_named_at_once(tmp_path):
     good, bad = "SMILES,pIC50\nCCO,1\nCCCC,3\n", "id,SMILES,pIC50\n,c1cc,oops\n99,c1cc,<3\n,CCC,4\n,CCN,x\n"
     data.write_text(bad)
     with pytest.raises(DataError, match="3 rows of 4") as caught:
-        campaign.init(camp, data, model="selfies", **QUICK)
+        campaign.init(camp, data, model="selfies", form=campaign.Form(y="pIC50"), **QUICK)
     assert all("not a number" in note or "bound" in note for note in caught.value.__notes__)
     assert ["c1cc" in note for note in caught.value.__notes__] == [True, True, False]
     data.write_text(good)
@@ -283,7 +281,7 @@ def test_points_are_found_though_another_rdkit_wrote_other_smiles(tmp_path, monk
     again.tell(old_keys, [float(row) for row in range(len(old_keys))])
     again.tell(pending, [5.0, 6.0])
     assert len(again.history_) == len(old_keys)
-    assert [record.values[-1] for record in again.history_][:3] == [0.0, 1.0, 2.0]
+    assert all(float(row) in record.values for row, record in enumerate(again.history_))
     assert all(record.status == "observed" for record in again.history_)
 
 
