@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wrlso._state.isomers import warn_of_isomers
 from wrlso._utils.copies import keep
 from wrlso.history import Event, EventKind, History
 from wrlso.models.protocol import LatentModel, Objects
@@ -50,12 +51,14 @@ class Changes:
             else:
                 objects = [keep(X[i]) for i in rows]
             self._stage(list(first), list(objects), model.tensorize(objects).cpu())
+        warn_of_isomers(model, X, keys, self.history)
         return [self._row(key) for key in keys]
 
     def add_start(self, model: LatentModel, X: Objects, values: Sequence[float | None]) -> None:
         """Add starting data; equal objects become one point with several values as replicates."""
         inputs = model.tensorize(X).cpu()
         keys = [model.key(x) for x in X]
+        warn_of_isomers(model, X, keys, self.history)
         first = self._first_of_each(keys)
         shared = isinstance(X, np.ndarray) and inputs.data_ptr() == X.ctypes.data
         inputs = inputs[torch.tensor(list(first.values()), dtype=torch.int64)]

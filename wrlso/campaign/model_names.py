@@ -13,13 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wrlso._utils.validation import check_choice
 from wrlso.exceptions import ModelError, ParameterError
 from wrlso.storage.names import PRETRAINED, is_campaign
 
 if TYPE_CHECKING:
     from wrlso.models.protocol import LatentModel
 
-__all__ = ["BUILT_IN", "VARIABLE", "kept_model", "make_model", "model_of_campaign", "named_callable"]
+__all__ = [
+    "BUILT_IN", "VARIABLE", "kept_model", "make_model", "model_of_campaign", "named_callable", "set_salts",
+]  # fmt: skip
 
 VARIABLE = "WRLSO_MODEL"
 _FILE = ".safetensors"
@@ -82,6 +85,19 @@ def make_model(name: str, seed: int) -> "LatentModel":
     if not callable(getattr(model, "tensorize", None)):
         raise ModelError(f"{name} must return a LatentModel (such as a VAE), got {type(model).__name__}")
     return model
+
+
+def set_salts(model: Any, salts: str | None) -> None:
+    """Let a model of molecules refuse salts or take their largest fragment; None leaves it as it is."""
+    if salts is None:
+        return
+    if not hasattr(model, "salts"):
+        raise ParameterError(
+            f"--salts is for models of molecules, got {type(model).__name__}, which has no parameter salts: "
+            "leave it out"
+        )
+    check_choice("salts", salts, ("refuse", "largest"))
+    model.salts = salts
 
 
 def named_callable(name: str) -> Callable[..., Any]:

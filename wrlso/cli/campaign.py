@@ -28,6 +28,13 @@ class Direction(StrEnum):
     minimize = "minimize"
 
 
+class Salts(StrEnum):
+    """What a model of molecules does with several fragments."""
+
+    refuse = "refuse"
+    largest = "largest"
+
+
 class Delimiter(StrEnum):
     """What stands between the cells of a table."""
 
@@ -58,6 +65,10 @@ Feasible = Annotated[
 ]
 XColumn = Annotated[str | None, typer.Option("--x", metavar="COLUMN", help="Column of x.")]
 YColumn = Annotated[str | None, typer.Option("--y", metavar="COLUMN", help="Column of values.")]
+SaltsOption = Annotated[
+    Salts | None,
+    typer.Option(help="Salts and mixtures: refuse them, or take the largest fragment.  [default: as before]"),
+]
 Comma = Annotated[
     bool | None,
     typer.Option(
@@ -106,6 +117,7 @@ def init(
     ] = None,
     delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: detected]")] = None,
     feasible: Feasible = None,
+    salts: SaltsOption = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same campaign.")] = 0,
     retrain_every: Annotated[
         int, typer.Option(min=0, help="Retrain when this many values are new; 0: only by wrlso retrain.")
@@ -154,6 +166,7 @@ def init(
             form=_form(x, y, delimiter, decimal_comma),
             values=not no_y,
             feasible=feasible,
+            salts=None if salts is None else salts.value,
             direction=direction.value,
             random_state=seed,
             retrain_every=retrain_every or None,
@@ -216,6 +229,7 @@ def tell(
     delimiter: DelimiterOption = None,
     model: Model = None,
     feasible: Feasible = None,
+    salts: SaltsOption = None,
 ) -> None:
     """Report results: a table that ask wrote, filled in, or any with the columns of x and values.
 
@@ -235,7 +249,8 @@ def tell(
 
     form = _form(x, y, delimiter, decimal_comma)
     read_table(results, delimiter=form.delimiter)  # errors come before the campaign is opened, in seconds
-    with work.recording(campaign, model=model, feasible=feasible) as opt:
+    taken = None if salts is None else salts.value
+    with work.recording(campaign, model=model, feasible=feasible, salts=taken) as opt:
         _say(work.tell(opt, campaign, results, form=form, ids=not no_ids, replicates=replicates))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wrlso._chemistry.crossover import crossed, kekulized
 from wrlso._chemistry.selfies_tokens import to_smiles
-from wrlso._chemistry.smiles import listed_smiles, parse
+from wrlso._chemistry.smiles import listed_smiles, molecule_key, parse
 from wrlso._chemistry.token_mutation import edited
 from wrlso._utils.files import write_whole
 from wrlso._utils.validation import check_count, check_flag, check_real
@@ -39,6 +39,7 @@ class MoleculeVAE(nn.Module):
 
     vocabulary: list[str]
     stereo: bool
+    salts: str
     max_tokens: int  # of a mutant
     _FORMAT: ClassVar[int | str]  # of the file; the model refuses other formats
     _CHANGEABLE: ClassVar[tuple[str, ...]]  # parameters that do not shape the weights
@@ -98,6 +99,10 @@ class MoleculeVAE(nn.Module):
     @abstractmethod
     def _parameters_to_keep(self) -> dict[str, Any]:
         """Return the constructor arguments of this model, without the vocabulary."""
+
+    def full_key(self, x: str) -> str:
+        """Return the canonical SMILES with its stereochemistry, also where :meth:`key` leaves that out."""
+        return molecule_key(x, True, self.salts)
 
     def draw(self, x: str, size: tuple[int, int] = (220, 160)) -> str:
         """Return a drawing of a molecule as SVG, for plots and reports."""
