@@ -15,6 +15,7 @@ from wrlso._utils.random import stream
 from wrlso.acquisition.functions import Acquisition
 from wrlso.exceptions import ParameterError
 from wrlso.history import History
+from wrlso.models.inference import encoded
 from wrlso.models.inversion import FIT_ON, invert
 from wrlso.models.protocol import Objects
 from wrlso.surrogate.protocol import Surrogate
@@ -104,7 +105,7 @@ class Learned:
         missing = rows if self.Z is None else self.Z.missing(rows)
         if len(missing):
             inputs = history.inputs[torch.from_numpy(missing)]
-            Z = self.model.encode(inputs)
+            Z = encoded(self.model, inputs)
             self.place(missing, invert(self.model, inputs, Z) if self.fit_on == "inverted" else Z)
         return self.encodings[rows]
 

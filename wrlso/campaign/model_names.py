@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wrlso._utils.random import isolated_torch_rng
+from wrlso._utils.random import isolated_torch_rng, seed_of
 from wrlso.exceptions import ModelError, ParameterError
 from wrlso.models.protocol import LatentModel
 from wrlso.storage.folder import PRETRAINED, is_campaign
@@ -51,7 +51,7 @@ BUILT_IN: dict[str, Callable[[int], LatentModel]] = {
 }
 
 
-def make_model(name: str, seed: int) -> LatentModel:
+def make_model(name: str, random_state: Any) -> LatentModel:
     """Return a model: a built-in one by its name, or what ``package.module:factory`` returns when called.
 
     A name that ends with .safetensors is that of a file that a model of molecules was written to.
@@ -59,10 +59,11 @@ def make_model(name: str, seed: int) -> LatentModel:
     Raises
     ------
     ParameterError
-        When there is no such name, file, module or factory.
+        When there is no such name, file, module or factory, or the seed cannot be.
     ModelError
         When the factory returns no model, or the file holds none.
     """
+    seed = seed_of(random_state)
     if name.endswith(_FILE):
         return _model_in(Path(name))
     if ":" not in name:

@@ -105,7 +105,9 @@ def init(
     ] = None,
     delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: found out]")] = None,
     feasible: Feasible = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same campaign.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")
+    ] = 0,
     retrain_every: Annotated[
         int, typer.Option(min=0, help="Retrain when this many values are new; 0: only by wrlso retrain.")
     ] = 50,

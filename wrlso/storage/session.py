@@ -26,6 +26,7 @@ from wrlso._utils.copies import keep
 from wrlso._utils.random import draw_seed
 from wrlso.exceptions import NoCandidateError, NotFittedError, StorageError, UnknownPointError
 from wrlso.history import History
+from wrlso.models.inference import key_of
 from wrlso.storage.folder import Campaign, create_campaign, is_campaign
 from wrlso.storage.info import Notes
 from wrlso.storage.learned import check_state, model_fields
@@ -103,7 +104,7 @@ class Session:
     def known_row(self, x: Any, *statuses: str) -> int:
         """Return the row of an x; raises UnknownPointError when it has none of the statuses."""
         learned, history = self.require()
-        row = history.row(learned.model.key(x))
+        row = history.row(key_of(learned.model, x))
         status = None if row is None else history.records[row].status
         if row is None or status not in statuses:
             raise UnknownPointError(

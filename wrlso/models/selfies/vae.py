@@ -338,7 +338,7 @@ class SelfiesVAE(MoleculeVAE):
         *,
         batch_size: int = 256,
         lr: float = 2e-3,
-        random_state: int = 0,
+        random_state: Any = 0,
         verbose: int = 1,
     ) -> Self:
         """Train on a list of SMILES, from the weights it has; tokens that are new are added first.
@@ -351,7 +351,7 @@ class SelfiesVAE(MoleculeVAE):
         batch_size : int, default=256
         lr : float, default=2e-3
             Largest learning rate; it rises for 200 steps and falls along a cosine.
-        random_state : int, default=0
+        random_state : int, RandomState or None, default=0
         verbose : int, default=1
             0 for no progress bar.
         """
