@@ -2,8 +2,8 @@
 Recover a formula from data
 ===========================
 
-Somebody measured an unknown function at 200 points, with noise. Which formula is behind it? A grammar says
-what a formula is, the model learns what formulas look like, and every proposal is scored by how well it fits.
+An unknown function was measured at 1,000 points, with noise. Which formula is behind it? A grammar defines
+formulas, the model learns from 5,000 of them, and the score of each proposal is its fit to the data.
 """
 
 import matplotlib.pyplot as plt
@@ -14,14 +14,14 @@ from wrlso.tasks.expressions import Expressions, evaluate
 
 # %%
 # The data: a straight line with a wave on it. The task holds the measured values and scores formulas by
-# -log(1 + mean squared error); it starts with 5,000 of the worse half of a large set of simple ones.
+# -log(1 + mean squared error). It starts with 5,000 formulas from the worse half of a large set.
 points = np.linspace(-10, 10, 1000)
 measured = 1 / 3 + points + np.sin(points**2) + 0.1 * np.random.default_rng(0).normal(size=1000)
 task = Expressions(target=measured, points=points)
 X, y = task.initial_data(0)
 
 # %%
-# The surrogate looks at fragments of formulas; log expected improvement and Thompson sampling take turns.
+# The surrogate compares fragments of formulas. Log expected improvement and Thompson sampling take turns.
 optimizer = WeightedRetrainingOptimizer(
     model=task.model(0),
     surrogate=task.surrogate(),
@@ -39,7 +39,7 @@ for i in range(1, 61):
         found[5 * i] = optimizer.best_x_
 
 # %%
-# The fit over time: the best formula before the search, and each that was better than all before it.
+# The fit over time: the best formula before the search, and each later best one.
 figure, axes = plt.subplots(figsize=(8, 5))
 middle = np.abs(points) < 4
 axes.plot(points[middle], measured[middle], ".", color="0.6", label="measured")

@@ -2,8 +2,8 @@
 A campaign of many days
 =======================
 
-Between a question and its answer lie days, and the process that asked has ended. A campaign is a folder:
-from :meth:`autosave` on, whatever a call has returned is on disk, and :meth:`load` goes on from there.
+An experiment takes days, and the Python process has ended before the result comes. A campaign is a folder:
+after :meth:`autosave` every call is on disk before it returns, and :meth:`load` continues from there.
 """
 
 import tempfile
@@ -24,14 +24,14 @@ def laboratory(recipe):
 
 
 def networks():
-    """What no file holds is code; the weights in it do not matter, they come from the folder."""
+    """Return the networks: a file holds no code. Any weights will do; the folder has the trained ones."""
     encoder = nn.Sequential(nn.Linear(20, 40), nn.Tanh(), nn.Linear(40, 10))
     decoder = nn.Sequential(nn.Linear(5, 40), nn.Tanh(), nn.Linear(40, 20))
     return {"encoder": encoder, "decoder": decoder}
 
 
 # %%
-# The first day. Each day would be a process of its own.
+# The first day. In real life each day is a process of its own.
 
 folder = Path(tempfile.mkdtemp()) / "recipes"
 y = [laboratory(x) for x in X]
@@ -42,7 +42,7 @@ opt.ask(6)
 del opt
 
 # %%
-# Every day after it: load, tell what came out, ask for more. One recipe of six is always late by a day.
+# Every later day: load, tell the results, ask for more. One of six recipes is always a day late.
 
 for _day in range(6):
     opt = WeightedRetrainingOptimizer.load(folder, **networks())

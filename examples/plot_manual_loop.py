@@ -2,9 +2,8 @@
 A loop of your own
 ==================
 
-The optimizer does not call your experiment: it answers :meth:`ask` and listens to :meth:`tell`, in any
-order and at any pace. Results may come late, fail, be repeated or corrected; you may tell points that
-were never asked for.
+The optimizer does not call your experiment. You call :meth:`ask` and :meth:`tell` in any order and at any
+pace. Results may come late, fail, be repeated or corrected, and you may tell points of your own.
 """
 
 import numpy as np
@@ -31,7 +30,7 @@ opt = WeightedRetrainingOptimizer(
     retrain_every=16,
     random_state=0,
 )
-opt.tell(X, [laboratory(x) for x in X])  # tells before the first ask are the starting data
+opt.tell(X, [laboratory(x) for x in X])  # points told before the first ask are the starting data
 
 for _week in range(6):
     recipes = opt.ask(8)
@@ -42,14 +41,14 @@ for _week in range(6):
 print(opt)
 
 # %%
-# A typo is corrected, a measurement repeated, and a colleague's point added.
+# Correct a typo, repeat a measurement, and add a colleague's point.
 
 opt.update(X[0], laboratory(X[0]) or 0.0)
 opt.tell(opt.best_x_, laboratory(opt.best_x_))
 opt.tell(1 - X[1], laboratory(1 - X[1]))
 
 # %%
-# When nothing new, valid and feasible can be found, ask says so instead of hanging.
+# When ask finds no new, valid and feasible point, it raises an error instead of hanging.
 
 try:
     opt.set_params(feasible=lambda recipe: False).ask()

@@ -1,8 +1,8 @@
 """
-Molecules against own measurements
-==================================
+Molecules with your own measurements
+====================================
 
-A table of molecules and measured values, and the model of molecules that ships: what to make next?
+Start from a table of molecules and measured values, with the model that ships. Which molecules come next?
 """
 
 import csv
@@ -16,7 +16,7 @@ from wrlso.molecules import molecule_search
 from wrlso.plots import molecule_grid
 
 # %%
-# The table, as an assay may leave it; here the "measurement" is the solubility that a rule of thumb predicts.
+# The table of an assay. Here the "measurement" is a solubility from a rule of thumb.
 
 folder = Path(tempfile.mkdtemp())
 molecules = load_molecules()
@@ -27,7 +27,7 @@ with open(folder / "assay.csv", "w", newline="") as file:
         table.writerow([f"A-{i}", x, "" if i % 10 == 7 else f"{0.5 - logp:.2f}"])  # blank: not measured
 
 # %%
-# Monday: read it, and ask for four molecules. The campaign is a folder, as days lie between ask and tell.
+# Monday: read the table and ask for four molecules. The campaign is a folder, as the results take weeks.
 
 with open(folder / "assay.csv", newline="") as file:
     rows = list(csv.DictReader(file))
@@ -38,14 +38,14 @@ batch = opt.ask(4)
 del opt
 
 # %%
-# Weeks later: tell what came out. One synthesis failed, and one molecule is not measured yet.
+# Weeks later: tell the results. One synthesis failed, and one molecule is not measured yet.
 
 opt = WeightedRetrainingOptimizer.load(folder / "solubility", model=SelfiesVAE.pretrained())
 opt.tell(batch[:3], [1.1, None, 0.4])
 print(opt)
 
 # %%
-# What is pending, with what the search expects of it:
+# The four molecules, with the value that the search expected:
 
 records = [opt.history_.records[opt.history_.row(opt.model_.key(x))] for x in batch]
 labels = ["{}: expected {:.1f} ± {:.1f}".format(record.status, *record.prediction) for record in records]

@@ -2,8 +2,8 @@
 An expensive objective: docking
 ===============================
 
-Docking takes a minute a molecule and fails now and then. Several run at once, and the search goes on
-meanwhile. Nothing of a docking program is needed here: a stand-in scores and sleeps.
+Docking takes a minute a molecule and sometimes fails. Several docking runs go on at once while the search
+continues. This example needs no docking program: a stand-in sleeps and returns a score.
 """
 
 import logging
@@ -18,7 +18,7 @@ from wrlso.datasets import load_molecules
 from wrlso.molecules import molecule_search
 from wrlso.timeline import utilization_chart
 
-logging.basicConfig(format="%(message)s")  # failures are told as warnings
+logging.basicConfig(format="%(message)s")  # print warnings of failures
 
 
 def dock(smiles):
@@ -32,7 +32,7 @@ def dock(smiles):
 
 
 # %%
-# Forty molecules are docked to begin with; what failed is told as None.
+# Dock forty molecules first. None marks a failure.
 
 
 def dock_or_none(smiles):
@@ -49,7 +49,7 @@ with ThreadPoolExecutor(8) as executor:
     result = minimize(dock, opt, n_calls=24, executor=executor, timeout=60, verbose=0)
 
 # %%
-# What it cost. With real docking the share of the search is small.
+# The cost. With real docking the search takes a small share of it.
 
 seconds = sum(evaluation.seconds for evaluation in result.timeline.evaluations)
 print(f"from {min(v for v in y if v is not None):.1f} to {opt.best_y_:.1f}: {opt.best_x_}")

@@ -1,8 +1,8 @@
 """
-An objective of one's own for molecules
-=======================================
+Your own objective for molecules
+================================
 
-Any function from SMILES to a number can be searched. It sees molecules only, each in one spelling.
+Search with any function from SMILES to a number. The task calls it with valid canonical SMILES only.
 """
 
 from rdkit import Chem
@@ -15,7 +15,7 @@ from wrlso.plots import molecule_timeline
 from wrlso.tasks import Molecules
 
 # %%
-# The objective: polar, but lipophilic, which contradict each other; and no heavier than 350.
+# The objective: polar and lipophilic, which contradict each other, and no heavier than 350.
 
 
 def polar_and_lipophilic(smiles):
@@ -25,7 +25,7 @@ def polar_and_lipophilic(smiles):
 
 
 # %%
-# The task knows what is a molecule and what is new; the search starts from 80 that ship.
+# The task tells which SMILES are valid and new. The search starts from 80 molecules that ship.
 
 task = Molecules(polar_and_lipophilic, data=load_molecules().smiles[:80], n_start=None, max_heavy_atoms=30)
 X, y = task.initial_data()

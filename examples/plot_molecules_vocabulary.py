@@ -2,7 +2,7 @@
 Elements that the model does not know
 =====================================
 
-The model that ships has seen the elements of ZINC250k. Data with others, such as boron, extend it.
+The model that ships knows the elements of ZINC250k. Extend it for other elements, such as boron.
 """
 
 import torch
@@ -17,7 +17,7 @@ silanes = ["C[Si](C)(C)c1ccccc1", "C[Si](C)(C)OCc1ccccc1", "CC(C)[Si](C)(C)OCCO"
 others = load_molecules().smiles[:40]
 
 # %%
-# What the model lacks, and that it refuses what it could not write:
+# The tokens that the model lacks, and the error for molecules with these tokens:
 
 model = SelfiesVAE.pretrained()
 print(model.missing_tokens(acids + silanes))
@@ -27,7 +27,7 @@ except ValueError as error:
     print(error)
 
 # %%
-# After ``extend`` it reads them; ``molecule_search`` would do so by itself. What it knew stays as it was.
+# After ``extend`` the model reads them (``molecule_search`` calls it for you). Old encodings stay the same.
 
 known = [x for x in others if not model.missing_tokens([x])]
 before = model.encode(model.tensorize(known))
@@ -35,7 +35,7 @@ model.extend(acids + silanes + others)
 print(torch.equal(before, model.encode(model.tensorize(known))))
 
 # %%
-# The new tokens mean nothing yet; the search trains its copy of the model on the data that have them.
+# The new tokens are untrained. The search trains its copy of the model on the data that have them.
 
 X = acids + silanes + others
 y = [float("B" in x.replace("Br", "")) + x.count("c") / 20 for x in X]

@@ -2,9 +2,9 @@
 Your own encoder, decoder and codec
 ===================================
 
-Objects need not be arrays. A *codec* translates between your objects and arrays, as scikit-learn's
-transformers do; the networks see the arrays, you see your objects. Here: words of eight letters, and
-an experiment that likes vowels and consonants to alternate.
+Objects need not be arrays. A *codec* translates between your objects and arrays, like scikit-learn's
+transformers: the networks see arrays, you see your objects. Here the objects are words of eight letters,
+and the experiment counts changes between vowels and consonants.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ def experiment(word):
 
 
 # %%
-# The categorical likelihood hands class numbers to the encoder and wants logits with the classes last.
+# With the categorical likelihood the encoder gets class numbers; the decoder returns logits, classes last.
 
 encoder = nn.Sequential(nn.Embedding(8, 4), nn.Flatten(), nn.Linear(32, 48), nn.Tanh(), nn.Linear(48, 6))
 decoder = nn.Sequential(nn.Linear(3, 48), nn.Tanh(), nn.Linear(48, 64), nn.Unflatten(1, (8, 8)))
@@ -43,7 +43,7 @@ words = ["".join(rng.choice(list(LETTERS), 8)) for _ in range(100)]
 words = [word for word in words if experiment(word) <= 4]
 
 # %%
-# Is it a model that the optimizer can rely on? This raises an error that names what is broken, if not.
+# Does the model keep the contract? If not, this raises an error that names the broken property.
 
 check_latent_model(model, words[:5])
 

@@ -2,9 +2,9 @@
 Your own weighting, checked by its properties
 =============================================
 
-A weighting is any function from values (larger is better) to weights. What it should hold (finite, not
-negative, better is never lighter, equal values weigh the same, …) can be checked on generated values
-before it decides over an expensive campaign.
+A weighting is any function from values (larger is better) to weights. ``check_weighting`` tests properties
+(finite, not negative, better is never lighter, equal values weigh the same, …) on generated values. Run it
+before an expensive campaign.
 """
 
 import numpy as np
@@ -21,8 +21,8 @@ def best_tenth_and_some(y):
 check_weighting(best_tenth_and_some)
 
 # %%
-# A mistake that is easily made: numpy's argsort breaks ties arbitrarily, so equal values get different
-# weights. The message says which property broke, and on which values.
+# A common mistake: numpy's argsort breaks ties arbitrarily, so equal values get different weights. The
+# message names the broken property and the values.
 
 
 def argsort_twice(y):
@@ -35,12 +35,12 @@ except CheckFailedError as error:
     print(error)
 
 # %%
-# Use it like those that come with the library.
+# Use it like the library's own weightings.
 
 opt = WeightedRetrainingOptimizer(model=conv_vae("small"), weighting=best_tenth_and_some)
 
 # %%
-# How many points does training effectively see? Out of 1,000:
+# The effective number of points in training, of 1,000:
 
 y = np.random.default_rng(0).normal(size=1000)
 for weighting in (best_tenth_and_some, RankWeighting(k=1e-1), RankWeighting(k=1e-3)):

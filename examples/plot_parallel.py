@@ -2,7 +2,7 @@
 Eight workers that never wait
 =============================
 
-An objective that takes a while, on eight threads; processes, Dask and other executors go the same way.
+A slow objective on eight threads. Processes, Dask and other executors work in the same way.
 """
 
 import logging
@@ -15,10 +15,10 @@ from torch import nn
 from wrlso import Trainer, WeightedRetrainingOptimizer, maximize
 from wrlso.timeline import utilization_chart
 
-logging.basicConfig(format="%(message)s")  # failures are told as warnings
+logging.basicConfig(format="%(message)s")  # print warnings of failures
 
 # %%
-# Images of 12 × 12 pixels; the experiment takes between 0.3 and 1.3 seconds, and fails now and then.
+# Images of 12 × 12 pixels. The experiment takes between 0.3 and 1.3 seconds, and sometimes fails.
 
 rng = np.random.default_rng(0)
 X = (rng.random((100, 12, 12)) < 0.2).astype(np.uint8)
@@ -33,7 +33,7 @@ def experiment(x):
 
 
 # %%
-# An executor is all that the loop needs. Training goes on beside the evaluations.
+# The loop needs only an executor. It trains the model while evaluations run.
 
 encoder = nn.Sequential(nn.Flatten(), nn.Linear(144, 32), nn.SiLU(), nn.Linear(32, 8))
 decoder = nn.Sequential(nn.Linear(4, 32), nn.SiLU(), nn.Linear(32, 144), nn.Unflatten(1, (12, 12)))
@@ -44,13 +44,13 @@ with ThreadPoolExecutor(8) as executor:
     result = maximize(experiment, opt, n_calls=60, executor=executor, timeout=10, verbose=0)
 
 # %%
-# Values come back in any order; what failed says why.
+# Values come back in any order. Each failure has its reason.
 
 failed = [evaluation for evaluation in result.timeline.evaluations if evaluation.reason]
 print(f"best of the data {y.max()}, best found {result.fun:.0f}; {len(failed)} of {result.nfev} failed")
 print(f"workers were busy {result.timeline.utilization:.0%} of the time")
 
 # %%
-# Who did what, and when:
+# The evaluations of each worker over time:
 
 utilization_chart(result.timeline)

@@ -2,7 +2,7 @@
 Quickstart
 ==========
 
-Two torch modules, some data and an objective: find images with more lit pixels than any that we have.
+Two torch modules, some data and an objective: find images with more lit pixels than any starting image.
 """
 
 import numpy as np
@@ -12,8 +12,8 @@ from wrlso import Trainer, WeightedRetrainingOptimizer, maximize
 from wrlso.plots import progress_curve
 
 # %%
-# Starting data: 64 squares of at most 6 × 6 pixels in images of 12 × 12, and what the experiment says of
-# them. Here the experiment is cheap: it counts pixels. The best image that there is has 144.
+# Starting data: 64 squares of at most 6 × 6 pixels in images of 12 × 12, and their values. Here the
+# experiment is cheap: it counts pixels. The best possible image has 144.
 
 X = np.zeros((64, 12, 12), dtype=np.uint8)
 rng = np.random.default_rng(0)
@@ -24,13 +24,13 @@ for image in X:
 y = X.sum(axis=(1, 2))
 
 # %%
-# A model: any encoder to mean and log-variance, any decoder to logits.
+# A model: any encoder that returns mean and log-variance, any decoder that returns logits.
 
 encoder = nn.Sequential(nn.Flatten(), nn.Linear(144, 64), nn.SiLU(), nn.Linear(64, 8))
 decoder = nn.Sequential(nn.Linear(4, 64), nn.SiLU(), nn.Linear(64, 144), nn.Unflatten(1, (12, 12)))
 
 # %%
-# The optimizer trains a copy of it, searches its latent space, and trains it further every 10 results.
+# The optimizer trains a copy of the model, searches its latent space, and trains it further every 10 results.
 
 trainer = Trainer(initial_epochs=100, retrain_epochs=5, batch_size=16)
 opt = WeightedRetrainingOptimizer(encoder, decoder, trainer=trainer, retrain_every=10, random_state=0)

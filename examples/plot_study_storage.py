@@ -2,8 +2,8 @@
 Ask and tell from a table of trials
 ===================================
 
-Other tools keep trials in a table that many workers read. The optimizer asks, workers take what waits, and
-whoever comes by tells what is done: nothing here needs to live longer than one step.
+Other tools keep trials in a table that many workers read. One process asks and adds waiting trials, workers
+run them, and one process tells the results. No process needs to live longer than one step.
 """
 
 import sqlite3
@@ -30,7 +30,7 @@ def enqueue(n):
 
 
 def work():
-    """Take one trial and run it, as a worker does that knows the table alone."""
+    """Take one waiting trial and run it. A worker needs only the table."""
     row = study.execute("SELECT number, x FROM trials WHERE state = 'waiting' LIMIT 1").fetchone()
     value = float(np.frombuffer(row[1], dtype=np.uint8).sum())
     state = "failed" if value == 3 else "done"
@@ -38,7 +38,7 @@ def work():
 
 
 def collect():
-    """Tell what has ended since."""
+    """Tell the trials that have ended since the last call."""
     for number, x, state, value in study.execute(
         "SELECT number, x, state, value FROM trials WHERE state IN ('done', 'failed')"
     ).fetchall():

@@ -18,9 +18,9 @@ FLOORS = [
     {"_utils"},
     {"_chemistry", "weighting"},
     {"datasets", "models"},
-    {"surrogate", "testing", "training"},
+    {"surrogate", "training"},
     {"acquisition", "plots"},
-    {"_state", "tasks"},
+    {"_state", "tasks", "testing"},
     {"report", "storage"},
     {"optimizer"},
     {"molecules", "run"},
@@ -133,6 +133,14 @@ def test_the_top_level_holds_public_files_only():
     files = [path.name for path in ROOT.iterdir() if path.suffix == ".py"]
     assert len(files) <= 12
     assert [name for name in files if name.startswith("_") and not name.startswith("__")] == ["_version.py"]
+
+
+def test_importing_the_package_imports_nothing_else():
+    code = "import sys; before = set(sys.modules); import wrlso, wrlso.exceptions, wrlso.cli, wrlso.campaign"
+    code += "; print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.split()) - sys.stdlib_module_names
+    assert loaded == {"wrlso", "lazy_loader"}
 
 
 def test_import_loads_no_optional_package():

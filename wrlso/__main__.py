@@ -10,11 +10,13 @@ _EXTRAS = {"typer": "cli", "matplotlib": "plots", "mol_ga": "peers"} | dict.from
 
 
 def main() -> None:
-    """Run the command line; missing optional packages are named in one line."""
+    """Run the command line; missing packages are named in one line, and Ctrl-C ends it in silence."""
     try:
         from wrlso.cli.main import run
 
         run()
+    except KeyboardInterrupt:
+        sys.exit(130)  # as typer does, which only begins to once it has been imported
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         extra = _EXTRAS.get(package)

@@ -4,7 +4,10 @@ Each class also inherits from the built-in or scikit-learn exception that a call
 ``except ValueError`` keeps working, and from :class:`WrlsoError`, so that one clause catches them all.
 """
 
-from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 
 __all__ = [
     "DataError",
@@ -57,10 +60,6 @@ class GrammarError(WrlsoError, ValueError):
     """A text is not a grammar, or not one whose every derivation can end."""
 
 
-class NotFittedError(WrlsoError, _SklearnNotFittedError):
-    """The call needs data or a fit that have not happened yet."""
-
-
 class NoCandidateError(WrlsoError, RuntimeError):
     """The search gave up after a bounded number of attempts without a new, valid, feasible point."""
 
@@ -83,3 +82,24 @@ class WrlsoWarning(UserWarning):
 
 class LowEffectiveSampleSizeWarning(WrlsoWarning):
     """The weights concentrate on so few points that training sees hardly anything else."""
+
+
+if TYPE_CHECKING:
+
+    class NotFittedError(WrlsoError, _SklearnNotFittedError):
+        """The call needs data or a fit that have not happened yet."""
+
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Make NotFittedError when it is first asked for: importing its base class takes a second."""
+        if name != "NotFittedError":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from sklearn.exceptions import NotFittedError as base
+
+        text = "The call needs data or a fit that have not happened yet."
+        made = type(name, (WrlsoError, base), {"__module__": __name__, "__doc__": text})
+        return globals().setdefault(name, made)  # of two threads that make it, both get the first one's
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -1,7 +1,7 @@
-"""D: every object that was given, asked for or told, with its values, its status and its tensor.
+"""The data D: every object given, asked for or told, with its values, its status and its tensor.
 
-One object is one record, whatever number of times it is told: identity is the model's ``key(x)``. The
-history is plain bookkeeping; what may be told is checked by the optimizer before anything changes here.
+Each object has one record, however often it is told; the model's ``key(x)`` identifies it. The history is
+plain bookkeeping: the optimizer checks all input before it changes the history.
 """
 
 import uuid
@@ -9,11 +9,12 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:  # a history of which only records and events are read needs no torch
+    from torch import Tensor
 
 __all__ = ["Event", "EventKind", "History", "Record", "Status", "TensorRows", "iso_time"]
 
@@ -23,7 +24,7 @@ EventKind = Literal["start", "tell", "update", "ask", "release", "search", "trai
 
 
 class Event(NamedTuple):
-    """One thing that happened; a history is what its objects and events add up to, in their order.
+    """One event; objects and events in their order make up a history.
 
     Attributes
     ----------
@@ -31,15 +32,15 @@ class Event(NamedTuple):
         "start" and "tell" (a value, or None for a failed experiment), "update" (a correction), "ask",
         "release", "search" (the record of one ask) or "train".
     row : int
-        Of the record that it is about; -1 for "search" and "train".
+        The event's record; -1 for "search" and "train".
     value : float or None
         In the user's sign.
     time : int
         Microseconds since 1970, UTC.
     data : object
-        For "update" the values before; for "ask" z (d,) and what the surrogate expected; for "search" the
+        For "update" the earlier values; for "ask" z (d,) and the surrogate's prediction; for "search" the
         :class:`wrlso.acquisition.AskRecord`; for "train" the log; for the "tell" of a failure its reason,
-        where one was given.
+        or None.
     """
 
     kind: EventKind
@@ -58,12 +59,12 @@ def iso_time(microseconds: int) -> str:
 
 @dataclass(slots=True)
 class Record:
-    """One object and all that is known of it.
+    """One object and its history.
 
     Attributes
     ----------
     x : object
-        As it was given or decoded.
+        The object as given or decoded.
     key : hashable
         Its identity.
     status : str
@@ -74,18 +75,18 @@ class Record:
     asked : bool
         Whether the optimizer proposed it.
     z : ndarray (d,) or None
-        The latent point that was asked, before decoding.
+        The latent point from which ask decoded x.
     prediction : (float, float) or None
-        Mean and standard deviation, noise included, that the surrogate expected when the point was asked, in
-        the user's sign; None where it was not asked or no surrogate took part.
+        The surrogate's mean and standard deviation (noise included) at the time of the ask, in the user's
+        sign; None for points that were not asked or asked without a surrogate.
     n_failures : int
-        How often an experiment on it failed.
+        Number of failed experiments on x.
     reason : str or None
-        Why the last one that failed did, where that was told.
+        Reason of the last failure, if it was told.
     revisions : list of list of float
         The values before each correction.
     asked_at, told_at : str or None
-        When it was last asked, and told or corrected: ISO 8601, UTC.
+        Time of the last ask, and of the last tell or update: ISO 8601, UTC.
     """
 
     x: Any
@@ -103,9 +104,9 @@ class Record:
 
 
 class TensorRows:
-    """The tensors of all records, row by row: the first block is kept as it came, later rows grow behind it.
+    """The tensors of all records, row by row: the first block as given, later rows in a second block.
 
-    Not copying the first block matters when the starting data is a gigabyte.
+    The first block is never copied, because starting data may take a gigabyte.
     """
 
     def __init__(self) -> None:
@@ -117,11 +118,13 @@ class TensorRows:
         """Return the number of rows."""
         return (0 if self._head is None else len(self._head)) + self._n_tail
 
-    def append(self, rows: Tensor) -> None:
+    def append(self, rows: "Tensor") -> None:
         """Add rows (m, ...) at the end."""
         if self._head is None:
             self._head = rows
             return
+        import torch
+
         dtype = torch.promote_types(self._head.dtype, rows.dtype)
         if dtype != self._head.dtype:
             self._head = self._head.to(dtype)
@@ -133,7 +136,7 @@ class TensorRows:
         self._tail[self._n_tail : self._n_tail + len(rows)] = rows
         self._n_tail += len(rows)
 
-    def __getitem__(self, rows: Tensor) -> Tensor:
+    def __getitem__(self, rows: "Tensor") -> "Tensor":
         """Return the rows at int64 indices (m,)."""
         if self._head is None:
             raise IndexError("no rows yet")
@@ -151,16 +154,16 @@ class TensorRows:
 
 @dataclass(frozen=True)
 class RowSubset:
-    """Some rows of :class:`TensorRows`, indexed from 0: what the trainer sees of the data."""
+    """Some rows of :class:`TensorRows`, indexed from 0: the trainer's data."""
 
     data: TensorRows
-    rows: Tensor
+    rows: "Tensor"
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.rows)
 
-    def __getitem__(self, index: Tensor) -> Tensor:
+    def __getitem__(self, index: "Tensor") -> "Tensor":
         """Return the rows at int64 indices (m,) into the subset."""
         return self.data[self.rows[index]]
 
@@ -168,8 +171,8 @@ class RowSubset:
 class History:
     """All records in the order in which they first appeared.
 
-    Two calls change it: :meth:`add` brings in objects, :meth:`apply` what happened to them. So the same
-    objects and events in the same order give the same history, wherever they are taken from.
+    Two methods change it: :meth:`add` adds objects, :meth:`apply` applies an event. So the same objects and
+    events in the same order give the same history.
 
     Attributes
     ----------
@@ -178,18 +181,18 @@ class History:
     inputs : TensorRows
         Row i is the tensor of ``records[i]``.
     events : list of Event
-        Everything that happened, in order.
+        All events in order.
     asks : list
         One :class:`wrlso.acquisition.AskRecord` for each ask.
     trainings : list of dict
-        One entry a training: number of distinct values seen, per-epoch log, seconds, and how faithfully the
-        best points were reconstructed before and after.
+        One entry a training: number of distinct values, per-epoch log, seconds, and the reconstruction of
+        the best points before and after.
     n_start : int
-        Number of observed points that were there before the first training.
+        Number of observed points before the first training.
     revision : int
-        Counts the changes of values that were there before: replicates and corrections.
+        Number of changes of earlier values: replicates and corrections.
     uid : str
-        Tells this history from all others.
+        Identity of this history.
     """
 
     def __init__(self) -> None:
@@ -217,11 +220,11 @@ class History:
         return iter(self.records)
 
     def row(self, key: Hashable) -> int | None:
-        """Return the row of a key, or None when it has never been seen."""
+        """Return the row of a key, None for a new key."""
         return self._row_of.get(key)
 
     def status(self, key: Hashable) -> Status | None:
-        """Return the status of a key, or None when it has never been seen."""
+        """Return the status of a key, None for a new key."""
         row = self._row_of.get(key)
         return None if row is None else self.records[row].status
 
@@ -229,6 +232,11 @@ class History:
     def n_observed(self) -> int:
         """Number of distinct points with a value."""
         return self._n_observed
+
+    @property
+    def n_at_training(self) -> int:
+        """Number of distinct points with a value at the last training; 0 before the first."""
+        return int(self.trainings[-1]["n_observed"]) if self.trainings else 0
 
     @property
     def observed_rows(self) -> np.ndarray:
@@ -245,8 +253,11 @@ class History:
         wanted = [_STATUSES.index(status) for status in statuses]
         return np.flatnonzero(np.isin(self._status[: len(self.records)], wanted)).astype(np.int64)
 
-    def add(self, X: Sequence[Any], keys: Sequence[Hashable], inputs: Tensor) -> None:
-        """Add new objects, distinct and never seen before, as unlabelled records."""
+    def add(self, X: Sequence[Any], keys: Sequence[Hashable], inputs: "Tensor | None") -> None:
+        """Add new, distinct objects as unlabelled records.
+
+        ``inputs`` (n, ...) is the tensor made of them, None for a history that is only looked at.
+        """
         first = len(self.records)
         self._status = _grown(self._status, first + len(X))
         self._position = _grown(self._position, first + len(X))
@@ -254,10 +265,11 @@ class History:
         for row, (x, key) in enumerate(zip(X, keys, strict=True), start=first):
             self._row_of[key] = row
             self.records.append(Record(x, key, "unlabelled"))
-        self.inputs.append(inputs)
+        if inputs is not None:
+            self.inputs.append(inputs)
 
     def apply(self, event: Event) -> None:
-        """Take in one thing that happened."""
+        """Apply one event."""
         kind, row, value, time, data = event
         if kind in ("start", "tell"):
             if value is None:
@@ -304,7 +316,7 @@ class History:
             self._set_status(row, "failed")
 
     def _correct(self, row: int, value: float | None) -> None:
-        """Replace all values of a record by one, or by a failure (None); the old ones become a revision."""
+        """Replace a record's values by one value, or by a failure (None); the old ones become a revision."""
         self.revision += 1
         record = self.records[row]
         record.revisions.append(record.values)
@@ -334,7 +346,7 @@ class History:
 
 
 def _grown(array: np.ndarray, size: int) -> np.ndarray:
-    """Return the array with room for ``size`` entries, at least doubled when it has to grow."""
+    """Return the array with room for ``size`` entries; growing at least doubles it."""
     if size <= len(array):
         return array
     grown = np.empty(max(size, 2 * len(array)), dtype=array.dtype)

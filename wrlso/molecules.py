@@ -1,4 +1,4 @@
-"""Search over molecules in one call: the model that ships, and the parts of the optimizer that go with it."""
+"""Search over molecules in one call: the model that ships, and the optimizer's parts for molecules."""
 
 import copy
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from wrlso.training import Trainer
 
 __all__ = ["molecule_search", "search_options"]
 
-_FOREMOST = 2.5  # best molecules that are about equally likely to be varied, however many there are
+_FOREMOST = 2.5  # number of best molecules that are varied about equally often, for any size of the data
 _BATCH = 128  # molecules in a training step
 _FIRST, _LATER = 150, 50  # most steps of the first training, and of each later one: well under a minute
-_PASSES = 20  # passes over few molecules, which take fewer steps
+_PASSES = 20  # most passes over the data; few molecules take fewer steps
 
 
 def molecule_search(
@@ -34,25 +34,26 @@ def molecule_search(
 ) -> WeightedRetrainingOptimizer:
     """Start a search over molecules: ``ask`` the result for molecules to make, and ``tell`` it their values.
 
-    It is a :class:`wrlso.WeightedRetrainingOptimizer` that has been fitted to the data, with the model that
-    ships and :func:`search_options`.
+    The result is a :class:`wrlso.WeightedRetrainingOptimizer` fitted to the data, with the model that ships
+    and :func:`search_options`.
 
     Parameters
     ----------
     X : sequence of n str
         SMILES of the molecules to start from.
     y : sequence (n,) of float, default=None
-        Their values; None or NaN marks a molecule that was not measured.
+        Their values; None or NaN: not measured.
     model : SelfiesVAE or JunctionTreeVAE, default=None
-        None: ``SelfiesVAE.pretrained()``. It is copied, and the copy learns to read what X has that it does
-        not know: elements, or rings.
+        None: ``SelfiesVAE.pretrained()``. The search uses a copy, with the elements or rings of X added to
+        its vocabulary.
     **options
         Parameters of the optimizer, such as ``direction="minimize"``, ``feasible`` or ``random_state``.
 
     Raises
     ------
     DataError, DataTypeError, ParameterError, ParameterTypeError
-        As :meth:`wrlso.WeightedRetrainingOptimizer.fit` does; each molecule that cannot be taken is named.
+        As in :meth:`wrlso.WeightedRetrainingOptimizer.fit`; the error names each molecule that the model
+        cannot read.
 
     Examples
     --------
@@ -69,22 +70,22 @@ def molecule_search(
 
 
 def search_options(model: LatentModel, n: int) -> dict[str, Any]:
-    """Return the optimizer's parameters that go with a model of molecules, nothing for other models.
+    """Return the optimizer's parameters for a model of molecules; an empty dict for other models.
 
     Parameters
     ----------
     model : LatentModel
     n : int
-        Number of molecules to start from: many need fewer passes of training.
+        Number of starting molecules; many need fewer passes of training.
 
     Returns
     -------
     dict
         ``surrogate``: a :class:`wrlso.TanimotoGP`, which judges molecules by their fragments.
         ``acquisition``: log EI and Thompson sampling, three and two of five points, over a
-        :class:`wrlso.CandidatePool` that also mutates molecules and crosses pairs of them, and splices and
-        rewrites them where each part of a molecule has latent dimensions of its own.
-        ``trainer``: at most 150 training steps at first and 50 later on.
+        :class:`wrlso.CandidatePool` that also mutates molecules and crosses pairs of them; with
+        :class:`wrlso.models.SelfiesVAE` it also splices molecules and rewrites parts of them.
+        ``trainer``: at most 150 steps in the first training and 50 in later ones.
     """
     chunks: dict[str, Any] = {}
     if isinstance(model, SelfiesVAE):

@@ -1,9 +1,9 @@
 """Latent-space optimization with weighted retraining as one object (Algorithm 1).
 
-The optimizer holds a :class:`~wrlso.storage.session.Session` with two parts. The *history* holds what users
-told and what is pending; only it changes in ``tell``, ``update`` and ``release``. What was *learned* is the
-model, the surrogate and counters; ask and retrain work on a draft of it, which takes its place when it is
-done. So an interrupted ask changes nothing, and a tell from another thread never waits for training.
+The optimizer holds a :class:`~wrlso.storage.session.Session` with two parts. The *history* holds the told
+values and the pending points; ``tell``, ``update`` and ``release`` change only the history. The *learned*
+part holds the model, the surrogate and counters; ``ask`` and ``retrain`` change a draft of it and publish
+the draft at the end. So an interrupted ask changes nothing, and a tell never waits for training.
 """
 
 import threading
@@ -23,7 +23,7 @@ from wrlso._state.settings import check_parameters, sign_of
 from wrlso._state.weights import weigh
 from wrlso._utils.copies import keep
 from wrlso._utils.validation import check_count
-from wrlso.acquisition.functions import Acquisition
+from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import ModelError, NoCandidateError
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel, Objects
@@ -48,7 +48,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     encoder, decoder : torch.nn.Module, default=None
         Two networks that make a :class:`wrlso.VAE`; the alternative is ``model``.
     model : LatentModel, default=None
-        A generative model. It is copied; the given one stays as it was.
+        A generative model. The optimizer trains a copy.
     likelihood, beta, codec
         Passed to :class:`wrlso.VAE` with encoder and decoder.
     feasible : callable x → bool, default=None
@@ -61,31 +61,31 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     surrogate : Surrogate, default=None
         Model of the objective over Z; None: :class:`wrlso.SparseGP`.
     acquisition : Acquisition, default=None
-        What to query next; None: :class:`wrlso.LogExpectedImprovement`.
+        Chooses the next points; None: :class:`wrlso.LogExpectedImprovement`.
     trainer : Trainer, default=None
         How the model is trained; None: :class:`wrlso.Trainer`.
     retrain_every : int or None, default=50
-        Number r of new distinct values after which the next ask retrains first; None: never.
+        After this number r of new distinct values the next ask retrains first; None: never.
     refit_every : "auto", int or None, default="auto"
-        When the surrogate's hyperparameters are fitted again between retrainings: "auto" when its errors at
-        new values give evidence of 20 to 1 against it, once the values have doubled, or after 200; an int
-        after so many new values; None never. Until then it is conditioned on new values exactly.
+        When to refit the surrogate's hyperparameters between retrainings. "auto": when its errors at new
+        values are evidence of 20 to 1 against it, when the values have doubled, or after 200 new values. An
+        int: after so many new values. None: never. Until then it is conditioned on new values exactly.
     fit_on : {"encoding", "asked", "inverted"}, default="encoding"
-        Where a point lies for the surrogate: where the model encodes it; where it was asked since the last
-        training (:class:`wrlso.CandidatePool` asks at encodings anyway); or where ten gradient steps have
-        made the model more likely to decode it, with models that follow
+        The latent point of x for the surrogate. "encoding": the encoding of x. "asked": the z of its ask
+        since the last training (:class:`wrlso.CandidatePool` asks at encodings anyway). "inverted": the
+        encoding after ten gradient steps that make decoding to x more likely; needs a model that follows
         :class:`wrlso.models.HasLogLikelihood`.
     unlabelled_share : float in [0, 1], default=0.9
-        Largest share of the training weight of all x without a value; none weighs more than the average.
+        Largest share of the training weight for all x without a value. No such x weighs more than average.
     device : str or torch.device, default="auto"
-        Where the model lives; "auto": a GPU if there is one.
+        Device of the model; "auto": a GPU if there is one.
     random_state : int, RandomState or None, default=None
-        Determines all randomness; nothing touches global random state.
+        Determines all randomness. Global random state never changes.
     verbose : int, default=0
-        A progress bar for each training from 1 on.
+        From 1 on each training shows a progress bar.
     callbacks : sequence of objects, default=()
-        Their methods ``on_ask(opt, X)``, ``on_tell(opt, X, values)``, ``on_retrain(opt, log)`` and, by
-        :func:`wrlso.maximize`, ``on_stop(opt, result)`` are called where they exist.
+        Objects with any of the methods ``on_ask(opt, X)``, ``on_tell(opt, X, values)``,
+        ``on_retrain(opt, log)`` and, called by :func:`wrlso.maximize`, ``on_stop(opt, result)``.
 
     Examples
     --------
@@ -146,14 +146,14 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self._session = Session(self)
 
     def fit(self, X: Objects, y: Sequence[float | None] | np.ndarray | None = None) -> Self:
-        """Start over with data D: train a copy of the model on it, weighted by value.
+        """Start over with new data: train a copy of the model on it, weighted by value.
 
         Parameters
         ----------
         X : sequence of objects or ndarray (n, ...)
-            Starting points; equal ones become one point with replicates.
+            Starting points. Equal points become one point with replicates.
         y : sequence (n,) of float, default=None
-            Their values; None or NaN marks an x without a value, which trains the model and may be proposed.
+            Their values. None or NaN: no value; such an x trains the model, and ask may propose it.
 
         Returns
         -------
@@ -162,8 +162,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         Raises
         ------
         DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
-            When X or y is empty, of the wrong length, infinite or of the wrong type, the model breaks its
-            contract, or a parameter is impossible. The earlier state stays in place.
+            When X or y is empty, infinite, or has the wrong length or type; when the model breaks its
+            contract; or when a parameter is invalid. The earlier state stays in place.
         """
         with self._session.training, self._session.working():
             check_parameters(self)
@@ -178,30 +178,30 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         return self
 
     def ask(self, n: int | None = None, *, retrain: bool = True) -> Any:
-        """Return one new point to evaluate, or a list of ``n`` distinct ones; retrain first when due.
+        """Return one new point to evaluate, or a list of ``n`` distinct points; retrain first when due.
 
-        A point is never returned twice, unless it was released, nor one that has a value, failed, is
-        infeasible or invalid. It is pending until it is told or released.
+        ``ask`` never returns a point that has a value, failed, or is pending, infeasible or invalid. A
+        returned point is pending until you tell or release it.
 
         Parameters
         ----------
         n : int, default=None
             Number of points; None: one point, not in a list.
         retrain : bool, default=True
-            False: search with the present model though training is due or goes on in another thread. In that
-            case call :meth:`retrain` yourself when :attr:`training_due_` is true. A model that was never
-            trained is trained in any case.
+            False: search with the present model, even when training is due or runs in another thread. In
+            that case call :meth:`retrain` yourself when :attr:`training_due_` is true. An untrained model is
+            always trained first.
 
         Raises
         ------
         NotFittedError
-            When nothing has been given by fit or tell.
+            Before any fit or tell.
         NoCandidateError
             When a bounded search finds no new point.
         """
         check_count("n", n, none="one point")
         session = self._session
-        # who may train waits for a training that is under way: it may be the one that is due
+        # a call that may train waits for a running training, which may be the one that is due
         with session.training if retrain else nullcontext(), session.working():
             check_parameters(self)
             learned, history = session.require()
@@ -212,7 +212,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             try:
                 X = session.propose(draft, history, 1 if n is None else n, log)
             except NoCandidateError:
-                session.publish(draft, log)  # a training is not lost, and the next ask draws anew
+                session.publish(draft, log)  # keep the training, and let the next ask sample anew
                 raise
         if log:
             self._call_back("on_retrain", log)
@@ -220,22 +220,22 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         return X[0] if n is None else X
 
     def tell(self, x: Any, y: Any, *, reason: str | None = None) -> Self:
-        """Report results: one point when y is a number or None, a batch when y is a sequence.
+        """Record results: one point when y is a number or None, a batch when y is a sequence.
 
         Parameters
         ----------
         x : object or sequence of objects
-            Any points, asked for or not.
+            Points from ask or any others.
         y : float, None or sequence of them
-            Values in the user's sign; None or NaN means that the experiment failed. A point that already
-            has a value gets a replicate.
+            Values in the user's sign. None or NaN: the experiment failed. A point that already has a value
+            gets a replicate.
         reason : str, default=None
-            Why those without a value failed; kept in the history.
+            Why the points without a value failed; the history keeps it.
 
         Raises
         ------
         DataError, DataTypeError
-            For infinite or non-numeric values, lengths that differ, or an x that the model cannot read.
+            For infinite or non-numeric values, different lengths, or an x that the model cannot read.
             Nothing is recorded then.
         """
         X, values = read_told(x, y)
@@ -250,9 +250,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         return self
 
     def update(self, x: Any, y: float | None) -> Self:
-        """Correct the value of a point that was told: y replaces all its replicates.
+        """Correct the value of a told point: y replaces all its replicates.
 
-        Raises UnknownPointError when x has neither a value nor failed, and as :meth:`tell` for a bad y.
+        Raises UnknownPointError when x was never told, and the errors of :meth:`tell` for a bad y.
         """
         _, (value,) = read_told(x, y)
         with self._session.changing() as changes:
@@ -261,9 +261,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         return self
 
     def extend(self, X: Objects) -> Self:
-        """Let the model learn to read some x: its vocabulary takes in what they have and it lacks.
+        """Add to the model's vocabulary the tokens of some x that it lacks.
 
-        What is known keeps its encodings. The model learns at the next training what the new words mean.
+        Known objects keep their encodings. The next training teaches the new tokens.
 
         Parameters
         ----------
@@ -272,11 +272,11 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         Raises
         ------
         NotFittedError
-            When nothing has been given by fit or tell.
+            Before any fit or tell.
         ModelError
-            When the model has no vocabulary that could grow: no method ``extend``.
+            When the model has no method ``extend``.
         DataError, DataTypeError
-            For what it cannot read whatever its vocabulary. Nothing has changed then.
+            For an x that the model cannot read with any vocabulary. Nothing changes then.
         """
         X = read_objects(X, "X")
         with self._session.training, self._session.working():
@@ -290,21 +290,22 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         return self
 
     def release(self, x: Any) -> Self:
-        """Forget a pending point: it may be asked again. Raises UnknownPointError when x is not pending."""
+        """Forget a pending point; ask may return it again. Raises UnknownPointError when x is not pending."""
         with self._session.changing() as changes:
             changes.note("release", self._session.known_row(x, "pending"))
         return self
 
     def retrain(self, *, block: bool = True, stop: threading.Event | None = None) -> Self:
-        """Train the model on all data now; until :attr:`retrain_every` new values the next ask does not.
+        """Train the model on all data now; asks retrain again after :attr:`retrain_every` new values.
 
         Parameters
         ----------
         block : bool, default=True
-            Whether asks of other threads and processes wait. Otherwise ``ask(retrain=False)`` goes on with
-            the present model until the trained copy takes its place, unless another was trained meanwhile.
+            Whether asks of other threads and processes wait. False: ``ask(retrain=False)`` continues with
+            the present model until the trained copy replaces it. When another training has ended meanwhile,
+            its model stays and this copy is discarded.
         stop : threading.Event, default=None
-            Once it is set, training ends at the next minibatch and nothing has changed.
+            Set it to end training at the next minibatch; nothing changes then.
         """
         with self._session.training:
             try:
@@ -323,7 +324,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
 
     @property
     def history_(self) -> History:
-        """Everything that was given, asked, told and trained."""
+        """All records and events: what was given, asked, told and trained."""
         return self._session.require()[1]
 
     @property
@@ -344,7 +345,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
 
     @property
     def pending_(self) -> list[Any]:
-        """Points that were asked for and not yet told."""
+        """Points that ask returned and that are not yet told."""
         history = self.history_
         return [keep(history.records[row].x) for row in history.rows_with("pending")]
 
@@ -365,7 +366,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
 
     @property
     def notes_(self) -> Notes:
-        """Texts by name that are kept with the campaign."""
+        """Named texts that the campaign keeps."""
         return self._session.notes
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -373,7 +374,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         return self._session.learned is not None
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        """Show the progress of the search, or the parameters before there is any."""
+        """Show the progress of the search; before any data, the parameters."""
         if self._session.learned is None:
             return str(super().__repr__(N_CHAR_MAX))
         return text_summary(self)
@@ -385,30 +386,30 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def save(self, path: str | Path) -> None:
-        """Write everything to a campaign folder, from which :meth:`load` goes on as if nothing had happened.
+        """Write everything to a campaign folder, from which :meth:`load` continues bit for bit.
 
         Parameters
         ----------
         path : path
-            A new or empty folder, or one where this campaign was saved before, which is brought up to date.
+            A new or empty folder, or this campaign's earlier folder, which gets the new changes.
 
         Raises
         ------
         StorageError
-            When the folder holds something else, was changed by another process, or cannot be written.
+            When the folder holds something else, another process changed it, or writing fails.
         ParameterError, DataTypeError
             When something cannot be stored: a user's surrogate without ``get_state`` and ``set_state``, or
-            objects other than texts, numbers, arrays and tuples of them that the codec does not return as
-            they were. Nothing is written then.
+            objects that are not texts, numbers, arrays or tuples of these and that the codec does not
+            reproduce. Nothing is written then.
         """
         self._session.save(path)
 
     def autosave(self, path: str | Path) -> Self:
-        """Save, and from now on commit every change before the call that makes it returns.
+        """Save now, and from now on commit every change before its call returns.
 
-        Each call first takes in what other processes have committed to the same campaign. One process at a
-        time asks, fits or retrains, and others wait for it; telling never waits for these. The next of these
-        three calls takes in a model that was trained elsewhere.
+        Each call first reads what other processes have committed to the same campaign. Asks, fits and
+        retrainings of different processes wait for one another; a tell never waits for them. A model that
+        another process trained is read by the next ask, fit or retrain.
 
         Parameters
         ----------
@@ -418,7 +419,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         Raises
         ------
         StorageError, ParameterError, DataTypeError
-            As :meth:`save`; later calls raise StorageError when they cannot write, and change nothing then.
+            As in :meth:`save`. A later call that cannot write raises StorageError and changes nothing.
 
         Examples
         --------
@@ -456,30 +457,30 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         device: Any = None,
         autosave: bool = True,
     ) -> Self:
-        """Return the optimizer of a campaign, which goes on bit for bit like one that never stopped.
+        """Return the optimizer of a campaign. It continues bit for bit as if it had never stopped.
 
         Parameters
         ----------
         path : path
-            Of the campaign's folder.
+            The campaign's folder.
         encoder, decoder, model, codec, feasible, weighting, surrogate, acquisition, trainer
-            What a file cannot hold: modules (any weights will do) and the user's own functions and classes.
-            A part of this library that is given takes the place of the stored one.
+            Parts that a file cannot hold: modules (any weights will do) and your own functions and classes.
+            A given part of this library replaces the stored one.
         callbacks : sequence
-            They are not stored.
+            The campaign does not store them.
         device : str or torch.device, default=None
             None: as before.
         autosave : bool, default=True
-            Whether changes are committed as by :meth:`autosave`; False: the folder is only read.
+            Whether to commit changes, as after :meth:`autosave`; False: only read the folder.
 
         Raises
         ------
         ParameterError
-            When something is missing that the file cannot hold; all of it is named.
+            When parts are missing that the file cannot hold; the error names all of them.
         ModelError
-            When the model has other weights than the campaign's.
+            When the model's weights have other names or shapes than the campaign's.
         StorageError
-            When the campaign is missing, damaged, foreign or of a newer format, or cannot be written to.
+            When the campaign is missing, damaged, foreign or of a newer format, or writing fails.
         """
         given = {
             "encoder": encoder, "decoder": decoder, "model": model, "codec": codec, "feasible": feasible,
@@ -496,5 +497,5 @@ class WeightedRetrainingOptimizer(BaseEstimator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        if self._session.settings is not self:  # a shallow copy goes its own way, too
+        if self._session.settings is not self:  # a shallow copy gets a session of its own
             self._session = self._session.copied(self)

@@ -1,4 +1,4 @@
-"""When which worker evaluated what, when the model was trained, and how busy the workers were."""
+"""The evaluations of each worker over time, the trainings of the model, and the workers' utilization."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ class Attempt:
     Attributes
     ----------
     worker : str
-        Host, process and thread; empty where nothing came back.
+        Host, process and thread; empty when the worker sent nothing back.
     submitted, started, ended : float
-        Seconds since 1970: handed to the engine, begun and ended. Where nothing came back from the worker,
-        it counts as busy from the submission until that was noticed.
+        Seconds since 1970: submission to the engine, begin and end. A worker that sent nothing back counts
+        as busy from the submission until the loop noticed the loss.
     reason : str or None
-        Why it failed; None where it returned a value.
+        Why the call failed; None when it returned a value.
     lost : bool
         Whether the worker died or exceeded the timeout.
     """
@@ -39,17 +39,17 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that happened to one point.
+    """All attempts to evaluate one point.
 
     Attributes
     ----------
     x : object
     value : float or None
-        None where every attempt failed.
+        None when every attempt failed.
     reason : str or None
         Why the last attempt failed.
     attempts : tuple of Attempt
-        At least one, and no more than ``retries`` + 1.
+        At least one, at most ``retries`` + 1.
     """
 
     x: Any
@@ -59,22 +59,22 @@ class Evaluation:
 
     @property
     def seconds(self) -> float:
-        """How long the last attempt took."""
+        """Duration of the last attempt."""
         return self.attempts[-1].ended - self.attempts[-1].started
 
 
 @dataclass
 class Timeline:
-    """What a loop did, and when.
+    """All evaluations, asks and trainings of a loop, with their times.
 
     Attributes
     ----------
     n_workers : int
-        Evaluations that could be out at once.
+        Largest number of evaluations at once.
     evaluations : list of Evaluation
-        In the order in which they were told.
+        In the order of their tells.
     asks, trainings : list of (float, float)
-        Begin and end of each, seconds since 1970; an ask that trains first is one ask here.
+        Begin and end of each, seconds since 1970. An ask that trains first counts as one ask.
     """
 
     n_workers: int
@@ -90,7 +90,7 @@ class Timeline:
 
     @property
     def span(self) -> tuple[float, float]:
-        """From the first submission to the end of the last attempt; (0, 0) where there is none."""
+        """From the first submission to the end of the last attempt; (0, 0) without attempts."""
         attempts = self.attempts
         if not attempts:
             return 0.0, 0.0
@@ -98,13 +98,13 @@ class Timeline:
 
     @property
     def utilization(self) -> float:
-        """Share of the workers' time within :attr:`span` that went into evaluations, in [0, 1]."""
+        """Share of the workers' time within :attr:`span` that evaluations took, in [0, 1]."""
         begin, end = self.span
         busy = sum(attempt.ended - attempt.started for attempt in self.attempts)
         return busy / (self.n_workers * (end - begin)) if end > begin else 0.0
 
     def lanes(self) -> list[list[Attempt]]:
-        """Return the attempts in as few rows as need be so that none overlap: one row for each worker."""
+        """Return the attempts in the fewest rows without overlap: one row for each worker."""
         rows: list[list[Attempt]] = []
         for attempt in self.attempts:
             free = [row for row in rows if row[-1].ended <= attempt.started]
@@ -122,9 +122,9 @@ def utilization_chart(timeline: Timeline, *, figure: "Figure | SubFigure | None"
     Parameters
     ----------
     timeline : Timeline
-        Such as ``result.timeline`` of :func:`wrlso.maximize`.
+        For example ``result.timeline`` of :func:`wrlso.maximize`.
     figure : Figure or SubFigure, default=None
-        Where to draw; None: a new one.
+        Figure to draw in; None: a new one.
 
     Returns
     -------

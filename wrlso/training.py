@@ -1,8 +1,8 @@
 """Weighted training and fine-tuning of latent models (Algorithm 1, line 3; appendix A.2).
 
-The training loss is Σ w_i L(x_i) / N with weights of mean 1. It is minimised in minibatches either by
-replication (every point is visited, points of large weight as several copies) or by sampling (points are
-drawn in proportion to their weight).
+The training loss is Σ w_i L(x_i) / N with weights of mean 1. The trainer minimises it in minibatches, either
+by replication (it visits every point, and points of large weight as several copies) or by sampling (in
+proportion to the weights).
 """
 
 import math
@@ -25,12 +25,12 @@ from wrlso.weighting import normalize_weights, replicate
 
 __all__ = ["GeometricBeta", "Inputs", "Trainer"]
 
-# it moves with every step, as one epoch may take half an hour
+# the bar moves with every step, because one epoch may take half an hour
 _BAR_FORMAT = "{l_bar}{bar}| {n:.2f} of {total:.2f} epochs [{elapsed}<{remaining}{postfix}]"
 
 
 class Inputs(Protocol):
-    """n tensorized objects: a tensor (n, ...), or anything that gives rows of it by an index tensor."""
+    """n tensorized objects: a tensor (n, ...), or anything that returns its rows for an index tensor."""
 
     def __len__(self) -> int:
         """Return n."""
@@ -41,7 +41,7 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class GeometricBeta:
-    """A schedule for β: ``warmup`` constant steps, then times ``factor`` each ``every`` steps, to ``stop``.
+    """A schedule for β: constant for ``warmup`` steps, then times ``factor`` each ``every``, up to ``stop``.
 
     The defaults are those of the published shapes model.
     """
@@ -55,7 +55,7 @@ class GeometricBeta:
     def __call__(self, step: int) -> float:
         """Return β for one training step, counted from 0."""
         n_increases = max(0, (step - self.warmup) // self.every)
-        # in logarithms, as the power itself overflows after many steps
+        # in logarithms, because the power overflows after many steps
         log_beta = math.log(self.start) + n_increases * math.log(self.factor)
         return self.stop if log_beta >= math.log(self.stop) else math.exp(log_beta)
 
@@ -66,23 +66,22 @@ class Trainer(BaseEstimator):
     Parameters
     ----------
     initial_epochs : float, default=20
-        Passes over the weighted data in :meth:`fit`; 0 skips training, fractions see a random part.
+        Passes over the weighted data in :meth:`fit`; 0 skips training, a fraction takes a random part.
     retrain_epochs : float, default=1
         Passes in :meth:`fine_tune`. The paper's released code uses 1 at first and 0.1 later.
     batch_size : int, default=64
-        Examples in a minibatch; batches of one pass differ by one at most.
+        Examples in a minibatch; the batches of a pass differ by at most one.
     lr : float, default=1e-3
         Adam's learning rate in :meth:`fit`.
     retrain_lr : float or None, default=None
         Adam's learning rate in :meth:`fine_tune`; None: ``lr``.
     variance_reduction : {"replicate", "sample"}, default="replicate"
-        "replicate": see every point, those with w > w_max as several copies (appendix A.2), the loss
-        weighted by what is left. "sample": draw points in proportion to w, the loss unweighted.
+        "replicate": visit every point, those with w > w_max as several copies (appendix A.2), and weight
+        the loss of each copy. "sample": sample points in proportion to w, with an unweighted loss.
     w_max : float, default=5.0
         Largest weight of one copy.
     retrain : {"finetune", "scratch"}, default="finetune"
-        Whether the optimizer continues from the current weights or starts again from the given ones
-        (section 4.2).
+        Whether to continue from the current weights or to start again from the given ones (section 4.2).
     grad_clip : float or None, default=None
         Largest Euclidean norm of the gradient; None: no clipping.
     beta_schedule : callable or None, default=None
@@ -134,20 +133,20 @@ class Trainer(BaseEstimator):
         rng: np.random.Generator,
         verbose: int = 0,
     ) -> list[dict[str, float]]:
-        """Train for ``initial_epochs`` from the weights that the model has.
+        """Train for ``initial_epochs`` from the model's current weights.
 
         Parameters
         ----------
         model : LatentModel
-            Changed in place.
+            Trained in place.
         inputs : Tensor (n, ...) or Inputs
-            What ``model.tensorize`` returned; moved to the model's device batch by batch.
+            The result of ``model.tensorize``; each batch is moved to the model's device.
         weights : ndarray (n,)
             Not negative, sum > 0; normalised to mean 1.
         rng : numpy.random.Generator
             Source of all randomness.
         verbose : int, default=0
-            A progress bar from 1 on.
+            From 1 on show a progress bar.
 
         Returns
         -------
@@ -158,9 +157,10 @@ class Trainer(BaseEstimator):
         Raises
         ------
         NonFiniteLossError
-            When the loss or a weight stops being finite; the weights of the last good pass are in place.
+            When the loss or a weight becomes NaN or infinite; the model then has the weights of the last
+            good pass.
         DataError
-            When inputs and weights do not fit.
+            When there are no inputs, or not one weight for each.
         """
         return self._train(model, inputs, weights, rng, verbose, first=True)
 
@@ -172,11 +172,11 @@ class Trainer(BaseEstimator):
         rng: np.random.Generator,
         verbose: int = 0,
     ) -> list[dict[str, float]]:
-        """Train for ``retrain_epochs`` from the weights that the model has; see :meth:`fit`."""
+        """Train for ``retrain_epochs`` from the model's current weights; see :meth:`fit`."""
         return self._train(model, inputs, weights, rng, verbose, first=False)
 
     def check_parameters(self) -> None:
-        """Raise ParameterError or ParameterTypeError for a parameter that cannot be."""
+        """Raise ParameterError or ParameterTypeError for an invalid parameter."""
         check_real("initial_epochs", self.initial_epochs, minimum=0)
         check_real("retrain_epochs", self.retrain_epochs, minimum=0)
         check_count("batch_size", self.batch_size)
@@ -231,12 +231,12 @@ class Trainer(BaseEstimator):
             rows = rng.choice(len(weights), size=n_visits, p=weights / weights.sum())
         else:
             rows, copies = replicate(weights, self.w_max)
-            # mean 1 over the copies: then a minibatch of any of them has the full data's expected gradient
+            # mean 1 over the copies, so that any minibatch has the full data's expected gradient
             copies = copies * (len(copies) / copies.sum())
             chosen = rng.permutation(len(rows))[: max(1, round(length * len(rows)))]
             rows, copies = rows[chosen], copies[chosen]
         if len(rows) == 1:
-            # twice the same example has the same mean gradient, and batch normalisation needs two
+            # the same example twice: its mean gradient is the same, and batch normalisation needs two rows
             rows = np.repeat(rows, 2)
             copies = None if copies is None else np.repeat(copies, 2)
         n_batches = max(1, math.ceil(len(rows) / max(self.batch_size, 2)))
@@ -292,7 +292,7 @@ class _Loop:
 
     def close(self) -> None:
         for parameter in self.parameters:
-            parameter.grad = None  # as large as the model, and of no use to a search
+            parameter.grad = None  # free the gradients, which are as large as the model
         if self.final_beta is not None:
             self.model.beta = self.final_beta
         self.model.train(self.was_training)
@@ -317,7 +317,7 @@ class _Loop:
         self.model.load_state_dict(last_good)
         raise NonFiniteLossError(
             f"training stopped in epoch {epoch:g}, step {self.n_steps}: {what}; the weights of the last good "
-            "epoch are in place. Try a smaller lr, grad_clip, or a look at the data's range"
+            "epoch are in place. Use a smaller lr, set grad_clip, or rescale the data"
         )
 
 

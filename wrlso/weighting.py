@@ -3,9 +3,9 @@
 Glossary: y (n,) objective values, larger is better; w (n,) weights with mean 1, so that learning rates mean
 the same as in unweighted training; N = n the number of points; rank(x) the number of strictly better points.
 
-The functions do the work and depend on nothing but their arguments. The classes hold a function's parameters
-the way scikit-learn does (``get_params``, ``set_params``, ``clone``) and are callable on y. Wherever the
-library takes a weighting it takes any callable y → w too; :func:`wrlso.testing.check_weighting` tests one.
+The functions depend on nothing but their arguments. The classes hold a function's parameters as estimators of
+scikit-learn do, and are callable on y. Your own weighting is any callable y → w;
+:func:`wrlso.testing.check_weighting` checks it.
 
 References
 ----------
@@ -91,11 +91,9 @@ def rank_weights(y: npt.ArrayLike, k: float = 1e-3) -> FloatArray:
     if values[order[0]] == values[order[-1]]:
         return np.ones(n)
     ascending = values[order]
-    is_run_end = np.append(ascending[1:] != ascending[:-1], True)
-    run_ends = np.flatnonzero(is_run_end)
-    del ascending, is_run_end
-    # kN / (kN + rank), written so that k = inf and k → 0 need no special case. In place: at this size the
-    # time goes into touching new memory, not into arithmetic.
+    run_ends = np.flatnonzero(np.append(ascending[1:] != ascending[:-1], True))
+    del ascending
+    # kN / (kN + rank), without special cases for k = inf and k → 0; in place, as touching new memory is slow
     with np.errstate(over="ignore"):
         run_weights = (n - 1 - run_ends) / (float(k) * n)
     run_weights += 1.0

@@ -143,7 +143,7 @@ def test_the_centre_is_the_best_points_present_encoding_and_all_draws_lie_inside
     best = moved.Z[int(state.y.argmax())].numpy()
     np.testing.assert_array_equal(place.center, best)
     np.testing.assert_array_equal(region.center_, best)
-    Z = place.draw(50, rng(seed))
+    Z = place.sample(50, rng(seed))
     assert (np.clip(Z, place.low, place.high) == Z).all()
     assert not (best == Z).all(axis=1).any()
     projected = place.project(torch.from_numpy(10.0 * rng(seed).normal(size=(50, d)))).numpy()
@@ -168,11 +168,11 @@ def test_sides_follow_the_lengthscales_with_a_mean_of_the_length(lengthscales, l
 
 def test_draws_leave_the_centre_in_few_of_many_coordinates():
     place = Region(-np.ones(200), np.ones(200), np.ones(200), np.zeros(200))
-    moved = (place.draw(500, rng()) != 0).sum(axis=1)
+    moved = (place.sample(500, rng()) != 0).sum(axis=1)
     assert 15 < moved.mean() < 25
     assert moved.min() >= 1
     few = Region(-np.ones(5), np.ones(5), np.ones(5), np.zeros(5))
-    assert (few.draw(100, rng()) != 0).all()
+    assert (few.sample(100, rng()) != 0).all()
 
 
 def test_a_surrogate_of_the_librarys_own_shapes_the_region():

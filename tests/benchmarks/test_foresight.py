@@ -57,7 +57,7 @@ def test_a_record_is_read_and_one_is_written(tmp_path, monkeypatch, capsys):
     with pytest.raises(DataError, match="over molecules, got one of 'shapes' without the option goal"):
         foresight.main([str(tmp_path / "shapes")])
     write_record(tmp_path / "other" / "one.json", run | {"seed": 1, "x": X[:60], "y": list(Y[:60])})
-    with pytest.raises(DataError, match="seed 1, was started from other data"):
+    with pytest.raises(DataError, match="seed 1, has other starting data"):
         foresight.main([str(tmp_path / "other"), "--seed", "1"])
     write_record(tmp_path / "short" / "one.json", run | {"x": X[:40], "y": list(Y[:40])})
     with pytest.raises(DataError, match="must have 60 queries, got 40"):

@@ -34,7 +34,7 @@ def test_rates_change_nothing_in_the_model(trees):
     assert all(after[name].equal(tensor) for name, tensor in before.items())
     assert not trees.training
     assert all(parameter.grad is None for parameter in trees.parameters())
-    with pytest.raises(DataError, match="got 1 that it cannot"):
+    with pytest.raises(DataError, match="got 1 unreadable"):
         molecule_models.rates(trees, ["C[Si](C)(C)C"])
 
 

@@ -47,7 +47,7 @@ def test_every_change_of_a_derivation_is_a_derivation_within_the_rules(grammar, 
     text, max_rules = grammar
     trees = _Derivations(Task(text, max_rules), np.random.default_rng(seed))
     for _ in range(20):
-        mother, father = trees.draw(), trees.draw()
+        mother, father = trees.sample(), trees.sample()
         for child in (mother, trees.cross(mother, father), trees.mutate(mother), trees.mutate(father)):
             assert len(child) <= max_rules
             assert tuple(trees.grammar.parse(trees.grammar.text(child))) == child
@@ -57,7 +57,7 @@ def test_every_change_of_a_derivation_is_a_derivation_within_the_rules(grammar, 
 @given(grammars, st.integers(0, 2**32))
 def test_sizes_are_those_of_complete_subtrees(grammar, seed):
     trees = _Derivations(Task(*grammar), np.random.default_rng(seed))
-    derivation = trees.draw()
+    derivation = trees.sample()
     sizes = trees.sizes(derivation)
     assert sizes[0] == len(derivation)
     for place, rule in enumerate(derivation):

@@ -37,8 +37,8 @@ from wrlso.campaign import Form
 from wrlso.campaign.model_names import BUILT_IN, make_model, named_callable
 from wrlso.campaign.results_table import Columns, plan_tell
 from wrlso.campaign.tables import read_table
-from wrlso.campaign.views import read_history
 from wrlso.exceptions import ModelError, StorageError
+from wrlso.storage.info import campaign_settings, view_campaign
 
 OWN = "string_models:make"
 FAST = {
@@ -102,7 +102,8 @@ def fill(values, file="filled.csv", header=("id", "SMILES", "pIC50"), rows=None)
 
 
 def state(camp):
-    return [(r.x, r.status, r.values, r.n_failures) for r in read_history(camp)], len(storage.events(camp))
+    records = view_campaign(camp).history.records
+    return [(r.x, r.status, r.values, r.n_failures) for r in records], len(storage.events(camp))
 
 
 # ---------------------------------------------------------------- what is told: properties
@@ -465,7 +466,7 @@ def test_init_guesses_columns_and_says_so(tmp_path):
     assert lines[1] == "the values are in the column 'logS' (guessed; --y or --no-y say otherwise)"
     assert "30 points, 27 with a value, 1 failed, 1 row of repeated x, from a.csv" in lines[2]
     assert lines[3] == f"best so far: 0 (id 4): {START[4]}"
-    history = read_history(tmp_path / "camp")
+    history = view_campaign(tmp_path / "camp").history
     assert [r.status for r in history][:4] == ["observed", "unlabelled", "unlabelled", "failed"]
     assert history.records[0].values == [1.5, 2.5]
     info = storage.campaign_info(tmp_path / "camp")
@@ -634,7 +635,7 @@ def test_release(camp):
 
 def test_retrain(camp):
     assert campaign.retrain(load(camp))[0].startswith("trained on 24 points with a value, in ")
-    assert len(read_history(camp).trainings) == 2
+    assert len(view_campaign(camp).history.trainings) == 2
 
 
 # ---------------------------------------------------------------- status and export, without the model
@@ -650,7 +651,7 @@ def test_status_needs_no_model(camp, monkeypatch):
     assert lines[2].startswith("best so far: ")
     assert lines[3] == "trained 1 time; again after 50 new values"
     assert lines[4] == "pending (id, asked, x):"
-    opt_pending = [r.x for r in read_history(camp) if r.status == "pending"]
+    opt_pending = [r.x for r in view_campaign(camp).history if r.status == "pending"]
     assert [line.split()[0] for line in lines[5:9]] == ["30", "31", "32", "33"]
     assert [line.split()[-1] for line in lines[5:9]] == opt_pending
     assert lines[9:] == ["nobody is asking or training now"]
@@ -677,6 +678,28 @@ def test_status_says_when_the_model_is_trained_next(tmp_path, retrain_every, tol
     if told:
         load(tmp_path / "camp").tell("NNNNNN", 1.0)
     assert words_ in campaign.status(tmp_path / "camp")[3]
+
+
+def test_a_view_agrees_with_the_optimizer_that_it_does_without(camp):
+    fill(["0.1", "failed", "", ""])
+    tell(camp, "filled.csv")
+    opt = load(camp).update(START[1], 0.2).release(unprotected(batch()[3][1]))
+    info, history = view_campaign(camp)
+    assert info == storage.campaign_info(camp)
+    assert info["counts"] == Counter(r.status for r in opt.history_)
+    assert (info["n_asks"], info["n_trainings"]) == (len(opt.history_.asks), len(opt.history_.trainings))
+    assert info.items() >= campaign_settings(camp).items()
+
+    def facts(record):
+        everything = {name: getattr(record, name) for name in record.__slots__}
+        del everything["key"]
+        return everything | {"z": None if record.z is None else record.z.tolist()}
+
+    assert list(map(facts, history)) == list(map(facts, opt.history_))
+    assert np.array_equal(history.y, opt.y_)
+    seen = [(e.kind, e.row, e.value, e.time) for e in history.events]
+    assert seen == [(e.kind, e.row, e.value, e.time) for e in opt.history_.events]
+    assert history.trainings == opt.history_.trainings
 
 
 def test_json_holds_everything(camp, monkeypatch):
@@ -764,7 +787,7 @@ def test_nothing_that_a_campaigns_files_name_is_imported(camp, name):
     for command in (campaign.status, campaign.export):
         command(camp)
     with pytest.raises(
-        ParameterError, match="made by code of your own, which no file of a campaign can start"
+        ParameterError, match="made by code of your own, and wrlso runs no code because a campaign"
     ):
         campaign.open_campaign(camp)
     assert "bomb" not in sys.modules
@@ -784,7 +807,7 @@ def test_what_a_campaigns_files_say_neither_breaks_nor_fools_a_terminal(camp):
 
 def test_own_models_are_named_again(camp, monkeypatch):
     with pytest.raises(
-        ParameterError, match="It was made with 'string_models:make': say so again if you trust"
+        ParameterError, match="It was made with 'string_models:make': if you trust that code, pass"
     ):
         campaign.open_campaign(camp)
     monkeypatch.setenv("WRLSO_MODEL", OWN)
@@ -866,7 +889,9 @@ def test_own_tests_of_candidates_are_named_again(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     data = write(tmp_path / "a.csv", ["x", "y"], [[x, score(x)] for x in START])
     campaign.init(tmp_path / "camp", data, model=OWN, feasible="rules:no_carbon", **FAST)
-    with pytest.raises(ParameterError, match="tested by your own code .'rules.no_carbon'.: name it again"):
+    with pytest.raises(
+        ParameterError, match="tested by your own code .'rules.no_carbon'.: if you trust that code"
+    ):
         load(tmp_path / "camp")
     opt = campaign.open_campaign(tmp_path / "camp", model=OWN, feasible="rules:no_carbon")
     assert not any("C" in x for x in opt.ask(3))
@@ -965,6 +990,6 @@ def test_three_cycles_in_a_shell(tmp_path):
     assert "48 points: 47 measured, 1 failed" in said
     assert f"best so far: {known[best]:g} (id " in said
     assert "trained 2 times" in said
-    history = read_history(tmp_path / "camp")
+    history = view_campaign(tmp_path / "camp").history
     assert {r.x: r.values[0] for r in history if r.values} == known
     assert all(set(r.x) <= set(LETTERS) for r in history)

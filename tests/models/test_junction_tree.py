@@ -253,10 +253,10 @@ def test_the_vocabulary_is_sorted_and_checked():
         clique_vocabulary(["CC", "C1CC"])
     with pytest.raises(ParameterError, match="distinct labels"):
         JunctionTreeVAE(["CC", "CC"])
-    with pytest.raises(ParameterError, match="is no label of a clique"):
+    with pytest.raises(ParameterError, match="is not the label of a clique"):
         JunctionTreeVAE(["CC", "C1C"])
     for label in ("C.C", "CCO", "C1CC1C"):
-        with pytest.raises(ParameterError, match="neither one atom, nor a bond, nor rings"):
+        with pytest.raises(ParameterError, match="is one atom, a bond or rings"):
             JunctionTreeVAE(["CC", label])
     with pytest.raises(ParameterError, match="has rings of 64 atoms, more than 63"):
         JunctionTreeVAE(["CC", "C1" + "C" * 62 + "C1"])

@@ -84,7 +84,7 @@ def test_labels_stand_at_their_atoms_where_a_molecule_looks_alike_but_for_its_hy
         assert labels not in names.values()
         names[other] = labels
     assert len(names) == 4
-    with pytest.raises(DataError, match="'CCO' is not what"):
+    with pytest.raises(DataError, match="'CCO' must be"):
         stereo_labels(x, "CCO")
 
 

@@ -48,7 +48,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_molecule_model(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("This is no model.")
-    with pytest.raises(ModelError, match=r"text.safetensors is no file that to_file wrote"):
+    with pytest.raises(ModelError, match=r"text.safetensors must be a file from to_file"):
         load_molecule_model(tmp_path / "text.safetensors")
     for metadata in (None, {"wrlso": '{"format": 99}'}, {"wrlso": "[1]"}, {"wrlso": "null"}):
         save_file({"w": torch.zeros(3)}, tmp_path / "other.safetensors", metadata=metadata)
@@ -58,15 +58,15 @@ def test_other_files_are_refused(tmp_path):
     save_file(
         {"w": torch.zeros(3)}, tmp_path / "bare.safetensors", metadata={"wrlso": f'{{"format": {known}}}'}
     )
-    with pytest.raises(ModelError, match="its header is not what to_file writes"):
+    with pytest.raises(ModelError, match="its header does not come from to_file"):
         load_molecule_model(tmp_path / "bare.safetensors")
     newer = f'{{"format": {known}, "vocabulary": ["[C]"], "parameters": {{"colour": 1}}}}'
     save_file({"w": torch.zeros(3)}, tmp_path / "newer.safetensors", metadata={"wrlso": newer})
-    with pytest.raises(ModelError, match="of another version: it has the parameters .*colour"):
+    with pytest.raises(ModelError, match="from another version: unknown parameters .*colour"):
         load_molecule_model(tmp_path / "newer.safetensors")
     for parameters, problem in [
-        ("5", "its header is not what to_file writes"),
-        ('{"self": 1, "vocabulary": 2}', "it has the parameters .'self', 'vocabulary'"),
+        ("5", "its header does not come from to_file"),
+        ('{"self": 1, "vocabulary": 2}', "unknown parameters .'self', 'vocabulary'"),
         ('{"hidden": "a"}', "does not fit this version.*hidden must be"),
     ]:
         header = f'{{"format": {known}, "vocabulary": ["[C]"], "parameters": {parameters}}}'
@@ -74,7 +74,7 @@ def test_other_files_are_refused(tmp_path):
         with pytest.raises(ModelError, match=problem):
             load_molecule_model(tmp_path / "wrong.safetensors")
     save_file({"w": torch.zeros(3)}, tmp_path / "odd.safetensors", metadata={"wrlso": "no JSON"})
-    with pytest.raises(ModelError, match="is no file that to_file wrote"):
+    with pytest.raises(ModelError, match="must be a file from to_file"):
         load_molecule_model(tmp_path / "odd.safetensors")
 
 
@@ -92,7 +92,7 @@ def test_what_is_not_finite_is_neither_written_nor_read(model, tmp_path):
     with pytest.raises(ModelError, match=f"damaged: {name} has weights that are not finite"):
         load_molecule_model(file)
     next(model.parameters()).data.view(-1)[0] = 1e6
-    with pytest.raises(ModelError, match="finite to be written in half precision"):
+    with pytest.raises(ModelError, match="finite in half precision"):
         model.to_file(tmp_path / "half.safetensors")
     assert not (tmp_path / "half.safetensors").exists()
     model.to_file(tmp_path / "whole.safetensors", half=False)

@@ -22,6 +22,7 @@ import pytest
 from conftest import make_optimizer, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loky import get_reusable_executor
 
 from wrlso import (
     ExecutorError,
@@ -33,8 +34,9 @@ from wrlso import (
     minimize,
 )
 from wrlso.benchmarks.speed.parallel import faults, loop_overhead
+from wrlso.run import engines
 from wrlso.run.call import Outcome, Task
-from wrlso.run.engines import OwnProcesses, Pool
+from wrlso.run.engines import OwnProcesses, Pool, make_engine
 from wrlso.timeline import Attempt, Evaluation, Timeline, utilization_chart
 
 X0 = words()
@@ -104,9 +106,11 @@ class ByHand:
 
 
 def script(code, *arguments, **options):
+    """Run a file, or the code that a string holds."""
+    program = [code] if isinstance(code, Path) else ["-c", textwrap.dedent(code)]
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        [sys.executable, *program, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -139,6 +143,7 @@ ENGINES = {
     "class": lambda: {"executor": ThreadPoolExecutor, "max_pending": 3},
     "processes": lambda: {"executor": lambda: processes(3)},
     "jobs": lambda: {"n_jobs": 3},
+    "loky": lambda: {"executor": get_reusable_executor(3)},
     "by hand": lambda: {"executor": ByHand(np.random.default_rng(0)), "max_pending": 3},
 }
 
@@ -195,21 +200,71 @@ def test_an_evaluation_whose_dask_worker_dies_is_not_begun_again(client, tmp_pat
     assert reason.startswith("the worker died")
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
-def test_joblib_chooses_the_backend(backend, monkeypatch):
-    monkeypatch.setattr(joblib.parallel, "DEFAULT_MP_CONTEXT", get_context("forkserver"))
-    with joblib.parallel_config(backend):
-        result = maximize(count, drawing(), n_calls=8, n_jobs=2, verbose=0)
-    np.testing.assert_array_equal(result.func_vals, [count(x) for x in result.x_iters])
-    processes = {attempt.worker.split(":")[1] for attempt in result.timeline.attempts}
-    assert (str(os.getpid()) in processes) == (backend == "threading")
+@pytest.mark.parametrize("options", [{"backend": "threading"}, {"inner_max_num_threads": 1}])
+def test_a_backend_of_joblib_is_refused_and_the_message_names_what_is_supported(options):
+    opt = drawing()
+    supported = r"executor of concurrent\.futures, loky\.get_reusable_executor\(\), a Dask client"
+    with (
+        joblib.parallel_config(**{"backend": "loky"} | options),
+        pytest.raises(ParameterError, match=rf"n_jobs .* joblib\.parallel_config, .*Backend.*{supported}"),
+    ):
+        maximize(count, opt, n_calls=4, n_jobs=2, verbose=0)
+    backend = joblib.parallel.ThreadingBackend()
+    for executor in (backend, joblib.Parallel(2)):
+        with pytest.raises(
+            ParameterTypeError, match=rf"{supported}.*, not joblib's {type(executor).__name__}"
+        ):
+            maximize(count, opt, n_calls=4, executor=executor, verbose=0)
+    assert opt.pending_ == []
+    with joblib.parallel_config("loky"):
+        assert maximize(count, opt, n_calls=2, n_jobs=1, verbose=0).nfev == 2
+    call = joblib.delayed(maximize)(count, opt, 2, n_jobs=1, verbose=0)
+    (nested,) = joblib.Parallel(2, backend="threading")([call])
+    assert nested.nfev == 2
 
 
-def test_joblib_on_dask(client):
-    with joblib.parallel_config("dask"):
-        result = maximize(count, drawing(), n_calls=6, n_jobs=2, verbose=0)
-    assert result.nfev == 6
-    assert str(os.getpid()) not in {a.worker.split(":")[1] for a in result.timeline.attempts}
+def test_workers_share_the_cores(monkeypatch):
+    monkeypatch.setattr(engines, "cpu_count", lambda: 6)
+    monkeypatch.setenv("MKL_NUM_THREADS", "5")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for n_jobs, n_workers, threads in ((2, 2, "3"), (-1, 6, "1"), (20, 20, "1")):
+        engine = make_engine(None, n_jobs)
+        assert engine.n_workers == n_workers
+        task = Task(lambda x: [os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")])
+        assert Outcome(*engine.submit(task, 0, "token").result()).value == [threads, "5"]
+        engine.close(kill=False)
+
+
+def test_programs_of_a_worker_that_is_killed_end_with_it(tmp_path):
+    def objective(x):
+        program = subprocess.Popen(["sleep", "1000"])
+        (tmp_path / "pid").write_text(str(program.pid))
+        return program.wait()
+
+    opt = drawing()
+    result = maximize(objective, opt, n_calls=1, n_jobs=1, timeout=3, verbose=0)
+    assert np.isnan(result.func_vals).all()
+    pid = int((tmp_path / "pid").read_text())
+    until = time.monotonic() + 30
+    while runs(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not runs(pid)
+
+
+def test_a_script_needs_no_guard_for_processes(tmp_path):
+    code = """
+        from conftest import make_optimizer, words
+        from wrlso import PriorSampling, maximize
+
+        X = words()
+        opt = make_optimizer(acquisition=PriorSampling()).fit(X, X.sum(axis=1))
+        bonus = 0.5
+        result = maximize(lambda x: float(x.sum()) + bonus, opt, 4, n_jobs=2, verbose=0)
+        print(result.nfev, sum(result.func_vals % 1))
+    """
+    (tmp_path / "search.py").write_text(textwrap.dedent(code))
+    out, err = script(tmp_path / "search.py").communicate(timeout=120)
+    assert out == "4 2.0\n", err
 
 
 def test_workers_need_not_import_this_library():
@@ -457,6 +512,10 @@ def test_when_all_workers_hang_there_is_an_error_or_new_ones():
     assert opt.pending_ == []
     result = maximize(
         lambda x: time.sleep(1000), opt, 4, executor=lambda: processes(2), timeout=0.5, verbose=0
+    )
+    assert {e.reason for e in result.timeline.evaluations} == {"no result within 0.5 s"}
+    result = maximize(
+        lambda x: time.sleep(1000), opt, 4, executor=lambda: get_reusable_executor(2), timeout=0.5, verbose=0
     )
     assert {e.reason for e in result.timeline.evaluations} == {"no result within 0.5 s"}
 

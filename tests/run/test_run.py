@@ -1,6 +1,10 @@
 """The loop: what it returns, when it stops, and what is left after an error."""
 
+import inspect
 import math
+import pickle
+import pydoc
+import re
 import time
 
 import numpy as np
@@ -40,6 +44,21 @@ def test_minimize_returns_values_in_the_users_sign():
     result = minimize(lambda x: -count(x), fitted(direction="minimize"), n_calls=6, verbose=0)
     assert result.fun == min(result.func_vals.min(), (-Y0).min())
     assert (result.func_vals <= 0).all()
+
+
+def test_both_directions_have_one_signature_and_one_documentation():
+    assert inspect.signature(maximize) == inspect.signature(minimize)
+    names = list(inspect.signature(minimize).parameters)
+    for loop, direction, other in ((maximize, "maximize", "minimize"), (minimize, "minimize", "maximize")):
+        documentation = inspect.getdoc(loop)
+        assert documentation.startswith(f"{direction.capitalize()} an objective: ")
+        assert f'``direction="{direction}"``' in documentation
+        assert other not in documentation.lower()
+        parameters = documentation.partition("Parameters\n----------\n")[2].partition("\n\nReturns\n")[0]
+        assert re.findall(r"^(\w+) : ", parameters, re.MULTILINE) == names
+        assert f"{direction}(objective: " in pydoc.plain(pydoc.render_doc(loop))
+        assert pickle.loads(pickle.dumps(loop)) is loop
+    assert inspect.getdoc(maximize).replace("aximize", "inimize") == inspect.getdoc(minimize)
 
 
 def test_batches_spend_exactly_the_budget_and_leave_nothing_pending():

@@ -42,7 +42,7 @@ from wrlso import (
     uniform_weights,
 )
 from wrlso._state.changes import Changes, NewObjects
-from wrlso._state.codec import dump, dump_json, load_json
+from wrlso._state.codec import dump, dump_json, is_alike, load_json
 from wrlso._state.codec import load as load_bytes
 from wrlso.exceptions import StorageError
 from wrlso.storage import campaign_info, events
@@ -213,6 +213,19 @@ def test_a_parameter_that_an_older_version_did_not_have_takes_its_default():
     packed = json.loads(dump_json(SparseGP(n_inducing=7), parameters=True))
     del packed["state"]["grow_inducing"]
     assert load_json(json.dumps(packed)).get_params() == SparseGP(n_inducing=7).get_params()
+
+
+def test_a_parameter_that_this_version_no_longer_has_is_left_out():
+    Z = torch.from_numpy(np.random.default_rng(0).normal(size=(12, 2)))
+    surrogate = SparseGP(n_inducing=7, max_iter=2).fit(Z, Z[:, 0], np.random.default_rng(0))
+    older = copy.copy(surrogate)
+    older.inducing = "kmeans"  # as stored by versions that could choose
+    read = load_bytes(dump(older))
+    assert "inducing" not in vars(read)
+    assert is_alike(read, surrogate)
+    assert dump(read) == dump(surrogate)
+    for mine, expected in zip(read.predict(Z), surrogate.predict(Z), strict=True):
+        assert torch.equal(mine, expected)
 
 
 class Tuples:

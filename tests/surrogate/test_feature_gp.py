@@ -254,7 +254,11 @@ def test_another_process_for_features_takes_effect_at_the_next_fit():
         (Mixture([ThompsonSampling()], 3), ParameterTypeError, "turns must be a list"),
         (Mixture([UpperConfidenceBound(-3.0)]), ParameterError, "beta must be"),
         (Mixture([LogExpectedImprovement(xi="a")]), ParameterTypeError, "xi must be"),
-        (Mixture([Mixture([ThompsonSampling()])]), ParameterError, r"parts\[0\] must be no mixture"),
+        (
+            Mixture([Mixture([ThompsonSampling()])]),
+            ParameterError,
+            r"parts\[0\] must not be a mixture",
+        ),
         (
             LogExpectedImprovement(CandidatePool(splice=0.7, rewrite=0.7)),
             ParameterError,

@@ -11,11 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 from sklearn.base import clone
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from wrlso._state.codec import dump, load
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 from wrlso.surrogate import FeatureGP, KnowsLengthscales, SparseGP, Surrogate, select_subset
 from wrlso.surrogate.collapsed_bound import evidence
+from wrlso.surrogate.inducing import inducing_points
 from wrlso.surrogate.kernels import KERNELS, Hyperparameters, correlation
 from wrlso.surrogate.linear_algebra import safe_cholesky
 from wrlso.surrogate.transforms import TRANSFORMS, make_transform
@@ -489,16 +491,49 @@ def test_subset_draws_the_others_evenly():
     np.testing.assert_allclose(counts[:32] / 2000, 7 / 32, atol=0.05)
 
 
-@pytest.mark.parametrize("inducing", ["kmeans", "greedy"])
-def test_inducing_points_cover_the_data(inducing):
+def lloyd(X, centers, n_iterations=10):
+    for _ in range(n_iterations):
+        nearest = np.linalg.norm(X[:, None] - centers[None], axis=2).argmin(axis=1)
+        centers = np.array([X[nearest == i].mean(axis=0) for i in range(len(centers))])
+    return centers
+
+
+def test_inducing_points_are_the_centres_of_ten_steps_of_k_means():
+    X = np.unique(np.random.default_rng(0).normal(size=(300, 3)), axis=0)
+    start = X[np.random.default_rng(1).choice(300, size=20, replace=False)]
+    global_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    found = inducing_points(X, 20, np.random.default_rng(1))
+    np.testing.assert_allclose(found, lloyd(X, start), atol=1e-12)
+    assert np.array_equal(global_state, np.random.get_state()[1])  # noqa: NPY002
+    with threadpool_limits(limits=2):
+        threads = [pool["num_threads"] for pool in threadpool_info()]
+        np.testing.assert_array_equal(inducing_points(X, 20, np.random.default_rng(1)), found)
+        assert [pool["num_threads"] for pool in threadpool_info()] == threads
+
+
+def test_few_points_are_their_own_inducing_points_without_k_means():
+    X = np.random.default_rng(0).integers(0, 3, size=(40, 2)).astype(float)
+    distinct = np.unique(X, axis=0)
+    for m in (len(distinct), 100):
+        np.testing.assert_array_equal(inducing_points(X, m, None), distinct)  # None: draws nothing
+
+
+def test_points_that_differ_by_rounding_are_no_reason_to_warn():
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.normal(size=(5, 2)), 20, axis=0)
+    X += 1e-9 * rng.normal(size=X.shape)
+    assert len(np.unique(X, axis=0)) > 30
+    assert np.isfinite(inducing_points(X, 30, rng)).all()
+
+
+def test_inducing_points_cover_the_data():
     rng = np.random.default_rng(0)
     centers = 20.0 * rng.normal(size=(10, 4))
     Z = np.repeat(centers, 30, axis=0) + 0.01 * rng.normal(size=(300, 4))
-    gp = fitted(Z, Z[:, 0], n_inducing=40, inducing=inducing, n_trained=0)
+    gp = fitted(Z, Z[:, 0], n_inducing=40, n_trained=0)
     U = (gp.posterior_.U * gp.posterior_.lengthscale + gp.posterior_.center).numpy()
-    if inducing == "greedy":
-        for center in centers:
-            assert np.linalg.norm(U - center, axis=1).min() < 1.0
+    for center in centers:
+        assert np.linalg.norm(U - center, axis=1).min() < 1.0
     assert gp.score(tensor(Z), tensor(Z[:, 0])) > -3.0
 
 
@@ -669,7 +704,6 @@ def test_bad_data_are_refused_and_change_nothing(Z, y, error, message):
         ({"train_iter": 0.5}, ParameterTypeError, "train_iter"),
         ({"kernel": "cosine"}, ParameterError, "kernel"),
         ({"transform": "log"}, ParameterError, "transform"),
-        ({"inducing": "grid"}, ParameterError, "inducing"),
         ({"jitter": -1.0}, ParameterError, "jitter"),
         ({"max_iter": -1}, ParameterError, "max_iter"),
         ({"max_noise": 0.0}, ParameterError, "max_noise must be a finite number >= 1e-05, or None"),

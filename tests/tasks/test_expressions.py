@@ -142,7 +142,7 @@ def test_bad_text_is_refused_by_position(text, message):
 
 
 def test_bad_arguments():
-    with pytest.raises(DataTypeError, match="an expression is text, such as .* got 3"):
+    with pytest.raises(DataTypeError, match="an expression must be text, such as .* got 3"):
         evaluate([3], POINTS)
     with pytest.raises(DataTypeError, match=r"a sequence of expressions, got one: put it in a list, \['x'\]"):
         evaluate("x", POINTS)

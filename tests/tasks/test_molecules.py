@@ -316,7 +316,7 @@ def test_ones_own_function_sees_one_spelling_of_molecules_only():
     assert seen[4:] == ["CCO"]
     flat = Molecules(len, stereo=False)
     assert flat.objective("C[C@H](N)C(=O)O") == len("CC(N)C(=O)O")
-    with pytest.raises(ParameterTypeError, match="function must be a function of SMILES, got 'qed'"):
+    with pytest.raises(ParameterTypeError, match="function must be callable with a SMILES, got 'qed'"):
         Molecules("qed").objective("C")
 
 

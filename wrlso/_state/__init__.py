@@ -1,1 +1,1 @@
-"""What an optimizer has at one moment: what it learned, what changes, what it reads."""
+"""The state of an optimizer: settings, learned parts, changes, and the reading of user input."""

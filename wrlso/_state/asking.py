@@ -1,4 +1,4 @@
-"""One search for new points: bring the surrogate up to date, and let the acquisition propose."""
+"""One search for new points: update the surrogate, then let the acquisition propose points."""
 
 import threading
 import time
@@ -19,14 +19,14 @@ from wrlso.history import History
 
 __all__ = ["search"]
 
-_MIN_VALUES = 5  # below this a surrogate knows too little to search with
-_MAX_CANDIDATES = 10_000  # x without a value that one ask considers
+_MIN_VALUES = 5  # with fewer values a search samples from the prior
+_MAX_CANDIDATES = 10_000  # most x without a value that one ask considers
 
 
 def search(
     settings: Settings, learned: Learned, history: History, n: int, lock: threading.RLock
 ) -> tuple[list[Proposal], list[tuple[float, float] | None], AskRecord]:
-    """Return n proposals of a draft, what the surrogate expects of each in the user's sign, and the record.
+    """Return n proposals, the surrogate's prediction of each in the user's sign, and the search's record.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def search(
         values = Values(history.observed_rows, sign * history.y, history.n_start, history.revision)
         n_rows, n_told = len(history), history.n_observed + len(history.rows_with("failed"))
     wanted, learned.fit_on = acquisition_of(settings), settings.fit_on
-    if is_own(wanted) and not is_alike(learned.acquisition, wanted):  # set since fit
+    if is_own(wanted) and not is_alike(learned.acquisition, wanted):  # the user has changed it since fit
         learned.acquisition = clone(wanted, safe=False)
     acquisition = learned.acquisition
     if acquisition.uses_surrogate and len(values.y) < _MIN_VALUES:

@@ -1,4 +1,4 @@
-"""What one call is about to change in a history: collected and checked first, applied when it is safe."""
+"""The changes of one call to a history: first collected and checked, then applied together."""
 
 import time
 from collections.abc import Hashable, Sequence
@@ -17,7 +17,7 @@ __all__ = ["Changes", "NewObjects"]
 
 
 class NewObjects(NamedTuple):
-    """Objects never seen before, with their identities and the tensor (n, ...) made of them."""
+    """New objects with their identities and their tensor (n, ...)."""
 
     X: Sequence[Any]
     keys: Sequence[Hashable]
@@ -25,11 +25,11 @@ class NewObjects(NamedTuple):
 
 
 class Changes:
-    """Objects and events that a history is going to take in together."""
+    """New objects and events that :meth:`apply` adds to a history together."""
 
     def __init__(self, history: History, learned: Any = None) -> None:
         self.history = history
-        self.learned = learned  # what has been learned, where that changes too
+        self.learned = learned  # the learned part, when it changes too
         self.objects: list[NewObjects] = []
         self.events: list[Event] = []
         self._n_rows = len(history)
@@ -37,15 +37,15 @@ class Changes:
         self._time = time.time_ns() // 1000
 
     def add(self, model: LatentModel, X: Objects) -> list[int]:
-        """Return the rows of all X, with a new row for each that was never seen.
+        """Return the rows of all X, with a new row for each new object.
 
-        Raises DataError, with nothing added, when one cannot be read.
+        Raises DataError and adds nothing when the model cannot read one of them.
         """
         keys = [key_of(model, x) for x in X]
         first = self._first_of_each(keys)
         if first:
             rows = list(first.values())
-            # rows of one copy of an array share its memory with the tensor where that is the array itself
+            # one copy of an array: its rows are the objects, and the tensor may share its memory
             if isinstance(X, np.ndarray) and X.dtype != object:
                 objects: Objects = X[rows]
             else:
@@ -54,13 +54,13 @@ class Changes:
         return [self._row(key) for key in keys]
 
     def add_start(self, model: LatentModel, X: Objects, values: Sequence[float | None]) -> None:
-        """Add starting data; equal objects become one point, several values its replicates."""
+        """Add starting data; equal objects become one point with several values as replicates."""
         inputs = tensorized(model, X).cpu()
         keys = [key_of(model, x) for x in X]
         first = self._first_of_each(keys)
         shared = isinstance(X, np.ndarray) and inputs.data_ptr() == X.ctypes.data
         inputs = inputs[torch.tensor(list(first.values()), dtype=torch.int64)]
-        # where the tensor is the array itself, its rows serve as the objects: one copy of the data, not two
+        # when the tensor shares the array's memory, the objects are its rows: one copy of the data, not two
         objects = list(inputs.numpy()) if shared else [keep(X[i]) for i in first.values()]
         self._stage(list(first), objects, inputs)
         for key, value in zip(keys, values, strict=True):
@@ -74,14 +74,14 @@ class Changes:
         self.events.append(Event(kind, row, value, self._time, data))
 
     def apply(self) -> None:
-        """Let the history take everything in."""
+        """Add all objects and events to the history."""
         for new in self.objects:
             self.history.add(*new)
         for event in self.events:
             self.history.apply(event)
 
     def _first_of_each(self, keys: list[Hashable]) -> dict[Hashable, int]:
-        """Positions of the first occurrence of every key that is new."""
+        """Return the position of the first occurrence of each new key."""
         first: dict[Hashable, int] = {}
         for i, key in enumerate(keys):
             if self.history.row(key) is None and key not in self._new:

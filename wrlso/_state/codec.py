@@ -1,24 +1,22 @@
-"""Values as bytes and back, without pickle: JSON, raw arrays, and this library's own parts by name.
+"""Values as bytes and back, without pickle: JSON, raw arrays, and this library's own classes by name.
 
-What is read creates numbers, texts, containers, arrays and objects of the classes listed here, and calls
-nothing that a file names.
+Reading creates only numbers, texts, containers, arrays and objects of the classes listed here. It never
+calls a function that a file names. torch and scikit-learn are imported when such a value comes up, and not
+before: records and events, which are numbers, texts and arrays, are read without them.
 """
 
 import base64
 import dataclasses
 import json
 import math
+import sys
 import types
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 import numpy as np
-import torch
-from sklearn.base import BaseEstimator
-from torch import Tensor
 
-from wrlso import weighting
 from wrlso.exceptions import DataTypeError, StorageError
 
 __all__ = ["Foreign", "dump", "dump_json", "is_alike", "is_own", "load", "load_json"]
@@ -27,7 +25,7 @@ _TAG = "!"
 _DAMAGE = (
     ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
-_FUNCTIONS: dict[str, Callable[..., Any]] = {name: getattr(weighting, name) for name in weighting.__all__}
+_WEIGHTING = "wrlso.weighting"  # whose functions a file can name
 # All that a file can name, and where it is defined. A class that moves keeps its name here; one that is
 # renamed keeps its former name beside the new one, as files of earlier versions hold that.
 _CLASSES = {
@@ -46,11 +44,12 @@ _CLASSES = {
         "surrogate.kernels": ["Hyperparameters"],
         "surrogate.minmax_kernel": ["Levels"],
         "surrogate.morgan": ["MorganCounts"],
+        "surrogate.normal_scores": ["NormalScores"],
         "surrogate.sparse_gp": ["SparseGP"],
         "surrogate.sparse_posterior": ["Posterior"],
         "surrogate.tanimoto_gp": ["TanimotoGP"],
         "surrogate.tanimoto_posterior": ["StructureKernel", "TanimotoPosterior"],
-        "surrogate.transforms": ["Floor", "NormalScores", "Standardize", "Winsorize"],
+        "surrogate.transforms": ["Floor", "Standardize", "Winsorize"],
         "tasks.expressions.task": ["Expressions"],
         "tasks.molecules.tasks": ["QED", "GuacaMol", "Molecules", "PenalizedLogP"],
         "tasks.shapes": ["CopiedRankWeighting", "OracleGrid", "Shapes"],
@@ -65,13 +64,13 @@ _CLASSES = {
 
 @dataclasses.dataclass(frozen=True)
 class Foreign:
-    """Stands for something of the user's that a file cannot hold."""
+    """Stands for a user's object that a file cannot hold."""
 
     type_name: str
 
 
 def is_own(value: Any) -> bool:
-    """Whether the value is an object of one of this library's classes that can be stored."""
+    """Whether the value is an object of one of this library's storable classes."""
     cls = type(value)
     return _CLASSES.get(cls.__name__) == f"{cls.__module__}.{cls.__qualname__}"
 
@@ -82,13 +81,28 @@ def _class_named(name: str) -> type | None:
     return getattr(import_module(module), attribute) if module else None
 
 
+def _function_named(name: str) -> Any:
+    """Return the weighting function that a file names."""
+    module = import_module(_WEIGHTING)
+    if name not in module.__all__:
+        raise ValueError(f"it names {name!r:.80}, which is no weighting function of wrlso")
+    return getattr(module, name)
+
+
+def _is_weighting_function(value: Any) -> bool:
+    module = sys.modules.get(_WEIGHTING)  # without it nothing is one of its functions
+    if module is None or not isinstance(value, types.FunctionType):
+        return False
+    return value.__name__ in module.__all__ and getattr(module, value.__name__) is value
+
+
 def dump_json(value: Any, *, parameters: bool = False, foreign: bool = False) -> str:
     """Return a value without arrays as one line of JSON; see :func:`dump`."""
     return json.dumps(_Packer(None, parameters, foreign).pack(value), allow_nan=False)
 
 
 def is_alike(part: Any, wanted: Any) -> bool:
-    """Whether a part has the class and the parameters that are wanted; what is foreign in them passes."""
+    """Whether a part has the wanted class and parameters; foreign values are equal when their types are."""
     if type(part) is not type(wanted):
         return False
     mine, theirs = (dump_json(one, parameters=True, foreign=True) for one in (part, wanted))
@@ -132,6 +146,12 @@ def load(data: bytes) -> Any:
     return _reading(read)
 
 
+def _is_estimator(cls: type) -> bool:
+    from sklearn.base import BaseEstimator
+
+    return issubclass(cls, BaseEstimator)
+
+
 def _reading(read: Callable[[], Any]) -> Any:
     try:
         return read()
@@ -147,12 +167,12 @@ def _checked_dtype(name: str) -> np.dtype:
 
 
 class _Packer:
-    """Turns values into what JSON can hold; arrays go to a list beside it."""
+    """Turns values into JSON types; arrays go to a separate list."""
 
     def __init__(self, arrays: list[np.ndarray] | None, parameters: bool, foreign: bool) -> None:
         self.arrays = arrays
-        self.parameters = parameters  # of estimators only the parameters, not what they have learned
-        self.foreign = foreign  # whether what cannot be stored becomes a Foreign
+        self.parameters = parameters  # store only the parameters of estimators, not their learned state
+        self.foreign = foreign  # whether an object that cannot be stored becomes a Foreign
 
     def pack(self, value: Any) -> Any:
         if value is None or type(value) in (bool, int, str):
@@ -186,13 +206,14 @@ class _Packer:
             return {_TAG: "scalar", "dtype": value.dtype.str, "value": data}
         if isinstance(value, np.ndarray) and value.dtype.kind in "biufcUS":
             return self._array("array", value)
-        if isinstance(value, Tensor):
+        torch = sys.modules.get("torch")  # without it nothing is a tensor
+        if torch is not None and isinstance(value, torch.Tensor):
             return self._array("tensor", value.detach().cpu().numpy())
-        if isinstance(value, torch.device):
+        if torch is not None and isinstance(value, torch.device):
             return {_TAG: "device", "value": str(value)}
         if isinstance(value, np.random.RandomState):
             return {_TAG: "RandomState", "state": self.pack(value.get_state(legacy=False))}
-        if isinstance(value, types.FunctionType) and _FUNCTIONS.get(value.__name__) is value:
+        if _is_weighting_function(value):
             return {_TAG: "function", "name": value.__name__}
         if is_own(value):
             state = {name: self.pack(item) for name, item in self._state(value).items()}
@@ -204,12 +225,12 @@ class _Packer:
             data = base64.b64encode(array.tobytes()).decode()
             return {_TAG: kind, "dtype": array.dtype.str, "shape": list(array.shape), "value": data}
         transposed = array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous
-        # the order in memory is kept, as sums may depend on it in the last bit
+        # keep the order in memory, because sums may depend on it in the last bit
         self.arrays.append(array.T if transposed else array)
         return {_TAG: kind, "index": len(self.arrays) - 1, "transposed": transposed}
 
     def _state(self, value: Any) -> dict[str, Any]:
-        if self.parameters and isinstance(value, BaseEstimator):
+        if self.parameters and _is_estimator(type(value)):
             return dict(value.get_params(deep=False))
         if dataclasses.is_dataclass(value):
             return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -252,10 +273,12 @@ def _read_object(packed: dict[str, Any], arrays: list[np.ndarray]) -> Any:
     state = {str(name): _unpack(item, arrays) for name, item in packed["state"].items()}
     if not all(name.isidentifier() and not name.startswith("__") for name in state):
         raise ValueError(f"a {cls.__name__} with impossible attributes")
-    if issubclass(cls, BaseEstimator):
-        # parameters that this version has and the file does not take their defaults
+    if _is_estimator(cls):
+        # a parameter that the file lacks takes its default
         names = set(cls._get_param_names()) & set(state)
         created = cls(**{name: state.pop(name) for name in names})
+        # and those that this version no longer has are left out: what is learned is marked by an underscore
+        state = {name: value for name, value in state.items() if "_" in (name[0], name[-1])}
     else:
         created = cls.__new__(cls)
     for name, value in state.items():
@@ -270,10 +293,10 @@ _READERS: dict[str, Callable[[dict[str, Any], list[np.ndarray]], Any]] = {
     "bytes": lambda packed, _: base64.b64decode(packed["value"]),
     "scalar": _read_scalar,
     "array": _read_array,
-    "tensor": lambda packed, arrays: torch.from_numpy(_read_array(packed, arrays)),
-    "device": lambda packed, _: torch.device(packed["value"]),
+    "tensor": lambda packed, arrays: import_module("torch").from_numpy(_read_array(packed, arrays)),
+    "device": lambda packed, _: import_module("torch").device(packed["value"]),
     "RandomState": _read_random_state,
-    "function": lambda packed, _: _FUNCTIONS[packed["name"]],
+    "function": lambda packed, _: _function_named(packed["name"]),
     "object": _read_object,
     "foreign": lambda packed, _: Foreign(packed["type"]),
 }

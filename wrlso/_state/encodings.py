@@ -1,4 +1,4 @@
-"""Where rows of the history lie in Z, for those rows that anybody has asked for."""
+"""The encodings of some rows of the history, made when they are needed."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,9 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Encodings:
-    """Points of some rows; more rows make a new object, so that drafts do not see each other's.
+    """Latent points of some rows; adding rows makes a new object, so drafts are independent.
 
-    Of a million rows a search needs the ten thousand that its surrogate is fitted to: what a draft copies
-    grows with these, not with the history.
+    Of a million rows a search needs only the ten thousand of its surrogate, so drafts stay small.
     """
 
     rows: Rows  # (k,) increasing
@@ -25,32 +24,32 @@ class Encodings:
 
     @classmethod
     def none(cls, d: int) -> "Encodings":
-        """Return those of no row."""
+        """Return the encodings of no row."""
         return cls(np.empty(0, dtype=np.int64), torch.empty(0, d, dtype=torch.float64))
 
     def missing(self, rows: Rows) -> Rows:
-        """Return those of ``rows`` (m,) that are not there, in their order."""
+        """Return the rows among ``rows`` (m,) without an encoding, in their order."""
         return np.asarray(rows[~self._find(rows)[1]])
 
     def __getitem__(self, rows: Rows) -> Tensor:
-        """Return the points (m, d) of rows (m,), all of which must be there."""
+        """Return the points (m, d) of rows (m,); every row must have one."""
         return self.Z[torch.from_numpy(self._find(rows)[0])]
 
     def with_rows(self, rows: Rows, Z: Tensor) -> "Encodings":
-        """Return these and the points Z (m, d) of rows (m,); the newest of a row counts."""
+        """Return a copy with the points Z (m, d) of rows (m,) added; they replace older points."""
         newest_first = np.concatenate([self.rows, rows])[::-1]
         all_rows, place = np.unique(newest_first, return_index=True)
         points = torch.cat([self.Z, Z.to("cpu", torch.float64)])
         return Encodings(all_rows, points[torch.from_numpy(len(points) - 1 - place)])
 
     def since(self, earlier: "Encodings") -> Rows:
-        """Return the rows that are new since earlier ones, or lie elsewhere now."""
+        """Return the rows that are new or have moved since earlier encodings."""
         place, known = earlier._find(self.rows)
         known[known] = (self.Z[torch.from_numpy(known)] == earlier.Z[torch.from_numpy(place[known])]).all(1)
         return np.asarray(self.rows[~known])
 
     def _find(self, rows: Rows) -> tuple[Rows, NDArray[np.bool_]]:
-        """Positions of rows, and whether they are there."""
+        """Return the positions of rows, and whether each row has a point."""
         place = np.searchsorted(self.rows, rows)
         if len(self.rows) == 0:
             return place, np.zeros(len(rows), dtype=bool)

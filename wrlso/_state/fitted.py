@@ -1,4 +1,4 @@
-"""The surrogate with the values that it has taken in: fitted to a subset, conditioned on what came later."""
+"""The surrogate with its data: fitted to a subset of the values, conditioned on later ones."""
 
 import copy
 from collections.abc import Callable
@@ -27,37 +27,37 @@ class Values(NamedTuple):
 
     rows: np.ndarray  # (n,) of the history
     y: np.ndarray  # (n,)
-    n_start: int  # points of the starting data, which come first
-    revision: int  # of the history; it grows with every correction
+    n_start: int  # number of starting points, which come first
+    revision: int  # the history's; every correction increases it
 
 
 class Arrived(NamedTuple):
-    """Values that came between two fits."""
+    """Values told between two fits."""
 
     rows: np.ndarray  # (m,)
     y: np.ndarray  # (m,)
-    inputs: Any  # what the surrogate was conditioned on; None where it was not
-    errors: np.ndarray  # standardised, where the surrogate had foretold the values
+    inputs: Any  # the inputs on which the surrogate was conditioned; None when it was not
+    errors: np.ndarray  # standardised errors of the surrogate's predictions, if it made any
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A surrogate and its data; every change makes a new object.
+    """A surrogate and its data. Objects never change: every method returns a new one.
 
     Attributes
     ----------
     surrogate : Surrogate or None
-        None before the first fit, and with acquisitions that need none.
+        None before the first fit, and with acquisitions that need no surrogate.
     rows, y : ndarray (m,) or None
-        Rows of the history that the search sees, a subset at the last fit and all since, and their values.
+        The search's rows of the history (a subset at the last fit and all later ones) and their values.
     since : tuple of Arrived
-        What came since the last fit.
+        Values told since the last fit.
     errors : ndarray
         Standardised errors of the surrogate at values since the last fit.
     n_seen, n_at_fit : int
-        Distinct values that the search has taken in, and that there were at the last fit.
+        Number of distinct values that the search has seen, and that existed at the last fit.
     revision : int
-        Of the history, at the last fit.
+        The history's revision at the last fit.
     """
 
     surrogate: Surrogate | None = None
@@ -71,7 +71,7 @@ class Fitted:
     fit: object = None  # differs from fit to fit, and with each training
 
     def without_rows(self) -> Self:
-        """Return what is left when the points have moved: the surrogate, for a warm start."""
+        """Return a copy without data, after the points have moved: only the surrogate, for a warm start."""
         return replace(self, rows=None, y=None, since=(), fit=object())
 
     def refreshed(
@@ -84,10 +84,10 @@ class Fitted:
         *,
         fit: bool,
     ) -> Self:
-        """Return these with all values taken in.
+        """Return a copy with all values.
 
-        The surrogate is fitted to a subset after a training, a correction or when ``refit_every`` says so
-        (see :mod:`wrlso.surrogate.refit`), and conditioned on new values otherwise.
+        The surrogate is fitted to a subset after a training, after a correction, and when ``refit_every``
+        requires it (see :mod:`wrlso.surrogate.refit`); otherwise it is conditioned on the new values.
 
         Parameters
         ----------
@@ -96,9 +96,9 @@ class Fitted:
             The user's; None: :class:`wrlso.SparseGP`.
         refit_every : int, "auto" or None
         inputs : callable
-            ``inputs(surrogate, rows)`` gives what the surrogate is fitted to.
+            ``inputs(surrogate, rows)`` returns the surrogate's inputs.
         rng : callable
-            Makes the generator of a fit.
+            Returns the random generator of a fit.
         fit : bool
             False: the acquisition needs no surrogate, only the rows.
         """
@@ -125,8 +125,8 @@ class Fitted:
         return replace(current, n_seen=n)
 
     def _unless_replaced(self, wanted: Surrogate) -> Self:
-        """Forget the surrogate where the user has set another one since, or other parameters."""
-        comparable = is_own(self.surrogate) or is_own(wanted)  # of the user's own nothing is known
+        """Return a copy without the surrogate when the user has set another one, or other parameters."""
+        comparable = is_own(self.surrogate) or is_own(wanted)  # a user's own class cannot be compared
         if self.surrogate is not None and comparable and not is_alike(self.surrogate, wanted):
             return replace(self, surrogate=None)
         return self
@@ -141,7 +141,7 @@ class Fitted:
         fit: bool,
     ) -> Self:
         """Choose a subset of the values, and fit the surrogate to it."""
-        # chosen here, so that only the members of the subset need encoding
+        # choose the subset first, so that only its members need encoding
         n_best, n_random = getattr(template, "n_best", 2000), getattr(template, "n_random", 8000)
         check_count("n_best", n_best, minimum=0)
         check_count("n_random", n_random, minimum=0)
@@ -149,7 +149,7 @@ class Fitted:
         chosen = select_subset(values.y, n_best, n_random, rng, n_latest=max(n - values.n_start, 0))
         rows, y, surrogate = values.rows[chosen], values.y[chosen], self.surrogate
         if fit:
-            # a copy, as an interrupted ask must leave the last fit as it was
+            # a copy, because an interrupted ask must not change the last fit
             warm = copy.deepcopy(surrogate) or clone(template, safe=False)
             surrogate = warm.fit(inputs(warm, rows), torch.from_numpy(y), rng)
         return replace(
@@ -158,11 +158,11 @@ class Fitted:
         )  # fmt: skip
 
     def _conditioned(self, new: Arrived) -> Self:
-        """Condition the surrogate on new values, where it has been given their inputs."""
+        """Condition the surrogate on new values, if their inputs are known."""
         return replace(self.joined(new), since=(*self.since, new))
 
     def joined(self, new: Arrived) -> Self:
-        """Return these with values that came since the fit, as they were taken in then."""
+        """Return a copy with values told since the fit, exactly as they were added then."""
         surrogate, rows, y = self.surrogate, self.rows, self.y
         if rows is not None and y is not None:
             rows, y = np.concatenate([rows, new.rows]), np.concatenate([y, new.y])
@@ -173,5 +173,5 @@ class Fitted:
 
 
 def latent(inputs: Any) -> Tensor | None:
-    """Return inputs of a surrogate where they are points of Z, None where they are objects."""
+    """Return a surrogate's inputs if they are points of Z, None if they are objects."""
     return inputs if isinstance(inputs, Tensor) else None

@@ -1,4 +1,4 @@
-"""What the optimizer has learned, as one value that is drafted, and published when the work is done."""
+"""The learned part of the optimizer: calls change a draft of it and publish the draft at the end."""
 
 import copy
 import time
@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from wrlso._state.encodings import Encodings
+from wrlso._state.fit_on import FIT_ON, places_of_inputs
 from wrlso._state.fitted import Fitted, Values
 from wrlso._utils.random import stream
-from wrlso.acquisition.functions import Acquisition
+from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import ParameterError
 from wrlso.history import History
-from wrlso.models.inference import encoded
-from wrlso.models.inversion import FIT_ON, invert
 from wrlso.models.protocol import Objects
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.training import Inputs, Trainer
@@ -30,19 +29,19 @@ TRAINING, ASKING, FITTING = 0, 1, 2  # purposes of the random streams
 class Learned:
     """Model, surrogate and counters; every ask and retrain makes a changed copy.
 
-    Its tensors and arrays are replaced or extended by rows that no other copy reads, never overwritten; a
-    training puts another model in place.
+    Copies share tensors and arrays, so no method overwrites these: methods replace them or append rows that
+    no other copy reads. A training replaces the model.
     """
 
     model: Any
-    given_weights: dict[str, Tensor] | None  # kept only where retraining starts from them
+    given_weights: dict[str, Tensor] | None  # kept only when retraining starts from them
     seed: int
     acquisition: Acquisition
-    fit_on: str = FIT_ON[0]  # where a point lies for the surrogate
+    fit_on: str = FIT_ON[0]  # the latent point of x for the surrogate
     n_asks: int = 0
     n_trainings: int = 0
-    n_at_training: int = 0  # distinct values when the model was last trained
-    Z: Encodings | None = None  # by this model, of the rows that were needed so far
+    n_at_training: int = 0  # distinct values at the last training
+    Z: Encodings | None = None  # by this model, of the rows needed so far
     fitted: Fitted = field(default_factory=Fitted)
 
     def draft(self) -> Self:
@@ -50,9 +49,9 @@ class Learned:
         return replace(self, acquisition=copy.deepcopy(self.acquisition))
 
     def train(self, trainer: Trainer, inputs: Inputs, weights: np.ndarray, verbose: int) -> dict[str, Any]:
-        """Train a copy of the model and put it in place; encodings and the surrogate's data are void then.
+        """Replace the model by a trained copy, and forget encodings and the surrogate's data.
 
-        Returns the trainer's log and the seconds that it took.
+        Returns the trainer's log and the seconds of the training.
         """
         start = time.perf_counter()
         model = copy.deepcopy(self.model)
@@ -72,28 +71,28 @@ class Learned:
         return {"epochs": log, "seconds": time.perf_counter() - start}
 
     def with_model(self, model: Any) -> Self:
-        """Return a copy with another model, whose encodings are yet to be made."""
+        """Return a copy with another model and without encodings."""
         draft = self.draft()
         draft._put_in_place(model)
         return draft
 
     def extended(self, X: Objects) -> Self:
-        """Return a copy whose model has learned to read some objects."""
+        """Return a copy whose model has the tokens of some objects in its vocabulary."""
         model = copy.deepcopy(self.model)
         given = self.given_weights
-        if given is not None:  # what a training from scratch begins with grows, too
+        if given is not None:  # a training from scratch needs the new tokens, too
             first = copy.deepcopy(model)
             first.load_state_dict(given)
             first.extend(X)
             given = copy.deepcopy(first.state_dict())
         model.extend(X)
-        model.tensorize(X)  # what it cannot read even so is named
+        model.tensorize(X)  # raises an error that names each object that the model still cannot read
         draft = self.with_model(model)
         draft.given_weights = given
         return draft
 
     def take_training(self, trained: "Learned") -> None:
-        """Put the model in place that another draft has trained, while this one's search went on."""
+        """Take over the model that another draft has trained while this one searched."""
         self._put_in_place(trained.model)
         self.n_trainings, self.n_at_training = trained.n_trainings, trained.n_at_training
 
@@ -101,21 +100,20 @@ class Learned:
         self.model, self.Z, self.fitted = model, None, self.fitted.without_rows()
 
     def encode(self, history: History, rows: np.ndarray) -> Tensor:
-        """Return where some rows lie in Z (m, d) float64: made once per model, unless they were placed."""
+        """Return the latent points (m, d) float64 of rows: encoded once per model, unless placed."""
         missing = rows if self.Z is None else self.Z.missing(rows)
         if len(missing):
             inputs = history.inputs[torch.from_numpy(missing)]
-            Z = encoded(self.model, inputs)
-            self.place(missing, invert(self.model, inputs, Z) if self.fit_on == "inverted" else Z)
+            self.place(missing, places_of_inputs(self.fit_on, self.model, inputs))
         return self.encodings[rows]
 
     def place(self, rows: np.ndarray, Z: Tensor) -> None:
-        """Let rows lie at Z (m, d) until the next training."""
+        """Set the latent points of rows to Z (m, d) until the next training."""
         self.Z = self.encodings.with_rows(rows, Z)
 
     @property
     def encodings(self) -> Encodings:
-        """Where rows lie that were needed so far."""
+        """Latent points of the rows needed so far."""
         return self.Z or Encodings.none(self.model.latent_dim)
 
     def refresh(
@@ -127,7 +125,7 @@ class Learned:
         *,
         fit: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Bring the surrogate up to date; return the rows that the search sees and their values.
+        """Update the surrogate; return the search's rows and their values.
 
         See :meth:`wrlso._state.fitted.Fitted.refreshed`.
         """

@@ -1,4 +1,4 @@
-"""Reading what users tell: one point or many, numbers, None and NaN, and nothing else."""
+"""Reading user input: one point or many, with numbers, None or NaN as values."""
 
 import math
 from collections.abc import Mapping, Set
@@ -20,7 +20,7 @@ def read_value(y: Any, where: str = "y") -> float | None:
     Raises
     ------
     DataTypeError
-        For anything that is not a real number (strings, booleans, complex numbers, arrays).
+        For anything but a real number (strings, booleans, complex numbers, arrays).
     DataError
         For an infinite value.
     """
@@ -73,7 +73,7 @@ def _is_sequence(y: Any) -> bool:
 
 
 def read_objects(X: Any, name: str) -> Objects:
-    """Return objects as a sequence; raises DataTypeError for what is none."""
+    """Return objects as a sequence; raise DataTypeError for anything else."""
     if isinstance(X, str | bytes | dict | set) or not hasattr(X, "__len__"):
         raise DataTypeError(
             f"{name} must be a list, tuple or array of objects, got {type(X).__name__}"

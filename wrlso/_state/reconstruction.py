@@ -1,6 +1,6 @@
-"""How faithfully a model gives back the best points: measured around each training, kept in its log.
+"""Reconstruction of the best points, measured before and after each training and kept in its log.
 
-The model of before a training is gone after it, so what shall be compared later is measured at the time.
+A training replaces the model, so the measurement before it must be made at that time.
 """
 
 import math
@@ -21,7 +21,7 @@ _N_POINTS = 100
 
 
 def rows_to_reconstruct(observed: np.ndarray, y: np.ndarray, unlabelled: np.ndarray) -> np.ndarray:
-    """Return the rows (at most 100) on which reconstruction is measured: the best, else the first.
+    """Return at most 100 rows on which to measure reconstruction: the best, or the first without a value.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def rows_to_reconstruct(observed: np.ndarray, y: np.ndarray, unlabelled: np.ndar
     y : ndarray (n,) float64
         Their values, larger is better.
     unlabelled : ndarray (m,) int64
-        Rows without a value, taken where there is no value at all.
+        Rows without a value; used when no row has a value.
     """
     if len(y) == 0:
         return unlabelled[:_N_POINTS]
@@ -38,16 +38,16 @@ def rows_to_reconstruct(observed: np.ndarray, y: np.ndarray, unlabelled: np.ndar
 
 
 def measure_reconstruction(model: LatentModel, history: History, rows: np.ndarray) -> dict[str, Any]:
-    """Return how many of the rows come back as they were from ``decode(encode(x))``, and their mean loss.
+    """Return the number of rows that ``decode(encode(x))`` reproduces, and their mean loss.
 
-    The model is in evaluation mode meanwhile and global random state stays as it was, so that measuring
-    changes nothing that follows.
+    The model is in evaluation mode meanwhile, and global random state does not change, so measuring has no
+    effect on later results.
 
     Returns
     -------
     dict
-        ``n_points`` (int), ``n_exact`` (int) and ``loss`` (float; None where there is no point or the mean
-        is not finite): what JSON can hold.
+        ``n_points`` (int), ``n_exact`` (int) and ``loss`` (float; None without points and when the mean is
+        not finite). JSON can hold it.
     """
     if len(rows) == 0:
         return {"n_points": 0, "n_exact": 0, "loss": None}
@@ -64,5 +64,5 @@ def _is_same(model: LatentModel, x: Any, key: Any) -> bool:
         return False
     try:
         return bool(model.key(x) == key)
-    except DataError:  # decoded to something that it cannot read itself
+    except DataError:  # the model cannot read what it decoded
         return False

@@ -1,4 +1,4 @@
-"""Training on all data, also beside a search that goes on: how it stops, and how its result takes effect."""
+"""Training on all data, also while a search runs: how to stop it, and how to publish its result."""
 
 import threading
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from torch import Tensor
 from wrlso._state.learned import Learned
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
 from wrlso._state.settings import Settings, sign_of
+from wrlso._state.training_due import training_due_in
 from wrlso._state.weights import training_weights
 from wrlso.history import History, RowSubset
 from wrlso.training import Trainer
@@ -19,12 +20,12 @@ __all__ = ["StoppableRows", "TrainingStopped", "swap_in", "train", "training_is_
 
 
 class TrainingStopped(Exception):
-    """Somebody asked that a training be given up."""
+    """The user has stopped a training."""
 
 
 @dataclass(frozen=True)
 class StoppableRows(RowSubset):
-    """Rows that raise :class:`TrainingStopped` once an event is set: training ends at its next minibatch."""
+    """Rows that raise :class:`TrainingStopped` once an event is set, which ends training at a minibatch."""
 
     stop: threading.Event | None = None
 
@@ -36,14 +37,14 @@ class StoppableRows(RowSubset):
 
 
 def swap_in(trained: Learned, seen: History, learned: Learned, history: History) -> Learned | None:
-    """Return the present core with a model trained meanwhile; None where that came too late.
+    """Return the current learned part with a model trained meanwhile; None when it came too late.
 
     Parameters
     ----------
     trained : Learned
-        A draft of an earlier core, with its model trained on ``seen``.
+        A draft of an earlier state, with its model trained on ``seen``.
     learned, history
-        What is current now: others may have asked since, which counts on, or trained, which wins.
+        The current state. Asks since then are kept; another training since then wins.
     """
     if history.uid != seen.uid or learned.n_trainings >= trained.n_trainings:
         return None
@@ -53,10 +54,9 @@ def swap_in(trained: Learned, seen: History, learned: Learned, history: History)
 
 
 def training_is_due(learned: Learned, history: History, retrain_every: int | None) -> bool:
-    """Whether the next ask trains first: there was no training yet, or r new distinct values have come."""
-    if learned.n_trainings == 0:
-        return True
-    return retrain_every is not None and history.n_observed - learned.n_at_training >= retrain_every
+    """Whether the next ask trains first: before any training, and after r new distinct values."""
+    n_at_training, n_trainings = learned.n_at_training, learned.n_trainings
+    return training_due_in(retrain_every, history.n_observed, n_at_training, n_trainings) == 0
 
 
 def train(

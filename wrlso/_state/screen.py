@@ -1,4 +1,4 @@
-"""Which candidates an ask may propose."""
+"""The test of candidates that an ask may propose."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ __all__ = ["screen_of"]
 def screen_of(
     model: LatentModel, history: History, feasible: Callable[[Any], bool] | None
 ) -> Callable[[Any], str | None]:
-    """Return the test that says why x may not be proposed, or None when it may."""
+    """Return a test of x: its result is why ask may not propose x, None when it may."""
 
     def screen(x: Any) -> str | None:
         if x is None:

@@ -1,4 +1,4 @@
-"""The optimizer's constructor arguments: their checks, and the model that they describe."""
+"""The optimizer's constructor arguments: their checks, and the model built from them."""
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from wrlso._state.fit_on import FIT_ON
 from wrlso._utils.validation import check_choice, check_count, check_instance, check_real, check_seed
-from wrlso.acquisition.functions import Acquisition, LogExpectedImprovement
+from wrlso.acquisition.functions import LogExpectedImprovement
+from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
-from wrlso.models.inversion import FIT_ON
 from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE, Codec
 from wrlso.surrogate.protocol import Surrogate
@@ -60,12 +61,12 @@ def sign_of(direction: str) -> float:
 
 
 def acquisition_of(settings: Settings) -> Acquisition:
-    """Return the acquisition that is wanted: the user's, or the default."""
+    """Return the user's acquisition, or the default."""
     return LogExpectedImprovement() if settings.acquisition is None else settings.acquisition
 
 
 def _has_latent_dim(model: Any) -> bool:
-    """Whether a model has this attribute; its value it may know later only, and say so when asked."""
+    """Whether a model has this attribute, also when reading it still raises ModelError."""
     if "latent_dim" in dir(model):
         return True
     try:
@@ -125,7 +126,7 @@ def _resolve_device(device: str | torch.device) -> torch.device:
 
 
 def check_parameters(settings: Settings) -> None:
-    """Raise ParameterError or ParameterTypeError for a constructor argument that cannot be."""
+    """Raise ParameterError or ParameterTypeError for an invalid constructor argument."""
     check_choice("direction", settings.direction, ("maximize", "minimize"))
     check_count("retrain_every", settings.retrain_every, none="never")
     check_refit_every(settings.refit_every)

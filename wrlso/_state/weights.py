@@ -15,7 +15,7 @@ def training_weights(
     largest_share: float,
     weighting: Callable[[np.ndarray], np.ndarray] | None,
 ) -> np.ndarray:
-    """Return weights of mean 1 over the points with larger-is-better values y (n,), then those without."""
+    """Return weights of mean 1: of points with larger-is-better values y (n,), then of those without."""
     n = len(y) + n_unlabelled
     share = min(largest_share, n_unlabelled / n) if len(y) else 1.0
     with_value = weigh(y, weighting) * ((1 - share) * n / max(len(y), 1))
@@ -27,5 +27,5 @@ def weigh(y: np.ndarray, weighting: Callable[[np.ndarray], np.ndarray] | None) -
     if len(y) == 0:
         return np.empty(0)
     chosen = RankWeighting(k=max(1e-3, 1 / len(y))) if weighting is None else weighting
-    # the trainer warns of a low effective sample size, once for each training and not at every ask
+    # no warning here: the trainer warns of a low effective sample size once for each training
     return normalize_weights(chosen(y), len(y), warn=False)

@@ -9,7 +9,15 @@ import numpy as np
 
 from wrlso.exceptions import ParameterError, ParameterTypeError
 
-__all__ = ["check_choice", "check_count", "check_flag", "check_instance", "check_real", "check_seed"]
+__all__ = [
+    "check_choice",
+    "check_count",
+    "check_flag",
+    "check_instance",
+    "check_jobs",
+    "check_real",
+    "check_seed",
+]
 
 _LARGEST_SEED = 2**32 - 1  # what NumPy's RandomState takes
 
@@ -37,9 +45,11 @@ def check_count(name: str, value: Any, *, minimum: int = 1, none: str | None = N
         _fail(name, expected, value)
 
 
-def check_jobs(n_jobs: Any) -> None:
-    """Raise unless ``n_jobs`` is a number of processes, or -1 for one on each core."""
-    expected = "an integer of at least 1, or -1 (one for each core)"
+def check_jobs(n_jobs: Any, *, none: str | None = None) -> None:
+    """Raise unless ``n_jobs`` is a number of processes or -1 (or None, which then means ``none``)."""
+    expected = "an integer of at least 1, or -1 (one for each core)" + (f", or None ({none})" if none else "")
+    if n_jobs is None and none:
+        return
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral):
         _fail("n_jobs", expected, n_jobs, wrong_type=True)
     if n_jobs != -1 and int(n_jobs) < 1:

@@ -1,5 +1,4 @@
 from .candidate_pool import CandidatePool as CandidatePool
-from .functions import Acquisition as Acquisition
 from .functions import LogExpectedImprovement as LogExpectedImprovement
 from .functions import Mixture as Mixture
 from .functions import ThompsonSampling as ThompsonSampling
@@ -7,6 +6,9 @@ from .functions import UpperConfidenceBound as UpperConfidenceBound
 from .functions import log_h as log_h
 from .latent_search import LatentSearch as LatentSearch
 from .prior_sampling import PriorSampling as PriorSampling
+from .protocol import Acquisition as Acquisition
+from .protocol import Criterion as Criterion
+from .protocol import SearchStrategy as SearchStrategy
 from .state import AskRecord as AskRecord
 from .state import Proposal as Proposal
 from .state import SearchState as SearchState

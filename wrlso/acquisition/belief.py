@@ -1,36 +1,28 @@
 """What the surrogate believes of candidates, one by one and jointly."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.state import SearchState
 from wrlso.exceptions import NotFittedError
 from wrlso.models.inference import to_array
 from wrlso.surrogate.linear_algebra import covariance_root
 from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
 
-__all__ = ["Belief", "Criterion", "FinitePosterior", "for_turn", "safe_scores"]
+__all__ = ["Belief", "FinitePosterior", "for_turn", "safe_scores"]
 
 _MOST_JOINT = 3000  # points whose joint covariance is held at once
 
 
-class Criterion(Protocol):
-    """An acquisition function: how much a point is worth asking for."""
-
-    differentiable: bool
-
-    def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
-        """Return the values (q,) of points: Z (q, d), or a list of x when the surrogate models features."""
-
-
 @dataclass(frozen=True)
 class Belief:
-    """A surrogate with the best value so far; grows by points believed to turn out as predicted."""
+    """A surrogate with the best value so far, to which points with their predicted values can be added."""
 
     surrogate: Surrogate
     best: float
@@ -55,22 +47,22 @@ class Belief:
         return Belief(self.surrogate.condition_on(points, mean), max(self.best, float(mean.max())))
 
     def over(self, points: Any) -> tuple["Belief", Any]:
-        """Return a belief about these points only, and what stands for them there.
+        """Return a belief about these points only, and their names in it.
 
-        Where the surrogate can say how they vary together, everything else follows from that, at a fraction
-        of what asking it again after each choice would cost.
+        Where the surrogate knows their joint distribution, all that follows needs nothing else, at a fraction
+        of the cost of asking the surrogate again after each choice.
         """
         if not isinstance(self.surrogate, HasWorkingScale) or len(points) > _MOST_JOINT:
             return self, points
         with torch.no_grad():
             mean, covariance, noise = self.surrogate.joint(points)
-        # it is never fitted, which is all that it lacks
+        # it has all methods of a surrogate but fit, which is not called
         finite = cast(Surrogate, FinitePosterior(mean, covariance, noise))
         return Belief(finite, self.best), torch.arange(len(mean))
 
 
 class FinitePosterior:
-    """A Gaussian over q points, which are called by their numbers: what a choice among them needs.
+    """A Gaussian over q points, named by their numbers: enough to choose among them.
 
     Parameters
     ----------
@@ -90,11 +82,11 @@ class FinitePosterior:
         return self.mean[Z], self.covariance.diagonal()[Z].clamp_min(0.0)
 
     def sample(self, Z: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """Return n joint draws (n, k) at the points with numbers Z."""
+        """Return n joint samples (n, k) at the points with numbers Z."""
         covariance = self.covariance[Z][:, Z]
         root = covariance_root(covariance, float(covariance.diagonal().max().clamp_min(1e-300)))
-        draws = torch.randn(n, len(Z), dtype=torch.float64, generator=generator)
-        return self.mean[Z] + draws @ root.T
+        noise = torch.randn(n, len(Z), dtype=torch.float64, generator=generator)
+        return self.mean[Z] + noise @ root.T
 
     def condition_on(self, Z: Tensor, y: Tensor) -> "FinitePosterior":
         """Return the Gaussian given values y (k,) of the points with numbers Z (k,), one by one."""
@@ -110,7 +102,7 @@ class FinitePosterior:
 def safe_scores(
     criterion: Criterion, belief: Belief, points: Any, generator: torch.Generator
 ) -> NDArray[np.float64]:
-    """Acquisition values (q,) without gradient; what is not a number counts as worst."""
+    """Acquisition values (q,) without gradient; NaN counts as worst."""
     with torch.no_grad():
         values = to_array(criterion.score(belief.surrogate, points, belief.best, generator))
     return np.nan_to_num(values, nan=-np.inf, posinf=np.finfo(np.float64).max, neginf=-np.inf)

@@ -1,4 +1,4 @@
-"""Finding the point that maximises an acquisition function among decoded and re-encoded candidates."""
+"""A search strategy that takes the best of many decoded and re-encoded candidates."""
 
 import logging
 from typing import Any
@@ -8,9 +8,10 @@ import torch
 from sklearn.base import BaseEstimator
 
 from wrlso._utils.validation import check_count, check_real
-from wrlso.acquisition.belief import Belief, Criterion, for_turn, safe_scores
+from wrlso.acquisition.belief import Belief, for_turn, safe_scores
 from wrlso.acquisition.landscape import Landscape
-from wrlso.acquisition.recombination import _Parents, _rewritten, _some_blocks, _spliced
+from wrlso.acquisition.protocol import Criterion
+from wrlso.acquisition.recombination import Parents, rewritten, some_blocks, spliced
 from wrlso.acquisition.screening import Screener
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
 from wrlso.exceptions import ParameterError
@@ -19,18 +20,18 @@ from wrlso.models.protocol import Crosses, Mutates
 
 __all__ = ["CandidatePool"]
 
-_FURTHER = 2.5  # times as far as one that moves all blocks goes a step that moves one or two
+_FURTHER = 2.5  # times as long is a step that moves one or two blocks as one that moves all
 _logger = logging.getLogger(__name__)
 
 
 class CandidatePool(BaseEstimator):
     r"""Decode many latent points, keep what is new, encode it again and take the best by its own encoding.
 
-    Latent points are perturbed, mixed and recombined incumbents (drawn by the weights of the weighting) and
-    draws from where the data lies; some are decoded at temperature 0 and some at ``temperature``. Later
-    generations start at the best candidates so far. No gradient is needed, and a candidate is judged where
-    the encoder puts it, so that a decoder that does not invert the encoder does no harm. Works with
-    surrogates of Z and of features of x. Candidates that the user supplied compete as well.
+    Latent points are perturbed, mixed and recombined incumbents (sampled by the weights of the weighting) and
+    samples from where the data lies; some are decoded at temperature 0 and some at ``temperature``. Later
+    generations start at the best candidates so far. No gradient is needed, and a candidate is scored at its
+    own encoding, so that a decoder that does not invert the encoder does no harm. Works with surrogates of Z
+    and of features of x. Candidates that the user supplied compete as well.
 
     Parameters
     ----------
@@ -55,12 +56,11 @@ class CandidatePool(BaseEstimator):
         that each say what stands at one place, such as :class:`wrlso.models.SelfiesVAE`.
     rewrite : float in [0, 1], default 0.0
         Share of the latent points that are incumbents with one to three neighbouring blocks set to zero, the
-        mean of N(0, I). For models that write something plausible there, as those do that were trained with
-        blocks hidden.
+        mean of N(0, I). For models that were trained with hidden blocks, which fill them plausibly.
     mutate : float in [0, 1], default 0.0
-        Share of the candidates that do not come out of the decoder: incumbents with a small random change
-        that the model's own ``mutate`` makes, see :class:`wrlso.models.Mutates`. A decoder writes what its
-        data are like; this is how a search comes by what they never show, and the encoder learns it then.
+        Share of the candidates that are not decoded: incumbents with a small random change that the model's
+        own ``mutate`` makes, see :class:`wrlso.models.Mutates`. The decoder only reproduces what the data
+        contain; mutation reaches objects outside of them, which the next training shows to the model.
     cross : float in [0, 1], default 0.0
         Share of the candidates that the model's own ``cross`` makes of two incumbents each, see
         :class:`wrlso.models.Crosses`.
@@ -68,14 +68,14 @@ class CandidatePool(BaseEstimator):
         Coordinates that belong together and move together; ``latent_dim`` must be a multiple. Blocks of
         zeros behind the last other one count as not used.
     k : float, tuple of floats, or None, default None
-        Incumbents are drawn by rank weights with this k; with each of several k equally many, a small one to
-        go on from the best and a large one to come by what is unlike them; None: by the weights of the
-        optimizer's weighting.
+        Incumbents are sampled by rank weights with this k; equally many with each of several k, where a small
+        one stays near the best points and a large one reaches others; None: by the weights of the optimizer's
+        weighting.
     explore : float in [0, 1], default 1/3
-        Share of the others that are draws from where the data lies, or moved by differences between data.
+        Share of the others that are sampled from where the data lies, or moved by differences between data.
     least_new : float in [0, 1], default 0.2
-        Where a smaller share of the candidates is new, the search has collapsed: the perturbations and the
-        share that is drawn from where the data lies grow, and up to as many candidates again are made.
+        If a smaller share of the candidates is new, the search has collapsed: the perturbations and the share
+        that is sampled from where the data lies grow, and up to as many candidates again are made.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class CandidatePool(BaseEstimator):
     ) -> tuple[list[Any], Array]:
         """Decode, screen and encode until the generations are over and there are at least n candidates."""
         landscape = Landscape.of(state, rng, self.margin, self.quantile)
-        parents = _Parents.draw(state, landscape, rng, self.k)
+        parents = Parents.sample(state, landscape, rng, self.k)
         X, Z = _supplied(state, screener)
         limit = 5 * self.n_candidates if self.max_attempts is None else self.max_attempts
         size = -(-min(self.n_candidates, limit) // self.generations)
@@ -182,7 +182,7 @@ class CandidatePool(BaseEstimator):
     def _offspring(
         self,
         size: int,
-        parents: "_Parents",
+        parents: Parents,
         widen: float,
         landscape: Landscape,
         screener: Screener,
@@ -203,7 +203,7 @@ class CandidatePool(BaseEstimator):
     def _recombine(
         self,
         size: int,
-        parents: "_Parents",
+        parents: Parents,
         widen: float,
         landscape: Landscape,
         state: SearchState,
@@ -215,17 +215,17 @@ class CandidatePool(BaseEstimator):
         size -= n_spliced + n_rewritten
         mixed = int((1.0 - self.explore) * size / 4.0 + 1e-9)
         moved = int(self.explore * size / 2.0 + 1e-9)
-        drawn = min(round(widen * moved), 2 * moved, size - mixed - moved)  # more where little else is new
-        perturbed = size - mixed - moved - drawn
+        sampled = min(round(widen * moved), 2 * moved, size - mixed - moved)  # more where little else is new
+        perturbed = size - mixed - moved - sampled
         share = rng.uniform(size=(mixed, 1))
         rows = landscape.rows[rng.integers(len(landscape.rows), size=(2, moved))]
         trial = [
-            _spliced(parents.latent(n_spliced, rng), parents.latent(n_spliced, rng), self.block, rng),
-            _rewritten(parents.latent(n_rewritten, rng), self.block, rng),
+            spliced(parents.latent(n_spliced, rng), parents.latent(n_spliced, rng), self.block, rng),
+            rewritten(parents.latent(n_rewritten, rng), self.block, rng),
             self._perturbed(parents.latent(perturbed, rng), widen, landscape, rng),
             share * parents.latent(mixed, rng) + (1.0 - share) * parents.latent(mixed, rng),
             parents.latent(moved, rng) + widen * rng.uniform(0.2, 0.8, size=(moved, 1)) * (rows[0] - rows[1]),
-            landscape.draw(state.model, drawn, rng),
+            landscape.sample(state.model, sampled, rng),
         ]
         return landscape.clip(rng.permutation(np.concatenate(trial)))
 
@@ -233,12 +233,12 @@ class CandidatePool(BaseEstimator):
         n, d = rows.shape
         step = widen * np.exp(rng.uniform(np.log(self.sigma[0]), np.log(self.sigma[1]), size=(n, 1)))
         noise = step * landscape.spread * rng.standard_normal((n, d))
-        # Half of the steps move a few coordinates only, which in high dimensions stays close to good points.
+        # half of the steps move a few coordinates only: in high dimensions these stay close to good points
         few = rng.uniform(size=n) < 0.5
         if self.block == 1:
             noise[few] *= rng.uniform(size=(np.count_nonzero(few), d)) < min(1.0, 20.0 / d)
         else:
-            noise[few] *= _FURTHER * _some_blocks(rows[few], self.block, rng)
+            noise[few] *= _FURTHER * some_blocks(rows[few], self.block, rng)
         return np.asarray(rows + noise)
 
     def _check_model(self, state: SearchState) -> None:
@@ -249,8 +249,8 @@ class CandidatePool(BaseEstimator):
         for name, share, protocol in (("mutate", self.mutate, Mutates), ("cross", self.cross, Crosses)):
             if share and not isinstance(state.model, protocol):
                 raise ParameterError(
-                    f"{name}={share} needs a model with a method {name}, see wrlso.models."
-                    f"{protocol.__name__}, which {type(state.model).__name__} does not have"
+                    f"{name}={share} needs a model with a method {name}, which {type(state.model).__name__} "
+                    f"does not have: see wrlso.models.{protocol.__name__}"
                 )
             if share and state.point is None and len(state.y):
                 raise ParameterError(f"{name}={share} needs a search state with its points, point=…")

@@ -1,11 +1,7 @@
-"""What to ask for next: acquisition functions, and how they are maximised.
-
-An acquisition function says what a point is worth; a search strategy finds the point worth most.
-:class:`LatentSearch` looks in Z and decodes, :class:`CandidatePool` decodes first and judges what came out.
-"""
+"""Acquisition functions: how much a point is worth asking for."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,58 +10,17 @@ from torch import Tensor
 
 from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.candidate_pool import CandidatePool
-from wrlso.acquisition.latent_search import LatentSearch
+from wrlso.acquisition.protocol import SearchStrategy
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
-from wrlso.acquisition.trust_region import TrustRegion
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.surrogate.protocol import Surrogate
 
-__all__ = [
-    "Acquisition",
-    "AskRecord",
-    "CandidatePool",
-    "LatentSearch",
-    "LogExpectedImprovement",
-    "Mixture",
-    "Proposal",
-    "SearchState",
-    "ThompsonSampling",
-    "TrustRegion",
-    "UpperConfidenceBound",
-    "log_h",
-]
+__all__ = ["LogExpectedImprovement", "Mixture", "ThompsonSampling", "UpperConfidenceBound", "log_h"]
 
-_DEFAULT_SEARCH = CandidatePool
 _LOG_2PI_HALF = 0.5 * float(np.log(2.0 * np.pi))
 _LOG_HALF_PI_HALF = 0.5 * float(np.log(0.5 * np.pi))
 _FAR = -50.0  # left of it four terms of the asymptotic series leave an error under 1e-13 of log h
 _SMALLEST_DEVIATION = 1e-150
-
-
-@runtime_checkable
-class Acquisition(Protocol):
-    """Chooses the points of one ask."""
-
-    uses_surrogate: bool
-    """Whether :attr:`SearchState.surrogate` must be there."""
-
-    def propose(
-        self, state: SearchState, n: int, rng: np.random.Generator
-    ) -> tuple[list[Proposal], AskRecord]:
-        """Return n proposals with distinct ``model.key(x)`` that pass ``state.screen``, and a record.
-
-        Raises :class:`wrlso.exceptions.NoCandidateError`, with counts by reason, after a bounded number of
-        attempts.
-        """
-
-
-class SearchStrategy(Protocol):
-    """Finds the points that maximise an acquisition function."""
-
-    def propose(
-        self, state: SearchState, n: int, rng: np.random.Generator, criterion: Any
-    ) -> tuple[list[Proposal], AskRecord]:
-        """Return n proposals as :meth:`Acquisition.propose` does, judged by ``criterion.score``."""
 
 
 def log_h(u: Tensor) -> Tensor:
@@ -103,9 +58,9 @@ class LogExpectedImprovement(BaseEstimator):
     Parameters
     ----------
     xi : float, default 0.0
-        Improvement that does not count yet, in standard deviations of the surrogate's (transformed) values;
-        larger ones explore more, where many points are almost as good as the best.
-    search : CandidatePool, LatentSearch or None
+        Smallest improvement that counts, in standard deviations of the surrogate's (transformed) values; a
+        larger one explores more where many points are almost as good as the best.
+    search : SearchStrategy or None
         How it is maximised; None takes the default strategy, a :class:`CandidatePool`.
 
     References
@@ -121,7 +76,7 @@ class LogExpectedImprovement(BaseEstimator):
         self.xi = xi
 
     def check_parameters(self) -> None:
-        """Raise ParameterError or ParameterTypeError for a parameter that cannot be."""
+        """Raise ParameterError or ParameterTypeError for an impossible parameter."""
         check_real("xi", self.xi, minimum=0.0)
 
     def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
@@ -129,7 +84,7 @@ class LogExpectedImprovement(BaseEstimator):
         mean, variance = surrogate.predict(points)
         deviation = variance.sqrt().clamp_min(_SMALLEST_DEVIATION)
         improvement = mean - best - self.xi
-        # without variance it is the improvement itself; below, squares of less still have a number
+        # without variance EI is the improvement itself; the bounds keep squares representable
         return torch.log(deviation) + log_h((improvement / deviation).clamp(-1e151, 1e300))
 
     def propose(
@@ -147,7 +102,7 @@ class UpperConfidenceBound(BaseEstimator):
     ----------
     beta : float, default 2.0
         Weight of the standard deviation (not of the variance), at least 0.
-    search : CandidatePool, LatentSearch or None
+    search : SearchStrategy or None
         How it is maximised; None takes the default strategy, a :class:`CandidatePool`.
     """
 
@@ -159,7 +114,7 @@ class UpperConfidenceBound(BaseEstimator):
         self.search = search
 
     def check_parameters(self) -> None:
-        """Raise ParameterError or ParameterTypeError for a parameter that cannot be."""
+        """Raise ParameterError or ParameterTypeError for an impossible parameter."""
         check_real("beta", self.beta, minimum=0.0)
 
     def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
@@ -176,12 +131,12 @@ class UpperConfidenceBound(BaseEstimator):
 
 
 class ThompsonSampling(BaseEstimator):
-    """A joint draw from the posterior at all points that are compared; a new one for every proposal.
+    """A joint sample of the posterior at all points that are compared; a new one for every proposal.
 
     Parameters
     ----------
-    search : CandidatePool, LatentSearch or None
-        Where the draw is compared; None takes the default strategy, a :class:`CandidatePool`. In
+    search : SearchStrategy or None
+        Where the sample is compared; None takes the default strategy, a :class:`CandidatePool`. In
         :class:`LatentSearch` the best of its ``n_raw`` points is taken, without ascent.
     """
 
@@ -192,7 +147,7 @@ class ThompsonSampling(BaseEstimator):
         self.search = search
 
     def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
-        """Return one joint draw (q,) at the points."""
+        """Return one joint sample (q,) at the points."""
         return surrogate.sample(points, 1, generator)[0]
 
     def propose(
@@ -211,7 +166,7 @@ class Mixture(BaseEstimator):
         Such as ``[LogExpectedImprovement(), ThompsonSampling()]``; their own ``search`` is not used.
     turns : sequence of int or None, default None
         How many points in a row each part chooses; None: one each.
-    search : CandidatePool, LatentSearch or None
+    search : SearchStrategy or None
         How they are maximised; None takes the default strategy, a :class:`CandidatePool`.
     """
 
@@ -259,7 +214,7 @@ class Mixture(BaseEstimator):
                 )
             if hasattr(part, "pick"):
                 raise ParameterError(
-                    f"parts[{i}] must be no mixture of its own: list what it mixes, got {part!r}"
+                    f"parts[{i}] must not be a mixture itself: list its parts instead, got {part!r}"
                 )
             if callable(check := getattr(part, "check_parameters", None)):
                 check()
@@ -278,7 +233,7 @@ class Mixture(BaseEstimator):
 def _search(search: SearchStrategy | None) -> SearchStrategy:
     """Return the strategy, or the default one."""
     if search is None:
-        return _DEFAULT_SEARCH()
+        return CandidatePool()
     if isinstance(search, type) or not callable(getattr(search, "propose", None)):
         raise ParameterTypeError(
             f"search must be a strategy such as CandidatePool or LatentSearch, or None, got {search!r}"

@@ -12,10 +12,8 @@ from wrlso.models.protocol import LatentModel, SamplesPrior
 
 __all__ = ["Landscape"]
 
-_MAX_ROWS = 10_000  # rows of Z that say where the data lies, so that the cost does not grow with N
-
-
-_PRIOR_SPREAD = 0.5  # of a draw around a data point, in standard deviations of the data
+_MAX_ROWS = 10_000  # rows of Z that stand for the data, so that the cost does not grow with N
+_PRIOR_SPREAD = 0.5  # of samples around a data point, in standard deviations of the data
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,9 @@ class Landscape:
         """Project Z onto the box."""
         return np.clip(Z, -self.half_width, self.half_width)
 
-    def draw(self, model: LatentModel, n: int, rng: np.random.Generator) -> Array:
-        """Draw n points from where the data lies: the model's own prior, else around random rows."""
-        if n == 0:  # of a small pool; models need not know how to draw nothing
+    def sample(self, model: LatentModel, n: int, rng: np.random.Generator) -> Array:
+        """Sample n points where the data lies: from the model's own prior, else around random rows."""
+        if n == 0:  # models need not support it
             return np.empty((0, model.latent_dim))
         if isinstance(model, SamplesPrior):
             with evaluating(model):

@@ -1,4 +1,4 @@
-"""Maximising the acquisition function over Z itself, from many starts, before anything is decoded."""
+"""A search strategy that maximises the acquisition function over Z with gradients, then decodes."""
 
 from collections.abc import Iterator
 
@@ -8,18 +8,22 @@ from scipy.optimize import minimize
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from wrlso._utils.ascent import ascend
 from wrlso._utils.validation import check_count, check_real
-from wrlso.acquisition.belief import Belief, Criterion, for_turn, safe_scores
+from wrlso.acquisition.ball import Ball
+from wrlso.acquisition.belief import Belief, for_turn, safe_scores
+from wrlso.acquisition.box import Box
 from wrlso.acquisition.landscape import Landscape
+from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.screening import Screener
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
-from wrlso.acquisition.trust_region import Ball, Box, Region, TrustRegion, check_bounds
+from wrlso.acquisition.trust_region import Region, TrustRegion
 from wrlso.exceptions import ParameterError
 from wrlso.models.inference import Array
 
 __all__ = ["LatentSearch"]
 
-_TOP_SHARE = 0.2  # starts come from this share of the best points (method.md)
+_TOP_SHARE = 0.2  # share of the best points near which starts lie
 _STEPS = (0.1, 0.2, 0.4, 0.8, 1.6)  # of the last resort, in standard deviations of the data
 
 
@@ -27,7 +31,7 @@ class LatentSearch(BaseEstimator):
     """Maximise the acquisition function over Z from many starts at once, then decode.
 
     Half of the starts come from where the data lies and half from near its best fifth, each the best of
-    ``n_raw`` / 2 draws. Where a maximum decodes to something that may not be proposed, the next-best z
+    ``n_raw`` / 2 samples. Where a maximum decodes to something that may not be proposed, the next-best z
     follow, then stochastic decodings of them, then growing perturbations of the best data.
 
     Parameters
@@ -37,9 +41,9 @@ class LatentSearch(BaseEstimator):
     n_raw : int, default 512
         Points scored to choose the starts.
     bounds : {"quantile", "ball"} or TrustRegion, default "quantile"
-        The box ± ``margin`` × the ``quantile`` of |Z| per dimension; the part of it in the ball with
-        ``margin`` × that quantile of the norms as its radius; or a region in the box that follows the search,
-        where all starts are then drawn.
+        Where to look. ``"quantile"``: the box ± ``margin`` × the ``quantile`` of |Z| per dimension.
+        ``"ball"``: the part of it in a ball, with ``margin`` × that quantile of the norms as its radius. A
+        region in the box that follows the search, in which all starts then lie.
     margin, quantile : float, default 1.1 and 0.999
         See ``bounds``.
     max_iter : int, default 30
@@ -152,7 +156,7 @@ class LatentSearch(BaseEstimator):
             yield ranked[: 2 * size], factor * self.temperature
         if isinstance(bounds, Region):
             for _ in _STEPS:
-                yield bounds.draw(size, rng), self.temperature
+                yield bounds.sample(size, rng), self.temperature
             self._leave_region()
         best = _best_rows(state, 10, landscape)
         while True:
@@ -171,20 +175,18 @@ class LatentSearch(BaseEstimator):
         """Return where to look."""
         if isinstance(self.bounds, TrustRegion):
             return self.bounds.follow(state, landscape, belief.surrogate, rng)
-        box = (-landscape.half_width, landscape.half_width, landscape.spread)
+        box = Box.around_data(landscape)
         if self.bounds == "quantile":
-            return Box(*box)
-        norms = np.linalg.norm(landscape.rows, axis=1)
-        radius = max(self.margin * float(np.quantile(norms, self.quantile)), float(landscape.spread.max()))
-        return Ball(*box, radius)
+            return box
+        return Ball.within(box, landscape, self.margin, self.quantile)
 
     def _raw_points(
         self, state: SearchState, landscape: Landscape, bounds: Box, rng: np.random.Generator
     ) -> Array:
         if isinstance(bounds, Region):
-            return bounds.draw(max(self.n_raw, self.n_starts), rng)
+            return bounds.sample(max(self.n_raw, self.n_starts), rng)
         half = max(self.n_raw // 2, self.n_starts)
-        prior = landscape.draw(state.model, half, rng)
+        prior = landscape.sample(state.model, half, rng)
         top = _best_rows(state, int(np.ceil(_TOP_SHARE * len(state.Z))), landscape)
         near = top[rng.integers(len(top), size=half)]
         near = near + 0.1 * landscape.spread * rng.standard_normal(near.shape)
@@ -192,7 +194,7 @@ class LatentSearch(BaseEstimator):
         return np.asarray(bounds.project(points).numpy())
 
     def _pick_starts(self, raw: Array, scores: Array, bounds: Box) -> Array:
-        """Best of the region, or of each half: draws from the prior, and points near the best data."""
+        """Best of the region, or of each half: samples of the prior, and points near the best data."""
         if isinstance(bounds, Region):
             return np.asarray(raw[np.argsort(-scores, kind="stable")[: self.n_starts]])
         half, share = len(raw) // 2, (self.n_starts + 1) // 2
@@ -208,29 +210,17 @@ class LatentSearch(BaseEstimator):
         criterion: Criterion,
         generator: torch.Generator,
     ) -> Array:
-        """Move all starts uphill together, each with its own step sizes, and return the best of each path.
-
-        Adam (Kingma and Ba 2015) with steps that shrink linearly: log EI of different starts differs by
-        orders of magnitude, which a quasi-Newton method on their sum cannot follow.
-        """
+        """Move all starts uphill together, the best one all the way; return the best of each path."""
         unit = torch.from_numpy(bounds.unit)
-        Z = torch.from_numpy(starts.copy())
-        best, best_value = Z.clone(), torch.full((len(Z),), -torch.inf, dtype=torch.float64)
-        first, second = torch.zeros_like(Z), torch.zeros_like(Z)
-        for i in range(self.max_iter + 1):
-            point = Z.clone().requires_grad_(True)
-            value = criterion.score(belief.surrogate, point, belief.best, generator)
-            (gradient,) = torch.autograd.grad(value.sum(), point)
-            gradient = torch.nan_to_num(gradient) * unit
-            better = value.detach() > best_value
-            best_value = torch.where(better, value.detach(), best_value)
-            best = torch.where(better[:, None], Z, best)
-            first = 0.9 * first + 0.1 * gradient
-            second = 0.99 * second + 0.01 * gradient * gradient
-            scale = (second / (1.0 - 0.99 ** (i + 1))).sqrt().clamp_min(1e-300)
-            step = self.step * (1.0 - i / (self.max_iter + 1)) / (1.0 - 0.9 ** (i + 1))
-            Z = bounds.project(Z + step * unit * first / scale)
-        top = int(best_value.argmax())
+
+        def score(steps: Tensor) -> Tensor:
+            return criterion.score(belief.surrogate, steps * unit, belief.best, generator)
+
+        def project(steps: Tensor) -> Tensor:
+            return bounds.project(steps * unit) / unit
+
+        best, values = ascend(score, torch.from_numpy(starts) / unit, self.max_iter, self.step, project)
+        best, top = bounds.project(best * unit), int(values.argmax())
         best[top] = self._polish(best[top], belief, bounds, criterion, generator)
         return np.asarray(best.numpy())
 
@@ -256,7 +246,10 @@ class LatentSearch(BaseEstimator):
     def _check_parameters(self) -> None:
         for name, least in (("n_starts", 1), ("n_raw", 1), ("max_iter", 0), ("max_attempts", 1)):
             check_count(name, getattr(self, name), minimum=least)
-        check_bounds(self.bounds)
+        if isinstance(self.bounds, TrustRegion):
+            self.bounds.check_parameters()
+        elif not isinstance(self.bounds, str) or self.bounds not in ("quantile", "ball"):
+            raise ParameterError(f"bounds must be 'quantile', 'ball' or a TrustRegion, got {self.bounds!r}")
         check_real("step", self.step, above=0.0)
         check_real("margin", self.margin, above=0.0)
         check_real("quantile", self.quantile, above=0.0, maximum=1.0)

@@ -1,4 +1,4 @@
-"""Random draws from the model where its data lies."""
+"""An acquisition that samples the model where its data lies."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -16,10 +16,10 @@ __all__ = ["PriorSampling"]
 
 
 class PriorSampling(BaseEstimator):
-    """Decode draws from where the data lies in Z; needs no values and no surrogate.
+    """Decode samples from where the data lies in Z; needs no values and no surrogate.
 
-    About half of the proposals are points without a value that the user supplied, as long as there are any;
-    all of them where nothing else comes out of the decoder.
+    About half of the proposals are points without a value that the user supplied, while there are any; all
+    of them if the decoder makes nothing else.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class PriorSampling(BaseEstimator):
                 if len(proposals) < n:
                     raise screener.give_up(len(proposals), n)
                 break
-            Z = landscape.draw(state.model, min(size, left), rng)
+            Z = landscape.sample(state.model, min(size, left), rng)
             for x, z in zip(screener.decode(Z, self.temperature), Z, strict=True):
                 if len(proposals) < n and screener.admit(x, "chosen"):
                     proposals.append(Proposal(x, torch.from_numpy(z.copy()), float("nan")))

@@ -13,17 +13,15 @@ from wrlso.acquisition.state import SearchState
 from wrlso.models.inference import Array
 from wrlso.weighting import rank_weights
 
-__all__ = []
+__all__ = ["Parents", "rewritten", "some_blocks", "spliced"]
 
-_N_INCUMBENTS = 1000  # draws, with replacement, of the data points that are perturbed
-
-
+_N_INCUMBENTS = 1000  # samples, with replacement, of the data points that are perturbed
 _SHIFTS = np.array([0, 0, 0, 0, -2, -1, 1, 2])  # by how many blocks a spliced tail moves, equally likely
 
 
 @dataclass
-class _Parents:
-    """What candidates are made of: incumbents, and every other time one of the best candidates so far."""
+class Parents:
+    """What candidates are made of: half of them of incumbents, half of the best candidates so far."""
 
     incumbents: Array  # (k, d)
     rows: NDArray[np.int64]  # (k,) their places in the state's data
@@ -32,14 +30,14 @@ class _Parents:
     best_Z: Array = field(default_factory=lambda: np.empty((0, 0)))
 
     @classmethod
-    def draw(
+    def sample(
         cls,
         state: SearchState,
         landscape: Landscape,
         rng: np.random.Generator,
         k: float | Sequence[float] | None,
-    ) -> "_Parents":
-        """Draw data points by rank weights, or by their own, to be incumbents with equal chances."""
+    ) -> "Parents":
+        """Sample data points as incumbents, by rank weights or by their own."""
         if len(state.y) == 0:
             return cls(landscape.rows, np.empty(0, dtype=np.int64), None)
         weights = np.asarray((state.weights if k is None else state.y).numpy(), dtype=np.float64)
@@ -57,7 +55,7 @@ class _Parents:
         return np.asarray(found)
 
     def objects(self, count: int, rng: np.random.Generator) -> list[Any]:
-        """Return x of that many; none where there are no data, whose decodings are all that can be had."""
+        """Return that many x; none where there are no data."""
         if self.point is None:
             return []
         found = [self.point(int(row)) for row in self.rows[rng.integers(len(self.rows), size=count)]]
@@ -72,7 +70,7 @@ def _n_used(blocks: Array) -> Any:
     return ((np.arange(blocks.shape[1]) + 1)[None] * (blocks != 0).any(axis=2)).max(axis=1)
 
 
-def _some_blocks(rows: Array, size: int, rng: np.random.Generator) -> Array:
+def some_blocks(rows: Array, size: int, rng: np.random.Generator) -> Array:
     """Return 1 in the coordinates of one or two of the blocks that each of n points (n, d) uses, else 0."""
     n, d = rows.shape
     chosen = np.zeros((n, d // size))
@@ -82,7 +80,7 @@ def _some_blocks(rows: Array, size: int, rng: np.random.Generator) -> Array:
     return chosen.repeat(size, axis=1)
 
 
-def _spliced(first: Array, second: Array, size: int, rng: np.random.Generator) -> Array:
+def spliced(first: Array, second: Array, size: int, rng: np.random.Generator) -> Array:
     """Return points (n, d): the first blocks of one parent each, then blocks of the other, often moved.
 
     The cut lies within the blocks that the first parent uses. What a moved tail leaves open is zero.
@@ -97,7 +95,7 @@ def _spliced(first: Array, second: Array, size: int, rng: np.random.Generator) -
     return np.asarray(np.where((places < cut[:, None])[:, :, None], a, tail).reshape(n, d))
 
 
-def _rewritten(rows: Array, size: int, rng: np.random.Generator) -> Array:
+def rewritten(rows: Array, size: int, rng: np.random.Generator) -> Array:
     """Return points (n, d) with one to three neighbouring blocks of those in use set to zero."""
     n, d = rows.shape
     n_blocks = d // size

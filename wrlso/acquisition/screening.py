@@ -1,4 +1,4 @@
-"""What every search shares: its state and record, decoding, screening, and where the data lies in Z."""
+"""What every search shares: decoding, encoding and screening, and the record of them."""
 
 import time
 from collections import Counter
@@ -13,7 +13,7 @@ from wrlso.acquisition.state import AskRecord, SearchState
 from wrlso.exceptions import DataError, ModelError, NoCandidateError
 from wrlso.models.inference import Array, decoded, encoded, evaluating, key_of, tensorized, to_array, to_model
 
-__all__ = []
+__all__ = ["Screener"]
 
 _CHUNK = 1024  # points that go through the model at once
 
@@ -32,7 +32,7 @@ class Screener:
 
     def decode(self, Z: Array, temperature: float) -> list[Any]:
         """Decode Z (q, d) into q objects, None where nothing valid comes out."""
-        if len(Z) == 0:  # models need not know how to decode nothing
+        if len(Z) == 0:  # models need not support it
             return []
         start = time.perf_counter()
         model, objects = self.state.model, []
@@ -67,7 +67,7 @@ class Screener:
                 chunk = X[first : first + _CHUNK]
                 try:
                     self._encode(chunk, kept, encodings)
-                except DataError:  # one that the model cannot represent spoils the batch: one by one then
+                except DataError:  # the model cannot represent one of them: encode them one by one
                     for x in chunk:
                         try:
                             self._encode([x], kept, encodings)
@@ -113,6 +113,6 @@ class Screener:
         counts = ", ".join(f"{reason} {count}" for reason, count in sorted(record.rejected.items()))
         return NoCandidateError(
             f"{record.strategy} found {found} of {wanted} new, valid, feasible points among "
-            f"{record.n_decoded} candidates; rejected: {counts or 'nothing'}. Retraining, a higher "
-            f"temperature or more attempts may help, or the model knows nothing but what was proposed already"
+            f"{record.n_decoded} candidates; rejected: {counts or 'nothing'}. Retrain, or try a higher "
+            f"temperature or more attempts; or the model can produce nothing new"
         )

@@ -1,4 +1,4 @@
-"""What a search may know, what it proposes, and the record of an ask."""
+"""What a search knows, what it proposes, and the record of an ask."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ __all__ = ["AskRecord", "Proposal", "SearchState", "predict_proposals"]
 
 @dataclass(frozen=True)
 class SearchState:
-    """All that a search may know; the optimizer builds one for each ask.
+    """All that a search knows; the optimizer builds one for each ask.
 
     Attributes
     ----------
@@ -33,23 +33,23 @@ class SearchState:
     weights : Tensor of float64, (n,)
         The weighting's weights of those points, mean 1.
     pending : Tensor of float64, (p, d)
-        Encodings of the points that are out.
+        Encodings of the points that are pending: asked for and not told yet.
     screen : callable
-        ``screen(x)`` says in a word why x may not be proposed ("known", "infeasible", …), or returns None.
+        ``screen(x)`` returns a word for why x may not be proposed ("known", "infeasible", …), or None.
     candidates : sequence
         x without a value that the user supplied.
     candidates_Z : Tensor of float64, (c, d), or None
         Their encodings.
     pending_X : sequence
-        The points that are out themselves; needed for surrogates on features of x only.
+        The pending points themselves; only surrogates of features of x need them.
     rows : ndarray of int64, (n,), or None
         Numbers that the points of Z keep from ask to ask; None: their positions.
     n_rows : int or None
         A number above all that were given so far, also to points without a value; None: n.
     n_told : int or None
-        Distinct points that were ever told, a failed experiment included; None: n.
+        Distinct points that were ever told, failed experiments included; None: n.
     point : callable or None
-        ``point(i)`` is the x of row i of Z; only a search that mutates objects needs it.
+        ``point(i)`` is the x of row i of Z; only a search that varies objects needs it.
     """
 
     model: LatentModel
@@ -84,7 +84,7 @@ class SearchState:
 
     @property
     def turn(self) -> int:
-        """How many points were told or are out: whose turn it is in a mixture, whatever the data in use."""
+        """How many points were told or are pending: the number of the next point, for :class:`Criterion`."""
         return self.told + len(self.pending)
 
 

@@ -1,6 +1,6 @@
-"""Where a search in Z may look: a box, a ball in a box, and a trust region that follows the search.
+"""A trust region: a box in Z that follows the search.
 
-Source of the trust region: Eriksson, Pearce, Gardner, Turner and Poloczek, "Scalable Global Optimization via
+Source: Eriksson, Pearce, Gardner, Turner and Poloczek, "Scalable Global Optimization via
 Local Bayesian Optimization", NeurIPS 2019 (TuRBO-1).
 """
 
@@ -12,47 +12,20 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import qmc
 from sklearn.base import BaseEstimator
-from torch import Tensor
 
 from wrlso._utils.validation import check_count, check_real
+from wrlso.acquisition.box import Box
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.state import SearchState
-from wrlso.exceptions import ParameterError
 from wrlso.models.inference import Array
 from wrlso.surrogate.protocol import KnowsLengthscales, Surrogate
 
-__all__ = ["Ball", "Box", "Region", "TrustRegion"]
+__all__ = ["Region", "TrustRegion"]
 
 _logger = logging.getLogger(__name__)
 _MOVED = 20.0  # coordinates in which a point of the region differs from its centre, on average (TuRBO)
 _LENGTHSCALES = (0.005, 4.0)  # bounds in units of the box's sides, as in TuRBO
-_JUDGES = 20  # best values whose spread says what an improvement is
-
-
-@dataclass(frozen=True)
-class Box:
-    """All z between ``low`` and ``high`` (d,); ``unit`` (d,) is what counts as one step in it."""
-
-    low: Array
-    high: Array
-    unit: Array
-
-    def project(self, Z: Tensor) -> Tensor:
-        """Return the nearest points (q, d), differentiably."""
-        return torch.minimum(torch.maximum(Z, torch.from_numpy(self.low)), torch.from_numpy(self.high))
-
-
-@dataclass(frozen=True)
-class Ball(Box):
-    """The part of a box within ``radius`` of the origin."""
-
-    radius: float
-
-    def project(self, Z: Tensor) -> Tensor:
-        """Return points (q, d) of the ball in the directions of these."""
-        Z = super().project(Z)
-        norm = Z.norm(dim=1, keepdim=True)
-        return torch.where(norm > self.radius, Z * (self.radius / norm.clamp_min(1e-300)), Z)
+_JUDGES = 20  # best values whose spread is the unit of an improvement
 
 
 @dataclass(frozen=True)
@@ -61,7 +34,7 @@ class Region(Box):
 
     center: Array
 
-    def draw(self, n: int, rng: np.random.Generator) -> Array:
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
         """Return points (n, d): even in the coordinates in which they leave the centre, about 20 of them.
 
         In many dimensions a point that leaves the centre in all of them is far away from it, however small
@@ -78,14 +51,14 @@ class TrustRegion(BaseEstimator):
     """A box around the best point that grows after successes and shrinks after failures (TuRBO).
 
     Its centre is the encoding of the best point by the current model, so that it moves along when the model
-    is retrained. Its sides are proportional to the surrogate's lengthscales, where it has some, with a
+    is retrained. Its sides are proportional to the surrogate's lengthscales, if it knows any, with a
     geometric mean of ``length`` × the sides of the box in which the data lies. An ask that finds a better
-    value among the new ones is a success; each new value, or failed experiment, that brings nothing better
-    is a failure. A region that falls below ``length_min`` has found what it can: the next one starts at its
-    first length around another point, drawn by the weighting's weights from outside of where the last one
-    started to look, and follows the best of what is asked from then on. The surrogate keeps all data.
+    value among the new ones is a success; every other new value or failed experiment is a failure. A region
+    that falls below ``length_min`` is exhausted: the next one starts at its first length around another
+    point, sampled by the weighting's weights outside of the first box of the last region, and follows the
+    best of what is asked from then on. The surrogate keeps all data.
 
-    It belongs to one optimizer: what it has counted is part of a campaign's state.
+    Use one object for one optimizer: its counts are part of a campaign's state.
 
     Parameters
     ----------
@@ -98,7 +71,7 @@ class TrustRegion(BaseEstimator):
     n_failures : int or None, default None
         Failures without a success between them, after which it halves; None: the dimension, at least 4.
     improvement : float, default 1e-3
-        What counts as better, relative to the standard deviation of the 20 best values so far.
+        Smallest gain that counts as better, in standard deviations of the 20 best values so far.
 
     Attributes
     ----------
@@ -134,7 +107,7 @@ class TrustRegion(BaseEstimator):
     def follow(
         self, state: SearchState, landscape: Landscape, surrogate: Surrogate, rng: np.random.Generator
     ) -> Region:
-        """Take in what was told since the last call, and return where to look now.
+        """Count what was told since the last call, and return where to look now.
 
         Calls without anything new between them return the same region, whatever ``rng``.
         """
@@ -146,7 +119,7 @@ class TrustRegion(BaseEstimator):
         if self.length_ < self.length_min:
             self._restart(state, landscape, surrogate, rng)
             members = self._members(state)
-        elif len(members) == 0:  # a correction has taken all that it was about
+        elif len(members) == 0:  # a correction removed all its points
             self._move(state, np.arange(len(state.y)), rng)
             members = self._members(state)
         self.best_ = float(state.y[members].max()) if len(members) else -np.inf
@@ -157,7 +130,7 @@ class TrustRegion(BaseEstimator):
         self.length_ = 0.0
 
     def check_parameters(self) -> None:
-        """Raise ParameterError or ParameterTypeError for what cannot be."""
+        """Raise ParameterError or ParameterTypeError for an impossible parameter."""
         check_real("length_min", self.length_min, above=0.0)
         check_real("length", self.length, minimum=self.length_min)
         check_real("length_max", self.length_max, minimum=self.length)
@@ -174,7 +147,7 @@ class TrustRegion(BaseEstimator):
         self.first_ = 0  # number of the first point that belongs to this region
 
     def _members(self, state: SearchState) -> NDArray[np.int64]:
-        """Positions in the state's data of the points that this region is about."""
+        """Positions in the state's data of the points that belong to this region."""
         numbers = state.numbers
         return np.flatnonzero((numbers >= self.first_) | (numbers == self.anchor_))
 
@@ -206,7 +179,7 @@ class TrustRegion(BaseEstimator):
         _logger.info("the trust region fell below %g: restart %d", self.length_min, self.n_restarts_)
 
     def _move(self, state: SearchState, candidates: NDArray[np.int64], rng: np.random.Generator) -> None:
-        """Start around one of these points, drawn by weight."""
+        """Start around one of these points, sampled by weight."""
         self.length_, self.successes_, self.failures_ = float(self.length), 0, 0
         self.first_, self.anchor_ = state.next_number, None
         if len(candidates):
@@ -235,11 +208,3 @@ def _relative(surrogate: Surrogate, whole: Array) -> Array:
         return np.ones(len(whole))
     relative = np.log(np.clip(surrogate.lengthscales() / whole, *_LENGTHSCALES))
     return np.asarray(np.exp(relative - relative.mean()))
-
-
-def check_bounds(bounds: object) -> None:
-    """Raise ParameterError unless the bounds are a name or a trust region with possible parameters."""
-    if isinstance(bounds, TrustRegion):
-        bounds.check_parameters()
-    elif not isinstance(bounds, str) or bounds not in ("quantile", "ball"):
-        raise ParameterError(f"bounds must be 'quantile', 'ball' or a TrustRegion, got {bounds!r}")

@@ -1,1 +1,1 @@
-"""Seeded studies over tasks: runs, their records, tables and pictures made from records only."""
+"""Seeded studies of the tasks: runs, their records, and tables and pictures from records only."""

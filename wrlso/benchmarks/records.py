@@ -1,4 +1,4 @@
-"""Benchmark records: one JSON file per run, from which every table and plot can be drawn again."""
+"""Benchmark records: one JSON file per run, the source of all tables and plots."""
 
 import hashlib
 import json
@@ -40,15 +40,15 @@ def topk_curve(y: Sequence[float | None], K: int) -> NDArray[np.float64]:
     Parameters
     ----------
     y : sequence of float or None, length n
-        Values in the order of the queries; None where the experiment failed. The optimizer never proposes a
-        point twice, nor one of the starting data, so all of them are novel.
+        Values in the order of the queries; None for a failed experiment. The optimizer never proposes a point
+        twice, nor a starting point, so all of them are new.
     K : int
         1 for the best value.
 
     Returns
     -------
     ndarray of shape (n,), float64
-        NaN until there are K values.
+        NaN before the K-th value.
     """
     best: list[float] = []
     curve = np.full(len(y), np.nan)
@@ -65,8 +65,8 @@ def mean_and_error(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean over seeds and its standard error, query by query.
 
-    A curve that ended early (nothing new was left to propose) goes on at its last value. The error is NaN
-    where there are fewer than two seeds; the mean is NaN until every seed has a value.
+    A curve that ended early (no new point was left) keeps its last value. The error is NaN with fewer than
+    two seeds; the mean is NaN until every seed has a value.
     """
     length = max(len(curve) for curve in curves)
     table = np.stack([np.pad(curve, (0, length - len(curve)), mode="edge") for curve in curves])
@@ -84,19 +84,19 @@ def data_hash(X: Any, y: Any) -> str:
 
 
 def file_name(path: str | Path) -> str:
-    """Return a file's name without folders, and what tells it from others of that name: name-1a2b3c4d."""
+    """Return a file's name without folders, with a hash of its content: name-1a2b3c4d."""
     path = Path(path)
     return f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that results depend on."""
+    """Return the versions of Python and of the packages that affect results."""
     found = {"python": platform.python_version(), "wrlso": __version__}
     return found | {package: version(package) for package in _PACKAGES}
 
 
 def machine() -> dict[str, Any]:
-    """Return the processor's model and number of cores, nothing that identifies the machine."""
+    """Return the processor's model and number of cores; these do not identify the machine."""
     model = platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -106,13 +106,13 @@ def machine() -> dict[str, Any]:
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record as JSON, one key or array a line; the file appears complete or not at all."""
+    """Write a record as JSON, one key or array a line, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, f"{_dump(jsonable(record))}\n".encode())
 
 
 def read_record(path: Path) -> Record:
-    """Return one record; raise DataError when the file holds none."""
+    """Return one record; raise DataError when the file holds no record."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -125,12 +125,12 @@ def read_record(path: Path) -> Record:
 def read_records(folder: Path) -> list[Record]:
     """Return all records in a folder, in the order of their file names.
 
-    Their ``"kind"`` is "run" (of an optimizer) or "scores" (samples of a model trained with some k).
+    Their ``"kind"`` is "run" (of an optimizer) or "scores" (of samples of a model trained with some k).
 
     Raises
     ------
     DataError
-        If the folder does not exist, holds no record, or a JSON file in it is none.
+        If the folder does not exist, holds no record, or has a JSON file that is not a record.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
@@ -141,7 +141,7 @@ def read_records(folder: Path) -> list[Record]:
 
 
 def check_same_options(path: Path, record: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Raise ParameterError when the run recorded at ``path`` was made with other options than these."""
+    """Raise ParameterError when the run recorded at ``path`` has other options than these."""
     wanted = jsonable(options)
     found = record.get("options", {})
     differing = [
@@ -156,7 +156,7 @@ def check_same_options(path: Path, record: Mapping[str, Any], options: Mapping[s
 
 
 def jsonable(value: Any) -> Any:
-    """Turn a value into what JSON can hold: arrays into lists, NaN into null, infinity into "inf"."""
+    """Turn a value into JSON types: arrays into lists, NaN into null, infinity into "inf"."""
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
@@ -173,7 +173,7 @@ def jsonable(value: Any) -> Any:
 
 
 def _dump(value: Any, indent: str = "") -> str:
-    """Format mappings over several lines and everything else, arrays too, on one."""
+    """Format mappings over several lines and all other values, also arrays, on one line."""
     if not isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     inner = indent + " "

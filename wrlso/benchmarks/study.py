@@ -1,4 +1,4 @@
-"""Seeded studies: the four settings of the paper on one task, a resumable record for every run."""
+"""Seeded studies: the four settings of the paper on one task, with a record for every run."""
 
 import math
 import warnings
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from wrlso._utils.progress_bar import ProgressBar
-from wrlso._utils.validation import check_choice, check_count
+from wrlso._utils.validation import check_choice, check_count, check_jobs
 from wrlso.benchmarks.records import (
     check_same_options,
     data_hash,
@@ -43,7 +43,7 @@ SETTINGS = ("neither", "weighting", "retraining", "both")
 
 
 class Study(Protocol):
-    """What a task has to say about its study; everything else is the same for all tasks."""
+    """The task-specific part of a study; everything else is the same for all tasks."""
 
     @property
     def name(self) -> str:
@@ -59,10 +59,10 @@ class Study(Protocol):
 
     @property
     def variant(self) -> str:
-        """Second part of the file names: what sets this study's runs apart, such as the search."""
+        """Second part of the file names, which distinguishes this study's runs, such as the search."""
 
     def options(self) -> dict[str, Any]:
-        """Return every option that a result depends on, for the record."""
+        """Return every option that affects a result, for the record."""
 
     def objective(self, x: Any) -> float:
         """Return the value of x, larger is better."""
@@ -71,7 +71,7 @@ class Study(Protocol):
         """Return X and y, the same for all settings of a seed."""
 
     def prepare(self, seed: int, folder: Path) -> None:
-        """Make what all settings of a seed share, such as a pretrained model, unless it is in the folder."""
+        """Make the files that all settings of a seed share, such as a pretrained model, if missing."""
 
     def optimizer(self, setting: str, seed: int, folder: Path) -> WeightedRetrainingOptimizer:
         """Return the optimizer of one run, not yet fitted."""
@@ -79,21 +79,21 @@ class Study(Protocol):
 
 @runtime_checkable
 class DescribesRuns(Protocol):
-    """A study that has more to record than values."""
+    """A study that records more than values."""
 
     def describe(
         self, X: Sequence[Any], y: Sequence[float], optimizer: WeightedRetrainingOptimizer
     ) -> dict[str, Any]:
-        """Return what else the record of a run holds, by name; X (n,) was evaluated, in this order."""
+        """Return further entries of a run's record, by name; X (n,) are the evaluated points in order."""
 
 
 def configured(configurations: Mapping[str, S], config: str, options: Mapping[str, Any]) -> S:
-    """Return a configuration (a dataclass) with some options changed; those that are None stay as they are.
+    """Return a configuration (a dataclass) with some options changed; None keeps an option.
 
     Raises
     ------
     ParameterError, ParameterTypeError
-        For an unknown configuration or option, or an impossible value.
+        For an unknown configuration or option, or an invalid value.
     """
     check_choice("config", config, configurations)
     study: Any = configurations[config]
@@ -107,7 +107,7 @@ def configured(configurations: Mapping[str, S], config: str, options: Mapping[st
 
 @dataclass
 class Run:
-    """Values and seconds of one run as it goes on."""
+    """Values and seconds of a run so far."""
 
     values: list[float] = field(default_factory=list)
     asked: list[Any] = field(default_factory=list)
@@ -126,7 +126,7 @@ def run_study(
     threads: int = 1,
     progress: bool = True,
 ) -> list[Path]:
-    """Run every setting with every seed and write one record each; finished runs are not run again.
+    """Run every setting with every seed and write one record each; skip finished runs.
 
     Parameters
     ----------
@@ -134,29 +134,29 @@ def run_study(
         The task with its options.
     settings : sequence of {"neither", "weighting", "retraining", "both"}
     seeds : sequence of int
-        Within a seed all settings share the starting data, and the pretrained model where there is one.
+        All settings of a seed share the starting data and any pretrained model.
     out : Path
         Folder of the records.
     n_jobs : int, default=1
-        Processes. Results do not depend on this number.
+        Processes, -1: one for each core. Results do not depend on this number.
     threads : int, default=1
-        Threads of each run. Sums in another order make another run, so that it is recorded.
+        Threads of each run. They change the order of sums and so the results; records hold this number.
     progress : bool, default=True
         Show a bar: over queries with one process, over runs with several.
 
     Returns
     -------
     list of Path
-        The records, also those that were there.
+        The records, including existing ones.
 
     Raises
     ------
     ParameterError
-        For an unknown setting, or when the folder holds the run of another study; before any run starts.
+        For an unknown setting, or when the folder holds a run of another study. No run has started then.
     """
     for setting in settings:
         check_choice("settings", setting, SETTINGS)
-    check_count("n_jobs", n_jobs)
+    check_jobs(n_jobs)
     check_count("threads", threads)
     paths = {
         (setting, seed): out / f"{study.name}-{study.variant}-{setting}-seed{seed}.json"
@@ -171,14 +171,14 @@ def run_study(
         [(study.prepare, (seed, out)) for seed in sorted({seed for _, seed, _ in due})],
         n_jobs,
         threads,
-        description="shared models" if progress and n_jobs > 1 else None,
+        description="shared models" if progress and n_jobs != 1 else None,
     )
     queries = progress and n_jobs == 1
     _parallel(
         [(_run_and_record, (study, setting, seed, path, queries)) for setting, seed, path in due],
         n_jobs,
         threads,
-        description="runs" if progress and n_jobs > 1 else None,
+        description="runs" if progress and n_jobs != 1 else None,
     )
     return list(paths.values())
 
@@ -218,7 +218,7 @@ def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress:
         quiet_about_small_k(),
         ProgressBar(total=study.budget, desc=f"{setting}, seed {seed}", disable=not progress) as bar,
     ):
-        # the same as fit(X, y), but X, a gigabyte of all squares, is gone before the training
+        # like fit(X, y), but X, a gigabyte with all squares, is freed before the training
         optimizer.tell(X, y)
         del X, y
         optimizer.retrain()
@@ -249,7 +249,7 @@ def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress:
 def run_queries(
     study: Study, optimizer: WeightedRetrainingOptimizer, bar: Any, *, target: float = math.inf
 ) -> Run:
-    """Ask, evaluate, tell until the budget is spent, ``target`` reached, or nothing new can be proposed."""
+    """Ask, evaluate and tell until the budget is spent, ``target`` is reached, or no new point is found."""
     run = Run()
     objective_seconds = 0.0
     while len(run.values) < study.budget and max(run.values, default=-math.inf) < target:
@@ -282,7 +282,7 @@ def _seconds_by_stage(optimizer: WeightedRetrainingOptimizer) -> dict[str, float
 
 
 def _ask_what_there_is(optimizer: WeightedRetrainingOptimizer, n: int) -> list[Any]:
-    """Ask for n points, for fewer when there are not so many new ones to be found."""
+    """Ask for n points, or for fewer when the search finds fewer new ones."""
     while True:
         try:
             return list(optimizer.ask(n))
@@ -294,7 +294,7 @@ def _ask_what_there_is(optimizer: WeightedRetrainingOptimizer, n: int) -> list[A
 
 @contextmanager
 def quiet_about_small_k() -> Iterator[None]:
-    """Studies choose k on purpose; the record holds it, so the warning about few points is no news."""
+    """Silence the warning about few effective points: a study chooses k on purpose and records it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LowEffectiveSampleSizeWarning)
         yield

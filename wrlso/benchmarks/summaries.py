@@ -1,4 +1,4 @@
-"""Tables and pictures of studies, made from records and nothing else."""
+"""Tables and pictures of studies, made from records only."""
 
 import csv
 import json
@@ -22,9 +22,9 @@ __all__ = ["OPTIMA", "released_curves", "summarize", "table"]
 
 TOP = (1, 10, 50)
 OPTIMA = {"shapes": 4096.0, "expressions": 0.0}
-REACHED = {"expressions": -1e-9}  # where rounding keeps an optimal x from its value, see Expressions
+REACHED = {"expressions": -1e-9}  # tolerance for optimal expressions, whose score has rounding errors
 PEERS = ("random", "subset", "genetic", "screened")
-# options that set groups of runs in one folder apart
+# options that distinguish groups of runs in a folder
 VARIED = ("search", "surrogate", "max_heavy_atoms", "n_start", "k", "r", "transform", "thompson")
 DIAGNOSIS = {
     "new": "new candidates", "valid": "valid candidates", "rank_correlation": "rank correlation of the GP",
@@ -54,11 +54,11 @@ class Group:
 def summarize(folder: Path, *, released: Path | None = None) -> list[Path]:
     """Draw the plots and write the tables of the records in a folder, beside them.
 
-    ``topk.png``, ``table.md`` and ``table.csv`` of the runs; ``scores-prior.png`` and
-    ``scores-enumeration.png`` of the score samples. Of several tasks Top1 is drawn, and
-    ``overview.md`` and ``overview.csv`` set the tasks side by side. Of one task on molecules there are also
-    the best molecules, ``best.png``, the three best values beside published ones, ``top3.md`` and
-    ``top3.csv``, and where the time went, ``minutes.md`` and ``minutes.csv``.
+    For runs: ``topk.png``, ``table.md`` and ``table.csv``. For score samples: ``scores-prior.png`` and
+    ``scores-enumeration.png``. For several tasks ``topk.png`` shows Top1 only, and ``overview.md`` and
+    ``overview.csv`` compare the tasks. For one task on molecules also: ``best.png``, the best molecules;
+    ``top3.md`` and ``top3.csv``, the three best values beside published ones; ``minutes.md`` and
+    ``minutes.csv``, the time of each stage.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def summarize(folder: Path, *, released: Path | None = None) -> list[Path]:
     Raises
     ------
     DataError
-        If there is no record, or ``released`` is no such file.
+        If there is no record, or ``released`` is not a file of published curves.
     """
     records = read_records(folder)
     runs = [record for record in records if record["kind"] == "run"]
@@ -84,9 +84,9 @@ def summarize(folder: Path, *, released: Path | None = None) -> list[Path]:
 
 
 def table(records: Sequence[Record], varied: Sequence[str] | None = None) -> list[dict[str, str]]:
-    """Return one row for each setting: TopK after the whole budget, and how often the optimum was reached.
+    """Return one row for each setting: TopK after the whole budget, and the number of optimal runs.
 
-    Runs whose options differ in one of ``varied`` have rows of their own; None: in whatever differs.
+    Runs whose options differ in one of ``varied`` have rows of their own; None: in any option.
     """
     optimum = OPTIMA.get(records[0]["task"])
     rows = []
@@ -112,7 +112,7 @@ def table(records: Sequence[Record], varied: Sequence[str] | None = None) -> lis
 
 
 def _molecules(records: Sequence[Record]) -> dict[str, str]:
-    """Return what stands beside scores of molecules: cap and sizes, and how the search went where known."""
+    """Return a table's further columns for molecules: cap and sizes, and data on the search if recorded."""
     options = records[0]["options"]
     most = options["max_heavy_atoms"]
     best = [record.get("best") for record in records]
@@ -151,7 +151,7 @@ def released_curves(path: Path, task: str, K: int) -> ReleasedCurves:
         raise DataError(f"{path} is not a file of published curves for {task}: {error!r}") from error
     curves: ReleasedCurves = {}
     for setting, runs in found.items():
-        # seeds that stopped early are left out as a whole, so that the mean is over the same ones throughout
+        # leave out seeds that stopped early, so that the mean is over the same seeds throughout
         complete = [np.asarray(run, float) for run in runs if None not in run]
         if complete:
             curves[setting] = (queries, *mean_and_error(complete))
@@ -159,13 +159,13 @@ def released_curves(path: Path, task: str, K: int) -> ReleasedCurves:
 
 
 def _varied(records: Sequence[Record]) -> list[str]:
-    """Return the options that set our own runs apart."""
+    """Return the options that distinguish our own runs."""
     ours = [record["options"] for record in records if record["setting"] in SETTINGS]
     return [name for name in VARIED if len({str(options.get(name)) for options in ours}) > 1]
 
 
 def _groups(records: Sequence[Record], varied: Sequence[str]) -> list[Group]:
-    """Group runs by setting, and by what is varied."""
+    """Group runs by setting and by the varied options."""
     by_key: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:
         options = record["options"] if record["setting"] in SETTINGS else {}
@@ -230,7 +230,7 @@ def _show_molecules(folder: Path, groups: Mapping[str, Sequence[Record]]) -> lis
 
 
 def _overview(groups: Mapping[str, Sequence[Group]]) -> list[dict[str, str]]:
-    """Return one row for each task: the best of the starting data, and every setting's Top1 in the end."""
+    """Return one row for each task: the best starting value, and the final Top1 of every setting."""
     rows = []
     for task, found in groups.items():
         best = [record["starting_data"]["best"] for group in found for record in group.records]
@@ -244,7 +244,7 @@ def _overview(groups: Mapping[str, Sequence[Group]]) -> list[dict[str, str]]:
 
 
 def _released(path: Path | None, task: str, K: int, *, one: bool) -> ReleasedCurves | None:
-    """Return the published curves; of several tasks those that were published."""
+    """Return the published curves of a task; with several tasks, None for an unpublished one."""
     if path is None or (task not in RELEASED_TASKS and not one):
         return None
     return released_curves(path, task, K)
@@ -263,7 +263,7 @@ def _write_table(folder: Path, name: str, rows: Sequence[Mapping[str, str]]) -> 
 
 
 def _draw_scores(folder: Path, records: Sequence[Record]) -> list[Path]:
-    """Draw the score distributions, all seeds of a k together, the largest k first."""
+    """Draw the score distributions, pooled over the seeds of each k, largest k first."""
     ks = sorted({float(record["k"]) for record in records}, reverse=True)
     titles = {"prior": "samples of the prior", "enumeration": "uniform enumeration of the latent space"}
     written = []
@@ -287,11 +287,11 @@ def _expand(records: Sequence[Record], kind: str) -> Curve:
 
 
 def _first_reaching(y: Sequence[Any], target: float) -> int | None:
-    """Return the number of queries until a value of at least ``target``, None if there is none."""
+    """Return the number of queries until a value of at least ``target``, or None."""
     return next((i for i, value in enumerate(y, start=1) if value is not None and value >= target), None)
 
 
 def _number(value: float) -> str:
-    if np.isnan(value):  # fewer than K new points could be proposed
+    if np.isnan(value):  # the run has fewer than K new points
         return "–"
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -1,7 +1,7 @@
-"""What the shell commands do: a campaign is a folder, and candidates and results travel as tables.
+"""The work of the shell commands: a campaign is a folder, and candidates and results travel as tables.
 
-Each function opens the campaign, makes one change that is on disk before it returns, and says in a few lines
-what it did. Points go by their ids, which are their rows in ``history_.records``.
+Each function makes one change that is on disk before it returns, and says in a few lines what it did. The id
+of a point is its row in ``history_.records``.
 """
 
 import copy
@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wrlso.campaign.model_names import BUILT_IN, kept_model, make_model, model_of_campaign, named_callable
 from wrlso.campaign.results_table import Columns, current_value, describe_value, plan_tell
@@ -22,24 +22,15 @@ from wrlso.campaign.start_table import (
     read_start,
     start_contents,
 )
-from wrlso.campaign.tables import Table, find_column, read_table, read_value, reserve
-from wrlso.campaign.views import (
-    best_line,
-    format_points,
-    json_export,
-    plural,
-    read_history,
-    shown,
-    state_lines,
-    who_works,
-)
+from wrlso.campaign.tables import Table, check_free, find_column, plural, read_table, read_value, reserve
+from wrlso.campaign.views import best_line, format_points, json_export, shown, state_lines, who_works
 from wrlso.exceptions import DataError, ParameterError, UnknownPointError
 from wrlso.history import History
-from wrlso.molecules import search_options
-from wrlso.optimizer import WeightedRetrainingOptimizer
-from wrlso.storage import info as storage
+from wrlso.storage.info import campaign_settings, view_campaign
 from wrlso.storage.lock import WorkLock
-from wrlso.training import Trainer
+
+if TYPE_CHECKING:  # takes a second to import: functions import it once they have checked their arguments
+    from wrlso.optimizer import WeightedRetrainingOptimizer
 
 __all__ = [
     "BUILT_IN",
@@ -83,36 +74,33 @@ def init(
         A built-in name, ``package.module:factory``, or the ``.safetensors`` file of a model of molecules, of
         which the campaign keeps a copy.
     form : Form
-        Columns, delimiter and decimal sign where they shall not be guessed.
+        Columns, delimiter and decimal sign, as far as they are not to be guessed.
     values : bool, default=True
         Whether the file has values.
     feasible : str, default=None
         ``package.module:function`` that says whether an x may be proposed.
     training : mapping, default=None
-        Parameters of the trainer that are not to be the model's defaults.
+        Parameters of the trainer in place of the model's defaults.
     **options
         Parameters of the optimizer.
 
     Raises
     ------
     DataError
-        When the file cannot be used; bad rows are all named, and nothing is made.
+        When the file cannot be used; notes name every bad row, and nothing is made.
     ParameterError
-        When the campaign is there already, or there is no such model.
+        When the campaign exists already, or there is no such model.
     """
     if campaign.exists() and (not campaign.is_dir() or any(campaign.iterdir())):
         raise ParameterError(f"{campaign} exists already; see: wrlso status {quoted(campaign)}")
     table = read_table(data, delimiter=form.delimiter)
     decimal = form.decimal or "."
     x, y, guesses = choose_columns(table, form, decimal, values)
+    test = None if feasible is None else named_callable(feasible)
     generative = make_model(model, options.get("random_state") or 0)
     guesses += learn_tokens(table, x, generative)
     X, told, failed = read_start(table, x, y, decimal, generative)
-    test = None if feasible is None else named_callable(feasible)
-    options = search_options(generative, len(X)) | options
-    if training:
-        options["trainer"] = options.get("trainer", Trainer()).set_params(**training)
-    opt = WeightedRetrainingOptimizer(model=generative, feasible=test, **options)
+    opt = _new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
     opt.notes_.update(model=model, x=x, y=y or form.y or "y", delimiter=table.delimiter, decimal=decimal)
     start = time.perf_counter()
     with _new_folder(campaign), kept_model(model, generative, campaign):  # before a training that may be long
@@ -133,7 +121,7 @@ def init(
 
 def open_campaign(
     campaign: Path, *, model: str | None = None, feasible: str | None = None, verbose: int = 0
-) -> WeightedRetrainingOptimizer:
+) -> "WeightedRetrainingOptimizer":
     """Load a campaign so that each change is on disk at once.
 
     Raises
@@ -141,21 +129,22 @@ def open_campaign(
     ParameterError
         When the campaign needs code of the user's own, and the command does not name it.
     """
-    info = storage.campaign_info(campaign)
+    info = campaign_settings(campaign)
     others = sorted(set(info["needs"]) - {"model", "feasible"})
     if others:
         raise ParameterError(
             f"this campaign was made in Python with {', '.join(others)} of your own, which no command can "
-            "name: go on with it there; wrlso status and wrlso export work"
+            "name: continue it in Python; only wrlso status and wrlso export work here"
         )
     if "feasible" in info["needs"] and feasible is None:
         raise ParameterError(
             f"this campaign's candidates are tested by your own code ({info['needs']['feasible']!r:.120}): "
-            "name it again with --feasible package.module:function, if you trust it"
+            "if you trust that code, pass it again with --feasible package.module:function"
         )
-    parts: dict[str, Any] = {"model": model_of_campaign(campaign, model, info["notes"].get("model"))}
-    if feasible is not None:
-        parts["feasible"] = named_callable(feasible)
+    parts: dict[str, Any] = {} if feasible is None else {"feasible": named_callable(feasible)}
+    parts["model"] = model_of_campaign(campaign, model, info["notes"].get("model"))
+    from wrlso.optimizer import WeightedRetrainingOptimizer
+
     opt = WeightedRetrainingOptimizer.load(campaign, **parts)
     opt.verbose = verbose
     return opt
@@ -164,15 +153,15 @@ def open_campaign(
 @contextmanager
 def recording(
     campaign: Path, *, model: str | None = None, feasible: str | None = None
-) -> Iterator[WeightedRetrainingOptimizer]:
-    """Open a campaign while no other command records results: what is checked still holds when it is told."""
-    storage.campaign_info(campaign)  # whether there is one
+) -> Iterator["WeightedRetrainingOptimizer"]:
+    """Open a campaign and let no other command record results, so that what was checked holds when told."""
+    campaign_settings(campaign)  # whether there is one
     with WorkLock(campaign / "tell.lock").held():
         yield open_campaign(campaign, model=model, feasible=feasible)
 
 
 def ask(
-    opt: WeightedRetrainingOptimizer,
+    opt: "WeightedRetrainingOptimizer",
     campaign: Path,
     n: int = 1,
     *,
@@ -188,8 +177,10 @@ def ask(
     Raises
     ------
     ParameterError
-        When the file exists and ``force`` is not set. When it comes to exist, or cannot be written, only
-        after the points were found, they are pending, and a note says how to get them.
+        When the file exists and ``force`` is not set; nothing is asked then.
+    ParameterError, OSError
+        When the file cannot be written after all; the points are pending then, and a note says how to get
+        them.
     """
     _require_text(opt.history_)
     rows: list[int] = []
@@ -211,7 +202,7 @@ def ask(
 
 
 def tell(
-    opt: WeightedRetrainingOptimizer,
+    opt: "WeightedRetrainingOptimizer",
     campaign: Path,
     results: Path,
     *,
@@ -219,7 +210,7 @@ def tell(
     ids: bool = True,
     replicates: bool = False,
 ) -> Lines:
-    """Tell all results of a table that are not known yet, or nothing when a row of it cannot be told.
+    """Tell the campaign all new results of a table, or nothing when any row of it cannot be told.
 
     Parameters
     ----------
@@ -228,12 +219,12 @@ def tell(
     ids : bool, default=True
         Whether a column "id" holds the ids of this campaign.
     replicates : bool, default=False
-        Whether other values of known points are repeated measurements.
+        Whether a different value of a measured point is a repeated measurement.
 
     Raises
     ------
     DataError
-        When rows cannot be told: all of them are named in notes.
+        When rows cannot be told; notes name all of them.
     """
     kept = Form.of(opt.notes_)
     table = read_table(results, delimiter=form.delimiter)
@@ -264,8 +255,8 @@ def tell(
     return [*lines, best_line(opt.history_, opt.direction)]
 
 
-def update(opt: WeightedRetrainingOptimizer, point: str, value: str, *, form: Form = AS_BEFORE) -> Lines:
-    """Correct the value of a point that was told, or say that it failed; the old value stays on record.
+def update(opt: "WeightedRetrainingOptimizer", point: str, value: str, *, form: Form = AS_BEFORE) -> Lines:
+    """Correct the value of a point, or mark it as failed; the old value stays on record.
 
     ``point`` is an id, or x itself.
     """
@@ -273,11 +264,7 @@ def update(opt: WeightedRetrainingOptimizer, point: str, value: str, *, form: Fo
     record = opt.history_.records[row]
     if record.status not in ("observed", "failed"):
         raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; use: wrlso tell")
-    decimal = form.decimal or Form.of(opt.notes_).decimal or "."
-    # a point is understood in a campaign of decimal commas, too: the commands that errors propose have it
-    y = read_value(value, decimal="." if "." in value else decimal)
-    if y is None:
-        raise ParameterError("the new value is blank; give a number, or 'failed'")
+    y = _new_value(value, form, Form.of(opt.notes_))
     before = describe_value(current_value(record))
     opt.update(record.x, y)
     after = describe_value(current_value(opt.history_.records[row]))
@@ -287,10 +274,9 @@ def update(opt: WeightedRetrainingOptimizer, point: str, value: str, *, form: Fo
     ]
 
 
-def release(opt: WeightedRetrainingOptimizer, points: Sequence[str], *, every: bool = False) -> Lines:
+def release(opt: "WeightedRetrainingOptimizer", points: Sequence[str], *, every: bool = False) -> Lines:
     """Forget pending points, by id or x (``every``: all of them), so that they may be asked again."""
-    if bool(points) == every:
-        raise ParameterError("give the ids of the points to release, or --all")
+    check_points(points, every=every)
     rows = (
         {int(row) for row in opt.history_.rows_with("pending")} if every else {_row(opt, p) for p in points}
     )
@@ -305,7 +291,7 @@ def release(opt: WeightedRetrainingOptimizer, points: Sequence[str], *, every: b
     return [f"{plural(len(rows), 'point')} released"]
 
 
-def retrain(opt: WeightedRetrainingOptimizer) -> Lines:
+def retrain(opt: "WeightedRetrainingOptimizer") -> Lines:
     """Train the model on all data now."""
     opt.retrain()
     log = opt.history_.trainings[-1]
@@ -313,12 +299,12 @@ def retrain(opt: WeightedRetrainingOptimizer) -> Lines:
 
 
 def status(campaign: Path) -> Lines:
-    """Say how the campaign stands. Needs no model, and waits for nobody."""
-    info = storage.campaign_info(campaign)
+    """Return the state of a campaign in words; needs no model, and waits for no other process."""
+    info, history = view_campaign(campaign)
     parameters = info["parameters"]
     model = shown(info["notes"].get("model", "of your own"))
     lines = [f"{campaign}: model {model}, {shown(parameters['direction'])}"]
-    lines += state_lines(read_history(campaign), parameters["direction"], parameters["retrain_every"])
+    lines += state_lines(history, parameters["direction"], parameters["retrain_every"])
     worker = who_works(campaign)
     return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
 
@@ -331,12 +317,11 @@ def export(
     force: bool = False,
     form: Form = AS_BEFORE,
 ) -> str:
-    """Write everything that is known, as JSON where the file's name ends so; return it without a file.
+    """Write everything that is known, as JSON where the file's name ends in .json; without a file return it.
 
-    Needs no model, and waits for nobody.
+    Needs no model, and waits for no other process.
     """
-    info = storage.campaign_info(campaign)
-    history = read_history(campaign)
+    info, history = view_campaign(campaign)
     if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
         text = json_export(history, info)
     else:
@@ -350,21 +335,45 @@ def export(
     return ""
 
 
-def report(opt: WeightedRetrainingOptimizer, out: Path, *, force: bool = False) -> Lines:
+def report(opt: "WeightedRetrainingOptimizer", out: Path, *, force: bool = False) -> Lines:
     """Write the report, one HTML file."""
+    check_free(out, force=force)
     from wrlso.report.write import write_report
 
-    if out.exists() and not force:
-        raise ParameterError(f"{out} exists already and is not overwritten; add --force")
     return [f"{write_report(opt, out)}"]
 
 
+def check_value(campaign: Path, value: str, *, form: Form = AS_BEFORE) -> None:
+    """Raise the error of :func:`update` for a value that cannot be read, before the campaign is opened."""
+    _new_value(value, form, Form.of(campaign_settings(campaign)["notes"]))
+
+
+def check_points(points: Sequence[str], *, every: bool) -> None:
+    """Raise ParameterError unless either points or ``every`` one are to be released."""
+    if bool(points) == every:
+        raise ParameterError("give the ids of the points to release, or --all")
+
+
 def quoted(path: Path) -> str:
-    """Return a path as a shell takes it."""
+    """Return a path, quoted for a shell where it must be."""
     return shlex.quote(str(path))
 
 
 # ---------------------------------------------------------------- parts
+
+
+def _new_optimizer(
+    model: Any, n: int, training: Mapping[str, Any], options: dict[str, Any]
+) -> "WeightedRetrainingOptimizer":
+    """Return an optimizer with the defaults for n objects of this model, and the options that are given."""
+    from wrlso.molecules import search_options
+    from wrlso.optimizer import WeightedRetrainingOptimizer
+    from wrlso.training import Trainer
+
+    options = search_options(model, n) | options
+    if training:
+        options["trainer"] = options.get("trainer", Trainer()).set_params(**training)
+    return WeightedRetrainingOptimizer(model=model, **options)
 
 
 @contextmanager
@@ -379,22 +388,28 @@ def _new_folder(path: Path) -> Iterator[None]:
         raise
 
 
+def _new_value(value: str, form: Form, kept: Form) -> float:
+    decimal = form.decimal or kept.decimal or "."
+    # errors propose commands with a decimal point, which must work in a campaign of decimal commas, too
+    y = read_value(value, decimal="." if "." in value else decimal)
+    if y is None:
+        raise ParameterError("the new value is blank; give a number, or 'failed'")
+    return y
+
+
 def _told_columns(table: Table, form: Form, kept: Form, ids: bool) -> Columns:
     """Find the columns by name; nothing is guessed where results are recorded."""
     id_column = _optional(table, "id") if ids else None
     status_column = _optional(table, "status")
+    there = f"its columns are {', '.join(map(repr, table.columns))}"
     x = find_column(table, form.x) if form.x else _optional(table, kept.x or "x")
     if x is None and id_column is None:
         raise DataError(
-            f"{table.name} has neither a column 'id' nor {kept.x!r}; its columns are "
-            f"{', '.join(map(repr, table.columns))}; name the one of x with --x"
+            f"{table.name} has neither a column 'id' nor {kept.x!r}; {there}; name the one of x with --x"
         )
     y = find_column(table, form.y) if form.y else _optional(table, kept.y or "y")
     if y is None and status_column is None:
-        raise DataError(
-            f"{table.name} has no column {kept.y!r}; its columns are {', '.join(map(repr, table.columns))}; "
-            "name the one of values with --y"
-        )
+        raise DataError(f"{table.name} has no column {kept.y!r}; {there}; name the one of values with --y")
     return Columns(id_column, x, y, status_column)
 
 
@@ -403,7 +418,7 @@ def _optional(table: Table, name: str) -> str | None:
     return find_column(table, name) if there else None
 
 
-def _ask(opt: WeightedRetrainingOptimizer, n: int, pending: bool) -> list[int]:
+def _ask(opt: "WeightedRetrainingOptimizer", n: int, pending: bool) -> list[int]:
     if pending:
         rows = [int(row) for row in opt.history_.rows_with("pending")]
         if not rows:
@@ -426,13 +441,13 @@ def _points(history: History, rows: Iterable[int], form: Form, kept: Form, *, de
     )
 
 
-def _asked(opt: WeightedRetrainingOptimizer, rows: list[int], campaign: Path, out: Path | None) -> Lines:
+def _asked(opt: "WeightedRetrainingOptimizer", rows: list[int], campaign: Path, out: Path | None) -> Lines:
     where = "" if out is None else f" in {out}"
     others = len(opt.history_.rows_with("pending")) - len(rows)
     return [
         f"{plural(len(rows), 'point')}{where}, ids {_ranges(rows)}"
         + (f"; {others} asked for earlier still pending" if others else ""),
-        f"fill in {Form.of(opt.notes_).y!r}: a number, 'failed', or nothing as long as it is not measured; "
+        f"fill in {Form.of(opt.notes_).y!r}: a number, 'failed', or blank while it is not measured; "
         f"then: wrlso tell {quoted(campaign)} {quoted(out) if out else 'FILE'}",
     ]
 
@@ -448,7 +463,7 @@ def _ranges(rows: list[int]) -> str:
     return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
 
 
-def _row(opt: WeightedRetrainingOptimizer, point: str) -> int:
+def _row(opt: "WeightedRetrainingOptimizer", point: str) -> int:
     """Return the row of a point that is given by its id or by x."""
     n = len(opt.history_)
     if point.strip().isdecimal():

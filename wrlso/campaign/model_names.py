@@ -1,8 +1,8 @@
-"""Models that the command line knows by name, those in files, and those of users' own code.
+"""Models by name: built-in ones, those in files, and those that users' own code makes.
 
 Nothing that a campaign's files name is ever imported: a name in a file is looked up among the built-in ones,
-and code of one's own runs only where the command, or the environment variable ``WRLSO_MODEL``, names it. A
-file of weights is no code; a campaign keeps a copy of its own, so that it needs no naming.
+and users' code runs only where the command, or the environment variable ``WRLSO_MODEL``, names it. A file of
+weights is not code; the campaign keeps a copy of it, which later commands read without being told.
 """
 
 import importlib
@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wrlso._utils.random import isolated_torch_rng, seed_of
 from wrlso.exceptions import ModelError, ParameterError
-from wrlso.models.protocol import LatentModel
-from wrlso.storage.folder import PRETRAINED, is_campaign
+from wrlso.storage.names import PRETRAINED, is_campaign
+
+if TYPE_CHECKING:
+    from wrlso.models.protocol import LatentModel
 
 __all__ = ["BUILT_IN", "VARIABLE", "kept_model", "make_model", "model_of_campaign", "named_callable"]
 
@@ -24,34 +25,34 @@ VARIABLE = "WRLSO_MODEL"
 _FILE = ".safetensors"
 
 
-def _expressions(random_state: int) -> LatentModel:
+def _expressions(random_state: int) -> "LatentModel":
     from wrlso.tasks.expressions.task import Expressions
 
     model: LatentModel = Expressions().model(random_state)
     return model
 
 
-def _selfies(random_state: int) -> LatentModel:
+def _selfies(random_state: int) -> "LatentModel":
     from wrlso.models.selfies.vae import SelfiesVAE
 
     return SelfiesVAE.pretrained()
 
 
-def _junction_tree(random_state: int) -> LatentModel:
+def _junction_tree(random_state: int) -> "LatentModel":
     from wrlso.models.junction_tree.vae import JunctionTreeVAE
 
     return JunctionTreeVAE.pretrained()
 
 
 # Name → (seed → untrained or pretrained model whose x are text). A new line is all that a new name needs.
-BUILT_IN: dict[str, Callable[[int], LatentModel]] = {
+BUILT_IN: dict[str, Callable[[int], "LatentModel"]] = {
     "expressions": _expressions,
     "selfies": _selfies,
     "junction-tree": _junction_tree,
 }
 
 
-def make_model(name: str, random_state: Any) -> LatentModel:
+def make_model(name: str, random_state: Any) -> "LatentModel":
     """Return a model: a built-in one by its name, or what ``package.module:factory`` returns when called.
 
     A name that ends with .safetensors is that of a file that a model of molecules was written to.
@@ -59,10 +60,12 @@ def make_model(name: str, random_state: Any) -> LatentModel:
     Raises
     ------
     ParameterError
-        When there is no such name, file, module or factory, or the seed cannot be.
+        When there is no such name, file, module or factory, or the seed is invalid.
     ModelError
         When the factory returns no model, or the file holds none.
     """
+    from wrlso._utils.random import isolated_torch_rng, seed_of
+
     seed = seed_of(random_state)
     if name.endswith(_FILE):
         return _model_in(Path(name))
@@ -102,9 +105,9 @@ def named_callable(name: str) -> Callable[..., Any]:
 
 @contextmanager
 def kept_model(name: str, model: Any, folder: Path) -> Iterator[None]:
-    """Write the model of a file into a campaign's folder; undone where no campaign comes to be.
+    """Write the model of a file into a campaign's folder; remove it again where no campaign is made.
 
-    What was read is written, as the file itself may be another one by now.
+    The loaded model is written, not the file, which may have changed since.
     """
     try:
         if name.endswith(_FILE):
@@ -116,15 +119,15 @@ def kept_model(name: str, model: Any, folder: Path) -> Iterator[None]:
         raise
 
 
-def _model_in(path: Path) -> LatentModel:
-    from wrlso.models.files import load_molecule_model
-
+def _model_in(path: Path) -> "LatentModel":
     if not path.is_file():
         raise ParameterError(f"there is no file {path} to read a model from")
+    from wrlso.models.files import load_molecule_model
+
     return load_molecule_model(path)
 
 
-def model_of_campaign(folder: Path, given: str | None, recorded: str | None, seed: int = 0) -> LatentModel:
+def model_of_campaign(folder: Path, given: str | None, recorded: str | None, seed: int = 0) -> "LatentModel":
     """Return the model that a campaign was made with.
 
     Parameters
@@ -132,14 +135,15 @@ def model_of_campaign(folder: Path, given: str | None, recorded: str | None, see
     folder : Path
         The campaign.
     given : str or None
-        What the command says.
+        Name in the command.
     recorded : str or None
-        What the campaign's files say; only a built-in name is taken from there, or the campaign's own file.
+        Name in the campaign's files; it is used only where it is a built-in name, or that of a file of which
+        the campaign has a copy.
 
     Raises
     ------
     ParameterError
-        When only code of the user's own could make the model, and the command does not name it.
+        When the user's own code makes the model, and the command does not name it.
     """
     if given is not None:
         return make_model(given, seed)
@@ -152,11 +156,15 @@ def model_of_campaign(folder: Path, given: str | None, recorded: str | None, see
         return make_model(named, seed)
     if recorded is not None and recorded.endswith(_FILE):
         raise ParameterError(
-            f"this campaign was started with the model in {recorded!r:.120}, and {folder / PRETRAINED}, its "
-            "copy of that, is not there: name the file with --model"
+            f"this campaign was started with the model in {recorded!r:.120}, and its copy of that file, "
+            f"{folder / PRETRAINED}, is missing: name the file with --model"
         )
-    noted = f" It was made with {recorded!r:.120}: say so again if you trust that code." if recorded else ""
+    noted = (
+        f". It was made with {recorded!r:.120}: if you trust that code, pass the same name again with --model"
+        if recorded
+        else ""
+    )
     raise ParameterError(
-        "this campaign's model is made by code of your own, which no file of a campaign can start: name it "
-        f"with --model package.module:factory, or in the variable {VARIABLE}.{noted}"
+        "this campaign's model is made by code of your own, and wrlso runs no code because a campaign names "
+        f"it: name it with --model package.module:factory, or in the variable {VARIABLE}{noted}"
     )

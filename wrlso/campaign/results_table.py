@@ -4,12 +4,14 @@ import math
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wrlso.campaign.tables import Row, Table, explain, read_value, unreadable
+from wrlso.campaign.tables import Row, Table, explain, plural, read_value, unreadable
 from wrlso.exceptions import DataError
 from wrlso.history import History, Record
-from wrlso.models.protocol import LatentModel
+
+if TYPE_CHECKING:
+    from wrlso.models.protocol import LatentModel
 
 __all__ = ["Columns", "Plan", "current_value", "describe_value", "plan_tell", "same_value"]
 
@@ -50,7 +52,7 @@ def plan_tell(
     table: Table,
     columns: Columns,
     history: History,
-    model: LatentModel,
+    model: "LatentModel",
     *,
     campaign: str,
     decimal: str = ".",
@@ -66,13 +68,13 @@ def plan_tell(
     campaign : str
         Its name, for the commands that errors propose.
     replicates : bool, default=False
-        Whether another value of a point that has one is a repeated measurement, and not a mistake. Values
-        that the point has already are then taken off, each as often as the point has it.
+        Whether a different value of a measured point is a repeated measurement, and not a mistake. Values
+        that the point has already are then left out, each as often as the point has it.
 
     Raises
     ------
     DataError
-        When there are rows that cannot be told; every one of them is named in a note.
+        When rows cannot be told; notes name all of them.
     """
     reader = _Reader(table, columns, history, model, campaign, decimal, replicates)
     problems = []
@@ -82,9 +84,9 @@ def plan_tell(
         except DataError as error:
             problems.append(f"row {row.number}: {error}")
     if problems:
-        rows = "1 row" if len(problems) == 1 else f"{len(problems)} rows"
+        bad = f"{plural(len(problems), 'row')} of {len(table.rows)}"
         raise explain(
-            f"{table.name}: {rows} of {len(table.rows)} cannot be told, so nothing was recorded",
+            f"{table.name}: {bad} cannot be told, so nothing was recorded",
             problems,
             len(table.rows),
         )
@@ -99,7 +101,7 @@ class _Reader:
         table: Table,
         columns: Columns,
         history: History,
-        model: LatentModel,
+        model: "LatentModel",
         campaign: str,
         decimal: str,
         replicates: bool,

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wrlso.campaign.tables import (
     DELIMITERS,
@@ -12,20 +12,22 @@ from wrlso.campaign.tables import (
     find_column,
     guess_values_column,
     guess_x_column,
+    plural,
     read_value,
     unreadable,
 )
-from wrlso.campaign.views import plural
 from wrlso.exceptions import DataError
 from wrlso.history import History
-from wrlso.models.protocol import LatentModel
+
+if TYPE_CHECKING:
+    from wrlso.models.protocol import LatentModel
 
 __all__ = ["AS_BEFORE", "Form", "choose_columns", "learn_tokens", "read_start", "start_contents"]
 
 
 @dataclass(frozen=True)
 class Form:
-    """How tables of a campaign look; None: as its starting data did, or as guessed there.
+    """The form of a campaign's tables; None means as in its starting data, or as guessed from them.
 
     Attributes
     ----------
@@ -89,7 +91,7 @@ def learn_tokens(table: Table, x: str, model: Any) -> list[str]:
 
 
 def read_start(
-    table: Table, x: str, y: str | None, decimal: str, model: LatentModel
+    table: Table, x: str, y: str | None, decimal: str, model: "LatentModel"
 ) -> tuple[list[str], list[float | None], list[str]]:
     """Return all x, their values (None where there is none), and the x whose experiment failed."""
     rows: list[tuple[int, str, float | None]] = []
@@ -118,7 +120,7 @@ def read_start(
     return [text for _, text, _ in rows], values, failed
 
 
-def _unreadable(model: LatentModel, rows: list[tuple[int, str]]) -> list[tuple[int, str]]:
+def _unreadable(model: "LatentModel", rows: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """Return (row, problem) of every x that the model cannot read."""
     problems = []
     try:

@@ -28,12 +28,15 @@ __all__ = [
     "Cell",
     "Row",
     "Table",
+    "check_free",
+    "check_place",
     "explain",
     "find_column",
     "format_table",
     "format_value",
     "guess_values_column",
     "guess_x_column",
+    "plural",
     "protect",
     "read_table",
     "read_value",
@@ -231,7 +234,7 @@ def _make_table(name: str, lines: list[tuple[int, list[str]]], delimiter: str, r
         padded = [*cells, *[""] * (len(header) - len(cells))][: len(header)]
         rows.append(Row(number, tuple(unprotect(cell) for cell in padded)))
     if problems:
-        raise explain(f"{name}: {_count(len(problems), 'row')} cannot be read", problems, len(filled) - 1)
+        raise explain(f"{name}: {plural(len(problems), 'row')} cannot be read", problems, len(filled) - 1)
     if not rows:
         raise DataError(f"{name} has a header ({', '.join(header)}) and no rows below it")
     return Table(name, tuple(header), tuple(rows), delimiter, remarks)
@@ -377,8 +380,9 @@ def _listed(columns: Iterable[str]) -> str:
     return ", ".join(repr(column) for column in columns)
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
+def plural(n: int, noun: str) -> str:
+    """Return "1 point", "2 points"."""
+    return f"{n} {noun}" + ("" if n == 1 else "s")
 
 
 # ---------------------------------------------------------------- writing
@@ -436,6 +440,21 @@ def _format(cell: Cell, decimal: str) -> str:
     return format_value(cell, decimal) if isinstance(cell, float) else "" if cell is None else str(cell)
 
 
+def check_free(path: Path, *, force: bool = False) -> None:
+    """Raise ParameterError where a file exists and may not be overwritten."""
+    if path.exists() and not force:
+        raise _exists(path)
+
+
+def check_place(path: Path, *, force: bool = False) -> None:
+    """Raise ParameterError where no file of this name may come to be: see :func:`reserve`."""
+    if path.is_dir():
+        raise ParameterError(f"{path} is a folder; give the name of a file in it")
+    check_free(path, force=force)
+    if not path.absolute().parent.is_dir():
+        raise ParameterError(f"there is no folder {path.parent} for {path.name}; make it first")
+
+
 @contextmanager
 def reserve(path: Path, *, force: bool = False) -> Iterator[IO[str]]:
     """Open a file for writing that appears under its name, whole, when the block ends without an error.
@@ -451,12 +470,7 @@ def reserve(path: Path, *, force: bool = False) -> Iterator[IO[str]]:
     OSError
         When it cannot be written.
     """
-    if path.is_dir():
-        raise ParameterError(f"{path} is a folder; give the name of a file in it")
-    if path.exists() and not force:
-        raise _exists(path)
-    if not path.absolute().parent.is_dir():
-        raise ParameterError(f"there is no folder {path.parent} for {path.name}; make it first")
+    check_place(path, force=force)
     with TemporaryFile(dir=path.absolute().parent):
         pass  # the folder can be written to
     stream = io.StringIO()

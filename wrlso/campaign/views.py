@@ -3,21 +3,22 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wrlso._state.training_due import training_due_in
 from wrlso.campaign.results_table import current_value, describe_value
-from wrlso.campaign.tables import FAILED, Cell, format_table
+from wrlso.campaign.tables import FAILED, Cell, format_table, plural
 from wrlso.history import History, Record, Status, iso_time
-from wrlso.storage import info as storage
 from wrlso.storage.lock import holder
+from wrlso.storage.names import LOCK
 
 __all__ = [
-    "best_line", "format_points", "json_export", "plural", "read_history", "shown", "state_lines",
+    "best_line", "format_points", "json_export", "shown", "state_lines",
     "who_works",
 ]  # fmt: skip
 
@@ -26,53 +27,6 @@ _WORDS: dict[Status, str] = {
     "released": "released",
 }  # fmt: skip
 _COLUMNS = ("status", "asked", "asked_at", "told_at", "replicates", "failures", "corrected_from")
-
-
-class _Itself:
-    """An identity that equals no other one, arrays included."""
-
-    __hash__ = object.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        """Compare without asking the other."""
-        return self is other
-
-
-class _NoModel:
-    """Stands in for the model where x are only shown: what needs its codec, as arrays."""
-
-    @property
-    def codec(self) -> "_NoModel":
-        """Return what turns arrays into themselves."""
-        return self
-
-    def inverse_transform(self, array: np.ndarray) -> list[np.ndarray]:
-        """Return the rows."""
-        return list(array)
-
-    def key(self, x: Any) -> Hashable:
-        """Return an identity that nothing else has: here each record is its own point."""
-        return _Itself()
-
-
-def read_history(campaign: Path) -> History:
-    """Return all records and events of a campaign, without its model, and without waiting for anybody.
-
-    Raises StorageError when there is no campaign, or a damaged one.
-    """
-    stored = storage.Campaign(campaign, read_only=True)
-    history = History()
-    try:
-        with stored.transaction(write=False):
-            stored.read_changes(_NoModel(), history).apply()
-    finally:
-        stored.close()
-    return history
-
-
-def plural(n: int, noun: str) -> str:
-    """Return "1 point", "2 points"."""
-    return f"{n} {noun}" + ("" if n == 1 else "s")
 
 
 def shown(x: Any, width: int = 80) -> str:
@@ -88,7 +42,7 @@ def local_time(time: str | None) -> str:
 
 
 def best_line(history: History, direction: str) -> str:
-    """Say which point is the best so far."""
+    """Return a line that names the best point so far."""
     y = history.y
     if not len(y):
         return "best so far: no value yet"
@@ -99,7 +53,7 @@ def best_line(history: History, direction: str) -> str:
 
 
 def state_lines(history: History, direction: str, retrain_every: int | None) -> list[str]:
-    """Say how a campaign stands: points by state, best, trainings, and what is pending since when."""
+    """Return the state of a campaign: points by status, the best, trainings, and pending points."""
     counts = Counter(record.status for record in history)
     states = ", ".join(f"{counts[status]} {_WORDS[status]}" for status in _WORDS if counts[status])
     lines = [f"{plural(len(history), 'point')}: {states}", best_line(history, direction)]
@@ -112,14 +66,14 @@ def state_lines(history: History, direction: str, retrain_every: int | None) -> 
 
 
 def _training_line(history: History, retrain_every: int | None) -> str:
-    trainings = history.trainings
-    line = f"trained {plural(len(trainings), 'time')}"
-    if not trainings:
-        return line + "; the first time at the next ask"
-    if retrain_every is None:
-        return line + "; again only by: wrlso retrain"
-    left = retrain_every - (history.n_observed - trainings[-1]["n_observed"])
-    return line + (f"; again after {plural(left, 'new value')}" if left > 0 else "; again at the next ask")
+    n_trainings = len(history.trainings)
+    left = training_due_in(retrain_every, history.n_observed, history.n_at_training, n_trainings)
+    line = f"trained {plural(n_trainings, 'time')}; "
+    if left is None:
+        return line + "again only by: wrlso retrain"
+    if n_trainings == 0:
+        return line + "the first time at the next ask"
+    return line + (f"again after {plural(left, 'new value')}" if left else "again at the next ask")
 
 
 def format_points(
@@ -134,7 +88,7 @@ def format_points(
 ) -> str:
     """Return points as CSV: id, x and value; with ``details`` all that is known of them.
 
-    What it returns can be told to the campaign, and changes nothing.
+    Telling the campaign this table changes nothing.
     """
     header = ["id", x, y, *(_COLUMNS if details else ())]
     table = []
@@ -158,7 +112,7 @@ def _details(record: Record, decimal: str) -> list[Cell]:
 
 
 def json_export(history: History, about: dict[str, Any]) -> str:
-    """Return everything that is known as JSON: what is given in ``about``, points, trainings, events."""
+    """Return everything that is known as JSON: the entries of ``about``, points, trainings, events."""
     points = [
         {"id": row, "x": record.x, "status": record.status, "value": current_value(record)}
         | {"values": record.values, "failures": record.n_failures, "corrected_from": record.revisions}
@@ -191,5 +145,5 @@ def _plain(value: Any) -> Any:
 
 def who_works(campaign: Path) -> str | None:
     """Return who is asking, fitting or retraining now, or None."""
-    who = holder(campaign / "work.lock")
+    who = holder(campaign / LOCK)
     return None if who is None else shown(who)

@@ -1,5 +1,6 @@
 """The commands ``wrlso bench …``: argument parsing of the studies."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "EXPRESSIONS_PEERS",
+    "MOLECULES_PEERS",
     "Config",
     "ConfigOption",
     "Data",
@@ -79,6 +82,11 @@ bench = typer.Typer(
 _LARGEST_SEED = 2**32 - 1  # what NumPy's RandomState takes
 
 
+# by name, as the studies that run them take seconds to import
+EXPRESSIONS_PEERS = ("random", "genetic")
+MOLECULES_PEERS = ("random", "subset", "genetic", "screened")
+
+
 def parse_seeds(text: str) -> list[int]:
     """Read seeds such as "0-4" or "0,2,7-9"."""
     seeds: list[int] = []
@@ -101,13 +109,14 @@ def parse_numbers(text: str) -> list[float]:
         raise typer.BadParameter(f"expected numbers such as 1e-3,inf, got {text!r}") from None
 
 
-def parse_settings(text: str) -> list[str]:
-    """Read settings such as "neither,both"."""
+def parse_settings(text: str, peers: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """Read names such as "neither,both,genetic": return those of settings and those of peers."""
     names = [part.strip() for part in text.split(",")]
+    known = [*Setting, *peers]
     for name in names:
-        if name not in list(Setting):
-            raise typer.BadParameter(f"expected some of {', '.join(Setting)}, got {name!r}")
-    return names
+        if name not in known:
+            raise typer.BadParameter(f"expected some of {', '.join(known)}, got {name!r}")
+    return [name for name in names if name not in peers], [name for name in names if name in peers]
 
 
 Out = Annotated[Path, typer.Option(help="Folder of the records; finished runs in it are not run again.")]
@@ -122,7 +131,7 @@ ConfigOption = Annotated[Config, typer.Option(help="Protocol: ours, the released
 DataOption = Annotated[Data | None, typer.Option(help="Starting data.  [default: the config's]")]
 
 
-Subset = Annotated[int | None, typer.Option(min=1, help="Draw this many starting images for each seed.")]
+Subset = Annotated[int | None, typer.Option(min=1, help="Sample this many starting images for each seed.")]
 
 
 Network = Annotated[str | None, typer.Option(help="coordinate, small, preprint or released.")]
@@ -167,7 +176,7 @@ def shapes(
     ] = None,
     thompson: Annotated[
         int | None,
-        typer.Option(min=0, max=4, help="Of five points so many by Thompson sampling (gp)."),
+        typer.Option(min=0, max=4, help="How many of five points come from Thompson sampling (gp)."),
     ] = None,
     n_jobs: Annotated[int, typer.Option(min=1, help="Processes; each run uses one thread.")] = 1,
 ) -> None:
@@ -177,6 +186,8 @@ def shapes(
 
     Example: wrlso bench shapes --config released --seeds 0-4 --out runs
     """
+    names, _ = parse_settings(settings)
+    numbers = parse_seeds(seeds)
     from wrlso.benchmarks.study import run_study
 
     study = _shapes_study(
@@ -185,7 +196,7 @@ def shapes(
         initial_epochs=initial_epochs, retrain_epochs=retrain_epochs, transform=transform,
         thompson=thompson,
     )  # fmt: skip
-    paths = run_study(study, parse_settings(settings), parse_seeds(seeds), out, n_jobs=n_jobs)
+    paths = run_study(study, names, numbers, out, n_jobs=n_jobs)
     typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
 
 
@@ -246,7 +257,9 @@ def expressions(
 
     Example: wrlso bench expressions --settings both,genetic --seeds 0-9 --out runs
     """
-    from wrlso.benchmarks.expressions.study import PEERS, expressions_study, run_peers
+    names, peers = parse_settings(settings, EXPRESSIONS_PEERS)
+    numbers = parse_seeds(seeds)
+    from wrlso.benchmarks.expressions.study import expressions_study, run_peers
     from wrlso.benchmarks.study import run_study
 
     study = expressions_study(
@@ -254,12 +267,9 @@ def expressions(
         search=None if search is None else search.value, budget=budget, n_start=n_start, k=k, r=r,
         batch=batch, network=network, initial_epochs=initial_epochs, retrain_epochs=retrain_epochs,
     )  # fmt: skip
-    names = [name.strip() for name in settings.split(",")]
-    peers = [name for name in names if name in PEERS]
-    ours = [name for name in names if name not in PEERS]
-    paths = run_peers(study, peers, parse_seeds(seeds), out)
-    if ours:
-        paths += run_study(study, parse_settings(",".join(ours)), parse_seeds(seeds), out, n_jobs=n_jobs)
+    paths = run_peers(study, peers, numbers, out)
+    if names:
+        paths += run_study(study, names, numbers, out, n_jobs=n_jobs)
     typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
 
 
@@ -311,7 +321,7 @@ def molecules(
     ] = None,
     data: Annotated[MoleculesData | None, typer.Option(help="Starting molecules.")] = None,
     n_start: Annotated[
-        int | None, typer.Option(min=1, help="How many of them, drawn for each seed.  [default: all]")
+        int | None, typer.Option(min=1, help="How many of them, sampled for each seed.  [default: all]")
     ] = None,
     stereo: Annotated[
         bool | None, typer.Option(help="Whether stereochemistry counts.  [default: no-stereo]")
@@ -320,7 +330,7 @@ def molecules(
         str | None, typer.Option(help="selfies, junction-tree, or a model's file.  [default: selfies]")
     ] = None,
     surrogate: Annotated[
-        MoleculesSurrogate | None, typer.Option(help="Process on fingerprints or on Z.")
+        MoleculesSurrogate | None, typer.Option(help="Gaussian process on fingerprints or on Z.")
     ] = None,
     budget: Annotated[int | None, typer.Option(min=1, help="Queries M.  [default: 500]")] = None,
     k: Annotated[float | None, typer.Option(help="Rank-weighting parameter, up to inf.")] = None,
@@ -342,7 +352,9 @@ def molecules(
 
     Example: wrlso bench molecules --config capped --settings both,genetic --seeds 0-4 --out runs
     """
-    from wrlso.benchmarks.molecules.study import PEERS, molecules_study, run_peers
+    names, peers = parse_settings(settings, MOLECULES_PEERS)
+    numbers = parse_seeds(seeds)
+    from wrlso.benchmarks.molecules.study import molecules_study, run_peers
     from wrlso.benchmarks.study import run_study
 
     study = molecules_study(
@@ -353,12 +365,8 @@ def molecules(
         first_steps=first_steps, later_steps=later_steps, n_candidates=n_candidates, mutate=mutate,
         cross=cross,
     )  # fmt: skip
-    names = [name.strip() for name in settings.split(",")]
-    peers = [name for name in names if name in PEERS]
-    ours = [name for name in names if name not in PEERS]
-    settings_of_ours = parse_settings(",".join(ours)) if ours else []
-    paths = run_study(study, settings_of_ours, parse_seeds(seeds), out, n_jobs=n_jobs, threads=threads)
-    paths += run_peers(study, peers, parse_seeds(seeds), out)
+    paths = run_study(study, names, numbers, out, n_jobs=n_jobs, threads=threads)
+    paths += run_peers(study, peers, numbers, out)
     typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
 
 
@@ -375,14 +383,15 @@ def draws(
     ] = None,
     model: Annotated[str | None, typer.Option(help="selfies, junction-tree, or a model's file.")] = None,
     first_steps: Annotated[int | None, typer.Option(min=0, help="Steps of the first training.")] = None,
-    n_samples: Annotated[int, typer.Option(min=1, help="Draws from the prior.")] = 5000,
+    n_samples: Annotated[int, typer.Option(min=1, help="Samples from the prior.")] = 5000,
 ) -> None:
-    """Train a model of molecules with each k and record the scores of what it draws (paper, Fig. 10)."""
+    """Train a model of molecules with each k and record the scores of its samples (paper, Fig. 10)."""
+    values, numbers = parse_numbers(ks), parse_seeds(seeds)
     from wrlso.benchmarks.molecules.first_training import sample_scores
     from wrlso.benchmarks.molecules.study import molecules_study
 
     study = molecules_study(config.value, goal=objective, model=model, first_steps=first_steps)
-    paths = sample_scores(study, parse_numbers(ks), parse_seeds(seeds), out, n_samples=n_samples)
+    paths = sample_scores(study, values, numbers, out, n_samples=n_samples)
     typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
 
 
@@ -398,19 +407,20 @@ def scores(
     latent_dim: LatentDim = None,
     pretrain_epochs: Pretrain = None,
     initial_epochs: Epochs = None,
-    n_samples: Annotated[int, typer.Option(min=1, help="Draws from the prior.")] = 5000,
+    n_samples: Annotated[int, typer.Option(min=1, help="Samples from the prior.")] = 5000,
 ) -> None:
     """Train a shapes model with each k and record the areas of what it generates.
 
-    Draws from the prior and a uniform enumeration of the latent space (paper, Figs. 3 and 8).
+    Samples from the prior and a uniform enumeration of the latent space (paper, Figs. 3 and 8).
     """
+    values, numbers = parse_numbers(ks), parse_seeds(seeds)
     from wrlso.benchmarks.shapes.study import sample_scores
 
     study = _shapes_study(
         config, data=data, subset=subset, network=network, latent_dim=latent_dim,
         pretrain_epochs=pretrain_epochs, initial_epochs=initial_epochs,
     )  # fmt: skip
-    paths = sample_scores(study, parse_numbers(ks), parse_seeds(seeds), out, n_samples=n_samples)
+    paths = sample_scores(study, values, numbers, out, n_samples=n_samples)
     typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
 
 

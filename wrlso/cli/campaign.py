@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["EXIT_CODES", "add_commands"]
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 an error, said in words; 2 wrong usage; 130 interrupted. After 1 and 130 nothing "
-    "is recorded, but for points that ask had found already: they are pending."
+    "Exit codes: 0 success; 1 error, with a message; 2 wrong usage; 130 interrupted. After 1 and 130 nothing "
+    "is recorded, except points that ask had found already: they are pending."
 )
 
 
@@ -45,14 +45,15 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The model, where it is your own: package.module:factory (or set WRLSO_MODEL), or a file "
-        "NAME.safetensors. Code is never started because a campaign's files name it.",
+        help="Your own model: package.module:factory (or set WRLSO_MODEL), or a file NAME.safetensors. "
+        "wrlso never runs code because a campaign's files name it.",
     ),
 ]
 Feasible = Annotated[
     str | None,
     typer.Option(
-        metavar="FUNCTION", help="Your own test of candidates, package.module:function, x to true or false."
+        metavar="FUNCTION",
+        help="Your own test of candidates, package.module:function: takes x, returns true or false.",
     ),
 ]
 XColumn = Annotated[str | None, typer.Option("--x", metavar="COLUMN", help="Column of x.")]
@@ -65,7 +66,7 @@ Comma = Annotated[
 ]
 DelimiterOption = Annotated[
     Delimiter | None,
-    typer.Option(help="Between cells.  [default: found out when read; as in init when written]"),
+    typer.Option(help="Between cells.  [default: detected when reading; as in init when writing]"),
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="File to write.  [default: standard output]")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
@@ -86,7 +87,7 @@ def _help(command: Callable[..., None]) -> str:
 
 def init(
     campaign: Campaign,
-    data: Annotated[Path, typer.Option(help="CSV file with a header; or .smi or .txt, an x in each line.")],
+    data: Annotated[Path, typer.Option(help="CSV file with a header; or .smi or .txt, one x per line.")],
     model: Annotated[
         str,
         typer.Option(
@@ -103,7 +104,7 @@ def init(
         bool | None,
         typer.Option("--decimal-comma/--decimal-point", help="Numbers such as 1,5 or 1.5.  [default: point]"),
     ] = None,
-    delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: found out]")] = None,
+    delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: detected]")] = None,
     feasible: Feasible = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")
@@ -119,22 +120,22 @@ def init(
         float | None, typer.Option(min=0, help="Passes of each retraining.  [default: the model's, often 1]")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of the training.  [default: the model's]")
+        float | None, typer.Option(help="Learning rate of the training.  [default: the model's]")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Of the training.  [default: the model's]")
+        int | None, typer.Option(min=1, help="Batch size of the training.  [default: the model's]")
     ] = None,
 ) -> None:
     """Start a campaign: read data, train the model on it, and make the folder CAMPAIGN.
 
     A blank value (or nan) is an x that was not measured: the model learns from it, and it may be proposed.
     'failed' is an experiment that failed. Rows with the same x are repeated measurements; their mean counts.
-    --model selfies and --model junction-tree are the models of molecules that come with the package; what of
-    the data they cannot read is added to their vocabulary. --model FILE.safetensors is one of your own that
-    its to_file wrote.
+    --model selfies and --model junction-tree are the models of molecules that come with the package; tokens
+    or rings of the data that they do not know are added to their vocabulary. --model FILE.safetensors is a
+    model of your own, written by its to_file.
 
-    Columns that are not named are guessed from names and contents, and the guess is said. Other columns do
-    no harm. UTF-8, UTF-16 and Windows files, commas, semicolons and tabs are recognised.
+    Columns that are not named are guessed from names and contents, and the guess is printed. Other columns
+    are ignored. UTF-8, UTF-16 and Windows files, commas, semicolons and tabs are recognised.
 
     For example:
       wrlso init solubility --data measured.csv --model expressions --x formula --y logS
@@ -170,7 +171,7 @@ def ask(
     out: Out = None,
     force: Force = False,
     pending: Annotated[
-        bool, typer.Option("--pending", help="Write the points that are pending again; ask for no new ones.")
+        bool, typer.Option("--pending", help="Write the pending points again; ask for no new ones.")
     ] = False,
     model: Model = None,
     feasible: Feasible = None,
@@ -179,18 +180,21 @@ def ask(
 ) -> None:
     """Ask what to try next, and write it as a table to fill in.
 
-    The table has the columns id, x and value. Keep the id: by it, tell knows the point. The model is trained
+    The table has the columns id, x and value. Keep the id: tell finds the point by it. The model is trained
     first when that is due. Points asked for stay pending until they are told or released.
 
-    In text cells that a spreadsheet would run as a formula (they begin with = + - @) an apostrophe is put
-    before the text; tell takes it off again.
+    Text that a spreadsheet would run as a formula (it begins with = + - @) gets an apostrophe before it;
+    tell removes it again.
 
     For example:
       wrlso ask kinase -n 8 --out week1.csv
       wrlso ask kinase --pending --out again.csv
     """
     from wrlso.campaign import commands as work
+    from wrlso.campaign.tables import check_place
 
+    if out is not None:
+        check_place(out, force=force)  # before the campaign is opened, which takes seconds
     opt = work.open_campaign(campaign, model=model, feasible=feasible, verbose=_verbose())
     form = _form(None, None, delimiter, decimal_comma)
     text, lines = work.ask(opt, campaign, n, out=out, force=force, pending=pending, form=form)
@@ -204,10 +208,11 @@ def tell(
     x: XColumn = None,
     y: YColumn = None,
     no_ids: Annotated[
-        bool, typer.Option("--no-ids", help="The column id is not this campaign's; go by x alone.")
+        bool, typer.Option("--no-ids", help="Ignore the column id, which is not this campaign's; go by x.")
     ] = False,
     replicates: Annotated[
-        bool, typer.Option("--replicates", help="Other values of known points are repeated measurements.")
+        bool,
+        typer.Option("--replicates", help="Different values of measured points are repeated measurements."),
     ] = False,
     decimal_comma: Comma = None,
     delimiter: DelimiterOption = None,
@@ -219,23 +224,25 @@ def tell(
     A number is a value; 'failed' (or nan, or 'failed' in a column status) says that the experiment failed;
     blank means not measured yet. Rows without an id go by x, and may be points that were never asked for.
 
-    Telling a file twice changes nothing, so fill it in as results come, and tell it again each time. A value
-    other than the one that was told is refused: see update, and --replicates. When a row cannot be told, all
-    such rows are named, and none of the file is recorded.
+    Telling a file twice changes nothing, so fill it in as results come, and tell it again each time. A
+    different value of a measured point is refused: see update, and --replicates. When rows cannot be told,
+    all of them are named, and nothing of the file is recorded.
 
     For example:
       wrlso tell kinase week1.csv
       wrlso tell kinase from-a-colleague.csv --y "IC50 (nM)" --no-ids
     """
     from wrlso.campaign import commands as work
+    from wrlso.campaign.tables import read_table
 
     form = _form(x, y, delimiter, decimal_comma)
+    read_table(results, delimiter=form.delimiter)  # errors come before the campaign is opened, in seconds
     with work.recording(campaign, model=model, feasible=feasible) as opt:
         _say(work.tell(opt, campaign, results, form=form, ids=not no_ids, replicates=replicates))
 
 
 def status(campaign: Campaign) -> None:
-    """Say how a campaign stands: points by state, the best, trainings, and what is pending since when."""
+    """Show the state of a campaign: points by status, the best, trainings, and what is pending since when."""
     from wrlso.campaign import commands as work
 
     _say(work.status(campaign))
@@ -245,7 +252,7 @@ def update(
     campaign: Campaign,
     point: Annotated[str, typer.Argument(metavar="POINT", help="Its id, or x itself.", show_default=False)],
     value: Annotated[
-        str, typer.Argument(metavar="VALUE", help="The right value, or 'failed'.", show_default=False)
+        str, typer.Argument(metavar="VALUE", help="The correct value, or 'failed'.", show_default=False)
     ],
     decimal_comma: Comma = None,
     model: Model = None,
@@ -258,8 +265,10 @@ def update(
     """
     from wrlso.campaign import commands as work
 
+    form = _form(None, None, None, decimal_comma)
+    work.check_value(campaign, value, form=form)
     with work.recording(campaign, model=model, feasible=feasible) as opt:
-        _say(work.update(opt, point, value, form=_form(None, None, None, decimal_comma)))
+        _say(work.update(opt, point, value, form=form))
 
 
 def release(
@@ -272,19 +281,20 @@ def release(
     model: Model = None,
     feasible: Feasible = None,
 ) -> None:
-    """Forget points that were asked for and will not be made. They may be asked again.
+    """Forget points that were asked for and will not be measured. They may be asked again.
 
     For example:
       wrlso release kinase 44 47
     """
     from wrlso.campaign import commands as work
 
+    work.check_points(points or [], every=every)
     with work.recording(campaign, model=model, feasible=feasible) as opt:
         _say(work.release(opt, points or [], every=every))
 
 
 def retrain(campaign: Campaign, model: Model = None, feasible: Feasible = None) -> None:
-    """Train the model on all data now, not when it is due."""
+    """Train the model on all data now, whether that is due or not."""
     from wrlso.campaign import commands as work
 
     _say(work.retrain(work.open_campaign(campaign, model=model, feasible=feasible, verbose=_verbose())))
@@ -327,7 +337,9 @@ def report(
       wrlso report kinase --out kinase.html
     """
     from wrlso.campaign import commands as work
+    from wrlso.campaign.tables import check_free
 
+    check_free(out, force=force)  # before the campaign is opened, which takes seconds
     _say(work.report(work.open_campaign(campaign, model=model, feasible=feasible), out, force=force))
 
 

@@ -42,9 +42,9 @@ def run() -> None:
 
 def _one_line(text: object) -> str:
     if isinstance(text, OSError) and text.strerror and text.filename:
-        text = f"{text.filename}: {text.strerror}"  # without the number, which says nothing to people
+        text = f"{text.filename}: {text.strerror}"  # without the error number, which users cannot read
     line = " ".join(str(text).split())
-    # what a file says must not steer the terminal
+    # text from files must not control the terminal
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
@@ -84,14 +84,14 @@ class DemoTask(StrEnum):
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the picture goes (PNG).")] = Path("wrlso-demo.png"),
+    out: Annotated[Path, typer.Option(help="Picture to write (PNG).")] = Path("wrlso-demo.png"),
     task: Annotated[DemoTask, typer.Option(help="Molecules, or images.")] = DemoTask.molecules,
     seed: Annotated[int, typer.Option(min=0, help="Seed; the same seed gives the same run.")] = 0,
     budget: Annotated[
-        int | None, typer.Option(min=1, help="Most queries.  [default: 100 molecules, 500 images]")
+        int | None, typer.Option(min=1, help="Number of queries.  [default: 100 molecules, 500 images]")
     ] = None,
     search: Annotated[
-        Search | None, typer.Option(help="Of shapes: oracle grid, or a GP.  [default: oracle]")
+        Search | None, typer.Option(help="For shapes: oracle grid, or a GP.  [default: oracle]")
     ] = None,
 ) -> None:
     """Watch weighted retraining extrapolate, in one to three minutes.

@@ -15,7 +15,7 @@ from sklearn.utils import Bunch
 from wrlso._chemistry.smiles import canonical, optional_module
 from wrlso._utils.cache import cache_folder, content_hash, keep_lines, keep_values, kept_lines, kept_values
 from wrlso._utils.progress_bar import ProgressBar
-from wrlso._utils.validation import check_count
+from wrlso._utils.validation import check_jobs
 from wrlso.datasets.downloads import TextFile, find_text
 from wrlso.datasets.molecule_table import read_molecule_table
 from wrlso.exceptions import DataError, DataTypeError
@@ -104,7 +104,7 @@ def score(
         x -> float; None and NaN say that it failed.
     X : sequence of n objects
     n_jobs : int or None, default=-1
-        Number of processes (joblib's; -1: one per core). Up to 1000 objects are scored in this process.
+        Number of processes, -1: one per core, None: one. Up to 1000 objects are scored in this process.
     cache : str or bool, default=True
         A name under which the values are kept in :func:`cache_folder`, and found again for the same X; it
         should say the objective and its version. True: the objective's own ``cache_key``; nothing is kept
@@ -131,7 +131,7 @@ def score(
     >>> score(len, ["CC", "CCO"], cache=False)
     array([2., 3.])
     """
-    n_jobs = _check_jobs(n_jobs)
+    check_jobs(n_jobs, none="one process")
     key = _cache_key(objective, X, cache)
     if key is not None and (kept := kept_values(key, len(X))) is not None:
         return kept
@@ -169,7 +169,7 @@ def canonical_smiles(
     ParameterError, ParameterTypeError
         When ``n_jobs`` is impossible.
     """
-    n_jobs = _check_jobs(n_jobs)
+    check_jobs(n_jobs, none="one process")
     name = f"canonical-{'stereo' if stereo else 'flat'}-rdkit{_rdkit_version()}" if cache else False
     key = _cache_key(canonical, X, name)
     if key is not None and (kept := kept_lines(key, len(X))) is not None:
@@ -188,13 +188,6 @@ def _rdkit_version() -> str:
     return version
 
 
-def _check_jobs(n_jobs: int | None) -> int:
-    if n_jobs == -1:
-        return -1
-    check_count("n_jobs", n_jobs, none="one process")
-    return 1 if n_jobs is None else int(n_jobs)
-
-
 def _cache_key(objective: Any, X: Sequence[Any], cache: str | bool) -> str | None:
     """Return the name under which results are kept, None to keep none."""
     if not isinstance(cache, str | bool):
@@ -206,12 +199,12 @@ def _cache_key(objective: Any, X: Sequence[Any], cache: str | bool) -> str | Non
 
 
 def _in_chunks(
-    work: Callable[[int, Sequence[Any]], Result], X: Sequence[Any], n_jobs: int, bar: str | None
+    work: Callable[[int, Sequence[Any]], Result], X: Sequence[Any], n_jobs: int | None, bar: str | None
 ) -> list[Result]:
     """Return the results of ``work`` for pieces of X, in order; it also gets the first row's number."""
     pieces = [(start, X[start : start + _CHUNK]) for start in range(0, len(X), _CHUNK)]
     results: Iterator[Result]
-    if n_jobs == 1 or len(X) <= _FEW:
+    if n_jobs in (None, 1) or len(X) <= _FEW:
         results = (work(start, rows) for start, rows in pieces)
     else:
         from joblib import Parallel, delayed

@@ -1,4 +1,4 @@
-"""Generative models: the protocol, a VAE from two networks, ready ones of shapes, formulas and molecules."""
+"""Generative models: the protocol, a VAE of two networks, and models of shapes, formulas and molecules."""
 
 from lazy_loader import attach_stub
 

@@ -1,7 +1,7 @@
-"""Context-free grammars as text, their derivations as sequences of rules, and both ways between them.
+"""Context-free grammars as text, and the translation between strings and sequences of rules.
 
-A derivation is written as the rules of its leftmost derivation, in order (Kusner, Paige and
-Hernández-Lobato, "Grammar Variational Autoencoder", ICML 2017). Parsing is Lark's.
+The sequence is that of the leftmost derivation (Kusner, Paige and Hernández-Lobato, "Grammar Variational
+Autoencoder", ICML 2017). Lark does the parsing.
 """
 
 import re
@@ -26,7 +26,7 @@ _TOKEN = re.compile(
     r"|(?P<quoted>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"))"
 )
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
-_CACHE = 200_000  # strings whose derivation a grammar remembers
+_CACHE = 200_000  # derivations that a grammar keeps in memory
 _NEVER = 1 << 30  # length of a completion that does not exist
 
 
@@ -44,7 +44,7 @@ class Rule:
         return tuple(s for s, known in zip(self.right, self.terminal, strict=True) if not known)
 
     def __str__(self) -> str:
-        """Return the rule as it is written in a grammar."""
+        """Return the rule in the notation of a grammar."""
         right = (repr(s) if t else s for s, t in zip(self.right, self.terminal, strict=True))
         return f"{self.left} -> {' '.join(right) or repr('')}"
 
@@ -52,8 +52,8 @@ class Rule:
 class ContextFreeGrammar:
     r"""A context-free grammar, read from text.
 
-    Left recursion is fine. Every string must have one derivation, which can be found with one terminal of
-    look-ahead (LALR(1)); other grammars are refused. Of terminals that begin alike the longest is read.
+    Left recursion is fine. The grammar must be LALR(1): every string has one derivation, and one terminal of
+    look-ahead is enough to find it. When several terminals match, the parser reads the longest.
 
     Parameters
     ----------
@@ -62,13 +62,13 @@ class ContextFreeGrammar:
         escapes ``\n``, ``\t``, ``\\`` and those of quotes), ``''`` is the empty string; a line that starts
         with ``|`` continues, ``#`` starts a comment. The first nonterminal is the start.
     separator : str, default=" "
-        What stands between the terminals of a string: white space, which then does not matter when a string
-        is parsed, or nothing.
+        Text between the terminals of a string: white space or nothing. With white space, parsing ignores
+        blanks between terminals.
 
     Attributes
     ----------
     rules : tuple of Rule
-        Their position is their number in a derivation.
+        A derivation refers to a rule by its position here.
     nonterminals : tuple of str
         In order of appearance; the first is the start.
     left : ndarray (n_rules,) int64
@@ -83,8 +83,8 @@ class ContextFreeGrammar:
     Raises
     ------
     GrammarError
-        When the text is not a grammar, names a nonterminal without rules, has no terminals, has the same
-        rule twice, has a nonterminal that no derivation can complete, or is ambiguous.
+        When the text is not a grammar, is ambiguous, has no terminals or has the same rule twice; or when a
+        nonterminal has no rules, cannot be reached, or no derivation can complete it.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class ContextFreeGrammar:
         self.nonterminals = tuple(dict.fromkeys(rule.left for rule in self.rules))
         _check_rules(self.rules, self.nonterminals, separator)
         number = {name: i for i, name in enumerate(self.nonterminals)}
-        self._left = [number[rule.left] for rule in self.rules]  # read one by one, where arrays are slow
+        self._left = [number[rule.left] for rule in self.rules]  # for single look-ups, where arrays are slow
         self.left = np.array(self._left, dtype=np.int64)
         self._rules_of = [
             [i for i, left in enumerate(self._left) if left == symbol]
@@ -141,11 +141,11 @@ class ContextFreeGrammar:
         return hash((self.rules, self.separator))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what can be computed again."""
+        """Leave out the parser and the cache."""
         return self.__dict__ | {"_parser": None, "_derivations": {}}
 
     def __deepcopy__(self, memo: Any) -> "ContextFreeGrammar":
-        """Return the grammar itself, as nothing about it changes."""
+        """Return the grammar itself, because it never changes."""
         return self
 
     @property
@@ -160,16 +160,16 @@ class ContextFreeGrammar:
         Raises
         ------
         DataTypeError
-            When it is not a string.
+            When the argument is not a string.
         DataError
-            When it is not in the language; the message says where.
+            When the string is not in the language; the message names the position.
         """
         if not isinstance(string, str):
             raise DataTypeError(f"x must be a string of the grammar, got {string!r:.80}")
         known = self._derivations.get(string)
         if known is not None:
             return known
-        if self._parser is None:  # in a copy that was pickled
+        if self._parser is None:  # after unpickling
             self._parser = _make_parser(self.rules, self.separator)
         try:
             tree = self._parser.parse(string)
@@ -205,10 +205,10 @@ class ContextFreeGrammar:
         return self.separator.join(words)
 
     def canonical_text(self, derivation: tuple[int, ...]) -> str | None:
-        """Return :meth:`text`, and remember how it is derived, which saves parsing it.
+        """Return :meth:`text`, and keep its derivation to save parsing it later.
 
-        None where the string does not parse: terminals that run into each other can read otherwise than they
-        were written ("C" and "o" as "Co").
+        None when the string does not parse: without a separator two terminals may read as another one ("C"
+        and "o" as "Co").
         """
         string = self.text(derivation)
         if string in self._derivations:
@@ -225,7 +225,7 @@ class ContextFreeGrammar:
     def sample(self, max_rules: int, rng: np.random.Generator, start: int = 0) -> tuple[int, ...]:
         """Return a random complete derivation of at most ``max_rules`` rules from nonterminal ``start``.
 
-        Each rule is drawn evenly among those that the rest of the derivation still leaves room for.
+        Each rule is sampled uniformly among those that leave room to complete the derivation.
         """
         check_count("max_rules", max_rules, minimum=int(self.shortest[start]))
         growth = self.growth.tolist()
@@ -243,7 +243,7 @@ class ContextFreeGrammar:
 
     @cached_property
     def growth(self) -> NDArray[np.int64]:
-        """By how many rules each rule changes the least number of rules still needed, (n_rules,) int64."""
+        """Change of the least number of rules still needed by each rule, (n_rules,) int64."""
         after = np.where(self.right >= 0, self.shortest[self.right], 0).sum(axis=1)
         return np.asarray(after - self.shortest[self.left])
 
@@ -256,12 +256,12 @@ class ContextFreeGrammar:
 
 @lru_cache(maxsize=16)
 def shared_grammar(text: str, separator: str) -> ContextFreeGrammar:
-    """Return a grammar that all who name the same text share, with the derivations that it remembers."""
+    """Return the one grammar of a text, shared by all callers with its cache of derivations."""
     return ContextFreeGrammar(text, separator=separator)
 
 
 def _stacked(rule: Rule, number: Mapping[str, int]) -> list[str | int]:
-    """The right side from right to left: terminals as strings but for the empty one, others as numbers."""
+    """Return the right side from right to left: nonempty terminals as strings, nonterminals as numbers."""
     pairs = zip(reversed(rule.right), reversed(rule.terminal), strict=True)
     return [symbol if terminal else number[symbol] for symbol, terminal in pairs if symbol or not terminal]
 
@@ -280,7 +280,7 @@ def _read_rules(text: str) -> tuple[Rule, ...]:
                 )
             left, tokens = tokens[0][1], tokens[2:]
         elif left is None:
-            raise GrammarError(f"line {number} of the grammar continues a rule, but there is none before it")
+            raise GrammarError(f"line {number} of the grammar starts with |, but no rule stands before it")
         else:
             tokens = tokens[1:]
         rules += _alternatives(left, tokens, number)
@@ -332,7 +332,7 @@ def _unquote(token: str) -> str:
     def character(escape: re.Match[str]) -> str:
         if escape[1] not in _ESCAPES:
             raise GrammarError(
-                f"{escape[0]} in the terminal {token} is no escape; write \\\\ for a backslash"
+                f"{escape[0]} in the terminal {token} is an unknown escape; write \\\\ for a backslash"
             )
         return _ESCAPES[escape[1]]
 
@@ -340,7 +340,7 @@ def _unquote(token: str) -> str:
 
 
 def _reads_back(terminals: Sequence[str], separator: str) -> bool:
-    """Whether every string is read as the terminals that it was written with, however they follow."""
+    """Whether every string parses into the terminals from which it was written, in any order of them."""
     if separator:
         return not any(character.isspace() for terminal in terminals for character in terminal)
     return not any(a != b and b.startswith(a) for a in terminals for b in terminals if a)
@@ -351,27 +351,24 @@ def _check_rules(rules: Sequence[Rule], nonterminals: Sequence[str], separator: 
         for symbol, terminal in zip(rule.right, rule.terminal, strict=True):
             if terminal and separator and symbol.isspace():
                 raise GrammarError(
-                    f"the terminal {symbol!r} in {rule} is white space, which only separates terminals here: "
-                    "use separator=''"
+                    f"the terminal {symbol!r} in {rule} is white space, which separates terminals: use "
+                    "separator=''"
                 )
             if terminal and "\0" in symbol:
-                raise GrammarError(f"the terminal {symbol!r} in {rule} holds a null character")
+                raise GrammarError(f"the terminal {symbol!r} in {rule} contains a null character: remove it")
     for rule in rules:
         for name in rule.nonterminals:
             if name not in nonterminals:
                 raise GrammarError(f"{name} in {rule} has no rule; put it in quotes if it is a terminal")
         if rules.count(rule) > 1:
-            raise GrammarError(f"the rule {rule} is there twice: every string with it would be ambiguous")
+            raise GrammarError(f"the grammar has the rule {rule} twice: remove one")
     if not any(any(rule.terminal) for rule in rules):
         raise GrammarError("the grammar has no terminals: put the symbols of the strings in quotes")
     endless = [
         name for name, n in zip(nonterminals, _shortest(rules, nonterminals), strict=True) if n >= _NEVER
     ]
     if endless:
-        raise GrammarError(
-            f"no derivation from {', '.join(endless)} ever ends: give a rule without nonterminals that "
-            "never end"
-        )
+        raise GrammarError(f"no derivation from {', '.join(endless)} ever ends: add a rule that can end")
     reached, frontier = {nonterminals[0]}, [nonterminals[0]]
     while frontier:
         name = frontier.pop()
@@ -413,9 +410,9 @@ def _make_parser(rules: Sequence[Rule], separator: str) -> Lark:
         )
     except LarkGrammarError as error:
         raise GrammarError(
-            "the grammar is ambiguous, or needs more than one terminal of look-ahead: some strings have "
-            "several derivations, or none can be chosen in time. Write the rules so that every string has "
-            f"one derivation, such as S -> S '+' T | T ({str(error).splitlines()[0]})"
+            "the grammar is ambiguous, or needs more than one terminal of look-ahead. Write the rules so "
+            "that every string has one derivation, such as S -> S '+' T | T "
+            f"({str(error).splitlines()[0]})"
         ) from None
 
 
@@ -436,7 +433,7 @@ def _leftmost(tree: Tree[Any]) -> tuple[int, ...]:
 
 
 def _explain(string: str, error: LarkError) -> str:
-    """Say where a string leaves the language, in the user's terms instead of the parser's."""
+    """Return a message for the user: where and why a string does not parse."""
     if not string.strip():
         return "x must be a string of the grammar, got an empty one"
     position = getattr(error, "pos_in_stream", None)

@@ -1,6 +1,6 @@
 """Ready convolutional VAEs for binary images.
 
-Images go in and out as (n, height, width); the networks add and remove the channel axis themselves.
+Inputs and outputs are images (n, height, width); the networks add and remove the channel axis.
 """
 
 import itertools
@@ -60,12 +60,12 @@ def conv_vae(
     Returns
     -------
     VAE
-        Takes and gives uint8 arrays (image_size, image_size) of zeros and ones.
+        Its objects are uint8 arrays (image_size, image_size) of zeros and ones.
 
     Raises
     ------
     ParameterError, ParameterTypeError
-        For an unknown network or impossible sizes.
+        For an unknown network or invalid sizes.
     """
     check_choice("network", network, _NETWORKS)
     check_count("latent_dim", latent_dim)

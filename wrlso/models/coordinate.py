@@ -1,10 +1,10 @@
-"""A VAE whose decoder knows where a pixel is: images as functions of position.
+"""A VAE whose decoder takes the position of a pixel: images as functions of position.
 
 A decoder with a free weight for every pixel cannot light a pixel that no training image lights. Here the
 logit of pixel (u, v) is ⟨branch(z), trunk(u, v)⟩: two smooth networks, one of the latent point and one of
-the position (the factorised operator network of Lu et al., Nature Machine Intelligence 2021). Position and
-latent point enter smoothly, so shapes extrapolate beyond what training images show, and a decode of a whole
-batch is one matrix product.
+the position (the factorised operator network of Lu et al., Nature Machine Intelligence 2021). The logit
+is smooth in position and latent point, so shapes extrapolate beyond the training images, and decoding a
+whole batch is one matrix product.
 """
 
 import math
@@ -52,12 +52,12 @@ def coordinate_vae(
     Returns
     -------
     VAE
-        Takes and gives uint8 arrays (image_size, image_size) of zeros and ones.
+        Its objects are uint8 arrays (image_size, image_size) of zeros and ones.
 
     Raises
     ------
     ParameterError, ParameterTypeError
-        For impossible sizes.
+        For invalid sizes.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def coordinate_vae(
 
 
 class _BoundLogVariance(nn.Module):
-    """Keep log-variances where their exponential is harmless."""
+    """Bound log-variances, so that their exponential stays finite."""
 
     def forward(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_variance = parameters.chunk(2, dim=1)
@@ -97,7 +97,7 @@ class _CoordinateDecoder(nn.Module):
         super().__init__()
         centres = (torch.arange(image_size) + 0.5) / image_size * 2 - 1
         rows, columns = torch.meshgrid(centres, centres, indexing="ij")
-        # not persistent: it follows from the image size
+        # not persistent: the image size determines it
         self.register_buffer("position", torch.stack([columns, rows], dim=-1), persistent=False)
         self.branch = _mlp(latent_dim, width, width)
         self.trunk = _mlp(2, width, width)

@@ -1,4 +1,4 @@
-"""Reading a trained model of molecules, whichever it is."""
+"""Reading a trained model of molecules of any class."""
 
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ def load_molecule_model(path: str | Path, **changes: Any) -> MoleculeModel:
     Raises
     ------
     ParameterError
-        For a change that this model does not know.
+        For a change that this model does not allow.
     ModelError
-        When the file holds neither model, or one whose weights do not fit.
+        When the file holds no such model, or the weights do not fit.
     OSError
         When the file cannot be read.
 
@@ -48,4 +48,4 @@ def molecule_model_class(path: str | Path) -> type[MoleculeModel]:
     for kind in kinds:
         if written == kind._FORMAT:
             return kind
-    raise ModelError(f"{path} holds no model of molecules: its header is not what to_file writes")
+    raise ModelError(f"{path} holds no model of molecules: its header does not come from to_file")

@@ -13,17 +13,18 @@ from wrlso.models.context_free import ContextFreeGrammar, shared_grammar
 
 __all__ = ["DerivationFragments"]
 
-_CACHE = 100_000  # strings whose fragments are remembered
+_CACHE = 100_000  # strings whose fragments are kept in memory
 _MASK = (1 << 64) - 1
-_WIDEST = 1 << 16  # more nonterminals than any rule has on its right
+_WIDEST = 1 << 16  # above the number of nonterminals on the right of any rule
 
 
 class DerivationFragments(BaseEstimator):
     r"""Map strings to square roots of the counts of tree fragments, for :class:`wrlso.FeatureGP`.
 
-    A fragment is a rule, alone, with the place below its parent, and with that below its grandparent; or a
-    whole subtree, whatever stands around it. Distances between square roots of counts are Hellinger's up to
-    normalisation. Fragments share ``n_features`` columns by a hash that is the same everywhere.
+    Each rule of a derivation tree gives four fragments: the rule alone, the rule with its place below its
+    parent, the same with the parent's place below the grandparent, and the whole subtree. Distances between
+    square roots of counts are Hellinger distances up to normalisation. A hash, the same on every machine,
+    maps fragments to ``n_features`` columns.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ class DerivationFragments(BaseEstimator):
     def __call__(self, X: Sequence[str]) -> Tensor:
         """Return the features (n, D) float64 of n strings.
 
-        Raises DataError or DataTypeError for what is not in the language.
+        Raises DataError or DataTypeError for an x outside the language.
         """
         check_count("n_features", self.n_features)
         grammar = shared_grammar(self.grammar, self.separator)
@@ -68,7 +69,7 @@ class DerivationFragments(BaseEstimator):
         return torch.from_numpy(features)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what can be computed again."""
+        """Leave out the cache and the grammar."""
         return {k: v for k, v in super().__getstate__().items() if k != "_known"}
 
     def _columns(self, hashes: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -81,13 +82,13 @@ def fragments(grammar: ContextFreeGrammar, derivation: Sequence[int]) -> list[in
     """Return a hash for every fragment of a derivation tree: four for each rule."""
     children = grammar.children
     hashes: list[int] = []
-    places = [(0, 0)]  # of the nonterminals to come: own place below the parent, parent's place
+    places = [(0, 0)]  # of the next nonterminals: own place below the parent, parent's place
     for rule in derivation:
         place, above = places.pop()
         hashes += (_mix((1, rule)), _mix((2, rule, place)), _mix((3, rule, place, above)))
         width = len(children[rule])
         places += [(1 + rule * _WIDEST + column, place) for column in range(width - 1, -1, -1)]
-    subtrees: list[int] = []  # roots of what stands to the right, the leftmost last
+    subtrees: list[int] = []  # roots of the subtrees to the right, the leftmost last
     for rule in reversed(derivation):
         below = [subtrees.pop() for _ in children[rule]]
         subtrees.append(_mix((4, rule, *below)))

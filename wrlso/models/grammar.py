@@ -1,9 +1,9 @@
 """A variational autoencoder over the derivations of a context-free grammar.
 
-Everything that comes out of the decoder is a complete derivation: at each step only rules for the
-nonterminal on top of the stack are allowed, and of these only such as leave room to complete the rest
-within ``max_rules``. The first half is the mask of Kusner, Paige and Hernández-Lobato ("Grammar Variational
-Autoencoder", ICML 2017); their decoder runs out of steps where the second half finishes.
+The decoder returns complete derivations only. At each step it allows only the rules (1) for the nonterminal
+on top of the stack and (2) that leave room to complete the rest within ``max_rules``. Mask (1) is that of
+Kusner, Paige and Hernández-Lobato ("Grammar Variational Autoencoder", ICML 2017); without (2) their decoder
+can run out of steps.
 """
 
 from collections.abc import Callable, Hashable
@@ -32,7 +32,7 @@ class GrammarVAE(nn.Module):
     grammar : ContextFreeGrammar or str
         See :class:`wrlso.models.ContextFreeGrammar`.
     max_rules : int, default=15
-        Longest derivation; longer strings are refused, and none is decoded.
+        Longest derivation; the model refuses longer strings and decodes none.
     latent_dim : int, default=25
         Dimension d of the latent space.
     network : {"dense", "paper"}, default="dense"
@@ -43,7 +43,7 @@ class GrammarVAE(nn.Module):
     beta : float, default=0.1
         Weight of the divergence from N(0, I).
     label_smoothing : float in [0, 1), default=0.0
-        Share of each step's target that is spread over all allowed rules.
+        Share of each step's target spread over all allowed rules.
     identity : callable string → hashable, default=None
         Strings with equal identities are one point; None: the canonical text of the derivation.
 
@@ -60,7 +60,7 @@ class GrammarVAE(nn.Module):
 
     _fits: Tensor  # (n_nonterminals + 1, n_rules) bool
     _left: Tensor  # (n_rules,)
-    _right: Tensor  # (n_rules, width), -1 where there is none
+    _right: Tensor  # (n_rules, width), padded with -1
     _growth: Tensor  # (n_rules,)
 
     def __init__(
@@ -97,7 +97,7 @@ class GrammarVAE(nn.Module):
         self.beta = beta
         self.label_smoothing = label_smoothing
         self.identity = identity
-        self._stop = len(self.grammar.rules)  # stands behind the end of a derivation
+        self._stop = len(self.grammar.rules)  # pads the end of a derivation
         self._register_tables()
         sizes = _Sizes(max_rules, self._stop, latent_dim, hidden)
         self.encoder, self.decoder = NETWORKS[network](sizes)
@@ -106,7 +106,7 @@ class GrammarVAE(nn.Module):
         grammar = self.grammar
         left = torch.from_numpy(grammar.left)
         symbols = torch.arange(len(grammar.nonterminals) + 1)[:, None]
-        # row s: the rules for nonterminal s; none in the last row, which stands for the empty stack
+        # row s: the rules for nonterminal s; the last row, for the empty stack, has none
         self.register_buffer("_fits", left[None] == symbols, persistent=False)
         self.register_buffer("_left", left, persistent=False)
         self.register_buffer("_right", torch.from_numpy(grammar.right), persistent=False)
@@ -115,7 +115,7 @@ class GrammarVAE(nn.Module):
     # ---------------------------------------------------------------- strings and derivations
 
     def derivation(self, x: str) -> tuple[int, ...]:
-        """Return the derivation of a string; raises DataError where it has none or a too long one."""
+        """Return the derivation of a string; raise DataError when it has none or a too long one."""
         rules = self.grammar.parse(x)
         if len(rules) > self.max_rules:
             raise DataError(
@@ -131,7 +131,7 @@ class GrammarVAE(nn.Module):
         Raises
         ------
         DataError, DataTypeError
-            For what is not a string of the language, or takes more than ``max_rules`` rules.
+            For an x that is not a string of the language or takes more than ``max_rules`` rules.
         """
         if X is None or isinstance(X, str) or not hasattr(X, "__len__"):
             raise DataTypeError(f"X must be a list of strings of the grammar, got {X!r:.80}")
@@ -159,7 +159,7 @@ class GrammarVAE(nn.Module):
     def encode(self, inputs: Tensor) -> Tensor:
         """Return the posterior means (n, d).
 
-        Raises ModelError where the weights give something that is not finite.
+        Raises ModelError when a mean is NaN or infinite.
         """
         chunks = [self.encoder(self._one_hot(part)).chunk(2, dim=1)[0] for part in inputs.split(_CHUNK)]
         Z = torch.cat(chunks) if chunks else torch.empty(0, self.latent_dim)
@@ -171,10 +171,10 @@ class GrammarVAE(nn.Module):
     def decode(
         self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
     ) -> list[Any]:
-        """Return n strings: the likeliest allowed rule at each step at temperature 0, else drawn ones.
+        """Return n strings: the likeliest allowed rule at each step at temperature 0, else sampled rules.
 
-        Every string has a complete derivation of at most ``max_rules`` rules. None where z is not finite, or
-        where terminals run into each other so that the string is not of the language.
+        Every string has a complete derivation of at most ``max_rules`` rules. None when z is not finite, or
+        when adjacent terminals without a separator make the string invalid.
         """
         check_real("temperature", temperature, minimum=0)
         Z = torch.as_tensor(Z, dtype=torch.float32)
@@ -193,13 +193,13 @@ class GrammarVAE(nn.Module):
     def _string(self, row: list[int]) -> str | None:
         rules = tuple(row[: row.index(self._stop)] if self._stop in row else row)
         x = self.grammar.canonical_text(rules)
-        # what reads otherwise than it was written may take more rules than that
+        # a string that parses into other terminals may take more rules
         return x if x is not None and len(self.grammar.parse(x)) <= self.max_rules else None
 
     def _derive(self, logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
         """Choose rules (n, max_rules) by logits (n, max_rules, n_rules) on the CPU."""
         if temperature > 0:
-            # the largest of logits with Gumbel noise is a draw from their softmax
+            # the argmax of logits plus Gumbel noise is a sample from their softmax
             uniform = torch.rand(logits.shape, generator=generator).clamp(1e-30, 1 - 1e-7)
             logits = logits - temperature * torch.log(-torch.log(uniform))
         fits, right, growth = self._fits.cpu(), self._right.cpu(), self._growth.cpu()
@@ -228,7 +228,7 @@ class GrammarVAE(nn.Module):
         return negative_elbo
 
     def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
-        """Return log p(x_i | z_i) (n,), differentiable in Z (n, d): that of decoding at temperature 1."""
+        """Return log p(x_i | z_i) (n,) of decoding at temperature 1, differentiable in Z (n, d)."""
         return -self._nll(inputs, Z, 0.0)
 
     def _nll(self, inputs: Tensor, Z: Tensor, smoothing: float) -> Tensor:
@@ -245,7 +245,7 @@ class GrammarVAE(nn.Module):
         return total
 
     def _allowed(self, rules: Tensor, there: Tensor) -> Tensor:
-        """Which rules (n, max_rules, n_rules) could have been chosen; all where a derivation is over."""
+        """Return the allowed rules (n, max_rules, n_rules); all rules after the end of a derivation."""
         growth = self._growth[rules] * there
         need = int(self.grammar.shortest[0]) + growth.cumsum(dim=1) - growth
         room = self.max_rules - 1 - torch.arange(self.max_rules, device=rules.device) - need
@@ -275,13 +275,13 @@ class _Stacks:
     def push(self, symbols: Tensor) -> None:
         """Put symbols (n,) on top, nothing where they are negative."""
         self._top += symbols >= 0
-        # a row that pushes nothing writes one cell above its top, which is never read
+        # a row that pushes nothing writes to a cell above its top that is never read
         self._cells[self._rows, torch.where(symbols >= 0, self._top, self._top + 1)] = symbols
 
 
 @dataclass(frozen=True)
 class _Sizes:
-    """What the networks need to know of the grammar and the model."""
+    """Sizes of the grammar and the model for the networks."""
 
     max_rules: int
     n_rules: int
@@ -311,8 +311,8 @@ def _dense(sizes: _Sizes) -> tuple[nn.Module, nn.Module]:
 def _paper(sizes: _Sizes) -> tuple[nn.Module, nn.Module]:
     if sizes.max_rules < _SHORTEST_CONVOLVED:
         raise ParameterError(
-            f"network='paper' needs max_rules of at least {_SHORTEST_CONVOLVED}, as its convolutions shorten "
-            f"sequences, got {sizes.max_rules}"
+            f"network='paper' needs max_rules of at least {_SHORTEST_CONVOLVED}, because its convolutions "
+            f"shorten sequences, got {sizes.max_rules}"
         )
     return _ConvolutionalEncoder(sizes), _RecurrentDecoder(sizes)
 
@@ -345,7 +345,7 @@ class _ConvolutionalEncoder(nn.Module):
 
 
 class _RecurrentDecoder(nn.Module):
-    """z through a dense layer at every step of three GRU layers of 100 units (Kusner et al. 2017)."""
+    """Three GRU layers of 100 units, with z through a dense layer at every step (Kusner et al. 2017)."""
 
     def __init__(self, sizes: _Sizes) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 @contextmanager
 def evaluating(model: LatentModel) -> Iterator[None]:
-    """Evaluation mode without gradients inside the block; the mode of before comes back."""
+    """Evaluation mode without gradients inside the block; afterwards the earlier mode."""
     training = bool(getattr(model, "training", False))
     model.train(False)
     try:

@@ -1,8 +1,8 @@
-"""The three likelihoods of a decoder: how its output is compared with x and turned into an x.
+"""The three likelihoods of a decoder.
 
-Each keeps x in a compact form (``compact``), hands the networks what they expect (``expand``), gives the
-negative log-likelihood per example (``nll``) and draws an x from the decoder's output (``draw``). What it
-learns from the first x, such as their scale, is its state.
+Each stores x in a compact form (``compact``), turns this into the encoder's input (``expand``), computes
+the negative log-likelihood per example (``nll``) and samples an x from the decoder's output (``sample``).
+Its state is what it learned from the first x, such as their scale.
 """
 
 import math
@@ -20,7 +20,7 @@ __all__ = ["LIKELIHOODS", "Bernoulli", "Categorical", "Gaussian", "Likelihood"]
 
 
 class Likelihood(Protocol):
-    """What the VAE needs of a likelihood."""
+    """A likelihood of :class:`wrlso.VAE`."""
 
     name: ClassVar[str]
 
@@ -34,7 +34,7 @@ class Likelihood(Protocol):
         """Put that back."""
 
     def compact(self, array: np.ndarray) -> Tensor:
-        """Check n objects (n, ...) and return them in the smallest form that loses nothing."""
+        """Check n objects (n, ...) and return them in the smallest lossless form."""
 
     def identity(self, array: np.ndarray) -> np.ndarray:
         """Check n objects and return arrays that are equal when the objects are, learned or not."""
@@ -43,19 +43,19 @@ class Likelihood(Protocol):
         """Turn the compact form into what an encoder of this precision takes."""
 
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
-        """Say what is wrong with the shape of a decoder's output, or None."""
+        """Return the error in the shape of a decoder's output, None for a correct shape."""
 
     def nll(self, output: Tensor, inputs: Tensor, smoothing: float = 0.0) -> Tensor:
         """Return the (n,) negative log-likelihoods of compact ``inputs`` under the decoder's output.
 
-        With ``smoothing`` s, the share s of each part of x counts as evenly spread over all classes.
+        With ``smoothing`` s, the share s of each part of x is spread evenly over all classes.
         """
 
-    def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    def sample(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
         """Return n objects (n, ...): the mode at temperature 0, else a sample."""
 
     def as_given(self, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """Return drawn or compact objects in the form and dtype of the first x."""
+        """Return sampled or compact objects in the form and dtype of the first x."""
 
 
 def _numeric(array: np.ndarray) -> np.ndarray:
@@ -70,7 +70,7 @@ def _numeric(array: np.ndarray) -> np.ndarray:
 
 
 def _as_tensor(array: np.ndarray, dtype: type) -> Tensor:
-    # from_numpy shares memory with arrays that already have the right type: no second copy of large data
+    # from_numpy shares memory with arrays of the right type: no second copy of large data
     return torch.from_numpy(np.require(array, dtype=dtype, requirements=["C", "W"]))
 
 
@@ -97,12 +97,12 @@ class Bernoulli:
         """Nothing is learned."""
 
     def compact(self, array: np.ndarray) -> Tensor:
-        """Return uint8 for binary x, float32 for x in between."""
+        """Return uint8 for binary x, float32 for other x in [0, 1]."""
         array = _numeric(array)
         if array.size and (array.min() < 0 or array.max() > 1):
             row = int(np.argwhere((array < 0) | (array > 1))[0][0])
             raise DataError(
-                f"x must lie in [0, 1] for the Bernoulli likelihood, got a value outside in row {row}"
+                f"x must lie in [0, 1] for the Bernoulli likelihood, got a value outside it in row {row}"
             )
         binary = array.dtype.kind in "bui" or bool(((array == 0) | (array == 1)).all())
         return _as_tensor(array, np.uint8 if binary else np.float32)
@@ -119,7 +119,7 @@ class Bernoulli:
         return inputs.to(dtype)
 
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
-        """Logits have the shape of x."""
+        """Logits must have the shape of x."""
         return _same_shape_error(output, inputs)
 
     def nll(self, output: Tensor, inputs: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -130,8 +130,8 @@ class Bernoulli:
         losses = F.binary_cross_entropy_with_logits(output, targets, reduction="none")
         return losses.reshape(len(inputs), -1).sum(dim=1)
 
-    def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-        """Threshold the logits, or draw with the logits divided by the temperature."""
+    def sample(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+        """Threshold the logits, or sample with the logits divided by the temperature."""
         if temperature == 0:
             return (output > 0).to(torch.uint8)
         uniform = torch.rand(output.shape, generator=generator, dtype=output.dtype)
@@ -224,13 +224,13 @@ class Categorical:
         losses = F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
         return losses.reshape(len(inputs), -1).sum(dim=1)
 
-    def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-        """Take the likeliest class, or draw one with the logits divided by the temperature."""
+    def sample(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+        """Take the likeliest class, or sample one with the logits divided by the temperature."""
         if temperature == 0:
             return output.argmax(dim=-1)
         probabilities = torch.softmax(output.reshape(-1, output.shape[-1]) / temperature, dim=-1)
-        drawn = torch.multinomial(probabilities, 1, generator=generator)
-        return drawn.reshape(output.shape[:-1])
+        classes = torch.multinomial(probabilities, 1, generator=generator)
+        return classes.reshape(output.shape[:-1])
 
     def as_given(self, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Return indices, or one-hot rows where the first x were."""
@@ -358,7 +358,7 @@ class Gaussian(nn.Module):
         return ((inputs.double() - centre) / scale).clamp(-_FARTHEST, _FARTHEST).to(dtype)
 
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
-        """The mean has the shape of x."""
+        """The mean must have the shape of x."""
         return _same_shape_error(output, inputs)
 
     def nll(self, output: Tensor, inputs: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -371,11 +371,13 @@ class Gaussian(nn.Module):
             losses = 0.5 * errors + 0.5 * math.log(2 * math.pi)
         return losses.reshape(len(inputs), -1).sum(dim=1)
 
-    def draw(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    def sample(self, output: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
         """Take the mean, or add normal noise with ``temperature`` times the variance; in the units of x."""
         if temperature:
             noise = torch.randn(output.shape, generator=generator, dtype=output.dtype)
-            output = output + math.sqrt(temperature) * math.exp(0.5 * float(self.log_variance())) * noise
+            output = (
+                output + math.sqrt(temperature) * math.exp(0.5 * float(self.log_variance().detach())) * noise
+            )
         if self._learned is None:
             return output + 0.0
         centre, spread = _units(self._learned, output.device)
@@ -383,8 +385,11 @@ class Gaussian(nn.Module):
 
     def as_given(self, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Return the dtype of the first x, rounded to the nearest number that it has."""
-        if not self.standardizes or dtype.kind not in "bui":
+        if not self.standardizes:
             return array.astype(dtype, copy=False)
+        if dtype.kind == "f":
+            largest = np.finfo(dtype).max
+            return np.asarray(np.clip(array, -largest, largest)).astype(dtype, copy=False)
         if dtype.kind == "b":
             return np.asarray(array >= 0.5)
         info = np.iinfo(dtype)

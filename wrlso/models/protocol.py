@@ -1,10 +1,10 @@
-"""What a generative model must offer to be searched and retrained.
+"""The methods of a generative model that the optimizer searches and retrains.
 
 These are :class:`typing.Protocol` classes, not base classes: any object with the right methods is a
 model. :func:`wrlso.testing.check_latent_model` checks a model's behaviour, not only its signatures.
 
-Glossary: x is one input object, ``inputs`` the tensor (n, ...) that :meth:`LatentModel.tensorize` made of
-n of them, Z an (n, d) tensor of latent points, d the latent dimension.
+Glossary: x is one object, ``inputs`` the tensor (n, ...) that :meth:`LatentModel.tensorize` makes of n
+objects, Z an (n, d) tensor of latent points, d the latent dimension.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ class LatentModel(Protocol):
     """A generative model g: Z → X with an inverse q: X → Z, trainable by gradient descent.
 
     Every :class:`torch.nn.Module` has ``parameters``, ``state_dict``, ``load_state_dict``, ``train`` and
-    ``to``; what is left to write are ``latent_dim`` and the five methods in the middle.
+    ``to``. You write only ``latent_dim`` and the five methods after it.
     """
 
     @property
@@ -32,11 +32,11 @@ class LatentModel(Protocol):
         """Dimension d of the latent space."""
 
     def tensorize(self, X: Objects) -> Tensor:
-        """Turn n objects into one tensor (n, ...), the form that all other methods take.
+        """Turn n objects into one tensor (n, ...), the input of the other methods.
 
-        It is called once per object and the result is kept, so it should be compact (uint8 rather than
-        float32 where that loses nothing). Raises :class:`wrlso.exceptions.DataError` for an object that
-        the model cannot represent.
+        The optimizer calls this once per object and keeps the result, so make it compact (uint8 instead of
+        float32 if that loses nothing). Raises :class:`wrlso.exceptions.DataError` for an object that the
+        model cannot represent.
         """
 
     def encode(self, inputs: Tensor) -> Tensor:
@@ -45,10 +45,10 @@ class LatentModel(Protocol):
     def decode(
         self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
     ) -> list[Any]:
-        """Decode (n, d) latent points into n objects, None where nothing valid comes out.
+        """Decode (n, d) latent points into n objects, None for invalid ones.
 
-        ``temperature=0`` is deterministic (the mode), larger values draw more diverse samples, with
-        randomness from ``generator`` only. Always ends.
+        ``temperature=0`` returns the mode, larger values give more diverse samples, with randomness from
+        ``generator`` only. Decoding must always end.
         """
 
     def loss(self, inputs: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class LatentModel(Protocol):
         """Return all weights and buffers by name."""
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> Any:
-        """Put weights and buffers back."""
+        """Restore weights and buffers."""
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and evaluation mode."""
@@ -75,7 +75,7 @@ class LatentModel(Protocol):
 
 @runtime_checkable
 class HasLogLikelihood(Protocol):
-    """A model that can say how likely x is at z, with gradients (used to invert the decoder)."""
+    """A model with the likelihood of x at z and its gradients, to invert the decoder."""
 
     def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
         """Return the (n,) values log p(x_i | z_i), differentiable with respect to Z."""
@@ -83,37 +83,37 @@ class HasLogLikelihood(Protocol):
 
 @runtime_checkable
 class SamplesPrior(Protocol):
-    """A model that knows better than N(0, I) where its data lies in Z."""
+    """A model with a prior closer to its data than N(0, I)."""
 
     def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return n latent points (n, d) drawn from where the training data lies."""
+        """Sample n latent points (n, d) from the region of the training data."""
 
 
 @runtime_checkable
 class Mutates(Protocol):
-    """A model that can change an object a little in the form in which it reads it, such as one token."""
+    """A model that can change an object a little, such as one of its tokens."""
 
     def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[Any]:
-        """Return n objects, each of X (n) with a small random change; None where nothing valid comes out.
+        """Return a copy of each of the n objects X with a small random change; None for an invalid result.
 
-        X stays as it is, and randomness comes from ``generator`` only.
+        X does not change, and randomness comes from ``generator`` only.
         """
 
 
 @runtime_checkable
 class Crosses(Protocol):
-    """A model that can make one object of parts of two."""
+    """A model that can join parts of two objects."""
 
     def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[Any]:
-        """Return n objects, the i-th of parts of X[i] and Y[i]; None where nothing valid comes out.
+        """Return n objects, the i-th of parts of X[i] and Y[i]; None for an invalid result.
 
-        X and Y stay as they are, and randomness comes from ``generator`` only.
+        X and Y do not change, and randomness comes from ``generator`` only.
         """
 
 
 @runtime_checkable
 class DrawsObjects(Protocol):
-    """A model that knows what its objects look like, such as strings that stand for molecules."""
+    """A model that can draw its objects, such as molecules."""
 
     def draw(self, x: Any) -> str:
-        """Return a picture of x as SVG; where it raises, x is shown as text."""
+        """Return a picture of x as SVG; when this raises, x is shown as text."""

@@ -28,7 +28,7 @@ from wrlso.models.protocol import Objects
 
 __all__ = ["VAE", "Codec"]
 
-_CHUNK = 1024  # examples encoded or decoded at once: bounds memory, large enough to be fast
+_CHUNK = 1024  # examples encoded or decoded at once: small for memory, large for speed
 
 
 class Codec(Protocol):
@@ -38,14 +38,14 @@ class Codec(Protocol):
         """Return the (n, ...) array of n objects."""
 
     def inverse_transform(self, array: np.ndarray) -> Sequence[Any]:
-        """Return n objects, None for each that is invalid."""
+        """Return n objects, None for each invalid one."""
 
 
 class VAE(nn.Module):
     """Variational autoencoder (Kingma & Welling, 2014) from an encoder and a decoder.
 
-    It implements :class:`wrlso.models.LatentModel`. The latent dimension is read off the encoder's
-    output when the first x arrives; then the shapes of both networks are checked against each other.
+    The class implements :class:`wrlso.models.LatentModel`. With the first x it reads the latent dimension
+    from the encoder's output and checks that the shapes of both networks match.
 
     Parameters
     ----------
@@ -61,10 +61,10 @@ class VAE(nn.Module):
     beta : float, default=1.0
         Weight of the Kullback-Leibler term of the loss.
     codec : object with ``transform`` and ``inverse_transform``, default=None
-        Translates objects that are not arrays, in scikit-learn's manner.
+        Translates between objects and arrays, like a scikit-learn transformer.
     label_smoothing : float in [0, 1), default=0.0
         Share of each binary or categorical part of x that the training loss spreads evenly over all classes.
-        It bounds the logits, so that what no good x has shown so far stays within reach of retraining.
+        This bounds the logits, so that retraining can still learn parts that no good x has had so far.
 
     Notes
     -----
@@ -123,14 +123,14 @@ class VAE(nn.Module):
         self._likelihood = LIKELIHOODS[likelihood]()
         self._latent_dim: int | None = None
         self._x_shape: tuple[int, ...] | None = None
-        self._x_dtype: np.dtype | None = None  # of the first x: what is decoded looks like what was given
+        self._x_dtype: np.dtype | None = None  # of the first x; decoded objects have it, too
         self._n_classes: int | None = None
 
     @property
     def latent_dim(self) -> int:
         """Dimension d of the latent space, known once the first x has been seen."""
         if self._latent_dim is None:
-            raise ModelError("the latent dimension is known once the model has seen an x")
+            raise ModelError("the latent dimension is unknown before the first x: call tensorize first")
         return self._latent_dim
 
     def tensorize(self, X: Objects) -> Tensor:
@@ -139,8 +139,8 @@ class VAE(nn.Module):
         Raises
         ------
         DataError
-            When objects differ in shape among themselves or from earlier ones, are not finite numbers, lie
-            outside the likelihood's range, or the codec refuses them.
+            When objects differ in shape from each other or from earlier ones, are not finite, lie outside
+            the likelihood's range, or the codec refuses them.
         ModelError
             When the first x shows that encoder and decoder do not fit each other or x, or the codec returns
             something else than numbers.
@@ -157,7 +157,7 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def encode(self, inputs: Tensor) -> Tensor:
-        """Return the (n, d) posterior means, in evaluation mode whatever the current mode.
+        """Return the (n, d) posterior means, always in evaluation mode.
 
         Raises ModelError when the encoder returns something else, or not finite numbers.
         """
@@ -175,8 +175,8 @@ class VAE(nn.Module):
     ) -> list[Any]:
         """Decode (n, d) points: the mode at temperature 0, else samples from the softened likelihood.
 
-        Returns a list of n arrays, of the dtype of the first x (or of the codec's objects); None for what
-        is not finite or what the codec cannot turn into an object.
+        Returns a list of n arrays with the dtype of the first x, or of the codec's objects. None for an
+        output that is not finite or that the codec cannot turn into an object.
         """
         check_real("temperature", temperature, minimum=0)
         device = next(self.decoder.parameters(), torch.empty(0)).device
@@ -185,11 +185,11 @@ class VAE(nn.Module):
             for chunk in torch.as_tensor(Z, dtype=dtype_of(self.decoder, self.encoder)).split(_CHUNK):
                 output = self._decoder_output(chunk.to(device)).cpu()
                 finite = torch.isfinite(output).reshape(len(output), -1).all(dim=1)
-                # replaced before drawing, as multinomial refuses a whole batch for one NaN
+                # replace NaN before sampling, because multinomial refuses a whole batch for one NaN
                 output = torch.where(finite.reshape(-1, *[1] * (output.ndim - 1)), output, 0.0)
-                drawn = self._likelihood.draw(output, temperature, generator).numpy()
-                drawn = self._likelihood.as_given(drawn, self._x_dtype or drawn.dtype)
-                objects += self._to_objects(drawn, finite.numpy())
+                array = self._likelihood.sample(output, temperature, generator).numpy()
+                array = self._likelihood.as_given(array, self._x_dtype or array.dtype)
+                objects += self._to_objects(array, finite.numpy())
         return objects
 
     def loss(self, inputs: Tensor) -> Tensor:
@@ -208,9 +208,9 @@ class VAE(nn.Module):
         return -self._likelihood.nll(self._decoder_output(Z), inputs)
 
     def key(self, x: Any) -> Hashable:
-        """Return the identity of x: its values, or x itself where a codec reads it and it is hashable.
+        """Return the identity of x: its values, or x itself if there is a codec and x is hashable.
 
-        Arrays of equal values are one point whatever their dtype.
+        Arrays of equal values are one point, also with different dtypes.
         """
         if self.codec is not None and _has_hash(x):
             return cast("Hashable", x)
@@ -220,7 +220,7 @@ class VAE(nn.Module):
         return digest.digest()
 
     def get_state(self) -> dict[str, Any]:
-        """Return what it has learned from the first x beside its weights, for :meth:`set_state`."""
+        """Return the shapes and dtypes learned from the first x, for :meth:`set_state`."""
         return {
             "latent_dim": self._latent_dim,
             "x_shape": self._x_shape,
@@ -230,7 +230,7 @@ class VAE(nn.Module):
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Put back what :meth:`get_state` returned."""
+        """Restore the state that :meth:`get_state` returned."""
         self._latent_dim, self._x_shape = state["latent_dim"], state["x_shape"]
         self._x_dtype = None if state["x_dtype"] is None else np.dtype(state["x_dtype"])
         self._n_classes = state["n_classes"]
@@ -271,7 +271,7 @@ class VAE(nn.Module):
         return np.stack(arrays) if arrays else np.empty((0, *(self._x_shape or ())))
 
     def _identity(self, x: Any) -> np.ndarray:
-        # what decode gives needs no conversion; thousands of candidates are compared in every ask
+        # skip the conversion of decoded arrays: every ask compares thousands of candidates
         if (
             self.likelihood == "bernoulli"
             and self.codec is None
@@ -286,7 +286,7 @@ class VAE(nn.Module):
 
     def _to_objects(self, arrays: np.ndarray, valid: np.ndarray) -> list[Any]:
         if self.codec is None:
-            # copies: a kept row must not keep its whole batch in memory
+            # copies, so that a kept row does not keep its whole batch in memory
             return [array.copy() if ok else None for array, ok in zip(arrays, valid, strict=True)]
         objects: list[Any] = [None] * len(arrays)
         rows = np.flatnonzero(valid)
@@ -323,6 +323,11 @@ class VAE(nn.Module):
         sample, likelihood = inputs[:2], self._likelihood
         device = next(self.parameters(), torch.empty(0)).device
         dtype = dtype_of(self.encoder, self.decoder)
+        if torch.float16 in (dtype, dtype_of(self.decoder, self.encoder)):
+            raise ModelError(
+                "the networks must have weights of float32, float64 or bfloat16, got float16, in which the "
+                "training's steps are not finite: call .float() on them"
+            )
         # class 0 is one that every encoder knows; which others it knows is asked when their number is known
         first = torch.zeros_like(sample) if self.likelihood == "categorical" else sample
         with _evaluating(self):
@@ -346,7 +351,7 @@ def _has_hash(x: Any) -> bool:
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode for the block and back to each sub-module's own mode."""
+    """Switch to evaluation mode for the block, then restore each sub-module's mode."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

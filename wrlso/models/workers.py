@@ -26,9 +26,9 @@ def decode_in_workers(
 ) -> list[Any]:
     """Decode as ``model.decode`` does, 256 latent points at a time in worker processes.
 
-    It pays for a thousand points and more, where decoding is work for one core, as with
-    :class:`JunctionTreeVAE`: two workers decoded a third more than one process, once they were there.
-    They take seconds to start and stay for the next call.
+    It is worthwhile for a thousand points and more, if decoding occupies one core only, as with
+    :class:`JunctionTreeVAE`: two running workers decoded a third more points a second than one process.
+    Workers take seconds to start, and are kept for the next call.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ def decode_in_workers(
     Z : Tensor (n, d)
     temperature : float, default=0
     generator : torch.Generator, default=None
-        Gives each task a seed of its own; None: torch's own one.
+        Draws a seed for each task; None: torch's default generator.
     n_jobs : int, default=-1
-        Number of processes, -1: one for each core. The result does not depend on it, but at temperature 0 on
-        rounding, which depends on the sizes of batches.
+        Number of processes, -1: one for each core. The result does not depend on it. At temperature 0 it may
+        differ from ``model.decode`` by rounding, which depends on the sizes of batches.
 
     Returns
     -------
-    list of n objects, None where nothing came out
+    list of n objects, None where a point could not be decoded
 
     Raises
     ------
@@ -68,7 +68,7 @@ def decode_in_workers(
         raise DataTypeError(f"Z must be latent points (n, {model.latent_dim}), got {Z!r:.80}") from error
     if Z.ndim != 2:
         raise DataError(f"Z must have shape (n, {model.latent_dim}), got {tuple(Z.shape)}")
-    # of their own, as pickling a part of a tensor writes all of it
+    # cloned, because pickling a slice of a tensor writes the whole tensor
     parts = [part.clone() for part in Z.detach().split(_CHUNK)] if len(Z) else []
     seeds = torch.randint(2**62, (len(parts),), generator=generator).tolist()
     with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1):

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from scipy.stats import rankdata
 
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
+from wrlso._state.training_due import training_due_in
 from wrlso._version import __version__
 from wrlso.history import Record, iso_time
 from wrlso.plots import curves as plots
@@ -421,13 +422,14 @@ def _observed_table(
 
 
 def _next_training(campaign: Campaign) -> str:
-    every, trainings = campaign.opt.retrain_every, campaign.history.trainings
-    if not trainings:
-        return "the first at the next ask"
-    if every is None:
+    history = campaign.history
+    n_trainings = len(history.trainings)
+    left = training_due_in(campaign.opt.retrain_every, len(campaign.y), history.n_at_training, n_trainings)
+    if left is None:
         return "no more unless called for"
-    left = every - (len(campaign.y) - trainings[-1]["n_observed"])
-    return f"next in {left} new values" if left > 0 else "next at the next ask"
+    if n_trainings == 0:
+        return "the first at the next ask"
+    return f"next in {left} new values" if left else "next at the next ask"
 
 
 def _kind(campaign: Campaign, position: int | np.integer[Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from wrlso._state.training_due import training_due_in
 from wrlso.report.drawings import picture, text_of
 
 __all__ = ["html_summary", "text_summary"]
@@ -64,9 +65,9 @@ def _facts(opt: Any) -> dict[str, str]:
             facts["best"] += f" (starting data: {best(y[: history.n_start]):.6g})"
     n_trainings = len(history.trainings)
     facts["training"] = f"{n_trainings} so far"
-    if opt.retrain_every is not None and n_trainings:
-        left = opt.retrain_every - (len(y) - history.trainings[-1]["n_observed"])
-        facts["training"] += f", the next in {left} new values" if left > 0 else ", the next at the next ask"
+    left = training_due_in(opt.retrain_every, len(y), history.n_at_training, n_trainings)
+    if left is not None and n_trainings:
+        facts["training"] += f", the next in {left} new values" if left else ", the next at the next ask"
     return facts
 
 

@@ -1,4 +1,4 @@
-"""Loops that evaluate: maximize and minimize, in one process or on workers."""
+"""Loops that ask, evaluate and tell: maximize and minimize, in one process or on workers."""
 
 from lazy_loader import attach_stub
 

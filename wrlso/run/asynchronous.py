@@ -1,7 +1,7 @@
-"""The loop that keeps workers busy: asks and trainings in threads of their own, evaluations as they end.
+"""The asynchronous loop, which keeps all workers busy.
 
-The main thread alone tells and submits, and never searches or trains. One thread asks, a little ahead of
-need; another trains a copy of the model, and asks go on with the present one until it is swapped in.
+The main thread tells and submits; it never searches or trains. A second thread asks, a little ahead of need.
+A third trains a copy of the model, while asks use the current model until the copy replaces it.
 """
 
 import logging
@@ -16,27 +16,30 @@ from contextlib import contextmanager
 from typing import Any
 
 from wrlso.exceptions import NoCandidateError
-from wrlso.run.evaluations import Crew
+from wrlso.run.evaluations import Evaluations
 from wrlso.run.progress import Progress
 
 __all__ = ["interruptible", "run_asynchronously"]
 
 _logger = logging.getLogger("wrlso.run")
-_NEGLIGIBLE = 0.05  # points that would wait for a candidate while one ask is made
+_NEGLIGIBLE = 0.05  # evaluations that end during one ask: with fewer, no stock is held
 
 
-def run_asynchronously(progress: Progress, crew: Crew, stock: int | None, leftovers: list[Any]) -> None:
-    """Keep every worker busy until there is a reason to stop.
+def run_asynchronously(
+    progress: Progress, evaluations: Evaluations, stock: int | None, leftovers: list[Any]
+) -> None:
+    """Keep all workers busy until there is a reason to stop.
 
     Parameters
     ----------
     stock : int or None
-        Candidates to hold ready beyond those that are out; None: as many as evaluations end during an ask.
+        Candidates to hold ready beside the points that are out; None: as many as evaluations end during an
+        ask.
     leftovers : list
         Pending points to evaluate first.
     """
-    loop = _Loop(progress, crew, stock, leftovers)
-    with interruptible(crew.wake) as check:
+    loop = _Loop(progress, evaluations, stock, leftovers)
+    with interruptible(evaluations.wake) as check:
         try:
             while loop.goes_on():
                 check()
@@ -46,9 +49,11 @@ def run_asynchronously(progress: Progress, crew: Crew, stock: int | None, leftov
 
 
 class _Loop:
-    def __init__(self, progress: Progress, crew: Crew, stock: int | None, leftovers: list[Any]) -> None:
+    def __init__(
+        self, progress: Progress, evaluations: Evaluations, stock: int | None, leftovers: list[Any]
+    ) -> None:
         self._progress = progress
-        self._crew = crew
+        self._evaluations = evaluations
         self._opt = progress.opt
         self._wanted_stock = stock
         self._stock = deque(leftovers[: progress.left])
@@ -57,25 +62,30 @@ class _Loop:
         self._training: Future[None] | None = None
         self._stop_training = threading.Event()
         self._most = math.inf  # points to ask for at once
-        self._exhausted: str | None = None  # why there was no candidate, until something has changed
+        self._exhausted: str | None = None  # why no candidate was found, until something changes
         self._ask_seconds: deque[float] = deque(maxlen=10)
         self._evaluation_seconds: float | None = None
 
     def goes_on(self) -> bool:
-        """Whether there is no reason to stop yet."""
+        """Return False if there is a reason to stop."""
         progress = self._progress
         if progress.left <= 0 or progress.message is not None or progress.out_of_time:
             return False
-        idle = self._crew.n_out == 0 and not self._stock and self._asking is None and self._training is None
+        idle = (
+            self._evaluations.n_out == 0
+            and not self._stock
+            and self._asking is None
+            and self._training is None
+        )
         if idle and self._exhausted is not None and not self._training_is_due():
             progress.message = f"no candidate left: {self._exhausted}"
             return False
         return True
 
     def step(self) -> None:
-        """Hand out what there is, ask and train where that is due, and wait for something to end."""
-        while self._stock and self._crew.free > 0:
-            self._crew.submit(self._stock[0])
+        """Submit candidates, ask and train if due, and wait for something to end."""
+        while self._stock and self._evaluations.free > 0:
+            self._evaluations.submit(self._stock[0])
             self._stock.popleft()
         if self._training is None and self._training_is_due():
             self._training = self._in_background(self._train)
@@ -83,16 +93,13 @@ class _Loop:
             n = self._n_wanted()
             if n > 0:
                 self._asking = self._in_background(self._ask, n)
-        finished = self._crew.wait(self._progress.seconds_left)
+        finished = self._evaluations.wait(self._progress.seconds_left)
         for i, one in enumerate(finished):
             try:
                 self._progress.take(one)
             except BaseException:
                 for other in finished[i + 1 :]:
-                    if other.error is None:
-                        self._progress.tell(other.evaluation)
-                    else:
-                        self._progress.release([other.evaluation.x])
+                    self._progress.settle(other)
                 raise
             seconds, known = one.evaluation.seconds, self._evaluation_seconds
             self._evaluation_seconds = seconds if known is None else 0.8 * known + 0.2 * seconds
@@ -100,17 +107,17 @@ class _Loop:
         self._take_in()
 
     def close(self) -> None:
-        """Leave a state that continues: tell what has come back, end the threads, release all that is out."""
+        """End the threads, tell the values that have come back, and release the points that are out."""
         self._stop_training.set()
         try:
             asked = self._asking.result() if self._asking is not None else []
-        except Exception:  # of a search whose points nobody wants any more
+        except Exception:  # its points are not needed any more
             asked = []
         self._threads.shutdown(wait=True)
-        self._progress.clean_up(self._crew, [*self._stock, *asked])
+        self._progress.clean_up(self._evaluations, [*self._stock, *asked])
 
     def _take_in(self) -> None:
-        """Take what the threads have finished."""
+        """Take the results of the threads."""
         if self._asking is not None and self._asking.done():
             asking, self._asking = self._asking, None
             try:
@@ -118,7 +125,7 @@ class _Loop:
                 self._most = math.inf
             except NoCandidateError as error:
                 if self._most > 1:
-                    self._most = 1  # there may be some, if not as many
+                    self._most = 1  # fewer may still be found
                 else:
                     self._exhausted = str(error)
         if self._training is not None and self._training.done():
@@ -128,28 +135,28 @@ class _Loop:
 
     def _n_wanted(self) -> int:
         held = len(self._stock)
-        budget = self._progress.left - self._crew.n_out - held
-        return int(min(budget, self._crew.free + self._stock_wanted() - held, self._most))
+        budget = self._progress.left - self._evaluations.n_out - held
+        return int(min(budget, self._evaluations.free + self._stock_wanted() - held, self._most))
 
     def _stock_wanted(self) -> int:
         if self._wanted_stock is not None:
             return self._wanted_stock
         if self._evaluation_seconds is None:
             return 0
-        # the slowest, as some asks fit the surrogate first
+        # the slowest, because some asks fit the surrogate first
         slowest = max(self._ask_seconds, default=0.0)
-        ending = self._crew.size * slowest / max(self._evaluation_seconds, 1e-9)
-        most = 4 * self._crew.size  # more would be asked for with too little known
+        ending = self._evaluations.size * slowest / max(self._evaluation_seconds, 1e-9)
+        most = 4 * self._evaluations.size  # more would be chosen from too few values
         return 0 if ending < _NEGLIGIBLE else min(most, math.ceil(1.2 * ending))
 
     def _training_is_due(self) -> bool:
         history = self._opt.history_
-        # the first training is part of the first ask, as there is no model to ask before it
+        # the first ask does the first training itself
         return bool(history.trainings) and self._opt.training_due_
 
     def _in_background(self, work: Callable[..., Any], *arguments: Any) -> Any:
         future = self._threads.submit(work, *arguments)
-        future.add_done_callback(lambda future: self._crew.wake())
+        future.add_done_callback(lambda future: self._evaluations.wake())
         return future
 
     def _ask(self, n: int) -> list[Any]:
@@ -163,18 +170,21 @@ class _Loop:
     def _train(self) -> None:
         start, before = time.time(), len(self._opt.history_.trainings)
         self._opt.retrain(block=False, stop=self._stop_training)
-        # it may have ended just before it was told to stop
+        # a training that was stopped is not in the history
         if len(self._opt.history_.trainings) > before:
             self._progress.timeline.trainings.append((start, time.time()))
-            _logger.info("retrained in %.1f s beside %d evaluations", time.time() - start, self._crew.n_out)
+            _logger.info(
+                "retrained in %.1f s beside %d evaluations", time.time() - start, self._evaluations.n_out
+            )
 
 
 @contextmanager
 def interruptible(wake: Callable[[], None] | None = None) -> Iterator[Callable[[], None]]:
-    """Let SIGTERM end a loop in order, as Ctrl-C does.
+    """Make SIGTERM end a loop in an orderly way, as Ctrl-C does.
 
-    Without ``wake`` it raises SystemExit wherever the program is. With ``wake`` both signals wait until the
-    loop calls what this returns, so that no tell is cut in two; a second Ctrl-C does not wait.
+    Without ``wake``, SIGTERM raises SystemExit at once. With ``wake``, both signals are raised only when the
+    loop calls the function that this yields, so that neither interrupts a tell; a second Ctrl-C is raised at
+    once.
     """
     received: list[int] = []
 
@@ -194,7 +204,7 @@ def interruptible(wake: Callable[[], None] | None = None) -> Iterator[Callable[[
         ours[signal.SIGINT] = signal.default_int_handler  # type: ignore[assignment]
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        # who has a handler of their own knows what they want
+        # leave handlers that the program has set
         before = {number: plain for number, plain in ours.items() if signal.getsignal(number) is plain}
         for number in before:
             signal.signal(number, keep)

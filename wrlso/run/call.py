@@ -13,10 +13,11 @@ __all__ = ["Outcome", "Task"]
 
 
 class Outcome(NamedTuple):
-    """What a worker says of one call.
+    """What a worker reports about one call.
 
-    ``error`` is what the objective raised: the exception itself or, from another process, its pickle; None
-    together with a reason where the call was not made because it had begun elsewhere already.
+    ``error`` is what the objective raised: the exception itself or, from another process, its pickle. A
+    reason without an error means that the worker refused the call, because it had begun on another worker
+    before.
     """
 
     worker: str
@@ -33,7 +34,7 @@ class Outcome(NamedTuple):
         if isinstance(error, bytes):
             try:
                 error = pickle.loads(error)
-            except Exception:  # whatever the class of a foreign exception does
+            except Exception:  # the exception's own class may raise anything here
                 error = None
             if not isinstance(error, BaseException):
                 error = RuntimeError(self.reason)
@@ -44,14 +45,14 @@ class Outcome(NamedTuple):
 class Task:
     """The objective as it is submitted: called with x and a token, it returns the fields of an Outcome.
 
-    It is pickled by value, once: so lambdas and functions of a script reach any process, the optimizer stays
-    at home, and workers need cloudpickle but not this library.
+    It is pickled by value, and only once. Lambdas and functions of a script can therefore run in any process,
+    the optimizer is not sent, and workers need cloudpickle but not this library.
 
     Parameters
     ----------
     objective : callable x → float
     once : bool
-        Whether a Dask scheduler is asked first if the call has begun elsewhere.
+        Whether the call asks Dask's scheduler first if it has begun on another worker.
     """
 
     def __init__(self, objective: Callable[[Any], Any], *, once: bool = False) -> None:
@@ -65,11 +66,11 @@ class Task:
         return self._call(x, token)
 
     def check(self) -> None:
-        """Raise ParameterTypeError here and now where it cannot be pickled, not in some thread of a pool."""
+        """Raise ParameterTypeError now if it cannot be pickled, rather than later in a thread of a pool."""
         self.__reduce__()
 
     def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
-        """Become the bare function on the other side."""
+        """Unpickle as the bare function."""
         if self.error is not None:
             raise self.error
         if self._pickle is None:
@@ -77,8 +78,8 @@ class Task:
                 self._pickle = cloudpickle.dumps(self._call)
             except Exception as error:
                 self.error = ParameterTypeError(
-                    f"the objective {self.objective!r:.80} cannot be sent to another process: {error}. Make "
-                    "what it holds (files, locks, connections) inside the call, or use threads"
+                    f"the objective {self.objective!r:.80} cannot be sent to another process: {error}. Open "
+                    "its files, locks and connections inside the call, or use threads"
                 )
                 raise self.error from error
         return pickle.loads, (self._pickle,)
@@ -87,7 +88,7 @@ class Task:
 def _evaluation(objective: Callable[[Any], Any], home: int, once: bool) -> Callable[..., tuple[Any, ...]]:
     pack = _packer()
 
-    # a nested function with imports of its own: pickled by value, it needs nothing of this library
+    # nested and with its own imports, so that its pickle refers to nothing in this library
     def evaluate(x: Any, token: str) -> tuple[Any, ...]:
         import os
         import socket
@@ -100,7 +101,7 @@ def _evaluation(objective: Callable[[Any], Any], home: int, once: bool) -> Calla
         if once:
             from importlib import import_module
 
-            # what distributed.Event does, without the client that it would start in every worker
+            # distributed.Event does the same, but starts a client in every worker
             here = import_module("distributed").get_worker()
             sync = import_module("distributed.utils").sync
             if sync(here.loop, here.scheduler.event_is_set, name=f"wrlso-{token}"):
@@ -108,7 +109,7 @@ def _evaluation(objective: Callable[[Any], Any], home: int, once: bool) -> Calla
             sync(here.loop, here.scheduler.event_set, name=f"wrlso-{token}")
         try:
             value = objective(x)
-            # a number rather than an array or tensor, which the other side might not be able to read
+            # a number, because the loop's process might lack the library of the array or tensor
             if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
                 value = value.item()
         except (Exception, SystemExit) as error:
@@ -124,7 +125,7 @@ def _evaluation(objective: Callable[[Any], Any], home: int, once: bool) -> Calla
 
 def _packer() -> Callable[[BaseException], bytes]:
     def pack(error: BaseException) -> bytes:
-        """Return a pickle that is sure to be readable, or nothing."""
+        """Return a pickle that can be read; b"" if there is none."""
         import pickle
 
         import cloudpickle
@@ -132,7 +133,7 @@ def _packer() -> Callable[[BaseException], bytes]:
         try:
             shown: bytes = cloudpickle.dumps(error)
             pickle.loads(shown)
-        except Exception:  # whatever the class of a foreign exception does
+        except Exception:  # the exception's own class may raise anything here
             return b""
         return shown
 

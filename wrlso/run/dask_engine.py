@@ -10,36 +10,32 @@ from typing import Any
 from wrlso.exceptions import ExecutorError
 from wrlso.run.call import Task
 
-__all__ = ["DaskEngine", "is_dask_backend", "is_dask_client", "is_dask_executor"]
+__all__ = ["DaskEngine", "is_dask_client", "is_dask_executor"]
 
-_PATIENCE = 120.0  # seconds to wait for a worker that is started anew; its calls queue up afterwards
+_PATIENCE = 120.0  # seconds to wait for the successor of a worker that was ended; later calls queue up for it
 
 
 def is_dask_client(executor: Any) -> bool:
-    """Whether this is a client, which has an executor."""
+    """Whether this is a Dask client."""
     return all(callable(getattr(executor, name, None)) for name in ("get_executor", "submit", "nthreads"))
 
 
 def is_dask_executor(executor: Any) -> bool:
-    """Whether this is what ``Client.get_executor`` returns."""
+    """Whether ``Client.get_executor`` made this."""
     return is_dask_client(getattr(executor, "_client", None))
 
 
-def is_dask_backend(backend: Any) -> bool:
-    """Whether joblib's backend is Dask's."""
-    return is_dask_client(getattr(backend, "client", None))
-
-
 class DaskEngine:
-    """Submits to a client, whose own executor lacks the names of its calls.
+    """Submits to the client itself, because only the client lets the caller name a call.
 
-    A scheduler begins a call again whose worker died; each call asks it first whether it has begun before, so
-    that no evaluation runs twice. Results are never taken from an earlier call: ``pure`` is always off.
+    Dask's scheduler repeats a call whose worker died. Each call therefore asks the scheduler first whether it
+    has begun before, so that no evaluation runs twice. ``pure`` is always off: results of earlier calls are
+    not reused.
 
     Parameters
     ----------
     executor : distributed.Client or its executor
-        Options of the executor (workers, resources, …) are kept but for ``pure``.
+        The executor's options (workers, resources, …) are kept, except ``pure`` and ``retries``.
     """
 
     immediate = False
@@ -49,7 +45,7 @@ class DaskEngine:
         options = {} if executor is self._client else dict(getattr(executor, "_kwargs", {}))
         self._options = {name: value for name, value in options.items() if name not in ("pure", "retries")}
         self._tasks: dict[int, Task] = {}
-        self._restarts: dict[str, float] = {}  # workers that are not back yet, and when they were ended
+        self._restarts: dict[str, float] = {}  # when each worker was ended that has no successor yet
         threads = self._client.nthreads()
         if "workers" in self._options:
             chosen = self._options["workers"]
@@ -58,7 +54,7 @@ class DaskEngine:
         self.n_workers: int | None = sum(threads.values()) or None
 
     def submit(self, task: Task, x: Any, token: str) -> Any:
-        """Submit under the token as the key."""
+        """Submit, with the token as the key."""
         once = self._tasks.setdefault(id(task), Task(task.objective, once=True))
         try:
             return self._client.submit(once, x, token, key=_key(token), pure=False, **self._options)
@@ -66,39 +62,41 @@ class DaskEngine:
             raise once.error or error from error
 
     def began(self, token: str, job: Any) -> float | None:
-        """Ask the scheduler whether it is with a worker."""
+        """Ask the scheduler whether a worker has the call."""
         return None if self._worker_of(token) is None else -math.inf
 
     def give_up(self, token: str, job: Any) -> Callable[[], bool]:
-        """Cancel, and begin the worker anew that hangs, unless it has several threads."""
+        """Cancel the call, and end its worker unless the worker has several threads."""
         worker = self._worker_of(token)
         self.cancel(job)
         if worker is None:
             return lambda: True
         if self._client.nthreads().get(worker) != 1:
             return lambda: False
-        # its nanny starts another, which takes seconds
+        # the worker's nanny starts another, which takes seconds
         with suppress(Exception):
             self._client.run(os._exit, 1, workers=[worker], on_error="ignore")
         self._restarts[worker] = time.monotonic()
         return lambda: self._is_back(worker)
 
     def cancel(self, job: Any) -> None:
-        """Let the scheduler forget a call."""
+        """Make the scheduler forget the call."""
         with suppress(Exception):
             job.cancel()
 
     def repair(self, token: str, error: BaseException) -> None:
-        """The scheduler's nannies start workers anew."""
+        """Do nothing while the client runs: nannies replace workers that died."""
         if getattr(self._client, "status", "running") != "running":
-            raise ExecutorError(f"the Dask client is {self._client.status}: {error}") from error
+            raise ExecutorError(
+                f"the Dask client is {self._client.status}, expected it to run: {error}. Give a new client"
+            ) from error
 
     def renew(self) -> bool:
-        """Say whether any are just being started anew."""
+        """Say whether successors of ended workers are starting."""
         return bool(self._restarts)
 
     def close(self, kill: bool) -> None:
-        """Nothing was made."""
+        """Do nothing: the cluster is the user's."""
 
     def _worker_of(self, token: str) -> str | None:
         for worker, keys in self._client.processing().items():
@@ -107,7 +105,7 @@ class DaskEngine:
         return None
 
     def _is_back(self, worker: str) -> bool:
-        """Whether another has taken the place of a worker that was ended."""
+        """Whether another worker has taken the place of an ended one."""
         threads = self._client.nthreads()
         back = worker not in threads and sum(threads.values()) >= (self.n_workers or 1)
         if back or time.monotonic() - self._restarts.get(worker, 0.0) > _PATIENCE:

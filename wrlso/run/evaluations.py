@@ -1,4 +1,7 @@
-"""The evaluations that are out: submitted, awaited, tried again, given up."""
+"""Evaluations on an engine: submitted, awaited, tried again, given up.
+
+A point is out from its submission until its evaluation has finished.
+"""
 
 import itertools
 import logging
@@ -19,15 +22,15 @@ from wrlso.run.call import Outcome, Task
 from wrlso.run.engines import Engine
 from wrlso.timeline import Attempt, Evaluation
 
-__all__ = ["Crew", "Finished"]
+__all__ = ["Evaluations", "Finished"]
 
 _logger = logging.getLogger("wrlso.run")
-_POLL = 1.0  # seconds between two looks at futures that should report by themselves
-_SHORT_POLL = 0.05  # at those that cannot
+_POLL = 1.0  # seconds between two looks at futures that should report their end
+_SHORT_POLL = 0.05  # seconds between two looks at futures that cannot
 
 
 class Finished(NamedTuple):
-    """A point that is done with: an evaluation, or what its objective raised that nobody catches."""
+    """A finished point: its evaluation, or the exception that ``catch`` does not cover."""
 
     number: int
     evaluation: Evaluation
@@ -47,10 +50,10 @@ class _Ticket:
     attempts: list[Attempt] = field(default_factory=list)
 
 
-class Crew:
-    """Keeps up to ``size`` evaluations out at once on an engine.
+class Evaluations:
+    """Keeps up to ``size`` points out at once on an engine.
 
-    Everything is called from one thread; other threads only :meth:`wake` it.
+    One thread calls all methods; other threads call only :meth:`wake`.
     """
 
     def __init__(
@@ -70,13 +73,13 @@ class Crew:
         self._retries = retries
         self._catch = catch
         self._out: dict[str, _Ticket] = {}
-        self._hanging: list[Callable[[], bool]] = []  # each says whether that worker is free again
-        self._again: deque[_Ticket] = deque()  # failed, and to be tried again
+        self._hanging: list[Callable[[], bool]] = []  # each says whether one worker is free again
+        self._again: deque[_Ticket] = deque()  # to be tried again
         self._failure: WrlsoError | None = None
         self._inbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._numbers = itertools.count()
         self._polled = False
-        self._losses = 0  # evaluations lost one after the other, without any that came back
+        self._losses = 0  # evaluations lost since the last that came back
 
     @property
     def n_out(self) -> int:
@@ -85,31 +88,31 @@ class Crew:
 
     @property
     def hangs(self) -> bool:
-        """Whether a worker is still in a call that was given up."""
+        """Whether a worker is still busy with a call that was given up."""
         return any(not freed() for freed in self._hanging)
 
     @property
     def free(self) -> int:
-        """Number of points that may be submitted."""
+        """Number of points that can be submitted now."""
         if self._hanging:
             self._hanging = [freed for freed in self._hanging if not freed()]
         return self.size - self.n_out - len(self._hanging)
 
     def submit(self, x: Any) -> int:
-        """Begin the evaluation of x; return the number under which it will be reported."""
+        """Begin the evaluation of x; return the number of its :class:`Finished`."""
         ticket = _Ticket(next(self._numbers), x)
         self._begin(ticket)
         return ticket.number
 
     def wake(self) -> None:
-        """Let :meth:`wait` return."""
+        """Make :meth:`wait` return."""
         self._inbox.put(None)
 
     def wait(self, seconds: float = math.inf) -> list[Finished]:
-        """Return what is done, after a wait until something is, someone wakes it, or time is up.
+        """Wait for a finished point, for :meth:`wake` or until time is up; return the finished points.
 
-        Raises ExecutorError or ParameterTypeError when evaluations cannot go on; what was done before then is
-        returned first.
+        Raises ExecutorError or ParameterTypeError when evaluations cannot go on, but not before it has
+        returned all points that finished until then.
         """
         if self._failure is not None:
             raise self._failure
@@ -135,7 +138,7 @@ class Crew:
         return finished
 
     def ended(self) -> list[Finished]:
-        """Return what is done, without a wait, but for what cannot be told what became of it."""
+        """Return the finished points without waiting, except those whose outcome cannot be read."""
         finished: list[Finished] = []
         for ticket in list(self._out.values()):
             with suppress(WrlsoError, KeyboardInterrupt):
@@ -144,7 +147,7 @@ class Crew:
         return finished
 
     def take_back(self) -> list[Any]:
-        """Cancel everything that is out and return its points."""
+        """Cancel all evaluations and return their points."""
         tickets = [*self._out.values(), *self._again]
         self._out = {}
         self._again.clear()
@@ -159,7 +162,7 @@ class Crew:
         token = ticket.token
         try:
             ticket.job = self.engine.submit(self._task, ticket.x, token)
-        except BrokenExecutor as error:  # a worker died while it had nothing to do
+        except BrokenExecutor as error:  # an idle worker died
             self.engine.repair(token, error)
             ticket.job = self.engine.submit(self._task, ticket.x, token)
         self._out[token] = ticket
@@ -172,7 +175,7 @@ class Crew:
             self._polled = True
 
     def _tokens(self, seconds: float) -> list[str]:
-        """Return the tokens of jobs that have ended, after a wait for the first."""
+        """Wait for the first job that ends; return the tokens of all that have ended."""
         poll = _SHORT_POLL if self._polled or self._hanging else _POLL
         if self._timeout is not None and self._out:
             until = min(ticket.deadline for ticket in self._out.values())
@@ -192,7 +195,7 @@ class Crew:
             outcome = Outcome(*ticket.job.result())
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # of the engine: those of the objective come as outcomes
+        except BaseException as error:  # raised by the engine: the objective's own are in the outcome
             return self._lost(ticket, error)
         if outcome.reason is not None and outcome.error is None:
             return self._lost(ticket, ExecutorError(outcome.reason))
@@ -209,24 +212,24 @@ class Crew:
         if raised is None or self._catches(raised):
             if outcome.details:
                 _logger.debug("evaluation of %.80r failed:\n%s", ticket.x, outcome.details)
-            return self._ended(ticket, value, attempt)
-        return [self._closed(ticket, None, attempt, raised)]
+            return self._conclude(ticket, value, attempt)
+        return [self._finish(ticket, None, attempt, raised)]
 
     def _lost(self, ticket: _Ticket, error: BaseException) -> list[Finished]:
-        """Deal with a call of which the engine says that it did not come back."""
+        """Handle a call that did not come back."""
         if self._task.error is not None:
             raise self._task.error
         self._losses += 1
         what = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         if self._losses > 3 * self.size + 10:
             raise ExecutorError(
-                f"{self._losses} evaluations in a row were lost, the last with {what}. "
-                "Do the workers start, and can they import what the objective needs?"
+                f"{self._losses} evaluations in a row were lost, the last with {what}: check that workers "
+                "start and can import what the objective needs"
             ) from error
         self.engine.repair(ticket.token, error)
         reason = f"{'the worker died' if _is_death(error) else 'the evaluation was lost'} ({what})"
         attempt = Attempt("", ticket.submitted, ticket.submitted, time.time(), reason, lost=True)
-        return self._ended(ticket, None, attempt)
+        return self._conclude(ticket, None, attempt)
 
     def _time_out(self, ticket: _Ticket) -> list[Finished]:
         freed = self.engine.give_up(ticket.token, ticket.job)
@@ -234,10 +237,10 @@ class Crew:
             self._hanging.append(freed)
         reason = f"no result within {self._timeout:g} s"
         attempt = Attempt("", ticket.submitted, ticket.submitted, time.time(), reason, lost=True)
-        return self._ended(ticket, None, attempt)
+        return self._conclude(ticket, None, attempt)
 
-    def _ended(self, ticket: _Ticket, value: float | None, attempt: Attempt) -> list[Finished]:
-        """Report the point, or try again where it failed and may be."""
+    def _conclude(self, ticket: _Ticket, value: float | None, attempt: Attempt) -> list[Finished]:
+        """Finish the point, or try it again if it has failed and attempts are left."""
         if value is None and len(ticket.attempts) < self._retries:
             _logger.warning("trying again, as an evaluation failed: %s", attempt.reason)
             del self._out[ticket.token]
@@ -245,9 +248,9 @@ class Crew:
             self._again.append(ticket)
             self.wake()
             return []
-        return [self._closed(ticket, value, attempt, None)]
+        return [self._finish(ticket, value, attempt, None)]
 
-    def _closed(
+    def _finish(
         self, ticket: _Ticket, value: float | None, attempt: Attempt, error: BaseException | None
     ) -> Finished:
         del self._out[ticket.token]
@@ -260,7 +263,7 @@ class Crew:
         return Finished(ticket.number, Evaluation(ticket.x, value, reason, attempts), error)
 
     def _catches(self, error: BaseException) -> bool:
-        # sys.exit in an objective ends its call, not the search
+        # sys.exit in an objective ends the call, not the search
         return isinstance(error, self._catch) or (isinstance(error, SystemExit) and Exception in self._catch)
 
     def _renew(self) -> None:

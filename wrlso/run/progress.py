@@ -1,4 +1,4 @@
-"""What a loop has found so far, and its reasons to stop."""
+"""The result of a loop so far, and its reasons to stop."""
 
 import math
 import time
@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from wrlso._state.settings import sign_of
 from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import UnknownPointError
 from wrlso.optimizer import WeightedRetrainingOptimizer
-from wrlso.run.evaluations import Crew, Finished
+from wrlso.run.evaluations import Evaluations, Finished
 from wrlso.timeline import Evaluation, Timeline
 
 __all__ = ["Progress"]
 
 
 class Progress:
-    """Tells the optimizer what came out, and keeps the points, values and times of this loop."""
+    """Tells the optimizer the values, and keeps the points, values and times of this loop."""
 
     def __init__(
         self,
@@ -45,24 +46,24 @@ class Progress:
         self._deadline = math.inf if max_seconds is None else time.monotonic() + max_seconds
         self._x_iters: list[Any] = []
         self._func_vals: list[float] = []
-        self._sign = 1.0 if opt.direction == "maximize" else -1.0
+        self._sign = sign_of(opt.direction)
         self._best = self._best_of_all()
         self._since_best = 0
 
     @property
     def seconds_left(self) -> float:
-        """Wall time until the loop has to stop."""
+        """Wall time until the loop must stop."""
         return self._deadline - time.monotonic()
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the loop has to stop, whatever is going on."""
+        """Whether the wall time is used up."""
         if self.seconds_left <= 0:
             self.message = self.message or "the time is used up"
         return self.seconds_left <= 0
 
     def take(self, finished: Finished) -> None:
-        """Tell the optimizer, and see whether to stop; raise what the objective raised and nobody catches."""
+        """Tell the optimizer, and look for a reason to stop; raise an exception that was not caught."""
         if finished.error is not None:
             self.release([finished.evaluation.x])
             raise finished.error
@@ -70,7 +71,7 @@ class Progress:
         self._look_for_reasons()
 
     def tell(self, evaluation: Evaluation) -> None:
-        """Tell the optimizer."""
+        """Tell the optimizer the outcome of an evaluation, and record it."""
         self.opt.tell(evaluation.x, evaluation.value, reason=evaluation.reason)
         self.left -= 1
         self.timeline.evaluations.append(evaluation)
@@ -78,23 +79,27 @@ class Progress:
         self._func_vals.append(math.nan if evaluation.value is None else evaluation.value)
         self._bar.update()
 
-    def clean_up(self, crew: Crew, waiting: Iterable[Any]) -> None:
-        """Tell what has come back, and release all that is out and waiting."""
-        for finished in crew.ended():
-            if finished.error is None:
-                self.tell(finished.evaluation)
-            else:
-                self.release([finished.evaluation.x])
-        self.release([*crew.take_back(), *waiting])
+    def settle(self, finished: Finished) -> None:
+        """Tell the optimizer, or release a point whose exception was not caught."""
+        if finished.error is None:
+            self.tell(finished.evaluation)
+        else:
+            self.release([finished.evaluation.x])
+
+    def clean_up(self, evaluations: Evaluations, waiting: Iterable[Any]) -> None:
+        """Settle the finished points, and release those that are out or waiting."""
+        for finished in evaluations.ended():
+            self.settle(finished)
+        self.release([*evaluations.take_back(), *waiting])
 
     def release(self, X: Iterable[Any]) -> None:
-        """Release points, but for those that others have told meanwhile."""
+        """Release points, except those that another program has told meanwhile."""
         for x in X:
             with suppress(UnknownPointError):
                 self.opt.release(x)
 
     def result(self, message: str) -> OptimizeResult:
-        """Return all that was found so far."""
+        """Return the result so far."""
         known = math.isfinite(self._best)
         return OptimizeResult(
             x=self.opt.best_x_ if known else None,
@@ -121,7 +126,7 @@ class Progress:
             self.message = f"no better value in {self._patience} calls"
         elif self._callbacks:
             result = self.result("running")
-            asked = [bool(callback(result)) for callback in self._callbacks]  # every one is called
+            asked = [bool(callback(result)) for callback in self._callbacks]  # call every one
             if any(asked):
                 self.message = "a callback asked to stop"
 

@@ -21,19 +21,17 @@ from wrlso._utils.files import put_whole
 from wrlso._version import __version__
 from wrlso.exceptions import ModelError, StorageError
 from wrlso.history import History
-from wrlso.storage.journal import Journal
+from wrlso.storage.journal import Journal, open_journal
 from wrlso.storage.learned import counters, model_fields, new_arrays, restore_arrays, restore_counters
 from wrlso.storage.lock import WorkLock
+from wrlso.storage.names import JOURNAL, LOCK, PRETRAINED
 from wrlso.storage.objects import pack_objects, split_objects, unpack_objects
 from wrlso.storage.weights import read_weights, weights_files, write_weights
 
-__all__ = ["PRETRAINED", "Campaign", "create_campaign", "describe_environment", "is_campaign", "open_journal"]
+__all__ = ["Campaign", "create_campaign", "describe_environment"]
 
 _logger = logging.getLogger(__name__)
-_JOURNAL = "journal.sqlite"
 _NEW_JOURNAL = "journal.sqlite.new"
-_LOCK = "work.lock"
-PRETRAINED = "pretrained.safetensors"  # the model's file that the shell was given
 
 
 class Campaign:
@@ -52,7 +50,7 @@ class Campaign:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.journal = open_journal(path, read_only=read_only)
-        self.lock = WorkLock(path / _LOCK)
+        self.lock = WorkLock(path / LOCK)
         self.read_only = read_only
         self.version = -1  # of what was learned, when it was last read or written
         self.state: str | None = None  # what its model keeps beside its weights, such as a vocabulary
@@ -103,8 +101,7 @@ class Campaign:
         changes.objects = list(_merged(blocks))
         changes.events = list(self.journal.events(number, len(history.events)))
         n_rows = len(history) + sum(len(new.keys) for new in changes.objects)
-        last = max((event.row for event in changes.events), default=-1)
-        self.journal.expect(last < n_rows, f"the objects from row {n_rows} on are missing")
+        self.journal.expect_objects(n_rows, changes.events)
         return changes
 
     def read_model(self, model: Any) -> dict[str, Any] | None:
@@ -215,8 +212,8 @@ def create_campaign(
             f"{path} is not empty and no campaign (it holds {', '.join(strange[:3])}): name a new folder"
         )
     new = path / _NEW_JOURNAL
-    with WorkLock(path / _LOCK).held():
-        if (path / _JOURNAL).exists():
+    with WorkLock(path / LOCK).held():
+        if (path / JOURNAL).exists():
             raise StorageError(f"{path} has just become a campaign of another process: name a new folder")
         for left_over in (new, *weights_files(path)):
             left_over.unlink(missing_ok=True)
@@ -224,7 +221,7 @@ def create_campaign(
             if origin is not None and (origin / PRETRAINED).exists():
                 copyfile(origin / PRETRAINED, path / PRETRAINED)
             _fill(new, path, history, learned, parameters, notes)
-            put_whole(new, path / _JOURNAL)
+            put_whole(new, path / JOURNAL)
         except OSError as error:
             new.unlink(missing_ok=True)
             raise (
@@ -234,23 +231,8 @@ def create_campaign(
             ) from error
 
 
-def open_journal(path: Path, *, read_only: bool = False) -> Journal:
-    """Open the journal of a campaign."""
-    if not (path / _JOURNAL).is_file():
-        raise StorageError(
-            f"there is no campaign in {path}" + ("" if path.is_dir() else ", which is no folder") + ": "
-            f"{_JOURNAL} is missing"
-        )
-    return Journal(path / _JOURNAL, read_only=read_only)
-
-
-def is_campaign(path: Path) -> bool:
-    """Whether a folder holds a journal."""
-    return (path / _JOURNAL).exists()
-
-
 def _is_ours(name: str) -> bool:
-    return name in (_NEW_JOURNAL, _LOCK, PRETRAINED) or name.startswith((_JOURNAL, "weights-"))
+    return name in (_NEW_JOURNAL, LOCK, PRETRAINED) or name.startswith((JOURNAL, "weights-"))
 
 
 def _fill(

@@ -1,15 +1,22 @@
 """What a campaign is and what happened in it, for readers that need no model."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wrlso.history import iso_time
-from wrlso.storage.folder import Campaign, open_journal
-from wrlso.storage.journal import FORMAT
+from wrlso.history import History, iso_time
+from wrlso.storage.blocks import objects_shown
+from wrlso.storage.journal import FORMAT, Journal, open_journal
 
-__all__ = ["Campaign", "CampaignEvent", "Notes", "campaign_info", "events"]
+if TYPE_CHECKING:
+    from wrlso.storage.folder import Campaign
+
+__all__ = [
+    "CampaignEvent", "CampaignView", "Notes", "campaign_info", "campaign_settings", "events", "view_campaign",
+]  # fmt: skip
 
 
 class CampaignEvent(NamedTuple):
@@ -49,22 +56,17 @@ def events(path: str | Path) -> list[CampaignEvent]:
     StorageError
         When there is no campaign, or a damaged one.
     """
-    journal = open_journal(Path(path), read_only=True)
-    try:
-        with journal.transaction(write=False):
-            number = journal.generation[0]
-            return [
-                CampaignEvent(
-                    iso_time(event.time),
-                    event.kind,
-                    None if event.row < 0 else event.row,
-                    event.value,
-                    event.data if event.kind == "update" else None,
-                )
-                for event in journal.events(number, 0)
-            ]
-    finally:
-        journal.close()
+    with _reading(path) as journal:
+        return [
+            CampaignEvent(
+                iso_time(event.time),
+                event.kind,
+                None if event.row < 0 else event.row,
+                event.value,
+                event.data if event.kind == "update" else None,
+            )
+            for event in journal.events(journal.generation[0], 0, searches=False)
+        ]
 
 
 def campaign_info(path: str | Path) -> dict[str, Any]:
@@ -88,39 +90,91 @@ def campaign_info(path: str | Path) -> dict[str, Any]:
     StorageError
         When there is no campaign, or a damaged one.
     """
+    with _reading(path) as journal:
+        return _info(journal, _history(journal, objects=False))
+
+
+def campaign_settings(path: str | Path) -> dict[str, Any]:
+    """Return what :func:`campaign_info` does, without what has to be counted: it takes no time."""
+    with _reading(path) as journal:
+        return _settings(journal)
+
+
+class CampaignView(NamedTuple):
+    """A campaign as it was at one moment, to be looked at.
+
+    Attributes
+    ----------
+    info : dict
+        As of :func:`campaign_info`.
+    history : History
+        All records and events, without tensors, identities and the records of searches. Where only a model's
+        codec makes the x, they are arrays.
+    """
+
+    info: dict[str, Any]
+    history: History
+
+
+def view_campaign(path: str | Path) -> CampaignView:
+    """Return all that is known of a campaign, without loading a model and without waiting for anybody.
+
+    Parameters
+    ----------
+    path : path
+        Of the campaign's folder.
+
+    Raises
+    ------
+    StorageError
+        When there is no campaign, or a damaged one.
+    """
+    with _reading(path) as journal:
+        history = _history(journal, objects=True)
+        return CampaignView(_info(journal, history), history)
+
+
+@contextmanager
+def _reading(path: str | Path) -> Iterator[Journal]:
+    """Open the journal of a campaign, all of which is read as it is at one moment."""
     journal = open_journal(Path(path), read_only=True)
     try:
         with journal.transaction(write=False):
-            number, _ = journal.generation
-            status: dict[int, str] = {}
-            for first, n, _ in journal.objects(number, 0):
-                status |= dict.fromkeys(range(first, first + n), "unlabelled")
-            kinds = []
-            for event in journal.events(number, 0):
-                kinds.append(event.kind)
-                status[event.row] = _status_after(event.kind, event.value, status.get(event.row))
-            status.pop(-1, None)
-            counts = {name: list(status.values()).count(name) for name in sorted(set(status.values()))}
-            return {
-                "format": FORMAT,
-                **json.loads(journal.get("created") or "{}"),
-                "parameters": json.loads(journal.get("parameters") or "{}"),
-                "needs": json.loads(journal.get("needs") or "{}"),
-                "counts": counts,
-                "n_asks": kinds.count("search"),
-                "n_trainings": kinds.count("train"),
-                "notes": journal.notes(),
-            }
+            yield journal
     finally:
         journal.close()
 
 
-def _status_after(kind: str, value: float | None, before: str | None) -> str:
-    if kind in ("start", "tell"):
-        return "observed" if value is not None or before == "observed" else "failed"
-    if kind == "update":
-        return "failed" if value is None else "observed"
-    return {"ask": "pending", "release": "released"}.get(kind, "")
+def _history(journal: Journal, *, objects: bool) -> History:
+    """Return the records, with or without their x, and what happened to them."""
+    number, _ = journal.generation
+    history = History()
+    for first, n, data in journal.objects(number, 0):
+        X = objects_shown(data) if objects else [None] * n
+        history.add(X, range(first, first + n), None)  # each record is its own point, whatever its x
+    events = list(journal.events(number, 0, searches=False))
+    journal.expect_objects(len(history), events)
+    for event in events:
+        history.apply(event)
+    return history
+
+
+def _settings(journal: Journal) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        **json.loads(journal.get("created") or "{}"),
+        "parameters": json.loads(journal.get("parameters") or "{}"),
+        "needs": json.loads(journal.get("needs") or "{}"),
+        "notes": journal.notes(),
+    }
+
+
+def _info(journal: Journal, history: History) -> dict[str, Any]:
+    return _settings(journal) | {
+        "counts": dict(sorted(Counter(record.status for record in history).items())),
+        "n_asks": len(history.asks),
+        "n_trainings": len(history.trainings),
+    }
 
 
 class Notes(MutableMapping[str, str]):
@@ -134,7 +188,7 @@ class Notes(MutableMapping[str, str]):
         Where the notes are otherwise.
     """
 
-    def __init__(self, texts: dict[str, str], campaign: Campaign | None) -> None:
+    def __init__(self, texts: dict[str, str], campaign: "Campaign | None") -> None:
         self._texts = texts
         self._campaign = campaign
 

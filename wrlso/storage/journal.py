@@ -18,8 +18,9 @@ from typing import Any
 from wrlso._state.codec import dump, load
 from wrlso.exceptions import StorageError
 from wrlso.history import Event
+from wrlso.storage.names import JOURNAL
 
-__all__ = ["FORMAT", "Journal"]
+__all__ = ["FORMAT", "Journal", "open_journal"]
 
 FORMAT = 2
 _APPLICATION_ID = 0x77726C73  # "wrls": tells the file from other programs' databases
@@ -171,8 +172,11 @@ class Journal:
         statement = f"INSERT INTO events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         self._db.executemany(statement, ((*row, _crc(*row)) for row in rows))
 
-    def events(self, generation: int, number: int) -> Iterator[Event]:
-        """Yield the events from a number on."""
+    def events(self, generation: int, number: int, *, searches: bool = True) -> Iterator[Event]:
+        """Yield the events from a number on; without ``searches`` the records of searches are left out.
+
+        These hold parts of the library, which are imported to read them.
+        """
         rows: Iterable[Any] = self._db.execute(
             f"SELECT {_EVENT} FROM events WHERE generation = ? AND number >= ? ORDER BY number",
             (generation, number),
@@ -182,7 +186,13 @@ class Journal:
             self.expect(row[1] == number, f"event {number} is missing")
             number += 1
             _, _, kind, record, value, time, data = row
-            yield Event(kind, record, value, time, None if data is None else load(data))
+            unread = data is None or (kind == "search" and not searches)
+            yield Event(kind, record, value, time, None if unread else load(data))
+
+    def expect_objects(self, n_rows: int, events: Sequence[Event]) -> None:
+        """Raise StorageError when events are about objects behind the first ``n_rows``."""
+        last = max((event.row for event in events), default=-1)
+        self.expect(last < n_rows, f"the objects from row {n_rows} on are missing")
 
     def add_array(self, kind: str, data: bytes) -> None:
         """Add one part of what was learned."""
@@ -309,3 +319,13 @@ def _translated(path: Path) -> Iterator[None]:
         raise StorageError(
             f"{path}: {error}; {advice}. What this call would have changed is not saved"
         ) from error
+
+
+def open_journal(path: Path, *, read_only: bool = False) -> Journal:
+    """Open the journal of a campaign."""
+    if not (path / JOURNAL).is_file():
+        raise StorageError(
+            f"there is no campaign in {path}" + ("" if path.is_dir() else ", which is no folder") + ": "
+            f"{JOURNAL} is missing"
+        )
+    return Journal(path / JOURNAL, read_only=read_only)

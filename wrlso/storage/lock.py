@@ -15,6 +15,8 @@ __all__ = ["WorkLock", "holder"]
 
 _logger = logging.getLogger(__name__)
 
+_logger = logging.getLogger(__name__)
+
 
 class WorkLock:
     """Lets one process at a time ask, fit or retrain; the system frees it when its holder dies."""

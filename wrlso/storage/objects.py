@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from wrlso._state.changes import NewObjects
-from wrlso._state.codec import dump, load
-from wrlso.exceptions import DataError, DataTypeError, StorageError
+from wrlso._state.codec import dump
+from wrlso.exceptions import DataError, DataTypeError
 from wrlso.models.protocol import LatentModel
+from wrlso.storage.blocks import damage_named, objects_in, read_block
 
 __all__ = ["pack_objects", "split_objects", "unpack_objects"]
 
@@ -50,14 +51,11 @@ def pack_objects(model: LatentModel, new: NewObjects) -> bytes:
 
 def unpack_objects(model: LatentModel, data: bytes) -> NewObjects:
     """Return what :func:`pack_objects` was given."""
-    try:
-        block = load(zlib.decompress(data[1:]) if data[:1] == b"z" else data[1:])
-        inputs: np.ndarray = block["inputs"]
-        X = _unpack_x(model, block, inputs)
+    with damage_named():
+        block = read_block(data)
+        X = objects_in(block, lambda inputs: _from_codec(model, inputs))
         keys = _unpack_keys(model, block["keys"], X)
-    except (zlib.error, KeyError, ValueError, TypeError, IndexError) as error:
-        raise StorageError(f"stored objects are damaged: {error}") from error
-    return NewObjects(X, keys, torch.from_numpy(inputs))
+        return NewObjects(X, keys, torch.from_numpy(block["inputs"]))
 
 
 def _pack_x(model: LatentModel, new: NewObjects, inputs: np.ndarray) -> dict[str, Any]:
@@ -97,13 +95,6 @@ def _from_codec(model: Any, inputs: np.ndarray) -> list[Any]:
         raise TypeError("the model has no codec")
     restore = getattr(model, "restore", None)
     return list(model.codec.inverse_transform(inputs if restore is None else restore(inputs)))
-
-
-def _unpack_x(model: LatentModel, block: dict[str, Any], inputs: np.ndarray) -> list[Any]:
-    kind = block["kind"]
-    if kind == "rows":
-        return list(inputs.astype(np.dtype(block["dtype"]), copy=False))
-    return _from_codec(model, inputs) if kind == "codec" else list(block["x"])
 
 
 def _pack_keys(new: NewObjects) -> Any:

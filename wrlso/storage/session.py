@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
-import torch
 from sklearn.base import clone
 
 from wrlso._state.asking import search
 from wrlso._state.changes import Changes
+from wrlso._state.fit_on import places_of_proposals
 from wrlso._state.learned import Learned
 from wrlso._state.retraining import swap_in, train
 from wrlso._state.screen import screen_of
@@ -27,9 +27,10 @@ from wrlso._utils.random import draw_seed
 from wrlso.exceptions import NoCandidateError, NotFittedError, StorageError, UnknownPointError
 from wrlso.history import History
 from wrlso.models.inference import key_of
-from wrlso.storage.folder import Campaign, create_campaign, is_campaign
+from wrlso.storage.folder import Campaign, create_campaign
 from wrlso.storage.info import Notes
 from wrlso.storage.learned import check_state, model_fields
+from wrlso.storage.names import is_campaign
 from wrlso.storage.parameters import load_parameters, pack_parameters
 
 __all__ = ["HasSession", "Session", "load_optimizer"]
@@ -234,8 +235,8 @@ class Session:
                 if log is not None:
                     changes.note("train", data=log)
                 rows = changes.add(draft.model, X)
-                if settings.fit_on == "asked":
-                    draft.place(np.array(rows), torch.stack([proposal.z for proposal in proposals]))
+                if (places := places_of_proposals(settings.fit_on, proposals)) is not None:
+                    draft.place(np.array(rows), places)
                 for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
                     changes.note("ask", row, data=(proposal.z.numpy(), prediction))
                 changes.note("search", data=record)

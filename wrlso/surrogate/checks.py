@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso.exceptions import DataError, DataTypeError, ParameterError, ParameterTypeError
+from wrlso.surrogate.protocol import Array
 
 __all__ = ["check_int", "check_points", "check_values"]
 
-Array = NDArray[np.float64]
 _LARGEST_COORDINATE = 1e100  # squares of larger ones would overflow
 _LARGEST_VALUE = 1e150  # of |y|: the square of a larger one would overflow
 

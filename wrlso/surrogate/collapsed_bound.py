@@ -20,7 +20,8 @@ from scipy.linalg.blas import dger
 from scipy.linalg.lapack import dtrtri
 
 from wrlso.surrogate.kernels import Hyperparameters, add_linear_part, correlation, covariance
-from wrlso.surrogate.linear_algebra import Array, safe_cholesky
+from wrlso.surrogate.linear_algebra import safe_cholesky
+from wrlso.surrogate.protocol import Array
 from wrlso.surrogate.sparse_posterior import Posterior
 
 __all__ = ["Evidence", "build_posterior", "evidence"]

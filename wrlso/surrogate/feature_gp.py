@@ -1,4 +1,4 @@
-"""A surrogate of features of x: it ranks decoded candidates by what they are, not by where they lie in Z."""
+"""A Gaussian process over features of x instead of latent points."""
 
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -19,18 +19,18 @@ __all__ = ["FeatureGP"]
 class FeatureGP(BaseEstimator):
     """Gaussian process over feature vectors of x, for searches that judge decoded candidates.
 
-    The latent space proposes, the features decide: nothing is lost to a mismatch of encoder and decoder, and
-    retraining moves the candidates without moving the surrogate. Takes :class:`wrlso.CandidatePool`, not
-    :class:`wrlso.LatentSearch`.
+    The latent space proposes candidates and the features rank them: a mismatch of encoder and decoder does
+    no harm, and retraining the model leaves the surrogate as it is. Works with
+    :class:`wrlso.CandidatePool`, not with :class:`wrlso.LatentSearch`.
 
     Parameters
     ----------
     features : callable
         List of n objects → array or tensor (n, D) of finite numbers, such as
-        :class:`wrlso.models.DerivationFragments`. It must give one x the same features always.
+        :class:`wrlso.models.DerivationFragments`. The features of an x must never change.
     gp : SparseGP, default=None
         The process over the features; None: RBF with one lengthscale for all columns on the 300 best and
-        50 random other points, low values winsorised.
+        50 random other points, with ``transform="winsorize"``.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class FeatureGP(BaseEstimator):
     def fit(self, Z: Sequence[Any], y: Tensor, rng: np.random.Generator) -> Self:
         """Fit to n objects and their values y (n,) float64; warm-starts like :meth:`SparseGP.fit`."""
         gp, wanted = getattr(self, "gp_", None), clone(self._template())
-        if gp is not None:  # what it has learned, and the parameters that are wanted now
+        if gp is not None:  # keeps what the last fit learned, with the parameters of now
             gp = copy(gp).set_params(**wanted.get_params(deep=False))
         self.gp_ = (wanted if gp is None else gp).fit(self._features(Z), y, rng)
         return self
@@ -78,7 +78,7 @@ class FeatureGP(BaseEstimator):
         return self._fitted().predict(self._features(Z))
 
     def sample(self, Z: Sequence[Any], n: int, generator: torch.Generator) -> Tensor:
-        """Return n joint draws (n, q) of the noise-free objective at q objects."""
+        """Return n joint samples (n, q) of the noise-free objective at q objects."""
         return self._fitted().sample(self._features(Z), n, generator)
 
     def score(self, Z: Sequence[Any], y: Tensor) -> float:
@@ -117,7 +117,7 @@ class FeatureGP(BaseEstimator):
     def _features(self, X: Sequence[Any]) -> Tensor:
         if not callable(self.features):
             raise ParameterTypeError(f"features must be callable, got {self.features!r}")
-        # copies, as what the function does to its objects must not reach the records
+        # copies: a function that changes its arguments must not change the records
         found = self.features([keep(x) for x in X])
         try:
             array = np.asarray(found)

@@ -3,17 +3,16 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from wrlso.exceptions import DataError
 from wrlso.surrogate.collapsed_bound import Evidence, evidence
 from wrlso.surrogate.inducing import inducing_points
 from wrlso.surrogate.kernels import Hyperparameters, has_linear_part
+from wrlso.surrogate.protocol import Array
 
 __all__ = ["NOISE_BOUNDS", "Fitted", "Fitting", "prior"]
 
-Array = NDArray[np.float64]
 
 NOISE_BOUNDS = (1e-5, 10.0)  # of the noise variance, on standardised targets
 _OUTPUTSCALE_BOUNDS = (1e-3, 1e3)
@@ -24,8 +23,8 @@ _LINEAR_PRIOR = (-2.0, 2.0)  # centre and width of log v
 _COARSE = 250  # inducing points with which a cold start begins
 _WORST = 1e10  # per observation, of the negative log posterior
 _WORTH = 0.01  # nats per observation that further inducing points must gain
-_MEMORY = 20  # slopes that L-BFGS keeps when it moves inducing points
-_WARM = 4  # a start at trained inducing points takes so many times fewer steps
+_MEMORY = 20  # gradients that L-BFGS keeps when it moves inducing points
+_WARM = 4  # times fewer steps for a start at inducing points that an earlier fit optimised
 
 
 def prior(kernel: str, d: int) -> tuple[Array, Array]:
@@ -54,7 +53,7 @@ class Fitted:
 
     hyper: Hyperparameters
     U: Array  # (m, d)
-    trained: Array  # (k, d), those of U that were moved
+    trained: Array  # (k, d), those of U that were optimised
     iterations: int
     evidence: Evidence  # of the data that were used last
 
@@ -66,7 +65,6 @@ class Fitting:
     kernel: str
     ard: bool
     n_inducing: int
-    inducing: str
     n_trained: int
     n_hyper: int | None
     max_iter: int
@@ -95,10 +93,10 @@ class Fitting:
     def _train(
         self, X: Array, t: Array, start: Hyperparameters, rng: np.random.Generator, trained: Array | None
     ) -> Fitted:
-        """Climb in hyperparameters and some inducing points together, on all data; add others where worth it.
+        """Optimise hyperparameters and some inducing points together, on all data; add others if worth it.
 
-        Where data are many and their dimensions, too, a few points that went where they explain most are
-        better than many that lie among the data, and the hyperparameters can say that there is less noise.
+        With many data in many dimensions a few optimised inducing points explain more than many chosen ones,
+        and hyperparameters found with them take less of the signal for noise.
         """
         m = min(self.n_trained, self.n_inducing)
         U, iterations = self._choose(X, start, m, rng), self.train_iter
@@ -120,12 +118,12 @@ class Fitting:
         return Fitted(hyper, wider, U, steps + more, best)
 
     def _choose(self, X: Array, hyper: Hyperparameters, m: int, rng: np.random.Generator) -> Array:
-        return inducing_points(X / hyper.lengthscale, m, self.inducing, rng) * hyper.lengthscale
+        return inducing_points(X / hyper.lengthscale, m, rng) * hyper.lengthscale
 
     def _bound(self, hyper: Hyperparameters, X: Array, U: Array, t: Array) -> float:
         try:
             return evidence(hyper, X, U, t, jitter=self.jitter).value
-        except DataError:  # points that coincide, as far as their covariance can tell
+        except DataError:  # inducing points coincide up to rounding: the covariance has no factor
             return -np.inf
 
     def _fit(
@@ -138,10 +136,10 @@ class Fitting:
         *,
         warm: bool,
     ) -> tuple[Hyperparameters, int, Evidence]:
-        """Return the best hyperparameters for inducing points that stay, on a part of the data.
+        """Return the best hyperparameters for fixed inducing points, on a part of the data.
 
-        A cold start climbs most of the way with a part of the inducing points, which costs a quarter; too few
-        of them take signal for noise, so that the last steps are with all.
+        A cold start first optimises with a part of the inducing points (cheap), then finishes with all: too
+        few would explain signal as noise.
         """
         if self.n_hyper is not None and len(X) > self.n_hyper:
             exact = len(U) == len(np.unique(X, axis=0))
@@ -161,7 +159,7 @@ class Fitting:
 
     def _hyperparameters(self, theta: Array, X: Array) -> Hyperparameters:
         found = Hyperparameters.from_log(self.kernel, self._from_free(theta, X))
-        # the logarithm's rounding must not lift it over the bound
+        # exp(log(bound)) may exceed the bound by rounding
         return replace(found, noise=min(found.noise, self._max_noise))
 
     @property
@@ -169,7 +167,7 @@ class Fitting:
         return NOISE_BOUNDS[1] if self.max_noise is None else min(self.max_noise, NOISE_BOUNDS[1])
 
     def _to_free(self, values: Array) -> Array:
-        """The log parameters that the optimizer moves: one of the equal lengthscales where there is one."""
+        """Log parameters that the optimizer moves: without ARD one stands for the equal lengthscales."""
         return values if self.ard else values[-self._n_last() - 1 :]
 
     def _from_free(self, theta: Array, X: Array) -> Array:
@@ -182,9 +180,9 @@ class Fitting:
     def _climb(
         self, theta: Array, X: Array, U: Array, t: Array, iterations: int, *, move: bool = False
     ) -> tuple[Array, Array, int, Evidence]:
-        """Return the best log parameters and inducing points that L-BFGS saw; a failed search costs nothing.
+        """Return the best log parameters and inducing points that L-BFGS evaluated, converged or not.
 
-        The inducing points stay where they are unless they may ``move``.
+        The inducing points are fixed unless they may ``move``.
         """
         center, width = (self._to_free(part) for part in prior(self.kernel, X.shape[1]))
         seen: list[tuple[float, Array, Evidence]] = []

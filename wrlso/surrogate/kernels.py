@@ -1,9 +1,9 @@
 """Covariance functions of the sparse Gaussian process, on arrays and, differentiably, on tensors.
 
-k(x, x') = s κ(r) + v ⟨x, x'⟩ / d, where κ is a correlation of the distance r in units of the lengthscales and
-the linear part is there in kernels that are named so. It is taken about the centre of the data and has one
+k(x, x') = s κ(r) + v ⟨x, x'⟩ / d, where κ is a correlation of the distance r in units of the lengthscales,
+and only kernels named "linear+…" have the linear part. It is taken about the centre of the data and has one
 scale for all dimensions: κ's lengthscales are long where the function is straight, so that they cannot serve
-both. Beyond the data κ goes to 0, and what is left is the straight line.
+both. Away from the data κ goes to 0, and the linear part remains.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from wrlso.surrogate.protocol import Array
 
 __all__ = [
     "KERNELS",
@@ -23,7 +24,6 @@ __all__ = [
     "prior_variance",
 ]
 
-Array = NDArray[np.float64]
 KERNELS: tuple[str, ...] = ("rbf", "matern52", "linear+rbf", "linear+matern52")
 
 _CHUNK = 512  # rows of a kernel matrix that are worked on while they stay in cache

@@ -2,15 +2,12 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso.exceptions import DataError
+from wrlso.surrogate.protocol import Array
 
-__all__ = ["Array", "covariance_root", "safe_cholesky"]
-
-Array = NDArray[np.float64]
-
+__all__ = ["covariance_root", "safe_cholesky"]
 
 _MAX_JITTER = 1e-2
 

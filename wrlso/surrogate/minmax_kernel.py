@@ -4,9 +4,9 @@ Symbols: c_f(x) how often x has feature f; |x| = Σ_f c_f(x); ∧ = Σ_f min(c_f
 k(x, x') = ∧ / (|x| + |x'| - ∧), positive semi-definite (Ralaivola et al., "Graph kernels for chemical
 informatics", Neural Networks 18, 2005, for sets; counts are sets of "at least l times f").
 
-That last remark is also how it is computed: every (f, l) with l ≤ c_f(x) is a binary column, and ∧ is a
-product of two binary matrices. A few hundred columns are frequent and make a dense product in float32, which
-is exact for whole numbers below 2²⁴; the many rare ones make a sparse product.
+The computation uses that last remark: every (f, l) with l ≤ c_f(x) is a binary column, and ∧ is a product
+of two binary matrices. A few hundred columns are frequent and make a dense product in float32, which is exact
+for whole numbers below 2²⁴; the many rare ones make a sparse product.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+
+from wrlso.surrogate.protocol import Array
 
 __all__ = [
     "MOST_COUNTS",
@@ -28,7 +30,6 @@ __all__ = [
     "tanimoto",
 ]
 
-Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 MOST_COUNTS = 2**16 - 1  # of one object, all features together
@@ -36,7 +37,6 @@ _LEVEL_BITS = 16
 MOST_FEATURES = 2 ** (63 - _LEVEL_BITS)  # numbers of features, so that a key is an int64
 _FREQUENT = 0.01  # share of the rows from which on a column is dense
 _ROWS = 1024  # of a query, at once
-_REMEMBERED = 50_000  # molecules whose features are kept, about 1 kB each
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def join(first: Levels, second: Levels) -> Levels:
 
 @dataclass(frozen=True)
 class Overlaps:
-    """Answers what queries share with n objects."""
+    """Computes the overlaps ∧ of queries with n objects."""
 
     levels: Levels
 

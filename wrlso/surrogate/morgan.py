@@ -11,12 +11,11 @@ from sklearn.base import BaseEstimator
 from wrlso._chemistry.smiles import optional_module, parse, unparsed_problem
 from wrlso.exceptions import DataError, DataTypeError
 from wrlso.surrogate.checks import check_int
-from wrlso.surrogate.minmax_kernel import (
-    _REMEMBERED,
-    Integers,
-)
+from wrlso.surrogate.minmax_kernel import Integers
 
 __all__ = ["MorganCounts", "morgan"]
+
+_REMEMBERED = 50_000  # molecules whose features are kept, about 1 kB each
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -43,15 +42,15 @@ def _generator(radius: int, chirality: bool) -> Any:
 class MorganCounts(BaseEstimator):
     """Counts of the circular neighbourhoods of atoms (Morgan or ECFP features) of molecules given as SMILES.
 
-    Features are not folded: two of them share a column only where their 32-bit hashes agree. What was
-    computed for the last 50,000 molecules is kept. Needs RDKit (the extra ``molecules``).
+    Features are not folded: two of them share a column only if their 32-bit hashes agree. The features of the
+    last 50,000 molecules are remembered. Needs RDKit (the extra ``molecules``).
 
     Parameters
     ----------
     radius : int, default=1
         Largest number of bonds from the centre of a neighbourhood; radius 2 is ECFP4.
     counts : bool, default=True
-        Whether to count; False says only whether a feature is there.
+        Whether to count; False: 1 for a feature that occurs.
     chirality : bool, default=False
         Whether stereocentres tell neighbourhoods apart.
 
@@ -76,7 +75,7 @@ class MorganCounts(BaseEstimator):
         Raises
         ------
         DataError, DataTypeError
-            When an x is not the SMILES of a molecule; says which, and why.
+            When an x is not a valid SMILES; says which, and why.
         ParameterError, ParameterTypeError
             When ``radius`` is impossible.
         """

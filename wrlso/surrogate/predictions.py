@@ -1,24 +1,22 @@
-"""What a surrogate expects to be measured: mean and standard deviation, noise included; and how well."""
+"""Predictive mean and standard deviation of measurements, noise included, and their calibration."""
 
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from wrlso.surrogate.protocol import KnowsNoise, Surrogate
+from wrlso.surrogate.protocol import Array, KnowsNoise, Surrogate
 
 __all__ = ["interval_coverage", "predict_measurements"]
-
-Array = NDArray[np.float64]
 
 
 def predict_measurements(surrogate: Surrogate, points: Any) -> tuple[Array, Array]:
     """Return mean and standard deviation (q,) of measurements at points, in the surrogate's units.
 
-    Noise that the surrogate knows (:meth:`wrlso.SparseGP.noise_variance`) is added to the uncertainty of the
-    objective; where it has no such method the noise is left out.
+    The noise variance is added to that of the objective if the surrogate knows it
+    (:class:`wrlso.surrogate.KnowsNoise`), and left out otherwise.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a surrogate must do, and what it may do beside that."""
+"""The protocol of a surrogate, and its optional abilities."""
 
 from typing import Any, Literal, Protocol, Self, runtime_checkable
 
@@ -29,12 +29,12 @@ class Surrogate(Protocol):
         """Mean and variance (q,) of the noise-free objective in the units of y, differentiable in Z."""
 
     def sample(self, Z: Any, n: int, generator: torch.Generator) -> Tensor:
-        """Return n joint posterior draws (n, q) of the noise-free objective in the units of y."""
+        """Return n joint posterior samples (n, q) of the noise-free objective in the units of y."""
 
 
 @runtime_checkable
 class KnowsNoise(Protocol):
-    """A surrogate that can say how much of what is measured is noise."""
+    """A surrogate that knows the noise of measurements."""
 
     def noise_variance(self) -> float:
         """Variance of a measurement's noise in the units of y."""
@@ -42,7 +42,7 @@ class KnowsNoise(Protocol):
 
 @runtime_checkable
 class KnowsLengthscales(Protocol):
-    """A surrogate of Z that can say how far one must go in each dimension for the objective to change."""
+    """A surrogate of Z that knows over which distance the objective changes in each dimension."""
 
     def lengthscales(self) -> Array:
         """Lengthscales (d,) float64 in the units of Z."""

@@ -1,33 +1,31 @@
-"""When a surrogate's hyperparameters are worth fitting again: when new values say that they are wrong.
+"""When to fit a surrogate's hyperparameters again: when new values contradict its predictions.
 
 A value that is told is a held-out observation until the surrogate is conditioned on it. If the surrogate is
 right, its standardised errors are independent and standard normal, whatever was asked for. The evidence
 against that is the Bayes factor of "normal with another scale" over "standard normal": a martingale of mean 1
 where the surrogate is right, so that it ever exceeds 20 with a chance of at most 1 in 20, however often one
-looks (Ville's inequality). It grows for a surrogate that is too sure and for one that is not sure enough.
+looks (Ville's inequality). It grows for overconfident and for underconfident surrogates.
 """
 
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.special import gammaln
 from torch import Tensor
 
 from wrlso._utils.validation import check_count
 from wrlso.exceptions import ParameterError
 from wrlso.surrogate.linear_algebra import covariance_root
-from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
+from wrlso.surrogate.protocol import Array, HasWorkingScale, Surrogate
 
 __all__ = ["check_refit_every", "log_evidence_against", "refit_is_due", "standardized_errors"]
 
-Array = NDArray[np.float64]
 
 _ENOUGH = float(np.log(20.0))  # log evidence that is acted upon
 _FEWEST = 5  # new values between two fits
 _MOST = 200  # new values after which it is fitted in any case: each costs an inducing point
-_UNKNOWN = 20  # new values after which one is fitted that cannot say how sure it is
+_UNKNOWN = 20  # new values after which a surrogate without a working scale is fitted
 _MOST_JOINT = 500  # values told at once that are looked at
 _SHAPE, _RATE = 1.0, 1.0  # of the inverse gamma prior on the errors' variance, if it is not 1
 

@@ -1,4 +1,4 @@
-"""What stands in for the objective between experiments: the protocol, and a sparse Gaussian process."""
+"""A sparse Gaussian process over Z, the default model of the objective."""
 
 import logging
 from collections.abc import Sequence
@@ -41,43 +41,41 @@ class SparseGP(BaseEstimator):
         Largest number m of inducing points. With at most m distinct data points these are the inducing
         points, and the process is exact.
     n_trained : int, default 200
-        Where there are more data: how many inducing points are moved to where they explain most, together
-        with the hyperparameters and on all the data. The others are chosen among the data after that, if
-        they raise the bound by more than 0.01 nats per observation. 0: all are chosen, none is moved.
+        With more data: the number of inducing points that are optimised together with the hyperparameters,
+        on all the data, after they started as centres of k-means. Further centres are added afterwards, up
+        to ``n_inducing``, if they raise the bound by more than 0.01 nats per observation. 0: none is
+        optimised.
     n_best, n_random : int, default 2000 and 8000
-        The data used: the best and a random choice of the others (all, when there are fewer).
+        Numbers of the best points, and of random others, that are used; all where there are fewer.
     n_hyper : int or None, default 2000
-        Size of the random part of these data on which hyperparameters are fitted to inducing points that
-        stay (but not under their number, unless they are the data); None takes all.
+        Where no inducing point is optimised: the number of random points on which hyperparameters are
+        fitted (at least as many as there are inducing points, unless these are the data); None: all.
     kernel : {"rbf", "matern52", "linear+rbf", "linear+matern52"}
-        Covariance function, with one lengthscale per dimension. A linear part carries a trend on to where
-        there are no data yet, where the others return to the mean.
+        Covariance function, with one lengthscale per dimension. Away from the data a linear part extrapolates
+        the trend, where the other kernels return to the mean.
     transform : {"standardize", "winsorize", "floor", "rank"}
-        What is done to y: mean 0 and variance 1; the same after low outliers were raised to Tukey's lower
-        fence, or all that is far worse than most to a floor, twice as far below the median as the best is
-        above it; normal quantiles of the ranks.
-    inducing : {"kmeans", "greedy"}
-        Inducing points are chosen by k-means, or greedily where the conditional variance is largest (pivoted
-        Cholesky); those that are moved start there.
+        Transformation of y. ``"standardize"``: mean 0 and variance 1. ``"winsorize"`` and ``"floor"`` raise
+        low values first: to Tukey's lower fence, or to a floor twice as far below the median as the best
+        value lies above it. ``"rank"``: normal quantiles of the ranks.
     ard : bool, default True
-        Whether each dimension of Z has its own scale and lengthscale. False for features of which there
-        are many: one of each for all.
+        Whether each dimension of Z has its own scale and lengthscale. False: all share one of each, for
+        many features.
     grow_inducing : bool, default True
-        Whether a point given to :meth:`condition_on` becomes an inducing point where the present ones do
-        not explain it, up to 2 m of them in total. See there.
+        Whether a point given to :meth:`condition_on` becomes an inducing point if the present ones do not
+        explain it, up to 2 ``n_inducing`` in total; see there.
     max_iter, warm_iter : int, default 50 and 15
-        L-BFGS iterations of the first fit (and then at most ``warm_iter`` more with all inducing points, when
-        these are many), and of those that start at the previous result, while inducing points stay.
+        Largest numbers of L-BFGS iterations where no inducing point is optimised: of the first fit (with many
+        inducing points, ``warm_iter`` more follow), and of later ones, which start at the previous result.
     train_iter : int, default 100
-        L-BFGS iterations that move inducing points; a quarter of them where those of the previous fit
-        explain the data better than new ones.
+        Largest number of L-BFGS iterations that optimise inducing points; a quarter of it where those of the
+        previous fit explain the data better than new ones.
     jitter : float, default 1e-8
         Smallest multiple of the prior variance on the diagonal of K_uu; grown as needed, which is logged.
     max_noise : float or None, default None
         Largest noise variance that a fit may find, at least 1e-5, on the scale of the transformed y (whose
-        variance is 1); None: 10. A function that is measured without noise, but varies on a scale that the
-        data do not resolve yet, looks noisy: then a process that may not say so keeps believing its data,
-        as with a noise constraint in BoTorch. Where there is noise, a bound makes it too sure of itself.
+        variance is 1); None: 10. A function without noise that varies faster than the data resolve looks
+        noisy; under a bound the process still follows its data, as with a noise constraint in BoTorch. Where
+        measurements are noisy, a bound makes the posterior overconfident.
 
     Attributes
     ----------
@@ -86,7 +84,7 @@ class SparseGP(BaseEstimator):
     bound_ : float
         Bound on the log marginal likelihood of the data that the hyperparameters were last fitted to.
     trained_points_ : ndarray of float64, (k, d)
-        The inducing points that were moved, in the units of Z; k = 0 where none was.
+        The inducing points that were optimised, in the units of Z; k = 0 where none was.
     n_iter_ : int
         L-BFGS iterations of the last fit.
     posterior_, transform_
@@ -97,8 +95,8 @@ class SparseGP(BaseEstimator):
     Priors on the lengthscales follow Hvarfner, Hellsten and Nardi (2024), Eq. 9: log-normal with a location
     that grows with ½ log d, so that a high-dimensional function is a priori about as complex as a
     low-dimensional one. They state it for the unit cube; here a dimension of Z has unit variance instead,
-    which moves the location by ½ log 12. That inducing points may climb the bound together with the
-    hyperparameters is Titsias' own proposal (2009, section 3). Everything is float64 and runs on the CPU.
+    which moves the location by ½ log 12. Optimising inducing points together with the hyperparameters is
+    Titsias' own proposal (2009, section 3). Everything is float64 and runs on the CPU.
 
     Examples
     --------
@@ -130,7 +128,6 @@ class SparseGP(BaseEstimator):
         n_hyper: int | None = 2000,
         kernel: str = "rbf",
         transform: str = "standardize",
-        inducing: str = "kmeans",
         ard: bool = True,
         grow_inducing: bool = True,
         max_iter: int = 50,
@@ -146,7 +143,6 @@ class SparseGP(BaseEstimator):
         self.n_hyper = n_hyper
         self.kernel = kernel
         self.transform = transform
-        self.inducing = inducing
         self.ard = ard
         self.grow_inducing = grow_inducing
         self.max_iter = max_iter
@@ -171,7 +167,7 @@ class SparseGP(BaseEstimator):
         -------
         SparseGP
             Itself. A second fit in the same number of dimensions starts at the first one's
-            hyperparameters, and at its inducing points where these were moved.
+            hyperparameters, and at its inducing points where these were optimised.
 
         Raises
         ------
@@ -249,11 +245,11 @@ class SparseGP(BaseEstimator):
         return self.transform_.moments(mean, variance)
 
     def sample(self, Z: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """Return n joint draws (n, q) of the noise-free objective at Z (q, d), in the units of y; O(q³)."""
+        """Return n joint samples (n, q) of the noise-free objective at Z (q, d), in the units of y; O(q³)."""
         check_int("n", n, 0)
         posterior = self._fitted()
         mean, covariance = posterior.covariance(self._tensor(Z))
-        # far away a linear part has a variance beside which the prior's is nothing
+        # far away, the variance of a linear part is much larger than the prior's
         largest = float(covariance.diagonal().max()) if len(covariance) else 0.0
         root = covariance_root(covariance, max(posterior.hyper.scale, largest))
         noise = torch.randn(n, len(mean), dtype=torch.float64, generator=generator)
@@ -262,8 +258,8 @@ class SparseGP(BaseEstimator):
     def working_scale(self, y: Tensor) -> tuple["SparseGP", Tensor]:
         """Return this process on the scale of the transformed y, and the values y (n,) on it.
 
-        Improvements are better weighed there: ``predict`` gives mean and variance in the units of y, and
-        these say little of a distribution that is normal before it is transformed back, and skew after.
+        Improvements are better compared there: the posterior is normal on this scale and may be skewed in
+        the units of y, which mean and variance from ``predict`` do not show.
         """
         self._fitted()
         view = copy(self)
@@ -350,8 +346,8 @@ class SparseGP(BaseEstimator):
         return Hyperparameters.from_log(self.kernel, prior(self.kernel, d)[0]), False
 
     def _trained(self, center: Array, scale: Array) -> Array | None:
-        """The inducing points that the previous fit moved, scaled; None where there are none."""
-        points: Array | None = getattr(self, "trained_points_", None)  # processes of older files have none
+        """The inducing points that the previous fit optimised, scaled; None where there are none."""
+        points: Array | None = getattr(self, "trained_points_", None)  # absent from files of older versions
         return (points - center) / scale if points is not None and len(points) else None
 
     def _fitting(self) -> Fitting:
@@ -373,11 +369,7 @@ class SparseGP(BaseEstimator):
             raise ParameterError("n_best + n_random: expected at least 1, got 0")
         if self.n_hyper is not None:
             check_int("n_hyper", self.n_hyper, 1)
-        for name, allowed in (
-            ("kernel", KERNELS),
-            ("transform", tuple(TRANSFORMS)),
-            ("inducing", ("kmeans", "greedy")),
-        ):
+        for name, allowed in (("kernel", KERNELS), ("transform", tuple(TRANSFORMS))):
             if getattr(self, name) not in allowed:
                 raise ParameterError(f"{name}: expected one of {allowed}, got {getattr(self, name)!r}")
         check_real("jitter", self.jitter, minimum=0.0, maximum=1e-3)
@@ -389,8 +381,8 @@ class SparseGP(BaseEstimator):
 def _standardization(Z: Array, each: bool) -> tuple[Array, Array]:
     """Center and scale (d,) of Z: one scale for each dimension, or the same for all.
 
-    A dimension that hardly varies is scaled up tenfold at most: in a variational autoencoder it is one that
-    the encoder has switched off, and what is left of it is noise.
+    A dimension that hardly varies is scaled up tenfold at most: the encoder of a variational autoencoder has
+    switched it off, and what remains is noise.
     """
     center = Z.mean(0)
     deviation = Z.std(0)

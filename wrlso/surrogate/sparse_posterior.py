@@ -5,24 +5,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from wrlso.surrogate.kernels import (
-    Hyperparameters,
-    cross_covariance,
-    prior_variance,
-)
+from wrlso.surrogate.kernels import Hyperparameters, cross_covariance, prior_variance
 
 __all__ = ["Posterior"]
 
 _FAR = 1e6  # lengthscales beyond which all correlations are 0 and squares might overflow
-
-
-_VARIANCE_FLOOR = 1e-12  # relative to the prior variance; below it rounding decides
-
-
-_NEGLIGIBLE = 1e-10  # unexplained prior variance, in units of the noise, that makes no inducing point
-
-
-_ROUNDING = 1e-15  # unexplained share of the prior variance that may be none
+_VARIANCE_FLOOR = 1e-12  # relative to the prior variance; smaller values are rounding
+_NEGLIGIBLE = 1e-10  # unexplained prior variance, in units of the noise, that needs no inducing point
+_ROUNDING = 1e-15  # unexplained share of the prior variance that may be rounding
 
 
 @dataclass(frozen=True)
@@ -64,9 +54,9 @@ class Posterior:
     def condition(self, z: Tensor, y: float, grow: bool) -> "Posterior":
         """Add one observation y at z (d,); O(m²).
 
-        With ``grow`` the point becomes an inducing point as well, unless the inducing points explain it
-        already: then this is the exact update of the posterior process, whatever z. Without, its part
-        outside the span of the inducing points is lost, as it is for the data of the bound.
+        With ``grow`` the point also becomes an inducing point, unless the present ones explain it already:
+        this is the exact update of the posterior process, whatever z. Without, what the inducing points do
+        not explain of it is lost, as it is for the data of the bound.
         """
         noise = self.hyper.noise
         x, a_column, _ = self.features(z[None])

@@ -14,7 +14,7 @@ def select_subset(
     """Indices of at most n_best + n_random values, in O(N); the order of the data is kept.
 
     The last ``n_latest`` are among them, half of all at most, then the best of the others, then random ones.
-    What a search asked for comes last: without its own failures it would make them again.
+    The latest values are those that the search asked for; without its failures it would repeat them.
     """
     n, size = len(y), n_best + n_random
     if n <= size:

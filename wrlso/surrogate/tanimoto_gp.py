@@ -1,4 +1,4 @@
-"""A surrogate on structures: a Gaussian process with the Tanimoto kernel on counts of features of x."""
+"""A Gaussian process with the Tanimoto kernel on counts of features of x."""
 
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -29,8 +29,9 @@ from wrlso.surrogate.minmax_kernel import (
     tanimoto,
 )
 from wrlso.surrogate.morgan import MorganCounts
+from wrlso.surrogate.protocol import Array
 from wrlso.surrogate.subset import select_subset
-from wrlso.surrogate.tanimoto_posterior import Array, StructureKernel, TanimotoPosterior
+from wrlso.surrogate.tanimoto_posterior import StructureKernel, TanimotoPosterior
 from wrlso.surrogate.transforms import TRANSFORMS, Standardize, TargetTransform, make_transform
 
 __all__ = ["TanimotoGP"]
@@ -49,26 +50,26 @@ _LINEAR_ROWS = 500  # that it is computed from: the shares differ by many nats o
 class TanimotoGP(BaseEstimator):
     """Exact Gaussian process on structures: Tanimoto (MinMax) and linear kernel on counts of features.
 
-    Two objects are as alike as the share of features that they have in common. The latent space proposes,
-    the structure decides, as for :class:`wrlso.FeatureGP`. Takes :class:`wrlso.CandidatePool`, not
-    :class:`wrlso.LatentSearch`.
+    The similarity of two objects is the share of features that they have in common. The latent space
+    proposes candidates and the structure ranks them, as for :class:`wrlso.FeatureGP`. Works with
+    :class:`wrlso.CandidatePool`, not with :class:`wrlso.LatentSearch`.
 
     Parameters
     ----------
     fingerprint : callable or None, default None
         List of n objects → array, tensor or SciPy sparse matrix (n, D) of counts: whole numbers, none
-        negative, which add up to at most 65,535 for one object. It must give one x the same counts always.
+        negative, which add up to at most 65,535 for one object. The counts of an x must never change.
         None: :class:`MorganCounts`, for molecules given as SMILES.
     n_best, n_random : int, default 1000 and 1000
-        The data used: the best and a random choice of the others (all, when there are fewer). With n of them
-        a fit costs O(n³), everything else O(n²) for each point, and memory is O(n²).
+        Numbers of the best points, and of random others, that are used; all where there are fewer. With n
+        points a fit costs O(n³), everything else O(n²) for each point, and memory is O(n²).
     transform : {"floor", "winsorize", "standardize", "rank"}
-        What is done to y; see :class:`wrlso.SparseGP`.
+        Transformation of y; see :class:`wrlso.SparseGP`.
     linear : float in [0, 1) or "auto", default="auto"
         Share of the prior's variance that a linear function of the counts has, at an average object. The
-        Tanimoto kernel alone returns to the mean where objects are unlike the data; with a linear part what
-        every feature adds is carried on, as to molecules larger than any so far. "auto": the share among 0,
-        0.2, 0.5, 0.8 and 0.95 under which the data are the likeliest.
+        Tanimoto kernel alone returns to the mean for objects unlike the data; a linear part extrapolates
+        what every feature adds, for instance to molecules larger than any so far. "auto": the share among
+        0, 0.2, 0.5, 0.8 and 0.95 with the largest evidence.
 
     Attributes
     ----------
@@ -221,7 +222,7 @@ class TanimotoGP(BaseEstimator):
         return self.transform_.moments(torch.from_numpy(mean), torch.from_numpy(variance))
 
     def sample(self, Z: Sequence[Any], n: int, generator: torch.Generator) -> Tensor:
-        """Return n joint draws (n, q) of the noise-free objective at q objects, in the units of y; O(q³)."""
+        """Return n joint samples (n, q) of the noise-free objective at q objects, in units of y; O(q³)."""
         mean, covariance, _ = self.joint(Z)
         root = covariance_root(covariance, self._fitted().signal)
         noise = torch.randn(n, len(mean), dtype=torch.float64, generator=generator)
@@ -274,7 +275,7 @@ class TanimotoGP(BaseEstimator):
         fingerprint = MorganCounts() if self.fingerprint is None else self.fingerprint
         if not callable(fingerprint):
             raise ParameterTypeError(f"fingerprint must be callable or None, got {fingerprint!r}")
-        # copies, as what the function does to its objects must not reach the records
+        # copies: a function that changes its arguments must not change the records
         return _checked_counts(fingerprint([keep(x) for x in X]), len(X))
 
     def _fitted(self) -> "TanimotoPosterior":

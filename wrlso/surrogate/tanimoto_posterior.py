@@ -4,15 +4,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from wrlso.surrogate.minmax_kernel import Levels, Overlaps, dots, join, squares, tanimoto
+from wrlso.surrogate.protocol import Array
 
-__all__ = ["Array", "StructureKernel", "TanimotoPosterior"]
-
-Array = NDArray[np.float64]
-
+__all__ = ["StructureKernel", "TanimotoPosterior"]
 
 _VARIANCE_FLOOR = 1e-12  # relative to the signal's variance
 

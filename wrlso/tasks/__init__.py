@@ -1,4 +1,4 @@
-"""Ready tasks: an objective, starting data, a model and, where it is known, the optimum."""
+"""Ready tasks: an objective, starting data, a model and, if known, the optimum."""
 
 from lazy_loader import attach_stub
 

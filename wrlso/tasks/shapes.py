@@ -1,9 +1,8 @@
 """The 2D shapes task: find the binary image with the most foreground pixels (paper, section 6.1).
 
-Both data sets hold filled squares and are drawn here, by code, from their parameters: the small one of
-the released experiments and the 245,760 squares of the preprint. The optimum, an image that is all
-foreground, is thirteen times (released: ten times) the area of the best starting image, so an optimizer
-has to extrapolate.
+There are two data sets of filled squares: the small one of the released experiments and the 245,760 squares
+of the preprint. This module draws both from their parameters. The optimum, an all-foreground image, has
+thirteen times (released: ten times) the area of the best starting image, so an optimizer must extrapolate.
 
 Glossary: x (64, 64) uint8 image of zeros and ones, X (n, 64, 64) many of them, y (n,) areas in pixels.
 """
@@ -35,8 +34,8 @@ SIZE = 64
 LEFT_EDGE = 32
 MAX_SIDE = 20
 
-# dSprites' factors (its "square" shape). Side and margin are chosen here: the largest square, 18 pixels
-# wide, keeps its diagonal (25.5) inside the image for centres that stay 13 pixels away from the border.
+# dSprites' factors (its "square" shape). Side and margin are our choice: the largest square, 18 pixels
+# wide, has a diagonal of 25.5, which stays inside the image when centres keep 13 pixels to the border.
 SCALES = np.linspace(0.5, 1.0, 6)
 ROTATIONS = np.linspace(0.0, 2 * np.pi, 40)
 POSITIONS = np.linspace(0.0, 1.0, 32)
@@ -51,8 +50,8 @@ Values = NDArray[np.float64]
 def draw_squares(side: ArrayLike, angle: ArrayLike, centre_x: ArrayLike, centre_y: ArrayLike) -> Images:
     """Draw filled squares as binary images of 64 × 64 pixels.
 
-    A pixel belongs to a square when its centre lies in it; of two opposite edges one counts as inside, so
-    that an axis-aligned square of whole side s has exactly s² pixels.
+    A pixel belongs to a square when its centre lies in the square. One of two opposite edges counts as
+    inside, so an axis-aligned square of integer side s has exactly s² pixels.
 
     Parameters
     ----------
@@ -84,7 +83,7 @@ def draw_squares(side: ArrayLike, angle: ArrayLike, centre_x: ArrayLike, centre_
         h = half[part, None, None]
         cos, sin = np.cos(angle[part, None]), np.sin(angle[part, None])
         u, v = pixels - centre_x[part, None], pixels - centre_y[part, None]
-        # The shift decides for pixels whose centre lies on an edge, whatever the rounding of cos and sin.
+        # The shift decides for pixels with their centre on an edge, despite rounding in cos and sin.
         along = (u * cos + np.float32(1e-4))[:, None, :] + (v * sin)[:, :, None]
         inside = (along >= -h) & (along < h)
         across = (v * cos + np.float32(1e-4))[:, :, None] - (u * sin)[:, None, :]
@@ -129,12 +128,12 @@ class Shapes(BaseEstimator):
         ``"released"``: the squares of the released experiments, axis-aligned, side 1 to 20, left edge at
         column 32, at any row where they fit: 1,090 distinct images, which light only 1,280 pixels.
         ``"dsprites"``: 6 scales × 40 rotations × 32 × 32 positions, 245,760 images (about 1 GB), drawn from
-        the parameters of the preprint's data set and not read from its file: the grid of factors is the
-        same, the pixels at a square's edge need not be. The rotations 0 and 2π coincide there as here.
+        the parameters of the preprint's data set instead of read from its file: the grid of factors is the
+        same, pixels at a square's edge may differ. The rotations 0 and 2π coincide, as in the file.
     copies : int, default=1
-        How often each image is repeated; the released experiments used 10 copies (10,900 images).
+        Number of copies of each image; the released experiments used 10 (10,900 images).
     subset : int, optional
-        Start from this many images, drawn without replacement, instead of all.
+        Start from this many images, sampled without replacement, instead of all.
     network : {"coordinate", "small", "preprint", "released"}, default="coordinate"
         The model that :meth:`model` builds: :func:`wrlso.models.coordinate.coordinate_vae`, whose decoder can
         light pixels that no starting image lights, or :func:`wrlso.models.conv.conv_vae` of this name.
@@ -187,7 +186,7 @@ class Shapes(BaseEstimator):
         Parameters
         ----------
         random_state : int, RandomState or None
-            Draws the subset; without one the data are always the same.
+            Samples the subset; without a subset the data are always the same.
 
         Returns
         -------
@@ -216,11 +215,11 @@ class Shapes(BaseEstimator):
             model = coordinate_vae(random_state=random_state, **sizes)
         else:
             model = conv_vae(self.network, random_state=random_state, **sizes)
-        model.tensorize(np.zeros((1, SIZE, SIZE), dtype=np.uint8))  # from now on it knows its latent_dim
+        model.tensorize(np.zeros((1, SIZE, SIZE), dtype=np.uint8))  # sets latent_dim
         return model
 
     def is_novel_and_valid(self, x: Any) -> bool:
-        """Say whether x is a binary 64 × 64 image outside the whole data set (also when a subset is used)."""
+        """Return whether x is a binary 64 × 64 image outside the whole data set, also with ``subset``."""
         self._check_data()
         try:
             image = _check_image(x)
@@ -249,11 +248,11 @@ def _check_image(x: Any) -> Images:
 
 
 class CopiedRankWeighting(BaseEstimator):
-    """Rank weights (Eq. 3) as if every starting point were there several times.
+    """Rank weights (Eq. 3) as if every starting point existed in several copies.
 
-    The released experiments hold ten copies of each starting image. Here identical points are one point,
-    so the copies' weights are added up: the sum over a point's copies of 1 / (kN + rank), where N and rank
-    count copies too. Queries count once. Starting data must come first in y, as it does in the optimizer.
+    The released experiments have ten copies of each starting image. Here equal points are one point, so its
+    weight is the sum over its copies of 1 / (kN + rank), where N and rank count all copies. Queries have one
+    copy. Starting data must come first in y, as in the optimizer.
 
     Parameters
     ----------
@@ -262,7 +261,7 @@ class CopiedRankWeighting(BaseEstimator):
     n_start : int, default=1090
         Number of distinct starting points, the first ones of y.
     copies : int, default=10
-        How often each of them is there.
+        Number of copies of each starting point.
 
     Examples
     --------
@@ -294,14 +293,14 @@ class CopiedRankWeighting(BaseEstimator):
 
 
 class OracleGrid(BaseEstimator):
-    """An oracle instead of a search: look at the true objective everywhere and take the best.
+    """An oracle instead of a search: evaluate the true objective everywhere and propose the best points.
 
-    Decodes a grid over the latent space, evaluates the **true objective** on all of it and proposes the
-    best new points. No real optimizer can do that; the paper uses it to show "what a strong optimization
-    algorithm could achieve" with a model (section 6.1), and so it is only fit for such studies. Evaluations
-    on the grid are not counted as queries, only the proposed points are.
+    The oracle decodes a grid over the latent space, evaluates the **true objective** on all of it and
+    proposes the best new points. No real optimizer can do that. The paper uses it to show "what a strong
+    optimization algorithm could achieve" with a model (section 6.1); use it only for such studies. Only the
+    proposed points count as queries, evaluations on the grid do not.
 
-    When the grid holds fewer new points than asked for, uniform random points of the same region follow.
+    When the grid has fewer new points than asked for, uniform random points of the same region follow.
 
     Parameters
     ----------
@@ -316,13 +315,13 @@ class OracleGrid(BaseEstimator):
         Leave out points further than this from the origin.
     n_points : int, optional
         Use this many quasi-random points of the box (Halton, scrambled anew in every call) instead of a
-        grid: for spaces with more than a few dimensions.
+        grid, for spaces with more than a few dimensions.
     margin : float, default=1.1
         See ``bounds``.
     max_rounds : int, default=20
-        How many sets of points are tried, the grid included, before giving up.
+        Largest number of sets of points to try, the grid included.
     chunk_size : int, default=2500
-        Points decoded at once; bounds the memory.
+        Points decoded at once, which bounds the memory.
     """
 
     uses_surrogate: bool = False
@@ -381,7 +380,7 @@ class OracleGrid(BaseEstimator):
         Parameters
         ----------
         Z : Tensor of shape (n, d)
-            Encoded data, which give d and data-driven bounds.
+            Encoded data: their dimension d, and their range for ``bounds="data"``.
         """
         self._check_parameters()
         return self._points(self._half_width(Z), first=True, rng=rng)
@@ -407,7 +406,7 @@ class OracleGrid(BaseEstimator):
                 unit = ticks[np.stack(np.unravel_index(flat, (self.n_per_axis,) * d), axis=1)]
             Z = unit * half_width
             if self.radius is not None:
-                # The tolerance keeps grid points that lie on the sphere in exact arithmetic.
+                # The tolerance keeps grid points that are on the sphere in exact arithmetic.
                 Z = Z[np.linalg.norm(Z, axis=1) <= self.radius * (1 + 1e-12)]
             if len(Z):
                 yield Z
@@ -426,7 +425,7 @@ class OracleGrid(BaseEstimator):
 
 
 class _Shortlist:
-    """The best new points seen so far: at most n, so that memory does not grow with the grid."""
+    """The best new points so far, at most n, so that memory does not grow with the grid."""
 
     def __init__(self, state: SearchState, n: int) -> None:
         self.state = state
@@ -438,7 +437,7 @@ class _Shortlist:
         self.n_decoded = 0
 
     def offer(self, Z: Values, objective: Callable[[Any], float]) -> None:
-        """Decode Z (m, d), look at the true objective, and keep what belongs to the n best."""
+        """Decode Z (m, d), evaluate the true objective, and keep the n best points."""
         start = perf_counter()
         points = torch.from_numpy(Z)
         X = self.state.model.decode(points)

@@ -1,8 +1,8 @@
-"""Checks for your own weightings and models, and Hypothesis strategies for testing around them.
+"""Checks for your own weightings, models, surrogates and acquisitions, and Hypothesis strategies for tests.
 
-:func:`check_weighting` and :func:`check_latent_model` raise :class:`CheckFailedError`, an
-:class:`AssertionError`, whose message says which property broke and on what input. This module needs
-Hypothesis (``pip install wrlso[test]``); nothing else in the library imports it.
+:func:`check_weighting`, :func:`check_latent_model`, :func:`check_surrogate` and :func:`check_acquisition`
+raise :class:`CheckFailedError`, an :class:`AssertionError`, whose message says which property broke and on
+what input. :func:`check_weighting` and the strategies need Hypothesis (``pip install wrlso[test]``).
 """
 
 from lazy_loader import attach_stub

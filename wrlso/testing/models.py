@@ -1,43 +1,73 @@
-"""The checks behind :func:`wrlso.testing.check_latent_model`: one method per property of a LatentModel."""
+"""``check_latent_model``: one method per property of a LatentModel."""
 
 import copy
-import random
-import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import torch
-from sklearn.utils import check_random_state
 from torch import Tensor
 
 from wrlso._utils.random import isolated_torch_rng
+from wrlso._utils.validation import check_real
+from wrlso.exceptions import DataError
 from wrlso.models.protocol import Crosses, LatentModel, Mutates
+from wrlso.testing.checks import Checks, describe, global_random_state, isolated_global_rng, short_repr
 
-__all__ = ["Violation", "isolated_global_rng", "run_model_checks", "short_repr"]
+__all__ = ["check_latent_model"]
 
-T = TypeVar("T")
-
-_LONGEST_REPR = 300
-_N_LOSS_DRAWS = 64
+_N_LOSSES = 64
 _STANDARD_ERRORS = 6.0  # far enough for a seeded comparison never to fail by chance in practice
 
 _METHODS = [name for name in vars(LatentModel) if name[0] != "_" and name != "latent_dim"]
 
 
-class Violation(Exception):
-    """A property that does not hold, and the input that shows it."""
+def check_latent_model(
+    model: LatentModel,
+    X: Sequence[Any],
+    *,
+    tolerance: float = 1e-4,
+    seconds: float = 60.0,
+) -> None:
+    """Check that a model keeps the contract of :class:`wrlso.models.LatentModel`.
 
+    And of :class:`wrlso.models.Mutates` and :class:`wrlso.models.Crosses`, where it has their methods.
 
-def run_model_checks(model: LatentModel, X: Sequence[Any], tolerance: float, seconds: float) -> None:
-    """Raise Violation unless a copy of the model keeps the contract; see check_latent_model."""
-    missing = [name for name in _METHODS if not callable(getattr(model, name, None))]
-    if missing:
-        raise Violation(
-            f"{type(model).__name__} must have the methods of LatentModel: {', '.join(missing)} missing"
-        )
+    The checks run on a deep copy, so the model stays as it is, and so does all global random state.
+
+    Parameters
+    ----------
+    model : LatentModel
+        The model.
+    X : sequence of n ≥ 2 objects
+        Valid inputs of the model, no two of them the same point. A handful is enough.
+    tolerance : float, default=1e-4
+        Relative difference allowed between a batch and its examples one by one, > 0.
+    seconds : float, default=60
+        How long one call of ``decode`` on a few points may take, > 0.
+
+    Raises
+    ------
+    CheckFailedError
+        If a property does not hold; the message names it and the input.
+    DataError
+        If X holds fewer than two objects.
+    ParameterError, ParameterTypeError
+        If tolerance or seconds is not a finite number > 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from wrlso.models import VAE
+    >>> from wrlso.testing import check_latent_model
+    >>> check_latent_model(VAE(nn.Linear(6, 4), nn.Linear(2, 6)), np.eye(6))
+    """
+    check_real("tolerance", tolerance, above=0)
+    check_real("seconds", seconds, above=0)
+    if len(X) < 2:
+        raise DataError(f"X must hold at least two objects, got {len(X)}")
     with isolated_global_rng():
         checks = ModelChecks(model, X, tolerance, seconds)
         checks.check_tensorize()
@@ -50,15 +80,16 @@ def run_model_checks(model: LatentModel, X: Sequence[Any], tolerance: float, sec
         checks.check_state_dict()
 
 
-class ModelChecks:
+class ModelChecks(Checks):
     """One model under check. The methods run in the order in which check_latent_model calls them."""
 
     def __init__(self, model: LatentModel, X: Sequence[Any], tolerance: float, seconds: float) -> None:
-        self.name = type(model).__name__
+        super().__init__(model)
+        self.need_methods(model, "LatentModel", _METHODS)
         self.X = list(X)
         self.tolerance = tolerance
         self.seconds = seconds
-        self.model = self.attempt("be copied by copy.deepcopy", lambda: copy.deepcopy(model), "the model")
+        self.model = self.copied(model)
         self.model.train(False)
 
     def check_tensorize(self) -> None:
@@ -79,7 +110,7 @@ class ModelChecks:
         self.Z = self.attempt(must, lambda: self.encode(self.inputs), self.X)
         shape = (len(self.X), dim)
         if not isinstance(self.Z, Tensor) or self.Z.shape != shape or not self.Z.is_floating_point():
-            self.fail(must, f"expected a float tensor of shape {shape}, got {_describe(self.Z)}", self.X)
+            self.fail(must, f"expected a float tensor of shape {shape}, got {describe(self.Z)}", self.X)
         for x, z in zip(self.X, self.Z, strict=True):
             if not torch.isfinite(z).all():
                 self.fail(must, f"got {z.tolist()}", x)
@@ -107,9 +138,9 @@ class ModelChecks:
 
     def check_one_decode(self, Z: Tensor, temperature: float) -> list[Any]:
         what = f"temperature={temperature:g}"
-        state = _global_random_state()
+        state = global_random_state()
         X = self.decode(Z, temperature)
-        if state != _global_random_state():
+        if state != global_random_state():
             must = "decode with randomness from the generator only"
             self.fail(must, f"with {what} it changed the global random state", Z)
         with isolated_global_rng(seed=1):
@@ -128,9 +159,9 @@ class ModelChecks:
             self.check_one_variation("cross", "crosses", 2)
 
     def check_one_variation(self, name: str, does: str, n_parents: int) -> None:
-        state = _global_random_state()
+        state = global_random_state()
         found = self.varied(name, does, n_parents)
-        if state != _global_random_state():
+        if state != global_random_state():
             must = f"{name} with randomness from the generator only"
             self.fail(must, "it changed the global state", self.X)
         with isolated_global_rng(seed=1):
@@ -154,7 +185,7 @@ class ModelChecks:
         method = getattr(self.model, name)
         found = self.attempt(must, lambda: method(*parents, torch.Generator().manual_seed(0)), self.X)
         if not isinstance(found, list) or len(found) != len(X):
-            self.fail(must, f"for {len(X)} objects it returned {_describe(found)}", self.X)
+            self.fail(must, f"for {len(X)} objects it returned {describe(found)}", self.X)
         must = f"leave the objects that it {does} as they are"
         for x, y in zip(chain(*originals), chain(*parents), strict=True):
             if self.key(x) != self.key(y):
@@ -184,20 +215,20 @@ class ModelChecks:
         losses = self.losses(must, self.inputs, seed=1)
         must = "have the same expected loss for an example alone as in a batch"
         is_deterministic = torch.equal(losses, self.losses(must, self.inputs, seed=2))
-        n_draws = 1 if is_deterministic else _N_LOSS_DRAWS
+        n_calls = 1 if is_deterministic else _N_LOSSES
         kept = self.inputs[:4]
-        batch = torch.stack([self.losses(must, kept, seed) for seed in range(n_draws)])
+        batch = torch.stack([self.losses(must, kept, seed) for seed in range(n_calls)])
         for i, x in enumerate(self.X[:4]):
             one = self.inputs[i : i + 1]
-            alone = torch.stack([self.losses(must, one, n_draws + seed) for seed in range(n_draws)])[:, 0]
+            alone = torch.stack([self.losses(must, one, n_calls + seed) for seed in range(n_calls)])[:, 0]
             difference = abs(float(alone.mean() - batch[:, i].mean()))
             slack = self.tolerance * (1 + abs(float(alone.mean())))
             if not is_deterministic:
-                variance = float(alone.var() + batch[:, i].var()) / n_draws
+                variance = float(alone.var() + batch[:, i].var()) / n_calls
                 slack += _STANDARD_ERRORS * variance**0.5
             if not difference <= slack:
                 detail = f"alone {float(alone.mean()):.6g}, in a batch {float(batch[:, i].mean()):.6g}"
-                self.fail(must, detail + f" (mean of {n_draws} calls)", x)
+                self.fail(must, detail + f" (mean of {n_calls} calls)", x)
 
     def check_gradients(self) -> None:
         must = "have a loss with finite gradients that reach the parameters"
@@ -223,7 +254,7 @@ class ModelChecks:
         saved = self.attempt(must, self.model.state_dict, "the model")
         for name, value in saved.items():
             if not isinstance(value, Tensor):
-                self.fail(must, f"all its values must be tensors, got {_describe(value)}", name)
+                self.fail(must, f"all its values must be tensors, got {describe(value)}", name)
         saved = {name: value.detach().clone() for name, value in saved.items()}
         self.model.train(True)
         self.attempt(must, lambda: self.model.loss(self.inputs), self.X)  # may move running averages
@@ -240,7 +271,7 @@ class ModelChecks:
     def tensorize(self, must: str, X: list[Any]) -> Tensor:
         inputs = self.attempt(must, lambda: self.model.tensorize(X), X)
         if not isinstance(inputs, Tensor) or inputs.ndim == 0 or len(inputs) != len(X):
-            self.fail(must, f"expected {len(X)} rows, got {_describe(inputs)}", X)
+            self.fail(must, f"expected {len(X)} rows, got {describe(inputs)}", X)
         return inputs
 
     def encode(self, inputs: Tensor) -> Tensor:
@@ -250,27 +281,18 @@ class ModelChecks:
     def decode(self, Z: Tensor, temperature: float) -> list[Any]:
         """Decode with a generator in its first state, in a thread so that a call without end is noticed."""
         must = f"decode {Z.dtype} points and end (here with temperature={temperature:g})"
-        results: list[list[Any] | Exception] = []
 
-        def work() -> None:
-            try:
-                with torch.no_grad():
-                    generator = torch.Generator().manual_seed(0)
-                    results.append(self.model.decode(Z, temperature=temperature, generator=generator))
-            except Exception as error:
-                results.append(error)
+        def decode() -> list[Any]:
+            with torch.no_grad():
+                generator = torch.Generator().manual_seed(0)
+                return self.model.decode(Z, temperature=temperature, generator=generator)
 
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        thread.join(self.seconds)
-        if not results:
-            self.fail(must, f"it took more than {self.seconds:g} seconds", Z)
-        X = results[0]
+        X = self.within(self.seconds, must, decode, Z)
         if isinstance(X, Exception):
             self.fail(must, f"it raised {type(X).__name__}: {X}", Z, cause=X)
         if not isinstance(X, list) or len(X) != len(Z):
             must = "decode n points into a list of n objects, or None where nothing valid comes out"
-            self.fail(must, f"for {len(Z)} points it returned {_describe(X)}", Z)
+            self.fail(must, f"for {len(Z)} points it returned {describe(X)}", Z)
         return X
 
     def key(self, x: Any) -> Hashable:
@@ -287,55 +309,10 @@ class ModelChecks:
             losses = self.attempt(must, lambda: self.model.loss(inputs), inputs)
         shape = (len(inputs),)
         if not isinstance(losses, Tensor) or losses.shape != shape or not losses.is_floating_point():
-            self.fail(must, f"expected a float tensor of shape {shape}, got {_describe(losses)}", inputs)
+            self.fail(must, f"expected a float tensor of shape {shape}, got {describe(losses)}", inputs)
         if not torch.isfinite(losses).all():
             self.fail(must, f"got {losses.tolist()}", inputs)
         return losses.double().cpu()
 
     def close(self, a: Tensor, b: Tensor) -> bool:
         return torch.allclose(a, b, rtol=self.tolerance, atol=self.tolerance)
-
-    def attempt(self, must: str, call: Callable[[], T], example: Any) -> T:
-        try:
-            return call()
-        except Exception as error:
-            self.fail(must, f"it raised {type(error).__name__}: {error}", example, cause=error)
-
-    def fail(self, must: str, detail: str, example: Any, cause: Exception | None = None) -> NoReturn:
-        raise Violation(f"{self.name} must {must}: {detail}; input: {short_repr(example)}") from cause
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"{value.dtype} of shape {tuple(value.shape)}"
-    size = f" of length {len(value)}" if isinstance(value, list | tuple) else ""
-    return type(value).__name__ + size
-
-
-def short_repr(value: Any) -> str:
-    """Return a repr on one line, cut in the middle when it is long."""
-    text = " ".join(repr(value.tolist() if isinstance(value, Tensor) else value).split())
-    return text if len(text) <= _LONGEST_REPR else f"{text[: _LONGEST_REPR - 40]} ... {text[-30:]}"
-
-
-@contextmanager
-def isolated_global_rng(seed: int = 0) -> Iterator[None]:
-    """Seed all global random number generators inside the block and put their states back afterwards."""
-    numpy_global = check_random_state(None)
-    numpy_state, python_state = numpy_global.get_state(), random.getstate()
-    try:
-        with isolated_torch_rng(seed):
-            numpy_global.seed(seed)
-            random.seed(seed)
-            yield
-    finally:
-        numpy_global.set_state(numpy_state)
-        random.setstate(python_state)
-
-
-def _global_random_state() -> tuple[Hashable, ...]:
-    """Return the states of the global generators of torch, numpy and Python, to compare."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    torch_states = [state.numpy().tobytes() for state in [torch.get_rng_state(), *cuda]]
-    name, keys, *rest = check_random_state(None).get_state()
-    return (*torch_states, name, keys.tobytes(), *rest, random.getstate())

@@ -1,13 +1,7 @@
-"""Checks for your own weightings and models, and Hypothesis strategies for testing around them.
+"""``check_weighting``, and Hypothesis strategies for weightings and the values that they weigh."""
 
-:func:`check_weighting` and :func:`check_latent_model` raise :class:`CheckFailedError`, an
-:class:`AssertionError`, whose message says which property broke and on what input. This module needs
-Hypothesis (``pip install wrlso[test]``); nothing else in the library imports it.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky, NoSuchExample
 from sklearn.base import BaseEstimator
 
-from wrlso._utils.validation import check_count, check_real
+from wrlso._utils.validation import check_count
 from wrlso._utils.vectors import FloatArray, check_weights
-from wrlso.exceptions import DataError, WrlsoError
-from wrlso.models.protocol import LatentModel
-from wrlso.testing.models import Violation, isolated_global_rng, run_model_checks, short_repr
+from wrlso.exceptions import DataError
+from wrlso.testing.checks import CheckFailedError, isolated_global_rng, short_repr
 from wrlso.weighting import CEMPIWeighting, DbASWeighting, RankWeighting, RWRWeighting, UniformWeighting
 
-__all__ = ["CheckFailedError", "check_latent_model", "check_weighting", "objective_values", "weightings"]
+__all__ = ["check_weighting", "objective_values", "weightings"]
 
 Weighting = Callable[[FloatArray], npt.ArrayLike]
 _Property = Callable[[Weighting, FloatArray], str | None]
@@ -32,10 +25,6 @@ _LARGEST = 1e300
 _RELATIVE_SLACK = 1e-9  # vectorised arithmetic may round equal entries differently
 _ABSOLUTE_SLACK = 1e-12  # in units of the mean weight
 _SMALLEST_EXAMPLES = ([0.0], [_LARGEST], [0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0, 1.0])
-
-
-class CheckFailedError(WrlsoError, AssertionError):
-    """A weighting or a model does not keep its contract; the message says where, and on what input."""
 
 
 def objective_values(
@@ -123,7 +112,7 @@ def check_weighting(
         The y to check on, for a weighting that is defined on some only. By default
         :func:`objective_values`, after a few of the smallest cases.
     max_examples : int, default=100
-        How many y to draw, at least 1. The draws are the same in every call.
+        How many y to try, at least 1; the same ones in every call.
 
     Raises
     ------
@@ -279,54 +268,3 @@ def _pair_violation(y: FloatArray, w: FloatArray, broken: npt.NDArray[np.bool_])
     i, j = np.argwhere(broken)[0]
     one, other = (f"the value {float(y[p])!r} has weight {w[p]:.17g}" for p in (i, j))
     return f"{one} (mean 1), {other}"
-
-
-def check_latent_model(
-    model: LatentModel,
-    X: Sequence[Any],
-    *,
-    tolerance: float = 1e-4,
-    seconds: float = 60.0,
-) -> None:
-    """Check that a model keeps the contract of :class:`wrlso.models.LatentModel`.
-
-    And of :class:`wrlso.models.Mutates` and :class:`wrlso.models.Crosses`, where it has their methods.
-
-    The checks run on a deep copy, so the model stays as it is, and so does all global random state.
-
-    Parameters
-    ----------
-    model : LatentModel
-        The model.
-    X : sequence of n ≥ 2 objects
-        Valid inputs of the model, no two of them the same point. A handful is enough.
-    tolerance : float, default=1e-4
-        Relative difference allowed between a batch and its examples one by one, > 0.
-    seconds : float, default=60
-        How long one call of ``decode`` on a few points may take, > 0.
-
-    Raises
-    ------
-    CheckFailedError
-        If a property does not hold; the message names it and the input.
-    DataError
-        If X holds fewer than two objects.
-    ParameterError, ParameterTypeError
-        If tolerance or seconds is not a finite number > 0.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from torch import nn
-    >>> from wrlso.models import VAE
-    >>> from wrlso.testing import check_latent_model
-    >>> check_latent_model(VAE(nn.Linear(6, 4), nn.Linear(2, 6)), np.eye(6))
-    """
-    check_real("tolerance", tolerance, above=0)
-    check_real("seconds", seconds, above=0)
-    if len(X) < 2:
-        raise DataError(f"X must hold at least two objects, got {len(X)}")
-    try:
-        run_model_checks(model, X, tolerance, seconds)
-    except Violation as violation:
-        raise CheckFailedError(str(violation)) from violation.__cause__

@@ -1,7 +1,7 @@
-"""What other methods reach on a task over a grammar, with the same starting data and calls.
+"""Other methods on a task over a grammar, with the same starting data and calls.
 
 Both methods work on leftmost derivations: tuples of rule numbers, in which every subtree is a slice. They
-hold for any task that has ``grammar`` (text), ``max_rules``, ``objective`` and ``keys``.
+work with any task that has ``grammar`` (text), ``max_rules``, ``objective`` and ``keys``.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +21,11 @@ Member = tuple[float, Derivation]  # value first
 Values = NDArray[np.float64]
 
 MUTATIONS = ("rule", "around", "part", "subtree")
-MAX_ATTEMPTS = 20_000  # at one new point
+MAX_ATTEMPTS = 20_000  # proposals for one new point
 
 
 class GrammarTask(Protocol):
-    """A task whose x are strings of a grammar."""
+    """A task over the strings of a grammar."""
 
     @property
     def grammar(self) -> str:
@@ -52,7 +52,7 @@ class _Derivations:
         self.left = self.grammar.left.tolist()
         self.children = self.grammar.children
         rules = range(len(self.left))
-        # rules that can stand in for each other, whatever is below them
+        # rules that can replace each other, with any subtrees below them
         self.alike = [
             [
                 s
@@ -62,8 +62,8 @@ class _Derivations:
             for r in rules
         ]
 
-    def draw(self, symbol: int = 0, room: int | None = None) -> Derivation:
-        """Draw a derivation: each rule evenly among those that leave room to complete the rest."""
+    def sample(self, symbol: int = 0, room: int | None = None) -> Derivation:
+        """Sample a derivation: each rule uniformly among those that leave room to complete the rest."""
         return self.grammar.sample(self.max_rules if room is None else room, self.rng, symbol)
 
     def sizes(self, derivation: Derivation) -> list[int]:
@@ -76,14 +76,14 @@ class _Derivations:
         return sizes
 
     def cross(self, mother: Derivation, father: Derivation) -> Derivation:
-        """Put a subtree of the father in the place of one of the mother."""
+        """Replace a subtree of the mother by one of the father."""
         place, end = self._cut(mother)
         room = self.max_rules - len(mother) + end - place
         graft = self._choose(father, self.left[mother[place]], room) or mother[place:end]
         return mother[:place] + graft + mother[end:]
 
     def mutate(self, parent: Derivation) -> Derivation:
-        """Change one place: another rule, a random subtree, one around what is there, or a part of it."""
+        """Change one subtree: another rule, a random subtree, one around it, or a part of it."""
         place, end = self._cut(parent)
         old = parent[place:end]
         room = self.max_rules - len(parent) + len(old)
@@ -91,15 +91,15 @@ class _Derivations:
         if kind == "rule" and (others := self.alike[old[0]]):
             new = (others[self.rng.integers(len(others))], *old[1:])
         elif kind == "around":
-            new = self._place_in(self.draw(self.left[old[0]], room), old, room)
+            new = self._place_in(self.sample(self.left[old[0]], room), old, room)
         elif kind == "part":
             new = self._choose(old, self.left[old[0]], len(old) - 1) or old
         else:
-            new = self.draw(self.left[old[0]], room)
+            new = self.sample(self.left[old[0]], room)
         return parent[:place] + new + parent[end:]
 
     def _place_in(self, around: Derivation, inner: Derivation, room: int) -> Derivation:
-        """Put a subtree in the place of a part of another one; alone if it fits nowhere."""
+        """Replace a part of a subtree by another subtree; return this alone if it fits nowhere."""
         sizes = self.sizes(around)
         symbol = self.left[inner[0]]
         fitting = [
@@ -113,7 +113,7 @@ class _Derivations:
         return around[:start] + inner + around[start + sizes[start] :]
 
     def _choose(self, derivation: Derivation, symbol: int, room: int) -> Derivation:
-        """Choose a subtree from this symbol that fits; an empty one if there is none."""
+        """Choose a subtree from this symbol that fits; return an empty one if none does."""
         sizes = self.sizes(derivation)
         fitting = [i for i, rule in enumerate(derivation) if self.left[rule] == symbol and sizes[i] <= room]
         if not fitting:
@@ -127,7 +127,7 @@ class _Derivations:
 
 
 class _Calls:
-    """The objective's calls: only new points are evaluated, up to the budget."""
+    """Calls of the objective, for new points only and up to the budget."""
 
     def __init__(
         self, task: GrammarTask, X: Sequence[str], y: ArrayLike, budget: int, grammar: ContextFreeGrammar
@@ -146,7 +146,7 @@ class _Calls:
         self.values: list[float] = []
 
     def evaluate_new(self, propose: Callable[[], Derivation]) -> tuple[Derivation, float]:
-        """Draw proposals until one is new, and evaluate it.
+        """Call ``propose`` until a proposal is new, and evaluate it.
 
         Raises
         ------
@@ -167,7 +167,7 @@ class _Calls:
         )
 
     def best(self, n: int) -> list[Member]:
-        """Return the n best starting points, best first, and of those that are the same only one."""
+        """Return the n best distinct starting points, best first."""
         chosen: dict[Any, int] = {}
         for i in np.argsort(-self.y, kind="stable"):
             if len(chosen) == n:
@@ -179,13 +179,13 @@ class _Calls:
 def random_search(
     task: GrammarTask, X: Sequence[str], y: ArrayLike, budget: int, rng: np.random.Generator
 ) -> Values:
-    """Evaluate random strings of the grammar that are new by the task's identity.
+    """Evaluate random new strings of the grammar; the task's ``keys`` decide which are new.
 
     Parameters
     ----------
     task : GrammarTask
     X, y : sequence of n str, array_like of shape (n,)
-        Starting data; they are not drawn again, and otherwise not used.
+        Starting data; they only count as known.
     budget : int
         Number of calls of the objective.
     rng : numpy.random.Generator
@@ -198,12 +198,12 @@ def random_search(
     Raises
     ------
     NoCandidateError
-        When the grammar seems to have no further strings.
+        When 20,000 proposals give no new string.
     """
     derivations = _Derivations(task, rng)
     calls = _Calls(task, X, y, budget, derivations.grammar)
     while len(calls.values) < budget:
-        calls.evaluate_new(derivations.draw)
+        calls.evaluate_new(derivations.sample)
     return np.array(calls.values)
 
 
@@ -220,10 +220,10 @@ def genetic_algorithm(
 ) -> Values:
     """Evolve derivations: a steady-state genetic algorithm with subtree crossover and mutation.
 
-    The population starts with the best of the starting data, no two of them the same point. Each step makes
-    one new point: two parents win a tournament each, are crossed with the given probability, and the child is
-    mutated if it was not crossed, and half the time if it was. It replaces the worst of the population if it
-    is better. Points that are known are not evaluated, and not counted.
+    The population starts with the best distinct starting points. Each step makes one new point: two parents
+    each win a tournament and are crossed with the given probability. A child without crossing is mutated, a
+    crossed child is mutated half the time. A better child replaces the worst member of the population. Known
+    points are neither evaluated nor counted.
 
     The defaults were tuned on the expressions task: target "reference", identity by values, seeds 100 to 147.
 
@@ -237,7 +237,7 @@ def genetic_algorithm(
     rng : numpy.random.Generator
     population : int, default=100
     tournament : int, default=30
-        Of this many random members the best becomes a parent.
+        The best of this many random members becomes a parent.
     crossover : float, default=0.5
         Probability that a child has two parents.
 
@@ -249,7 +249,7 @@ def genetic_algorithm(
     Raises
     ------
     NoCandidateError
-        When no new child can be found.
+        When 20,000 proposals give no new child.
     """
     check_count("population", population)
     check_count("tournament", tournament)

@@ -1,4 +1,4 @@
-"""The study of the expressions task: its configurations, and the peers on the same starting data."""
+"""The study of the expressions task: its configurations, and its peers with the same starting data."""
 
 import math
 import re
@@ -43,15 +43,16 @@ _PEER_STREAM = 0
 
 @dataclass(frozen=True)
 class ExpressionsStudy:
-    """Options of a study on :class:`wrlso.tasks.Expressions`; all of them go into the records.
+    """Options of a study on :class:`wrlso.tasks.Expressions`; records hold all of them.
 
     Parameters
     ----------
     target, identity, n_start
         See :class:`wrlso.tasks.Expressions`.
     search : {"features", "latent", "latent-ascent"}
-        What the Gaussian process models, and how its acquisition is maximised: fragments of derivation trees
-        or Z, over a pool of decoded candidates; or Z, by gradient ascent, as in the paper.
+        Input of the Gaussian process, and maximisation of the acquisition. "features": fragments of
+        derivation trees, over a pool of decoded candidates; "latent": Z, over the same pool;
+        "latent-ascent": Z, by gradient ascent, as in the paper.
     budget, k, r, batch
         Queries M; rank-weighting parameter; retrain every r new values; points asked for at once.
     network, latent_dim, hidden, beta
@@ -59,7 +60,7 @@ class ExpressionsStudy:
     initial_epochs, retrain_epochs, batch_size
         See :class:`wrlso.Trainer`.
     turns : pair of int
-        How many points of a batch are chosen by log EI, and how many by Thompson sampling.
+        Numbers of points of a batch that log EI and Thompson sampling choose.
     n_candidates, temperature, greedy, sigma_low, sigma_high
         See :class:`wrlso.CandidatePool`.
     n_best, n_random, n_inducing, transform, kernel
@@ -94,7 +95,7 @@ class ExpressionsStudy:
     kernel: str = "rbf"
 
     def __post_init__(self) -> None:
-        """Check what is not checked where it is used, before hours are spent."""
+        """Check the options that nothing else checks, before a run takes hours."""
         check_choice("search", self.search, ("features", "latent", "latent-ascent"))
         check_real("k", self.k, above=0, finite=False)
         for name in ("budget", "r", "batch", "latent_dim"):
@@ -107,7 +108,7 @@ class ExpressionsStudy:
 
     @property
     def variant(self) -> str:
-        """What sets the runs of one folder apart besides setting and seed."""
+        """Name part that distinguishes runs of a folder with the same setting and seed."""
         return f"{_file_name(self.target)}-{self.identity}-{self.search}-k{self.k:g}-r{self.r}"
 
     @property
@@ -128,7 +129,7 @@ class ExpressionsStudy:
         return self.task.initial_data(seed)
 
     def prepare(self, seed: int, folder: Path) -> None:
-        """Do nothing: every run trains its own model, which takes seconds."""
+        """Do nothing: every run trains its own model in seconds."""
 
     def optimizer(self, setting: str, seed: int, folder: Path) -> WeightedRetrainingOptimizer:
         """Return the optimizer of one run, not yet fitted."""
@@ -198,18 +199,18 @@ CONFIGURATIONS: dict[str, ExpressionsStudy] = {
         n_inducing=500,
         transform="standardize",
     ),
-    # The successors' starting data (LOL-BO, CoBO): 40,000 expressions.
+    # The starting data of the paper's successors (LOL-BO, CoBO): 40,000 expressions.
     "successors": ExpressionsStudy(n_start=40_000, initial_epochs=2, batch_size=128),
 }
 
 
 def expressions_study(config: str = "default", **options: Any) -> ExpressionsStudy:
-    """Return a configuration, with some options changed; options that are None stay as they are.
+    """Return a configuration with some options changed; None keeps an option.
 
     Raises
     ------
     ParameterError, ParameterTypeError
-        For an unknown configuration or option, or an impossible value.
+        For an unknown configuration or option, or an invalid value.
     """
     return configured(CONFIGURATIONS, config, options)
 
@@ -217,7 +218,7 @@ def expressions_study(config: str = "default", **options: Any) -> ExpressionsStu
 def run_peers(
     study: ExpressionsStudy, peers: Sequence[str], seeds: Sequence[int], out: Path, *, progress: bool = True
 ) -> list[Path]:
-    """Run other methods with the study's starting data and budget; finished runs are not run again.
+    """Run other methods with the study's starting data and budget; skip finished runs.
 
     Parameters
     ----------
@@ -227,7 +228,7 @@ def run_peers(
     Returns
     -------
     list of Path
-        The records, which have the peer's name as their setting.
+        The records; their setting is the peer's name.
     """
     for peer in peers:
         check_choice("peers", peer, PEERS)
@@ -269,5 +270,5 @@ def run_peers(
 
 
 def _file_name(target: str) -> str:
-    """Return a target so that it can be part of a file's name."""
+    """Return a target in a form that fits into a file name."""
     return re.sub(r"[^\w.]+", "_", target)

@@ -1,12 +1,12 @@
 """Make a table of molecules and their properties: ``python -m wrlso.benchmarks.molecules.data``.
 
-Reads molecules, one SMILES a line, and writes a table that :func:`wrlso.datasets.load_molecules` reads:
-canonical SMILES, each once, with what :func:`wrlso.tasks.molecules.properties` says of them::
+The input has one SMILES a line. The output is a table for :func:`wrlso.datasets.load_molecules`: distinct
+canonical SMILES with their properties (:func:`wrlso.tasks.molecules.properties`)::
 
     python -m wrlso.benchmarks.molecules.data mine.smi mine.csv.xz
 
-With a number in place of the file it draws that many new molecules from the model that ships, as was done for
-the table that ships::
+With a number instead of the file it samples that many new molecules from the model that ships. The table that
+ships was made so::
 
     python -m wrlso.benchmarks.molecules.data 20000 wrlso/data/molecules.csv.xz
 """
@@ -21,7 +21,7 @@ import torch
 
 from wrlso._chemistry.smiles import read_molecules
 from wrlso._utils.progress_bar import ProgressBar
-from wrlso._utils.validation import check_count
+from wrlso._utils.validation import check_jobs
 from wrlso.datasets.molecule_table import write_molecule_table
 from wrlso.datasets.molecules import canonical_smiles, fetch_zinc250k
 from wrlso.exceptions import DataError
@@ -32,25 +32,25 @@ __all__ = ["main", "make_table"]
 
 
 def make_table(X: Sequence[str], path: Path, *, n_jobs: int = 1) -> int:
-    """Write the table of n molecules and return how many distinct ones it holds.
+    """Write the table of n molecules and return its number of distinct molecules.
 
     Parameters
     ----------
     X : sequence of n str
         SMILES of single molecules.
     path : Path
-        File to write, packed when its name ends in ``.xz``.
+        File to write; compressed if its name ends in ``.xz``.
     n_jobs : int, default=1
-        Processes that compute the properties.
+        Processes that compute the properties, -1: one for each core.
 
     Raises
     ------
     DataError, DataTypeError
-        When an x is no single molecule, or there is none; names the row.
+        When X is empty, or an x is not a single molecule; the error names the row.
     ParameterError, ParameterTypeError
-        When ``n_jobs`` is impossible.
+        When ``n_jobs`` is invalid.
     """
-    check_count("n_jobs", n_jobs)
+    check_jobs(n_jobs)
     molecules = list(dict.fromkeys(read_molecules(X, radicals="keep", isotopes="keep")))
     if not molecules:
         raise DataError("X must hold at least one molecule, got none")
@@ -62,16 +62,16 @@ def make_table(X: Sequence[str], path: Path, *, n_jobs: int = 1) -> int:
     return len(molecules)
 
 
-def drawn(n: int, random_state: int = 0) -> list[str]:
-    """Return n molecules that the model that ships makes and ZINC250k does not hold.
+def sampled(n: int, random_state: int = 0) -> list[str]:
+    """Return n molecules outside ZINC250k, sampled from the model that ships.
 
-    Each is decoded from a draw from the posterior of a random molecule of ZINC250k.
+    Each is decoded from a sample of the posterior of a random molecule of ZINC250k.
     """
     model = SelfiesVAE.pretrained()
     known = [x for x in canonical_smiles(fetch_zinc250k()) if x]
     rng, generator = np.random.default_rng(random_state), torch.Generator().manual_seed(random_state)
     seen, found = set(known), dict[str, None]()
-    with ProgressBar(total=n, desc="drawing", unit="molecule") as bar:
+    with ProgressBar(total=n, desc="sampling", unit="molecule") as bar:
         while len(found) < n:
             inputs = model.tensorize([known[i] for i in rng.choice(len(known), 1024, replace=False)])
             decoded = model.decode(model.sample_posterior(inputs, generator))
@@ -81,15 +81,15 @@ def drawn(n: int, random_state: int = 0) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make a table from the command line; return how many molecules it holds."""
+    """Make a table from the command line; return its number of molecules."""
     parser = argparse.ArgumentParser(prog="python -m wrlso.benchmarks.molecules.data")
     parser.description = "Make a table of molecules and their properties."
-    parser.add_argument("molecules", help="text file, one SMILES a line; or how many to draw from the model")
+    parser.add_argument("molecules", help="text file, one SMILES a line; or number of molecules to sample")
     parser.add_argument("table", type=Path, help="file to write, .csv or .csv.xz")
     parser.add_argument("--jobs", type=int, default=1, help="number of processes")
     options = parser.parse_args(arguments)
     if options.molecules.isdecimal():
-        X = drawn(int(options.molecules))
+        X = sampled(int(options.molecules))
     else:
         X = Path(options.molecules).read_text(encoding="utf-8").split()
     n = make_table(X, options.table, n_jobs=options.jobs)

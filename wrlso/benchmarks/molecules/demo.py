@@ -1,4 +1,4 @@
-"""The demonstration on molecules: what ships, an objective of GuacaMol's, 100 evaluations, one picture."""
+"""The demonstration on molecules: 100 evaluations of a GuacaMol objective, and a picture."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +32,13 @@ GOAL = "ranolazine_mpo"
 _N_START = 1000
 _BATCH = 10
 _RETRAIN_EVERY = 25
-_SHAPE = Shape(max_heavy_atoms=38, max_ring=7)  # what ZINC250k has: chemists want no monsters
+_SHAPE = Shape(max_heavy_atoms=38, max_ring=7)  # the size of ZINC250k's molecules
 _N_MOLECULES = 12
 
 
 @dataclass(frozen=True)
 class MoleculesDemoResult:
-    """What the demonstration reached, and where its picture is."""
+    """Result of the demonstration, and its picture."""
 
     n_start: int
     start: float
@@ -49,7 +49,7 @@ class MoleculesDemoResult:
     picture: Path
 
     def __str__(self) -> str:
-        """Say what improved from what to what, and the molecule."""
+        """Return the scores at the start and at the end, and the best molecule."""
         return (
             f"{GOAL} (0 to 1): from {self.start:.3f}, the best of {self.n_start} molecules, to "
             f"{self.best:.3f} in {self.queries} evaluations with {self.retrainings} retrainings: "
@@ -60,36 +60,36 @@ class MoleculesDemoResult:
 def run_molecules_demo(
     out: Path, *, seed: int = 0, budget: int = 100, n_start: int | None = None, progress: bool = True
 ) -> MoleculesDemoResult:
-    """Search for molecules with the model and the molecules that ship, and draw what happened.
+    """Search with the model and the molecules that ship, and draw the progress.
 
     Parameters
     ----------
     out : Path
-        Where the picture goes: the best molecules over time and the progress curve.
+        File of the picture: the best molecules over time and the progress curve.
     seed : int, default=0
-        Draws the starting molecules and everything after.
+        Samples the starting molecules and determines all later randomness.
     budget : int, default=100
-        Evaluations of the objective, which is only called for molecules that the search asks for.
+        Evaluations of the objective in the search.
     n_start : int, default=None
-        Molecules of those that ship to start from; None: 1000.
+        Number of starting molecules among those that ship; None: 1000.
     progress : bool, default=True
         Show a bar with the best value so far.
     """
-    figure = new_figure(13.0, 9.5)  # first, as matplotlib may be missing
-    out.parent.mkdir(parents=True, exist_ok=True)  # before minutes are spent
+    figure = new_figure(13.0, 9.5)  # first, because matplotlib may be missing
+    out.parent.mkdir(parents=True, exist_ok=True)  # before minutes of work
     shipped = load_molecules()
     small = shipped.heavy_atoms <= _SHAPE.max_heavy_atoms
     molecules = [x for x, allowed in zip(shipped.smiles, small, strict=True) if allowed]
     check_count("n_start", n_start, none="1000")
     n_start = _N_START if n_start is None else n_start
-    drawn = np.random.default_rng(seed).permutation(len(molecules))[:n_start]
-    # a list, as naming the data would have all of it read
+    sampled = np.random.default_rng(seed).permutation(len(molecules))[:n_start]
+    # a list, because the data's name would make the task read all of it
     task = GuacaMol(
-        GOAL, max_heavy_atoms=_SHAPE.max_heavy_atoms, data=[molecules[i] for i in drawn], n_jobs=1
+        GOAL, max_heavy_atoms=_SHAPE.max_heavy_atoms, data=[molecules[i] for i in sampled], n_jobs=1
     )
     X, y = task.initial_data()
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # of a busy machine more would wait for each other
+    torch.set_num_threads(1)  # on a busy machine several threads would wait for each other
     try:
         opt, found = _search(task, X, y, seed, budget, int(progress))
     finally:
@@ -112,7 +112,7 @@ def _search(
     task: GuacaMol, X: list[str], y: "NDArray[np.float64]", seed: int, budget: int, verbose: int
 ) -> "tuple[WeightedRetrainingOptimizer, OptimizeResult]":
     model = task.model()
-    # less than the usual training, as a demonstration shall be short
+    # shorter training than usual, for a short demonstration
     trainer = search_options(model, len(X))["trainer"].set_params(initial_epochs=5, retrain_epochs=2.5)
     with quiet_about_small_k():
         opt = molecule_search(

@@ -1,4 +1,4 @@
-"""Models of molecules after their first training by weight: shared by runs, and what they generate."""
+"""Models of molecules after their first weighted training, shared by runs, and scores of their samples."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,11 +22,11 @@ from wrlso.training import Trainer
 __all__ = ["HasFirstTraining", "first_model", "sample_scores"]
 
 _TRAINING, _DRAWS = 0, 1
-_OPTIONS = ("max_tokens", "model", "k", "first_steps", "batch_size", "lr")  # it depends on these and the data
+_OPTIONS = ("max_tokens", "model", "k", "first_steps", "batch_size", "lr")  # a first model depends on these
 
 
 class HasFirstTraining(Protocol):
-    """What a study of molecules has to say about the training before its first query; a dataclass."""
+    """A study of molecules with a training before its first query; a dataclass."""
 
     @property
     def k(self) -> float:
@@ -42,7 +42,7 @@ class HasFirstTraining(Protocol):
 
     @property
     def model_variant(self) -> str:
-        """What tells its models apart in names of files."""
+        """Part of the file name that distinguishes the study's models."""
 
     def options(self) -> dict[str, Any]:
         """Return all options."""
@@ -54,7 +54,7 @@ class HasFirstTraining(Protocol):
         """Return the starting data."""
 
     def prepared(self, found: Start, file: Path | None = None) -> MoleculeVAE:
-        """Return the model, or another one from a file, which has read the starting data."""
+        """Return the study's model, or that of a file, with the starting data already read."""
 
     def trainer(self, n: int, first_steps: int) -> Trainer:
         """Return the trainer for n starting molecules."""
@@ -64,14 +64,14 @@ class HasFirstTraining(Protocol):
 
 
 def first_model(study: HasFirstTraining, seed: int, folder: Path) -> Path:
-    """Return the file of a study's model after its first training; it is trained where there is none yet.
+    """Return the file of a study's model after its first training; train it if the file is missing.
 
-    Training depends on the starting data, whatever is searched for later, and not on the seed.
+    The training depends on the starting data and not on the seed.
 
     Raises
     ------
     ParameterError
-        When the folder holds a model that was trained with other options.
+        When the folder holds a model trained with other options.
     """
     start = study.start(seed)
     data = data_hash(start.X, start.y)
@@ -102,24 +102,23 @@ def sample_scores(
     temperature: float = 0.7,
     progress: bool = True,
 ) -> list[Path]:
-    """Record the scores of what models draw that were trained with each k (paper, Fig. 10).
+    """Record the scores of samples of models trained with each k (paper, Fig. 10).
 
     Each record holds two distributions, as scores to two decimals with their counts: of the starting data,
-    and of molecules drawn by ``sample_prior``. For infinite k it is the model as it was before any first
-    training by weight; samples that decode to no molecule are ``invalid``. Records that are there are not
-    made again.
+    and of molecules from ``sample_prior``. With infinite k the model has had no weighted training.
+    ``invalid`` counts the samples that are not molecules. Existing records are skipped.
 
     Parameters
     ----------
     study : HasFirstTraining
-        Its first trainings are kept in the folder for the runs that share them.
+        The folder keeps its first trainings for the runs that share them.
     ks : sequence of float
     seeds : sequence of int
-        Of the draws.
+        Seeds of the samples.
     out : Path
     n_samples : int, default=5000
     temperature : float, default=0.7
-        At which they are decoded.
+        Temperature of the decoding.
     progress : bool, default=True
 
     Returns
@@ -144,8 +143,8 @@ def _record(study: HasFirstTraining, seed: int, path: Path, n_samples: int, temp
     file = first_model(study, seed, path.parent) if math.isfinite(study.k) else None
     model = study.prepared(start, file)
     generator = torch_generator(stream(seed, _DRAWS))
-    drawn = model.decode(model.sample_prior(n_samples, generator), temperature, generator)
-    there = [x for x in drawn if x is not None]
+    samples = model.decode(model.sample_prior(n_samples, generator), temperature, generator)
+    there = [x for x in samples if x is not None]
     known = set(start.X)
     write_record(
         path,
@@ -162,7 +161,7 @@ def _record(study: HasFirstTraining, seed: int, path: Path, n_samples: int, temp
             "starting_data": {"sha256": data_hash(start.X, start.y), "n": len(start.y),
                               "best": float(np.max(start.y))},
             "training": None if file is None else read_header(file)["about"]["training"],
-            "invalid": len(drawn) - len(there),
+            "invalid": len(samples) - len(there),
             "distinct": len(set(there)),
             "new": len(set(there) - known),
             "data": _counts(start.y),

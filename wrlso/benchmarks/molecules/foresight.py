@@ -1,11 +1,11 @@
-"""How well a process foresees what a search asks for.
+"""How well a Gaussian process predicts the molecules that a search asks for.
 
 ``python -m wrlso.benchmarks.molecules.foresight DIR --out FILE``
 
 DIR holds records of searches over molecules with all of ZINC250k (``wrlso bench molecules``). After 100, 200,
-300 and 400 of their queries every process is fitted to what was known then, and predicts the next 50. Unlike
-unseen molecules of the data (:mod:`wrlso.benchmarks.molecules.structures`) these are what a search has to
-judge.
+300 and 400 of their queries every process is fitted to the data known at that time, and predicts the next 50
+queries. A search must judge such molecules, rather than unseen molecules of the data
+(:mod:`wrlso.benchmarks.molecules.structures`).
 """
 
 import argparse
@@ -37,7 +37,7 @@ PROCESSES: dict[str, Callable[[], TanimotoGP]] = {
     "1,500 best and 500 random": lambda: TanimotoGP(None, 1500, 500),
     "1,900 best and 100 random": lambda: TanimotoGP(None, 1900, 100),
 }
-"""What is compared: each differs from the default in what its name says."""
+"""The compared processes; each name states the difference from the default."""
 
 _OPTIONS = ("goal", "data", "n_start", "max_heavy_atoms", "max_tokens", "stereo")
 _CUTS, _NEXT = (100, 200, 300, 400), 50
@@ -49,14 +49,14 @@ def judge(
     asked: tuple[Sequence[str], Array],
     at: int,
 ) -> dict[str, float]:
-    """Fit a process to known data and the first ``at`` points asked for; judge it by the next 50.
+    """Fit a process to known data and the first ``at`` asked points, and judge it by the next 50.
 
     Parameters
     ----------
     make : callable
         Returns an unfitted process.
     known, asked : (SMILES, values)
-        The starting data; what the search asked for, in order. NaN where an experiment failed.
+        The starting data; the asked points in order, with NaN for failed experiments.
     at : int
 
     Returns
@@ -87,7 +87,7 @@ def judge(
 def foresight(
     records: Sequence[Mapping[str, Any]], processes: Mapping[str, Callable[[], TanimotoGP]]
 ) -> list[dict[str, Any]]:
-    """Judge every process along every recorded search; one result, the mean over the cuts, for each."""
+    """Judge every process along every recorded search; return means over the four cuts."""
     results = []
     with ProgressBar(total=len(records) * len(processes), desc="foresight") as bar:
         for record in records:
@@ -96,8 +96,8 @@ def foresight(
             known = molecules_study(**options).initial_data(record["seed"])
             if record.get("starting_data", {}).get("sha256") != data_hash(*known):
                 raise DataError(
-                    f"the {record['setting']} search on {record['task']}, seed {record['seed']}, was started "
-                    f"from other data than {options} gives"
+                    f"the {record['setting']} search on {record['task']}, seed {record['seed']}, has other "
+                    f"starting data than {options}"
                 )
             asked = record["x"], np.array([np.nan if y is None else y for y in record["y"]])
             cuts = [at for at in _CUTS if at + _NEXT <= len(asked[1])]
@@ -124,7 +124,7 @@ def _check_molecules(record: Mapping[str, Any]) -> None:
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return results as lines of text, and means over the searches."""
+    """Return the results and their means over searches as lines of text."""
     lines = [f"{'objective':22}{'process':28}{'rank':>7}{'rmse':>8}{'density':>9}"]
     for process in dict.fromkeys(row["process"] for row in results):
         rows = [row for row in results if row["process"] == process]

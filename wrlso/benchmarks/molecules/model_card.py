@@ -1,4 +1,4 @@
-"""What a molecule model's card says: reconstruction, what its prior writes, properties."""
+"""Figures of a molecule model's card: reconstruction, samples of its prior, properties."""
 
 import time
 from collections.abc import Sequence
@@ -32,24 +32,24 @@ def measure(
     ----------
     model : SelfiesVAE or JunctionTreeVAE
     known : sequence of str
-        Canonical SMILES of the training data: what novelty is measured against.
+        Canonical SMILES of the training data; all others are novel.
     held_out : sequence of n str
-        Canonical SMILES that the model has not seen.
+        Canonical SMILES outside the training data.
     n_samples : int, default=10000
-        Draws from the prior.
+        Number of samples from the prior.
     temperature : float, default=0.7
-        At which they are decoded.
+        Temperature of the decoding.
     seed : int, default=0
-        Of the draws.
+        Seed of the samples.
 
     Returns
     -------
     dict
         ``reconstruction`` of the held-out molecules from their posterior means: ``exact``, ``without_stereo``
-        (equal when stereochemistry is left out) and ``tokens`` (share of positions that are right);
+        (equal without stereochemistry) and ``tokens`` (share of correct positions);
         ``prior``: shares ``valid``, ``unique`` of the valid, ``novel`` of the unique; for each property the
-        Wasserstein distance to the held-out molecules, beside their standard deviation and both means;
-        ``per_second``: molecules encoded and decoded, on as many threads as torch uses.
+        Wasserstein distance to the held-out molecules, their standard deviation and both means;
+        ``per_second``: molecules encoded and decoded with torch's number of threads.
     """
     start = time.perf_counter()
     inputs = model.tensorize(held_out)

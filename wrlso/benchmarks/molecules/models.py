@@ -1,8 +1,8 @@
-"""How fast are models of molecules, does all decoding end? ``python -m wrlso.benchmarks.molecules.models``.
+"""Speed of models of molecules, and whether decoding ends: ``python -m wrlso.benchmarks.molecules.models``.
 
-Rates are molecules per second of the processor, of whole batches and of a loop over single molecules with the
-same model in the same run, both on one thread. With ``--points`` that many latent points are decoded: drawn
-where data lie, extreme, and such as a search finds that follows a surrogate where it knows nothing.
+Rates are molecules per second of the processor, for whole batches and for a loop over single molecules, with
+the same model in the same run on one thread. ``--points`` also decodes latent points of three kinds: samples
+near the data, extreme points, and points of a search that follows a surrogate far from the data.
 """
 
 import argparse
@@ -51,9 +51,9 @@ def rates(model: MoleculeVAE, X: Sequence[str], n_alone: int = 32) -> dict[str, 
     model : SelfiesVAE or JunctionTreeVAE
         Its weights stay as they are.
     X : sequence of n str
-        Molecules that it has not read before, as reading remembers them; those that it can read are used.
+        Molecules that the model has not read before, because it caches them. Unreadable ones are left out.
     n_alone : int, default=32
-        Molecules that go through it one by one.
+        Molecules processed one by one.
 
     Returns
     -------
@@ -63,12 +63,12 @@ def rates(model: MoleculeVAE, X: Sequence[str], n_alone: int = 32) -> dict[str, 
     Raises
     ------
     DataError
-        When it can read none of X.
+        When the model can read none of X.
     """
     start = time.process_time()
     known = [x for x in X if model._can_read(x)]
     if not known:
-        raise DataError(f"X must hold molecules that the model can read, got {len(X)} that it cannot")
+        raise DataError(f"X must hold molecules that the model can read, got {len(X)} unreadable ones")
     inputs = model.tensorize(known)
     read = len(X) / (time.process_time() - start)
     Z = model.encode(inputs[:_BATCH])
@@ -80,7 +80,7 @@ def rates(model: MoleculeVAE, X: Sequence[str], n_alone: int = 32) -> dict[str, 
     found = {"read": {"batch": read}}
     for name, (call, size) in stages.items():
         rows = (Z if name == "decode" else inputs)[:size]
-        _timed(call, [rows[:2]])  # whatever is made once
+        _timed(call, [rows[:2]])  # one-time work
         pairs = [(_timed(call, [rows]), _timed(call, list(rows[:n_alone].split(1)))) for _ in range(_REPEATS)]
         whole, alone = (float(np.median(column)) for column in zip(*pairs, strict=True))
         found[name] = {"batch": whole, "alone": alone, "ratio": whole / alone}
@@ -111,22 +111,21 @@ def _training(model: MoleculeVAE) -> Callable[[Tensor], None]:
 
 
 def in_workers(model: MoleculeVAE, Z: Tensor, n_jobs: int) -> dict[str, float]:
-    """Say whether it pays to decode in worker processes.
+    """Compare decoding in worker processes with decoding in this one.
 
     Parameters
     ----------
     model : SelfiesVAE or JunctionTreeVAE
     Z : Tensor (n, d)
     n_jobs : int
-        Processes of :func:`wrlso.models.decode_in_workers`. They are there before the time is taken.
+        Processes of :func:`wrlso.models.decode_in_workers`, started before the time is taken.
 
     Returns
     -------
     dict
-        Latent points per second of the clock, decoded ``here`` and in ``workers``, medians of three; the
-        second over the first, ``ratio``; the share that comes out ``same``, as rounding depends on batches.
+        ``here`` and ``workers``: latent points per second of the clock, medians of three; ``ratio``: the
+        second over the first; ``same``: share of equal results (rounding depends on batches).
     """
-    check_count("n_jobs", n_jobs)
     seconds: dict[str, list[float]] = {"here": [], "workers": []}
     decode_in_workers(model, Z, n_jobs=n_jobs)
     for _ in range(_REPEATS):
@@ -152,8 +151,8 @@ def latent_points(
     Parameters
     ----------
     kind : {"data", "extreme", "optimized"}
-        Draws of ``sample_prior``; uniform in [-10, 10]^d; the paths of a gradient ascent from data on the
-        upper confidence bound of a Gaussian process, far beyond the data too.
+        Samples of ``sample_prior``; uniform in [-10, 10]^d; the paths of a gradient ascent, from data and far
+        beyond it, on the upper confidence bound of a Gaussian process.
     model : SelfiesVAE or JunctionTreeVAE
     Z, y : (k, d) and (k,)
         Encodings and values for the process.
@@ -173,7 +172,7 @@ def latent_points(
 
 
 def _ascent(Z: Tensor, y: np.ndarray, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield points (512, d) after every tenth step of the ascent, from new starts again and again."""
+    """Yield points (512, d) after every tenth step of the ascent, with new starts after each ascent."""
     gp = SparseGP(200, n_best=1000, n_random=1000, kernel="matern52", n_trained=0).fit(
         Z.double(), torch.from_numpy(y), np.random.default_rng(0)
     )
@@ -191,14 +190,14 @@ def _ascent(Z: Tensor, y: np.ndarray, generator: torch.Generator) -> Iterator[Te
 
 
 def walk(model: MoleculeVAE, batches: Iterator[Tensor], n: int) -> dict[str, Any]:
-    """Decode n latent points, and say what came out.
+    """Decode n latent points, and count the results.
 
     Returns
     -------
     dict
-        ``points``; ``molecules``; ``nothing``: how many gave none, by reason where the model counts them;
-        ``not_canonical``: decodings that RDKit cannot read or would write otherwise; ``seconds`` in all, and
-        ``slowest``: of the batch of 512 that took longest, by the clock; ``distinct`` molecules.
+        ``points``; ``molecules``; ``nothing``: points without a molecule, by reason if the model counts them;
+        ``not_canonical``: molecules that RDKit cannot read or writes differently; ``seconds`` in total;
+        ``slowest``: seconds of the slowest batch of 512, by the clock; ``distinct`` molecules.
     """
     distinct: set[str] = set()
     reasons: Counter[str] = Counter()
@@ -232,8 +231,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path, nargs="?", help="a model's file; without, the one that ships")
     parser.add_argument("--points", type=int, default=0, help="latent points to decode, a third of each kind")
-    parser.add_argument("--molecules", type=int, default=2000, help="of ZINC250k that are read and encoded")
-    parser.add_argument("--workers", type=int, default=0, help="also decode in so many processes")
+    parser.add_argument("--molecules", type=int, default=2000, help="molecules to read and encode")
+    parser.add_argument("--workers", type=int, default=0, help="also decode in this many processes")
     parser.add_argument("--out", type=Path, help="write the record here")
     options = parser.parse_args(arguments)
     check_count("points", options.points, minimum=0)

@@ -1,18 +1,18 @@
-r"""Whether our objectives are those of GuacaMol, and how fast they are.
+r"""Comparison of our objectives with those of GuacaMol, and their speed.
 
 ``python -m wrlso.benchmarks.molecules.objectives``
 
-Compares every score of :data:`wrlso.tasks.molecules.GUACAMOL_OBJECTIVES` with that of the package
+The command compares every score of :data:`wrlso.tasks.molecules.GUACAMOL_OBJECTIVES` with that of the package
 ``guacamol`` on molecules of ZINC250k and on reference drugs, small, large, charged and odd molecules. The
-package is no dependency; put it into a folder of its own::
+package is not a dependency; install it into a folder of its own::
 
     pip install --no-deps --target guacamol-package guacamol
     python -m wrlso.benchmarks.molecules.objectives --guacamol guacamol-package \
         --out docs/benchmarks/objectives/record.json
 
-It imports two things that are gone or beside the point: ``scipy.histogram``, which was NumPy's, and ``fcd``,
-which only its distribution benchmarks use. Both are supplied for this process. ``--golden`` writes its values
-for tests.
+The package imports ``scipy.histogram``, which no longer exists, and ``fcd``, which only its distribution
+benchmarks need. This module supplies both in its own process. ``--golden`` writes the package's values for
+tests.
 """
 
 import argparse
@@ -61,7 +61,7 @@ ODD_MOLECULES = (
     "O=C(C)N(CC)C1=CC=CC(C2=CC=NC3=C(C=NN23)C#N)=C1",  # zaleplon
     "CCCCC(=O)N(Cc1ccc(cc1)-c1ccccc1-c1nn[nH]n1)C(C(C)C)C(=O)O",  # valsartan
     "CN(C=O)Cc1ccc(cc1)-c1ccccc1",  # valsartan's pattern
-    "CN(Cc1ccc(-c2cc(F)ccc2F)cc1)C(=O)CCS(N)(=O)=O",  # with it, and more like sitagliptin
+    "CN(Cc1ccc(-c2cc(F)ccc2F)cc1)C(=O)CCS(N)(=O)=O",  # with that pattern, and more like sitagliptin
     "CCN(Cc1ccc(-c2cc(N)ccc2C)cc1)C(=O)CS(C)(=O)=O",
     "CCCOc1cc2ncnc(Nc3ccc4ncsc4c3)c2cc1S(=O)(=O)C(C)(C)C",  # where both hops start
     "CCCOc1cc2ncnc(Nc3ccccc3)c2cc1",  # its scaffold without its decoration
@@ -94,12 +94,12 @@ def peer_scores(folder: Path | None) -> dict[str, Score]:
     Parameters
     ----------
     folder : Path or None
-        Where the package ``guacamol`` was installed; None: where Python finds it.
+        Folder of the package ``guacamol``; None: where Python finds it.
 
     Raises
     ------
     ParameterError
-        When it is not there.
+        When the package is missing.
     """
     import scipy
 
@@ -113,9 +113,9 @@ def peer_scores(folder: Path | None) -> dict[str, Score]:
     except ModuleNotFoundError as error:
         raise ParameterError(
             f"the package guacamol is not in {folder or 'the environment'} ({error}); "
-            "pip install --no-deps --target FOLDER guacamol puts it into a folder"
+            "install it with pip install --no-deps --target FOLDER guacamol"
         ) from error
-    # two that GuacaMol's second suite leaves out, as the package defines them: means are geometric
+    # two that GuacaMol's second suite omits, as the package defines them: with geometric means
     standard = import_module("guacamol.standard_benchmarks")
     others = [standard.isomers_c7h8n2o2(), standard.qed_benchmark()]
     suite = [*suites.goal_directed_suite_v2(), *others]
@@ -134,13 +134,12 @@ def _our_score(name: str) -> Score:
 
 
 def compare(X: Sequence[str], peers: dict[str, Score]) -> dict[str, Any]:
-    """Return for each objective the largest difference on n molecules, where, and molecules a second of
-    processor time of both.
+    """Return for each objective the largest difference on n molecules, its molecule, and both speeds.
 
     Raises
     ------
     ParameterError
-        When there are no molecules.
+        When X is empty.
     """
     if not X:
         raise ParameterError("X must hold at least one molecule, got none")
@@ -165,7 +164,7 @@ def compare(X: Sequence[str], peers: dict[str, Score]) -> dict[str, Any]:
 def _timed(score: Score, X: Sequence[str]) -> tuple[list[float], float]:
     """Return the values and molecules a second of processor time."""
     with optional_module("rdkit.rdBase").BlockLogs():
-        score(X[0])  # tables are read once
+        score(X[0])  # reads tables once
         start = time.process_time()
         values = [float(score(x)) for x in X]
         return values, len(X) / (time.process_time() - start)
@@ -176,7 +175,7 @@ def _golden(peers: dict[str, Score]) -> dict[str, Any]:
     with optional_module("rdkit.rdBase").BlockLogs():
         values = {name: [float(peer(x)) for x in ODD_MOLECULES] for name, peer in peers.items()}
     if not all(math.isfinite(value) for row in values.values() for value in row):
-        raise ParameterError("a value of the package guacamol is not finite")
+        raise ParameterError("all values of the package guacamol must be finite, got NaN or infinity")
     return {
         "kind": "golden",
         "origin": "scores of the package guacamol, by "
@@ -195,9 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the comparison from the command line; write JSON to ``--out`` or standard output and return it."""
     parser = argparse.ArgumentParser(prog="python -m wrlso.benchmarks.molecules.objectives")
     parser.description = "Compare the objectives on molecules with those of the package guacamol."
-    parser.add_argument("--guacamol", type=Path, help="folder into which the package guacamol was installed")
+    parser.add_argument("--guacamol", type=Path, help="folder of the package guacamol")
     parser.add_argument("--n", type=int, default=1000, help="number of molecules of ZINC250k")
-    parser.add_argument("--seed", type=int, default=0, help="seed of their choice")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     parser.add_argument("--out", type=Path, help="file for the JSON; standard output when left out")
     parser.add_argument("--golden", type=Path, help="file for GuacaMol's values of the odd molecules")
     options = parser.parse_args(arguments)

@@ -1,8 +1,8 @@
-"""What other methods reach on molecules, with the same objective, starting data and calls.
+"""Other methods on molecules, with the same objective, starting data and calls.
 
-Every method calls the objective with molecules only that are neither in the starting data nor were evaluated
-before, and returns what it evaluated, in order. Molecules are told apart by their canonical SMILES, so X must
-be canonical (as :func:`wrlso.datasets.canonical_smiles` writes them).
+Every method calls the objective only with new molecules, neither in the starting data nor evaluated before,
+and returns the evaluated ones in order. Canonical SMILES identify molecules, so X must be canonical (see
+:func:`wrlso.datasets.canonical_smiles`).
 
 The two genetic algorithms need ``mol_ga`` from PyPI (Tripp and Hernández-Lobato, "Genetic algorithms are
 strong baselines for molecule generation", 2023, on the operators of Jensen, Chem. Sci. 10, 2019).
@@ -37,22 +37,22 @@ __all__ = ["Objective", "Trace", "best_of_set", "graph_ga", "prior_sampling", "s
 Objective = Callable[[str], float]
 Trace = list[tuple[str, float]]
 
-_IDLE = 200  # generations in a row without a new molecule after which a method ends
+_IDLE = 200  # a method ends after this many generations in a row without a new molecule
 
 
 def _new(children: Iterable[str], known: Mapping[Hashable, float]) -> dict[str, str]:
-    """Return {key: SMILES} of molecules that are not known yet, each once, in an order of their own."""
-    # mol_ga returns sets of strings, whose order changes from process to process
+    """Return {key: SMILES} of the distinct new molecules, in a fixed order."""
+    # mol_ga returns sets of strings, whose order differs between processes
     found = {canonical(x) or x: x for x in sorted(children, reverse=True)}
     return {key: found[key] for key in sorted(found) if key not in known}
 
 
 class _Spent(Exception):
-    """The budget is spent: leaves a library's loop."""
+    """Ends a library's loop when the budget is spent."""
 
 
 class _Calls:
-    """The objective's calls: only new molecules are evaluated, up to the budget."""
+    """Calls of the objective, for new molecules only and up to the budget."""
 
     def __init__(self, objective: Objective, X: Sequence[str], y: ArrayLike, budget: int) -> None:
         check_count("budget", budget)
@@ -75,11 +75,11 @@ class _Calls:
 
     @property
     def left(self) -> int:
-        """Calls that are left."""
+        """Remaining calls."""
         return self.budget - len(self.trace)
 
     def evaluate(self, x: str, key: Hashable) -> float:
-        """Evaluate a new molecule; what has no finite value counts as the worst of the starting data."""
+        """Evaluate a new molecule; a value that is not finite counts as the worst starting value."""
         if self.left == 0:
             raise _Spent
         value = float(self.objective(x))
@@ -88,7 +88,7 @@ class _Calls:
         return self.known[key]
 
     def best(self, n: int) -> dict[str, float]:
-        """Return the n best starting molecules with their values; of repeated ones the best value."""
+        """Return the n best starting molecules with their values, or the best value of repeated ones."""
         chosen = heapq.nlargest(n, dict.fromkeys(self.start), key=self.known.__getitem__)
         return {x: self.known[x] for x in chosen}
 
@@ -110,20 +110,20 @@ def graph_ga(
     objective : callable SMILES → float
         Larger is better; NaN and infinities count as a call and as the worst starting value.
     X, y : sequence of n canonical SMILES, array_like of shape (n,)
-        Starting data; the best of them are the first population.
+        Starting data; the best molecules are the first population.
     budget : int
         Number of calls of the objective.
     seed : int
-        Of Python's random generator, which ``mol_ga`` uses.
+        Seed of Python's random generator, which ``mol_ga`` uses.
     population : int, default=10_000
         The default of ``mol_ga``.
     offspring : int, default=5
-        Molecules made in a generation; ``mol_ga`` has no default.
+        Molecules in a generation; ``mol_ga`` has no default.
 
     Returns
     -------
     list of (SMILES, value)
-        In the order of the calls; shorter than the budget where 200 generations made nothing new.
+        In the order of the calls; shorter than the budget after 200 generations without a new molecule.
 
     Raises
     ------
@@ -178,34 +178,34 @@ def screened_ga(
     batch: int = 5,
     refit_every: int = 50,
 ) -> Trace:
-    """Let a surrogate choose which of a genetic algorithm's children are evaluated.
+    """Let a surrogate choose which of a genetic algorithm's children to evaluate.
 
-    Parents and children are made as in :func:`graph_ga`. It has what a search in latent space has but the
-    latent space: what differs between the two is where the candidates come from.
+    Parents and children are made as in :func:`graph_ga`. Compared with our search in latent space, only the
+    source of the candidates differs.
 
     Parameters
     ----------
     objective, X, y, budget
         See :func:`graph_ga`.
     seed : int
-        Of Python's and NumPy's random generators.
+        Seed of Python's and NumPy's random generators.
     surrogate : Surrogate or None
-        Of features of x (``space`` "features"); None: :class:`wrlso.TanimotoGP`.
+        A surrogate on features of x (``space`` "features"); None: :class:`wrlso.TanimotoGP`.
     acquisition : acquisition function or None
-        Has ``score``; None: :class:`wrlso.LogExpectedImprovement`.
+        An acquisition function with ``score``; None: :class:`wrlso.LogExpectedImprovement`.
     population : int, default=10_000
-        Molecules that can become parents: the best.
+        Number of best molecules that can become parents.
     offspring : int, default=200
-        Children made for each choice.
+        Children for each choice.
     batch : int, default=5
-        Of these many are evaluated, chosen one after the other as if each had turned out as predicted.
+        Number of evaluated children, chosen one by one as if each had its predicted value.
     refit_every : int, default=50
-        Calls after which the surrogate is fitted again; in between it is conditioned.
+        Calls between two fits of the surrogate; between fits it is conditioned.
 
     Returns
     -------
     list of (SMILES, value)
-        In the order of the calls; shorter than the budget where 200 generations made nothing new.
+        In the order of the calls; shorter than the budget after 200 generations without a new molecule.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def screened_ga(
 
 
 class _Screen:
-    """A surrogate that is fitted seldom, conditioned often, and asked which molecules to evaluate."""
+    """A surrogate that chooses molecules to evaluate; fitted rarely, conditioned often."""
 
     def __init__(
         self,
@@ -255,14 +255,14 @@ class _Screen:
         self.fitted_at = self.seen = 0
 
     def evaluate(self, x: str, key: str) -> float:
-        """Evaluate a molecule, and remember it for the surrogate."""
+        """Evaluate a molecule, and keep its value for the surrogate."""
         value = self.calls.evaluate(x, key)
         self.X.append(x)
         self.y.append(value)
         return value
 
     def choose(self, candidates: list[str], n: int) -> list[str]:
-        """Return the n candidates that are worth most, or all where there are fewer."""
+        """Return the n best candidates, or all if there are fewer."""
         if len(candidates) <= n:
             return candidates
         belief, points = self._belief().over(candidates)
@@ -280,7 +280,7 @@ class _Screen:
     def _belief(self) -> Belief:
         y = np.array(self.y)
         if self.seen == 0 or len(y) - self.fitted_at >= self.refit_every:
-            # chosen here, as most of the starting data needs no fingerprint
+            # choose the subset first, because most of the starting data needs no fingerprint
             n_best, n_random = (getattr(self.surrogate, name, 1000) for name in ("n_best", "n_random"))
             rows = select_subset(y, n_best, n_random, self.rng, n_latest=len(y) - len(self.calls.start))
             self.surrogate.fit([self.X[i] for i in rows], torch.from_numpy(y[rows]), self.rng)
@@ -306,26 +306,25 @@ def prior_sampling(
     temperature: float = 1.0,
     max_attempts: int = 1000,
 ) -> Trace:
-    """Evaluate what random latent points decode to.
+    """Evaluate the decoded molecules of random latent points.
 
     Parameters
     ----------
     objective, X, y, budget
         See :func:`graph_ga`.
     seed : int
-        Of PyTorch's random generator.
+        Seed of PyTorch's random generator.
     model : LatentModel
-        Trained; draws from its own prior where it has one (``sample_prior``), else from N(0, I). It is not
-        changed.
+        A trained model, which does not change. Points come from its ``sample_prior``, or from N(0, I).
     temperature : float, default=1.0
-        Of the decoding.
+        Temperature of the decoding.
     max_attempts : int, default=1000
-        Decoded points for each call after which the method ends.
+        The method ends after this many decoded points for each call.
 
     Returns
     -------
     list of (SMILES, value)
-        In the order of the calls; shorter than the budget where too little was new.
+        In the order of the calls; shorter than the budget with too few new molecules.
     """
     check_count("max_attempts", max_attempts)
     calls = _Calls(objective, X, y, budget)
@@ -357,21 +356,21 @@ def best_of_set(
     *,
     molecules: Sequence[str],
 ) -> Trace:
-    """Evaluate molecules of a set in random order: what screening without a model finds.
+    """Evaluate molecules of a set in random order, as in screening without a model.
 
     Parameters
     ----------
     objective, X, y, budget
         See :func:`graph_ga`.
     seed : int
-        Of NumPy's random generator, which shuffles.
+        Seed of NumPy's random generator, which shuffles.
     molecules : sequence of canonical SMILES
-        The set, such as a part of ZINC that is not in X.
+        The set, such as a part of ZINC outside X.
 
     Returns
     -------
     list of (SMILES, value)
-        In the order of the calls; shorter than the budget where the set is too small.
+        In the order of the calls; shorter than the budget if the set is too small.
     """
     calls = _Calls(objective, X, y, budget)
     for i in np.random.default_rng(seed).permutation(len(molecules)):

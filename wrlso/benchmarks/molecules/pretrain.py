@@ -1,12 +1,12 @@
-"""How the model that ships was trained: ``python -m wrlso.benchmarks.molecules.pretrain OUT``.
+"""Training of a model like the one that ships: ``python -m wrlso.benchmarks.molecules.pretrain OUT``.
 
-Trains :class:`wrlso.models.SelfiesVAE` on ZINC250k less 5,000 molecules that are held out. Each epoch holds
-every molecule, one in seven of them once more without stereochemistry (so that a search without it is at
-home, too), and 15,000 longer molecules: two of the training set joined, so that the model knows what a long
-molecule is. It can be stopped at any time; the same command goes on. Uses a GPU when there is one.
+Trains :class:`wrlso.models.SelfiesVAE` on ZINC250k without 5,000 held-out molecules. Each epoch holds every
+molecule, one in seven of them again without stereochemistry (for searches without it), and 15,000 longer
+molecules, each of two joined molecules of the training set. You may stop the command at any time and run it
+again to continue. It uses a GPU if there is one.
 
 OUT is a folder: ``checkpoint.pt``, ``log.jsonl`` with a line every two minutes, and at the end
-``selfies_zinc250k.safetensors`` in half precision. ``--card FILE`` measures what the model card says.
+``selfies_zinc250k.safetensors`` in half precision. ``--card FILE`` measures the figures of the model card.
 """
 
 import argparse
@@ -36,7 +36,7 @@ _N_JOINED, _JOINED_TOKENS = 15_000, (45, 100)
 
 
 class Stage(NamedTuple):
-    """A part of the training: minutes, rate and, at its first and last step, the divergence's weight."""
+    """A part of the training: minutes, learning rate, and the divergence's weight at both ends."""
 
     minutes: float
     lr: float
@@ -46,25 +46,25 @@ class Stage(NamedTuple):
     token_dropout: float
 
 
-# First the code is learned, each chunk's from its latent block; then the decoder becomes a language model, as
-# a third of the chunks says nothing; then reconstruction comes back. The weights that ship had 57 minutes of
-# the first stage without the convolutions over earlier tokens and 18 with them (at a rate of 1.2e-3).
+# Stage 1 learns the code of each chunk in its latent block. In stage 2 a third of the chunks is hidden, so
+# the decoder becomes a language model. Stage 3 restores reconstruction. The weights that ship had 57 minutes
+# of stage 1 without the convolutions over earlier tokens and 18 with them (at a rate of 1.2e-3).
 STAGES = (
     Stage(70.0, 2e-3, 0.01, 0.15, 0.1, 0.2),
     Stage(32.0, 1.2e-3, 0.1, 0.15, 0.35, 0.05),
     Stage(11.0, 6e-4, 0.15, 0.15, 0.12, 0.1),
 )
-_SHIPPED_CHUNK_DROPOUT = 0.2  # in later training, that of a search
+_SHIPPED_CHUNK_DROPOUT = 0.2  # for later training in a search
 
 
 def split(X: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the molecules for training and those held out, always the same ones."""
+    """Return the training molecules and the held-out ones, always the same."""
     order = np.random.default_rng(0).permutation(len(X))
     return [X[i] for i in order[N_HELD_OUT:]], [X[i] for i in order[:N_HELD_OUT]]
 
 
 def joined(X: Sequence[str], n: int) -> list[str]:
-    """Return n molecules of which each is two of X, bound where the SELFIES of one follows the other's."""
+    """Return n molecules, each of two molecules of X with concatenated SELFIES."""
     rng = np.random.default_rng(0)
     readings = read_all(X, True, "refuse")
     low, high = _JOINED_TOKENS
@@ -80,7 +80,7 @@ def joined(X: Sequence[str], n: int) -> list[str]:
 
 
 def vocabulary(X: Iterable[Sequence[str]]) -> list[str]:
-    """Return the tokens of some sequences, the most frequent first."""
+    """Return the tokens of some sequences, most frequent first."""
     counts: dict[str, int] = {}
     for tokens in X:
         for token in tokens:
@@ -111,9 +111,9 @@ def _readable(model: SelfiesVAE, X: Sequence[str]) -> list[str]:
 
 
 def train(out: Path, speed: float = 1.0, progress: Callable[[str], None] = print) -> None:
-    """Train, or go on with what is in the folder, and write the file that ships.
+    """Train, or continue the training in the folder, and write the model's file.
 
-    Stages take their minutes divided by ``speed``.
+    Each stage takes its minutes divided by ``speed``.
     """
     out.mkdir(parents=True, exist_ok=True)
     X = [x for x in canonical_smiles(fetch_zinc250k()) if x]
@@ -158,22 +158,22 @@ def train(out: Path, speed: float = 1.0, progress: Callable[[str], None] = print
 
 
 def learn_own_tokens(model: SelfiesVAE, n: int = 5000, rounds: int = 3) -> None:
-    """Add the tokens of what the model writes and could not read, such as a sulfur with a hydrogen atom."""
+    """Add tokens of molecules that the model writes but cannot read, such as sulfur with a hydrogen atom."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(rounds):
-        for scale in (1.0, 1.5):  # the second: further from the data than its prior
+        for scale in (1.0, 1.5):  # the second scale is further from the data than the prior
             Z = scale * model.sample_prior(n, generator)
             model.extend(x for x in model.write(Z) if x is not None)
 
 
 def exact(model: MoleculeVAE, X: Sequence[str], inputs: Tensor) -> float:
-    """Share of molecules that come back from their own z."""
+    """Return the share of exactly reconstructed molecules."""
     decoded = model.decode(model.encode(inputs))
     return float(np.mean([a == b for a, b in zip(X, decoded, strict=True)]))
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a file that is there as a whole or not at all."""
+    """Write a checkpoint completely or not at all."""
     stream = io.BytesIO()
     torch.save(content, stream)
     write_whole(path, stream.getvalue())
@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m wrlso.benchmarks.molecules.pretrain", description=__doc__
     )
     parser.add_argument("out", type=Path, help="folder for checkpoint, log and weights")
-    parser.add_argument("--speed", type=float, default=1.0, help="train for this many times less time")
+    parser.add_argument("--speed", type=float, default=1.0, help="divide the training time by this number")
     parser.add_argument(
         "--card", type=Path, help="write a model card of the weights in OUT to this JSON file"
     )

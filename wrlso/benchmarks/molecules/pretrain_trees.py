@@ -1,13 +1,13 @@
-"""How a junction-tree model of ZINC250k is trained.
+"""Training of a junction-tree model on ZINC250k.
 
 ``python -m wrlso.benchmarks.molecules.pretrain_trees OUT``
 
-Trains :class:`wrlso.models.JunctionTreeVAE` on ZINC250k without stereochemistry, less the 5,000 molecules
-that :mod:`wrlso.benchmarks.molecules.pretrain` holds out, too. The vocabulary is that of the whole set.
-It can be stopped at any time; the same command goes on. Uses a GPU when there is one.
+Trains :class:`wrlso.models.JunctionTreeVAE` on ZINC250k without stereochemistry and without the 5,000
+held-out molecules of :mod:`wrlso.benchmarks.molecules.pretrain`. The vocabulary is that of the whole set. You
+may stop the command at any time and run it again to continue. It uses a GPU if there is one.
 
 OUT is a folder: ``checkpoint.pt``, ``log.jsonl`` with a line every five minutes, and at the end
-``junction_tree_zinc250k.safetensors`` in half precision. ``--card FILE`` measures what the model card says.
+``junction_tree_zinc250k.safetensors`` in half precision. ``--card FILE`` measures the model card's figures.
 """
 
 import argparse
@@ -39,9 +39,9 @@ _N_CHECKED = 500  # held-out molecules decoded at each check
 
 
 def flat_split(X: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return molecules for training and those held out, without stereochemistry, none of them in both.
+    """Return disjoint training and held-out molecules, without stereochemistry.
 
-    The few that cannot be read as trees, as phosphine oxides with hydrogen, are in neither.
+    Both omit the few molecules that no tree represents, such as phosphine oxides with hydrogen.
     """
     known, held_out = ([canonical(x, stereo=False) or "" for x in part] for part in split(X))
     seen = dict.fromkeys(known)
@@ -61,7 +61,7 @@ def train(
     start: Path | None = None,
     progress: Callable[[str], None] = print,
 ) -> Path:
-    """Train, or go on with what is in the folder; return the file with the weights.
+    """Train, or continue the training in the folder; return the file with the weights.
 
     Parameters
     ----------
@@ -71,19 +71,19 @@ def train(
     hidden : int, default=200
         Units; the paper's 450 takes five times as long.
     minutes : float, default=600
-        Of training in all. The learning rate falls to nothing along them.
+        Minutes of training in total; the learning rate falls to zero at the end.
     batch_size, lr
         See :class:`wrlso.models.molecules.training.SequenceTraining`.
     start : Path, default=None
-        File of a model that is trained on, in place of one with ``hidden`` units that has learned nothing.
-        Its vocabulary grows by what X needs, and the divergence has its full weight from the beginning.
+        File of a model to train further, instead of an untrained one with ``hidden`` units. Its vocabulary
+        is extended for X, and the divergence has its full weight from the beginning.
     progress : callable, default=print
-        Takes each line of the log.
+        Called with each line of the log.
 
     Raises
     ------
     DataError
-        When all of X is held out.
+        When X has no training molecules.
     ParameterError
         When the folder holds a training with another ``hidden`` or other molecules.
     """
@@ -95,10 +95,10 @@ def train(
     stored = _stored(checkpoint, options, device)
     known, held_out = flat_split(X)
     if not known:
-        raise DataError(f"X must hold more than the molecules that are held out, got {len(X)}")
+        raise DataError(f"X must hold more than the held-out molecules, got {len(X)}")
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    everything = [*known, *held_out]  # one list, as what was read of a list is kept
+    everything = [*known, *held_out]  # one list, because the cache holds whole lists
     if start is None:
         model, beta_start = JunctionTreeVAE(clique_vocabulary(everything), hidden=hidden), None
     else:
@@ -129,7 +129,7 @@ def train(
 
 
 def _stored(checkpoint: Path, options: Mapping[str, Any], device: str) -> dict[str, Any] | None:
-    """Return what an earlier run kept, None where there is none; another training's is refused."""
+    """Return an earlier run's checkpoint, None without one; raise ParameterError for another training's."""
     if not checkpoint.exists():
         return None
     stored: dict[str, Any] = torch.load(checkpoint, weights_only=True, map_location=device)
@@ -148,10 +148,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("out", type=Path, help="folder for checkpoint, log and weights")
     parser.add_argument("--hidden", type=int, default=200, help="units; the paper's are 450")
-    parser.add_argument("--minutes", type=float, default=600.0, help="of training, earlier runs counted in")
+    parser.add_argument("--minutes", type=float, default=600.0, help="minutes, earlier runs included")
     parser.add_argument("--batch-size", type=int, default=64, help="molecules in a step")
     parser.add_argument("--lr", type=float, default=1e-3, help="largest learning rate")
-    parser.add_argument("--start", type=Path, help="file of a model to be trained on")
+    parser.add_argument("--start", type=Path, help="file of a model to train further")
     parser.add_argument("--n", type=int, help="train on this many molecules only")
     parser.add_argument(
         "--card", type=Path, help="write a model card of the weights in OUT to this JSON file"

@@ -1,8 +1,8 @@
-"""Starting molecules of a study: read once, kept on disk, and the model that knows them already.
+"""Starting molecules of a study, read once and kept on disk, and a model that has already read them.
 
-Reading a quarter of a million SMILES takes minutes. They are the same for hundreds of runs, so their tokens
-are kept in :func:`wrlso.datasets.cache_folder`, beside their scores. "Tokens" are the numbers of a model's
-rows: SELFIES tokens, or what a junction tree is written with.
+Reading a quarter of a million SMILES takes minutes, and hundreds of runs share them. So their tokens are kept
+in :func:`wrlso.datasets.cache_folder`, beside their scores. "Tokens" are the numbers of a model's rows:
+SELFIES tokens, or the numbers of a junction tree.
 """
 
 import json
@@ -44,15 +44,14 @@ __all__ = [
 Values = NDArray[np.float64]
 
 _CHUNK = 500
-_ROW = 12  # numbers of a junction tree's row for each token: chains take 10
+_ROW = 12  # numbers in a junction tree's row for each token (chains take 10)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Which molecules may be proposed: not too large, and without rings larger than the data's.
+    """The molecules that a search may propose: bounded in size, without larger rings than the data's.
 
-    Chains that are closed to large rings look like good long chains to fingerprints of small neighbourhoods,
-    and score far below.
+    To fingerprints of small neighbourhoods a large ring looks like a good long chain, but it scores far less.
 
     Parameters
     ----------
@@ -66,19 +65,19 @@ class Shape:
     max_ring: int | None
 
     def __call__(self, x: Any) -> bool:
-        """Say whether x is such a molecule."""
+        """Return whether x is such a molecule."""
         found = _shape(x)
         return found is not None and self.allows(*found)
 
     def allows(self, heavy_atoms: float, largest_ring: float) -> bool:
-        """Say whether a molecule of this shape may be proposed."""
+        """Return whether a search may propose a molecule of this shape."""
         return (self.max_heavy_atoms is None or heavy_atoms <= self.max_heavy_atoms) and (
             self.max_ring is None or largest_ring <= self.max_ring
         )
 
 
 def _shape(x: Any) -> tuple[int, int] | None:
-    """Return heavy atoms and the atoms of the largest ring, None for invalid SMILES."""
+    """Return heavy atoms and the atoms of the largest ring, None for an invalid SMILES."""
     molecule = parse(x)
     if molecule is None:
         return None
@@ -92,7 +91,7 @@ def _packed_shape(x: Any) -> float:
 
 
 def shapes(X: Sequence[str]) -> tuple[Values, Values]:
-    """Return heavy atoms (n,) and atoms of the largest rings (n,) of n molecules; kept on disk for many."""
+    """Return heavy atoms (n,) and atoms of the largest rings (n,) of n molecules; many are cached."""
     packed = score(_packed_shape, X, n_jobs=1, cache="shapes-1" if len(X) > _CHUNK else False, progress=False)
     heavy_atoms = np.floor(packed / 1000.0)
     return heavy_atoms, packed - 1000.0 * heavy_atoms
@@ -113,12 +112,12 @@ class Start:
     Attributes
     ----------
     X : tuple of n str
-        Canonical SMILES that the model can take.
+        Canonical SMILES that the model can read.
     y : ndarray (n,) float64
     known : KnownMolecules
         Their tokens.
     n_left_out : int
-        Molecules of the data that are too large, or that the model cannot take.
+        Molecules of the data that are too large or that the model cannot read.
     """
 
     X: tuple[str, ...]
@@ -139,8 +138,8 @@ def start(
 ) -> Start:
     """Return the starting data of a seed, the same for all methods; scores and tokens are kept on disk.
 
-    ``file`` holds the model that reads them; None: it is the one that ships. Without ``stereo``, of molecules
-    that differ in stereochemistry alone the first is kept.
+    ``file`` holds the model that reads them; None: the model that ships. Without ``stereo`` only the first of
+    the molecules that differ only in stereochemistry is kept.
     """
     content = None if file is None else file_name(file)  # a file's content may change
     return _start(objective, data, n_start, max_heavy_atoms, max_tokens, stereo, seed, file, content)
@@ -181,14 +180,14 @@ def _start(
 
 
 class KnownMolecules:
-    """Molecules whose tokens are known; copies of a model share it.
+    """Molecules with known tokens; copies of a model share this object.
 
     Parameters
     ----------
     X : sequence of n str
         Canonical SMILES.
     tokens : sequence of n bytes
-        Their rows' numbers, without the zeros at the end.
+        Their rows' numbers without the zeros at the end.
     """
 
     def __init__(self, X: Sequence[str], tokens: Sequence[bytes]) -> None:
@@ -199,7 +198,7 @@ class KnownMolecules:
         return self
 
     def tensor(self, X: Sequence[str], like: Tensor) -> Tensor | None:
-        """Return the rows of m molecules, as long as those (0, length) and of their type; None for others."""
+        """Return the rows of m molecules, of the length and type of ``like`` (0, length); None if unknown."""
         rows = [self.rows.get(x, -1) for x in X]
         if min(rows, default=-1) < 0:
             return None
@@ -209,7 +208,7 @@ class KnownMolecules:
 
 
 class _Prepared(MoleculeVAE):
-    """A model that has the starting molecules read already; in all else the one that follows it as a base."""
+    """A mixin before a model's class: the model has already read the starting molecules."""
 
     known: KnownMolecules | None = None
 
@@ -235,7 +234,7 @@ class _PreparedTrees(_Prepared, JunctionTreeVAE):
 
 
 def model_file(name: str | None) -> str | None:
-    """Return the file of a model that ships, by name, or of another, by path; None: the default one."""
+    """Return the file of a model, given the name of one that ships or a path; None: the default one."""
     if name is None or name == "selfies":
         return None
     path = SHIPPED.get(name, Path(name))
@@ -247,7 +246,7 @@ def model_file(name: str | None) -> str | None:
 def prepared_model(
     known: KnownMolecules | None, max_tokens: int, stereo: bool, file: str | None = None
 ) -> MoleculeVAE:
-    """Return the model that ships, or that of a file, which need not read these molecules any more."""
+    """Return the model that ships, or that of a file, with these molecules already read."""
     model: Any
     if file is None:
         model = _PreparedSelfies.pretrained(max_tokens=max_tokens, stereo=stereo)
@@ -269,14 +268,14 @@ def prepared_model(
 
 
 def _tokens(X: Sequence[str], model: MoleculeVAE) -> list[bytes]:
-    """Return the row of each molecule without zeros at its end; nothing for what the model cannot take."""
+    """Return the row of each molecule without zeros at its end, empty for an unreadable molecule."""
     what = [*model.vocabulary, str(model.max_tokens)]
     if not isinstance(model, SelfiesVAE):
         what += [type(model).__name__, json.dumps(model._parameters_to_keep(), sort_keys=True)]
     key = f"tokens-1-{content_hash(what)}-{content_hash(X)}"
     lines = kept_lines(key, len(X))
     if lines is None:
-        # trees are read by several processes and kept for the whole list; SELFIES are read one by one
+        # trees are read by several processes and cached for the whole list; SELFIES are read one by one
         chunk = max(1, len(X)) if isinstance(model, JunctionTreeVAE) else _CHUNK
         lines = []
         few = len(X) < 2 * chunk

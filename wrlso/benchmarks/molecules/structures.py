@@ -1,11 +1,11 @@
-"""How well a process on structures predicts.
+"""How well a Gaussian process on structures predicts.
 
 ``python -m wrlso.benchmarks.molecules.structures --out record.json``
 
-For several objectives on molecules of ZINC250k: every process is given the same 10,000 molecules (of which it
-takes the best and some random others) and judged by 2,000 that it has not seen. From these figures come the
-defaults of :class:`wrlso.TanimotoGP`. For comparison a :class:`wrlso.FeatureGP` with an RBF kernel on the
-square roots of the same counts, folded to 1024 columns.
+For several objectives on molecules of ZINC250k, every process gets the same 10,000 molecules, takes the best
+and some random others, and is judged by 2,000 unseen ones. The defaults of :class:`wrlso.TanimotoGP` come
+from these figures. For comparison there is a :class:`wrlso.FeatureGP` with an RBF kernel on the square roots
+of the same counts, folded to 1024 columns.
 """
 
 import argparse
@@ -41,7 +41,7 @@ OBJECTIVES: dict[str, Callable[[], Any]] = {
     "perindopril-mpo": lambda: GuacaMol("perindopril_mpo"),
     "qed": QED,
 }
-"""Tasks whose objectives are predicted."""
+"""Tasks with the predicted objectives."""
 
 
 class FoldedCounts:
@@ -82,7 +82,7 @@ PROCESSES: dict[str, Callable[[], TanimotoGP | FeatureGP]] = {
     "2000 random": lambda: TanimotoGP(None, 0, 2000),
     "RBF on folded counts": lambda: _sparse(1),
 }
-"""What is compared: each differs from the default in what its name says."""
+"""The compared processes; each name states the difference from the default."""
 
 
 def predict_held_out(
@@ -91,7 +91,7 @@ def predict_held_out(
     new: tuple[Sequence[str], Array],
     seed: int,
 ) -> dict[str, float]:
-    """Fit one process to known molecules and judge it by new ones.
+    """Fit one process to known molecules, and judge it by new ones.
 
     Parameters
     ----------
@@ -99,20 +99,20 @@ def predict_held_out(
         Returns an unfitted process.
     known, new : (SMILES, values)
     seed : int
-        Chooses the random part of the data that is used.
+        Seed of the random part of the data.
 
     Returns
     -------
     dict
         ``rank_correlation`` of mean and value on all new molecules, ``top_rank_correlation`` on the fifth of
         them with the highest values, ``rmse``, ``coverage`` of the central 90 % interval,
-        ``log_density`` (mean; winsorised values count as they are clipped, so compare it between processes
-        with the same transformation), ``fit_seconds`` and ``predict_seconds``.
+        ``log_density`` (mean; it uses clipped values with winsorising, so compare only processes with the
+        same transformation), ``fit_seconds`` and ``predict_seconds``.
     """
     X, y = new
     start = time.perf_counter()
     process = make().fit(known[0], torch.from_numpy(known[1]), np.random.default_rng(seed))
-    process.predict(X[:1])  # what is made at the first use belongs to the fit
+    process.predict(X[:1])  # the time of the fit includes one-time work of the first prediction
     fitted = time.perf_counter()
     mean, variance = (np.asarray(part.numpy()) for part in process.predict(X))
     predicted = time.perf_counter()
@@ -138,7 +138,7 @@ def run(
     n_new: int,
     seeds: int,
 ) -> list[dict[str, Any]]:
-    """Judge every process on every objective and seed; one result for each."""
+    """Judge every process on every objective and seed; return one result for each."""
     check_count("n_known", n_known)
     check_count("n_new", n_new)
     check_count("seeds", seeds)

@@ -1,4 +1,4 @@
-"""The study of molecules: its configurations, the peers on the same starting data, what is recorded."""
+"""The study of molecules: its configurations, its peers with the same starting data, and its records."""
 
 import math
 import time
@@ -46,34 +46,34 @@ __all__ = ["CONFIGURATIONS", "OBJECTIVES", "PEERS", "MoleculesStudy", "molecules
 OBJECTIVES = ("penalized-logp", "qed", *(name.replace("_", "-") for name in GUACAMOL_OBJECTIVES))
 PEERS = ("random", "subset", "genetic", "screened")
 
-_FREE = 20  # calls for molecules that may not be proposed, for each that counts
+_FREE = 20  # calls with infeasible molecules allowed for each call that counts
 _WINDOW = 50  # queries in which predictions are ranked against values
 
 
 @dataclass(frozen=True)
 class MoleculesStudy:
-    """Options of a study on molecules; all of them go into the records.
+    """Options of a study on molecules; records hold all of them.
 
     Parameters
     ----------
     goal : str
         The objective, one of :data:`OBJECTIVES`.
     max_heavy_atoms, max_ring : int or None
-        Largest molecules that may be proposed, and largest rings in them; None: any.
+        Size of the largest molecules that a search may propose, and of their largest rings; None: any.
     max_tokens : int
-        Longest molecules that the model decodes, in SELFIES tokens; junction trees mutate up to it, and write
-        as many cliques.
+        Longest decoded molecules, in SELFIES tokens; for junction trees the longest mutants, and the largest
+        number of cliques.
     stereo : bool
-        Whether stereochemistry tells molecules apart. None of the objectives sees it, so that with it calls
-        are spent on molecules whose score is known.
+        Whether stereochemistry distinguishes molecules. No objective depends on it, so with it the search
+        wastes calls on molecules with known scores.
     data : {"zinc250k", "shipped"}
     n_start : int or None
-        Molecules of the data that a seed starts with; None: all.
+        Number of starting molecules of a seed; None: all of the data.
     model : str or None
-        "selfies" or "junction-tree", those that ship, or a model's file; None: selfies. Records hold the
-        file's name and a part of its hash.
+        "selfies" or "junction-tree" (the models that ship) or a model's file; None: selfies. Records hold
+        the file's name and a part of its hash.
     surrogate : {"tanimoto", "latent"}
-        What the Gaussian process models: fingerprints of decoded candidates, or Z.
+        Input of the Gaussian process: fingerprints of decoded candidates, or Z.
     budget, k, r, batch
         Queries M; rank-weighting parameter; retrain every r new values; points asked for at once.
     first_steps, later_steps : int
@@ -81,18 +81,18 @@ class MoleculesStudy:
     batch_size, lr
         See :class:`wrlso.Trainer`.
     shared_first : bool
-        Whether all runs with one k share the first training; it is kept in the folder of the records, and
-        its seconds are recorded apart.
+        Whether all runs with one k share the first training. The records' folder keeps the model, and records
+        have the seconds of this training separately.
     turns : pair of int
-        How many points of a batch are chosen by log EI, and how many by Thompson sampling.
+        Numbers of points of a batch that log EI and Thompson sampling choose.
     n_candidates, generations, temperature, greedy, sigma_low, sigma_high, splice, rewrite, mutate, explore
         See :class:`wrlso.CandidatePool`; ``cross`` also.
     parents_k : float or tuple of floats
-        Rank-weighting parameters by which the pool draws its incumbents, the same in all settings.
+        Rank-weighting parameters of the pool's sampling of incumbents, the same in all settings.
     n_best, n_random, refit_every
-        Data of the process, and new values after which it is fitted again.
+        Data of the process, and number of new values between its fits.
     n_inducing : int
-        Of the process on Z.
+        Inducing points of the process on Z.
     """
 
     goal: str = "penalized-logp"
@@ -132,7 +132,7 @@ class MoleculesStudy:
     n_inducing: int = 500
 
     def __post_init__(self) -> None:
-        """Check what is not checked where it is used, before hours are spent."""
+        """Check the options that nothing else checks, before a run takes hours."""
         object.__setattr__(self, "model", molecules_start.model_file(self.model))
         check_choice("goal", self.goal, OBJECTIVES)
         check_choice("data", self.data, ("zinc250k", "shipped"))
@@ -152,12 +152,12 @@ class MoleculesStudy:
 
     @property
     def variant(self) -> str:
-        """What sets the runs of one folder apart besides setting and seed."""
+        """Name part that distinguishes runs of a folder with the same setting and seed."""
         return f"{self._start_variant}-{self.surrogate}-k{self.k:g}-r{self.r}{self._model_name}"
 
     @property
     def model_variant(self) -> str:
-        """What sets the models of one folder apart after their first training."""
+        """Name part that distinguishes models of a folder after their first training."""
         return f"{self._start_variant}-k{self.k:g}{self._model_name}"
 
     @property
@@ -171,14 +171,14 @@ class MoleculesStudy:
 
     @property
     def feasible(self) -> Shape:
-        """Which molecules may be proposed."""
+        """The molecules that a search may propose."""
         return Shape(self.max_heavy_atoms, self.max_ring)
 
     def options(self) -> dict[str, Any]:
         """Return every option."""
         options = asdict(self) | {"model": None if self.model is None else file_name(self.model)}
         if not self.shared_first:
-            del options["shared_first"]  # as in the records that are older than it
+            del options["shared_first"]  # as in records older than this option
         return options
 
     def objective(self, x: Any) -> float:
@@ -188,7 +188,7 @@ class MoleculesStudy:
 
     def start(self, seed: int) -> Start:
         """Return the starting data of a seed."""
-        # all of the data is the same for every seed
+        # all seeds share the whole data
         seed = 0 if self.n_start is None else seed
         return molecules_start.start(
             self.goal, self.data, self.n_start, self.max_heavy_atoms, self.max_tokens, self.stereo, seed,
@@ -201,7 +201,7 @@ class MoleculesStudy:
         return list(found.X), found.y
 
     def prepare(self, seed: int, folder: Path) -> None:
-        """Score and read the starting molecules, which are kept on disk then."""
+        """Score and read the starting molecules, and keep the result on disk."""
         self.start(seed)
 
     def optimizer(self, setting: str, seed: int, folder: Path) -> WeightedRetrainingOptimizer:
@@ -225,7 +225,7 @@ class MoleculesStudy:
         )
 
     def weighting(self) -> RankWeighting | UniformWeighting:
-        """Return the weighting of weighted settings; with infinite k all weights are equal."""
+        """Return the weighting of weighted settings: uniform with infinite k."""
         return RankWeighting(self.k) if math.isfinite(self.k) else UniformWeighting()
 
     def trainer(self, n: int, first_steps: int) -> Trainer:
@@ -241,7 +241,7 @@ class MoleculesStudy:
         )
 
     def prepared(self, found: Start, file: Path | None = None) -> MoleculeVAE:
-        """Return the model, or another one from a file, which has read the starting data."""
+        """Return the study's model, or that of a file, with the starting data already read."""
         return prepared_model(
             found.known, self.max_tokens, self.stereo, self.model if file is None else str(file)
         )
@@ -257,8 +257,8 @@ class MoleculesStudy:
     def acquisition(self, model: LatentModel) -> Mixture:
         """Return the acquisition function with its pool.
 
-        Only where each part of a molecule has coordinates of its own can these be spliced and rewritten, and
-        be moved by ``sigma_low`` to ``sigma_high``; in other latent spaces the pool's own steps are taken.
+        Splicing, rewriting, ``sigma_low`` and ``sigma_high`` apply only to models whose parts of a molecule
+        have their own coordinates; for other models the pool keeps its default steps.
         """
         chunks: dict[str, Any] = {}
         if isinstance(model, SelfiesVAE):
@@ -281,7 +281,7 @@ class MoleculesStudy:
         return Mixture([LogExpectedImprovement(), ThompsonSampling()], self.turns, search=pool)
 
     def describe(self, X: Sequence[str], y: Sequence[float], optimizer: Any) -> dict[str, Any]:
-        """Return what a record holds of the molecules that were evaluated, and of how the search went."""
+        """Return the record's data on the evaluated molecules and on the progress of the search."""
         history = optimizer.history_
         predicted = [history.records[history.row(optimizer.model_.key(x))].prediction for x in X]
         means = [None if p is None else float(f"{p[0]:.5g}") for p in predicted]
@@ -327,22 +327,22 @@ CONFIGURATIONS: dict[str, MoleculesStudy] = {
     # No larger than the largest molecule of the data.
     "capped": MoleculesStudy(max_heavy_atoms=38),
     # The paper's own model, and its training: one epoch at first, and a tenth of one after every 50 values.
-    # Its decoder knows no tokens; 100 atoms are as long as 100 tokens make chains of the other model.
+    # Its decoder has no tokens; a cap of 100 atoms matches chains of 100 tokens of the other model.
     "junction-tree": MoleculesStudy(
         model="junction-tree", max_heavy_atoms=100, first_steps=1936, later_steps=194, shared_first=True
     ),
-    # For trying things out: a part of the data, few queries.
+    # For quick trials: a part of the data, few queries.
     "development": MoleculesStudy(n_start=10_000, budget=150),
 }
 
 
 def molecules_study(config: str = "default", **options: Any) -> MoleculesStudy:
-    """Return a configuration, with some options changed; options that are None stay as they are.
+    """Return a configuration with some options changed; None keeps an option.
 
     Raises
     ------
     ParameterError, ParameterTypeError
-        For an unknown configuration or option, or an impossible value.
+        For an unknown configuration or option, or an invalid value.
     """
     return configured(CONFIGURATIONS, config, options)
 
@@ -350,26 +350,26 @@ def molecules_study(config: str = "default", **options: Any) -> MoleculesStudy:
 def run_peers(
     study: MoleculesStudy, peers: Sequence[str], seeds: Sequence[int], out: Path, *, progress: bool = True
 ) -> list[Path]:
-    """Run other methods with the study's starting data and budget; finished runs are not run again.
+    """Run other methods with the study's starting data and budget; skip finished runs.
 
     Parameters
     ----------
     peers : sequence of {"random", "subset", "genetic", "screened"}
-        Draws from the prior of the study's model; random molecules of the data set that are not in the
-        starting data, or any of them where all are; a genetic algorithm on graphs; the same screened by the
+        Samples from the prior of the study's model; random molecules of the data set outside the starting
+        data (any molecules when all of them start); a genetic algorithm on graphs; the same screened by the
         study's process. See :mod:`wrlso.benchmarks.molecules.peers`.
 
     Returns
     -------
     list of Path
-        The records, which have the peer's name as their setting.
+        The records; their setting is the peer's name.
     """
     for peer in peers:
         check_choice("peers", peer, PEERS)
     paths = []
     for seed in ProgressBar(seeds, desc="peers", disable=not progress):
         for peer in peers:
-            # with the process, as what screens is chosen by it
+            # include the process, which screens the children
             path = out / f"{study.name}-{study.variant}-{peer}-seed{seed}.json"
             paths.append(path)
             if path.exists():
@@ -411,11 +411,11 @@ def _run_peer(study: MoleculesStudy, peer: str, seed: int, path: Path) -> None:
 
 
 class _Enough(Exception):
-    """The budget is spent: leaves a method's loop."""
+    """Ends a method's loop when the budget is spent."""
 
 
 class _Counted:
-    """An objective that counts its calls; what may not be proposed has no value and costs no call."""
+    """An objective that counts its calls; an infeasible molecule has no value and costs no call."""
 
     def __init__(self, objective: Callable[[str], float], feasible: Shape, budget: int) -> None:
         self.objective = objective
@@ -445,7 +445,7 @@ def _subset(study: MoleculesStudy, calls: _Counted, X: list[str], y: Any, seed: 
     if study.n_start is None:
         best_of_set(calls, X[:1], y[:1], _FREE * study.budget, seed, molecules=X)
         return
-    # of all objectives the one whose scores are most likely kept on disk
+    # the objective whose scores are most likely on disk
     everything, _ = molecules_start.make_task("penalized-logp", study.data).initial_data(0)
     best_of_set(calls, X, y, _FREE * study.budget, seed, molecules=everything)
 
@@ -466,7 +466,7 @@ _PEERS = {"random": _random, "subset": _subset, "genetic": _genetic, "screened":
 
 
 def _rank_correlation(predicted: Sequence[float | None], y: Sequence[float]) -> float | None:
-    """Return the mean over windows of 50 queries, so that progress alone gives no correlation."""
+    """Return the mean correlation over windows of 50 queries, so that progress alone gives none."""
     found = []
     for first in range(0, len(y), _WINDOW):
         pairs = [
@@ -480,7 +480,7 @@ def _rank_correlation(predicted: Sequence[float | None], y: Sequence[float]) -> 
 
 
 def _shares(asks: Sequence[Any]) -> dict[str, float]:
-    """Return the shares of what was decoded that is valid, not known before, and may be asked for."""
+    """Return the shares of decoded candidates that are valid, new, and allowed to be asked."""
     n = max(sum(ask.n_decoded for ask in asks), 1)
 
     def count(*reasons: str) -> int:

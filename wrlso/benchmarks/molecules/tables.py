@@ -1,4 +1,4 @@
-"""What the paper shows of its searches over molecules, from our records: Tables 1 and 2, Figure 12."""
+"""The paper's Tables 1 and 2 and Figure 12 on searches over molecules, from our records."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from wrlso.plots.molecules import molecule_grid
 
 __all__ = ["draw_best", "minutes_by_stage", "top_three"]
 
-# Preprint, Table 1: penalised logP, no bound on size; ours are the worst of three runs but for the last one
+# Preprint, Table 1: penalised logP, no bound on size; "paper": its worst of three runs, and its best one
 _PUBLISHED = (
     ("JT-VAE (Jin et al. 2018)", 5.30, 4.93, 4.49, "2500"),
     ("GCPN (You et al. 2018)", 7.98, 7.85, 7.80, "about 1e6"),
@@ -31,7 +31,7 @@ Groups = Mapping[str, Sequence[Record]]
 def top_three(groups: Groups) -> list[dict[str, str]]:
     """Return the three best values of each group's worst run, and of its best one, as in Table 1.
 
-    Published values, of molecules of up to 100 atoms and so, stand above them where ours may be as large.
+    Published values, of molecules of about 100 atoms, come first when our molecules may be as large.
     """
     rows = []
     records = [record for found in groups.values() for record in found]
@@ -59,7 +59,7 @@ def _row(name: str, values: Sequence[Any], queries: str) -> dict[str, str]:
 
 
 def minutes_by_stage(groups: Groups) -> list[dict[str, str]]:
-    """Return the mean minutes of a run and of its stages, as Table 2 does in hours of a GPU."""
+    """Return the mean minutes of a run and of its stages; Table 2 has hours of a GPU."""
     rows = []
     for label, found in groups.items():
         seconds = {

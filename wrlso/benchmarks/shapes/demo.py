@@ -1,4 +1,4 @@
-"""The demonstration: squares of at most 400 pixels, from which the search grows images far beyond."""
+"""The demonstration on shapes: from squares of at most 400 pixels the search grows much larger images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ N_IMAGES = 12
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demonstration reached, and where its picture is."""
+    """Result of the demonstration, and its picture."""
 
     start: float
     best: float
@@ -35,7 +35,7 @@ class DemoResult:
     picture: Path
 
     def __str__(self) -> str:
-        """Say what improved from what to what."""
+        """Return the areas at the start and at the end."""
         share = f" ({self.best / self.optimum:.0%} of the optimum {self.optimum:.0f})"
         return (
             f"Largest area: from {self.start:.0f} pixels in the starting data to {self.best:.0f}"
@@ -52,12 +52,12 @@ def run_demo(
     search: Literal["oracle", "gp"] = "oracle",
     progress: bool = True,
 ) -> DemoResult:
-    """Maximise the area of shapes by weighted retraining and draw what happened.
+    """Maximise the area of shapes by weighted retraining, and draw the progress.
 
     Parameters
     ----------
     out : Path
-        Where the picture goes: the best images over time, the progress curve and the latent manifold.
+        File of the picture: the best images over time, the progress curve and the latent manifold.
     seed : int, default=0
     budget : int, default=500
         Most queries; the run stops earlier at the optimum.
@@ -66,7 +66,7 @@ def run_demo(
     progress : bool, default=True
         Show a bar with the best value so far.
     """
-    figure = new_figure(13.0, 10.0)  # first, as matplotlib may be missing
+    figure = new_figure(13.0, 10.0)  # first, because matplotlib may be missing
     study = shapes_study("default", budget=budget, search=search)
     optimizer = study.optimizer("both", seed, out.parent)
     X, y = study.initial_data(seed)

@@ -15,7 +15,8 @@ from wrlso._utils.files import write_whole
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.random import stream
 from wrlso._utils.validation import check_choice, check_count, check_real
-from wrlso.acquisition.functions import Acquisition, LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.acquisition.protocol import Acquisition
 from wrlso.benchmarks.records import data_hash, machine, versions, write_record
 from wrlso.benchmarks.study import configured, quiet_about_small_k
 from wrlso.models.protocol import LatentModel
@@ -31,15 +32,15 @@ __all__ = ["CONFIGURATIONS", "ShapesStudy", "sample_scores", "shapes_study"]
 
 @dataclass(frozen=True)
 class ShapesStudy:
-    """Options of a study on :class:`wrlso.tasks.Shapes`; all of them go into the records.
+    """Options of a study on :class:`wrlso.tasks.Shapes`; records hold all of them.
 
     Parameters
     ----------
     data : {"released", "dsprites"}
     subset : int or None
-        Number of starting images drawn for each seed; None: all.
+        Number of starting images sampled for each seed; None: all.
     search : {"oracle", "gp"}
-        The oracle grid, which looks at the true objective, or LogEI on a sparse GP, which does not.
+        The oracle grid, which evaluates the true objective, or LogEI on a sparse GP, which does not.
     budget : int
         Queries (M).
     k : float
@@ -53,22 +54,22 @@ class ShapesStudy:
     label_smoothing : float
         See :class:`wrlso.VAE`.
     beta_start : float or None
-        β grows from here to ``beta`` while a model is trained for the first time; None: it is constant.
+        β at the start of a model's first training, in which it grows to ``beta``; None: β is constant.
     beta_warmup, beta_factor, beta_every
         See :class:`wrlso.training.GeometricBeta`.
     pretrain_epochs : float
-        Uniform training, shared by all settings of a seed, before the setting's own; 0: none.
+        Epochs of uniform training before the setting's own, shared by all settings of a seed; 0: none.
     pretrain_seed : int or None
-        Seed of the one pretrained model that all runs start from; None: each seed has its own.
+        Seed of one pretrained model for all runs; None: each seed has its own.
     pretrain_batch_size : int
     initial_epochs, retrain_epochs, batch_size, lr, retrain_lr, variance_reduction, grad_clip
         See :class:`wrlso.Trainer`.
     n_inducing, transform
-        Inducing points of the GP search's surrogate, and what it does to y; see :class:`wrlso.SparseGP`.
+        Inducing points and transformation of y of the GP search's surrogate; see :class:`wrlso.SparseGP`.
     thompson : int
-        How many of every five points the GP search chooses by Thompson sampling instead of log EI.
+        Number of points in every five that Thompson sampling chooses instead of log EI.
     copies : int
-        Weights are those of so many copies of each starting image (:class:`CopiedRankWeighting`).
+        Number of copies of each starting image in the weights (:class:`CopiedRankWeighting`).
     bounds, margin, n_per_axis, radius, n_points
         See :class:`wrlso.tasks.OracleGrid`.
     """
@@ -109,7 +110,7 @@ class ShapesStudy:
     n_points: int | None = None
 
     def __post_init__(self) -> None:
-        """Check what is not checked where it is used, before hours are spent."""
+        """Check the options that nothing else checks, before a run takes hours."""
         check_choice("data", self.data, ("released", "dsprites"))
         check_choice("search", self.search, ("oracle", "gp"))
         check_real("k", self.k, above=0, finite=False)
@@ -126,7 +127,7 @@ class ShapesStudy:
 
     @property
     def variant(self) -> str:
-        """What sets the runs of one folder apart besides setting and seed."""
+        """Name part that distinguishes runs of a folder with the same setting and seed."""
         changed = {name: value for name, value in self.options().items() if name in _LATER}
         return "-".join([self.search, *(f"{name}-{value}" for name, value in changed.items())])
 
@@ -136,7 +137,7 @@ class ShapesStudy:
         return Shapes(self.data, subset=self.subset, network=self.network, latent_dim=self.latent_dim)
 
     def options(self) -> dict[str, Any]:
-        """Return every option; those that came later only where they are not as they always were."""
+        """Return every option, except newer ones with their default, which older records do not have."""
         options = asdict(self)
         return {k: v for k, v in options.items() if k not in _LATER or v != _LATER[k]}
 
@@ -179,7 +180,7 @@ class ShapesStudy:
         )
 
     def start_model(self, seed: int, folder: Path) -> LatentModel:
-        """Return the model that a run starts from: a pretrained one, or the seed's untrained one."""
+        """Return the model at the start of a run: a pretrained one, or the seed's untrained one."""
         seed = seed if self.pretrain_seed is None or not self.pretrain_epochs else self.pretrain_seed
         model = self._untrained(seed)
         if self.pretrain_epochs:
@@ -187,7 +188,7 @@ class ShapesStudy:
         return model
 
     def trainer(self) -> Trainer:
-        """Return the trainer of a run, which starts with a model that may be pretrained."""
+        """Return the trainer of a run, whose model may be pretrained."""
         return Trainer(
             initial_epochs=self.initial_epochs,
             retrain_epochs=self.retrain_epochs,
@@ -200,7 +201,7 @@ class ShapesStudy:
         )
 
     def weighting(self, k: float) -> RankWeighting | UniformWeighting | CopiedRankWeighting:
-        """Return the rank weighting with this k, with the copies counted."""
+        """Return the rank weighting with this k and the study's number of copies."""
         if self.copies > 1:
             n_start = self.subset or len(self.task.initial_data()[1])
             return CopiedRankWeighting(k, n_start=n_start, copies=self.copies)
@@ -244,8 +245,8 @@ _LATER = {"transform": "standardize", "thompson": 0}  # options that earlier rec
 
 CONFIGURATIONS: dict[str, ShapesStudy] = {
     # The released code's protocol: one pretrained model for all runs, then an epoch with the setting's
-    # weights in every setting. Its 10,900 images are 1,090 with ten copies, one point each here: an
-    # epoch is a tenth of theirs, so 20, 1 and 0.1 of their epochs are 200, 10 and 1 here.
+    # weights in every setting. Its 10,900 images are ten copies of 1,090, which are one point each here.
+    # So our epoch is a tenth of theirs: 20, 1 and 0.1 of their epochs are 200, 10 and 1 of ours.
     "released": ShapesStudy(
         r=50,
         network="released",
@@ -286,14 +287,14 @@ CONFIGURATIONS: dict[str, ShapesStudy] = {
 
 
 def shapes_study(config: str = "default", **options: Any) -> ShapesStudy:
-    """Return a configuration, with some options changed; options that are None stay as they are.
+    """Return a configuration with some options changed; None keeps an option.
 
-    ``batch``, when not given, is r for the oracle and 1 for the GP.
+    The default of ``batch`` is r for the oracle and 1 for the GP.
 
     Raises
     ------
     ParameterError, ParameterTypeError
-        For an unknown configuration or option, or an impossible value.
+        For an unknown configuration or option, or an invalid value.
     """
     study = configured(CONFIGURATIONS, config, options)
     if options.get("batch") is None:
@@ -310,11 +311,11 @@ def sample_scores(
     n_samples: int = 5000,
     progress: bool = True,
 ) -> list[Path]:
-    """Train a model with each k and record the areas of what it generates (paper, Figs. 3 right and 8).
+    """Train a model with each k and record the areas of its images (paper, Figs. 3 right and 8).
 
     Each record holds three distributions, as distinct values with counts: of the starting data, of decoded
-    draws from the prior N(0, I), and of a uniform enumeration of the latent space, which is the study's
-    oracle grid. Records that are there already are not made again.
+    samples from the prior N(0, I), and of a uniform enumeration of the latent space, the study's oracle grid.
+    Existing records are skipped.
 
     Returns
     -------
@@ -340,7 +341,7 @@ def _record_scores(study: ShapesStudy, k: float, seed: int, path: Path, n_sample
     inputs = model.tensorize(X)
     with quiet_about_small_k():
         study.trainer().fit(model, inputs, study.weighting(k)(y), rng=rng)
-    draws = [rng.standard_normal((n_samples, study.latent_dim))]
+    samples = [rng.standard_normal((n_samples, study.latent_dim))]
     grid = study.grid().points(model.encode(inputs).double(), rng)
     write_record(
         path,
@@ -355,7 +356,7 @@ def _record_scores(study: ShapesStudy, k: float, seed: int, path: Path, n_sample
             "machine": machine(),
             "starting_data": {"sha256": data_hash(X, y), "n": len(y), "best": float(np.max(y))},
             "data": _counts([y]),
-            "prior": _counts(_areas(model, study, Z) for Z in draws),
+            "prior": _counts(_areas(model, study, Z) for Z in samples),
             "enumeration": _counts(_areas(model, study, Z) for Z in grid),
         },
     )

@@ -1,1 +1,1 @@
-"""Speed and durability, as ratios against named peers."""
+"""Speed, as ratios against named peers, and durability."""

@@ -1,9 +1,9 @@
-"""A small campaign that is killed again and again, to see that nothing is lost and nothing goes otherwise.
+"""A small campaign that is killed repeatedly, to test that no result is lost and no later result changes.
 
-:func:`drive` runs a campaign of binary words to its end from whatever state it finds: asking one and two at
-a time, telling, correcting, releasing, retraining by itself and when told to, and saving. What it does next
-depends on the campaign's state alone, so a run that was killed and goes on must end in the very same state as
-one that never stopped, which :func:`digest` compares bit by bit.
+:func:`drive` continues a campaign of binary words from any state to its end. It asks for one and two points,
+tells, corrects, releases, retrains automatically and explicitly, and saves. Its next step depends only on the
+campaign's state, so a killed and continued run must end in the same state as an uninterrupted one;
+:func:`digest` compares them bit by bit.
 """
 
 import copy
@@ -34,7 +34,7 @@ _N_TELLS = 24
 
 
 def networks() -> dict[str, Any]:
-    """Return a small encoder and decoder, the same ones each time."""
+    """Return a small encoder and decoder, always the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoder = nn.Sequential(nn.Linear(_LETTERS, 16), nn.Tanh(), nn.Linear(16, 6))
@@ -43,7 +43,7 @@ def networks() -> dict[str, Any]:
 
 
 def make_optimizer() -> WeightedRetrainingOptimizer:
-    """Return an optimizer that is fitted to 30 words of few ones, some of them without a value."""
+    """Return an optimizer fitted to 30 words with few ones, some without a value."""
     opt = WeightedRetrainingOptimizer(
         **networks(),
         trainer=Trainer(initial_epochs=5, retrain_epochs=1, batch_size=16, lr=0.01, retrain="scratch"),
@@ -61,9 +61,9 @@ def make_optimizer() -> WeightedRetrainingOptimizer:
 
 
 def drive(folder: Path | None, acknowledged: int | None = None) -> WeightedRetrainingOptimizer:
-    """Run the campaign in a folder (None: in memory) to its end; begin it where there is none.
+    """Run the campaign in a folder (None: in memory) to its end; begin a new one if the folder is empty.
 
-    After each tell that has returned its number is written to the file descriptor ``acknowledged``.
+    After each tell returns, its number is written to the file descriptor ``acknowledged``.
     """
     if folder is None:
         opt = make_optimizer()
@@ -93,7 +93,7 @@ def drive(folder: Path | None, acknowledged: int | None = None) -> WeightedRetra
 
 
 def digest(opt: WeightedRetrainingOptimizer) -> str:
-    """Return a checksum of everything that the future depends on, and of the next three asks."""
+    """Return a checksum of all state that affects later results, and of the next three asks."""
     opt = copy.deepcopy(opt)
     core: Any = opt._session.learned
     fitted = core.fitted
@@ -113,19 +113,19 @@ def digest(opt: WeightedRetrainingOptimizer) -> str:
 
 
 def kill_often(n_kills: int, *, seed: int = 0) -> dict[str, Any]:
-    """Kill the campaign at random instants, let it go on each time, and compare each end with the true one.
+    """Kill the campaign at random moments, continue it each time, and compare each end with the true one.
 
     Parameters
     ----------
     n_kills : int
-        Number of SIGKILLs that hit a running campaign, each within a third of the time that a run takes, or
-        later where the last ones came before anything was told; a finished campaign is followed by a new one.
+        Number of SIGKILLs of a running campaign, each within a third of the time of a run, or later when the
+        last kills came before any tell. A new campaign follows a finished one.
 
     Returns
     -------
     dict
-        "kills", "campaigns" (that came to their end), "lost" (acknowledged tells that were not there after a
-        kill), "different" (ends that differ from an uninterrupted run in memory), "seconds".
+        "kills", "campaigns" (finished ones), "lost" (acknowledged tells missing after a kill), "different"
+        (ends that differ from an uninterrupted run in memory), "seconds".
     """
     torch.set_num_threads(1)
     expected = digest(drive(None))
@@ -141,7 +141,7 @@ def kill_often(n_kills: int, *, seed: int = 0) -> dict[str, Any]:
             while not _run_for(folder, told, float(rng.uniform(0, longest * 1.2**in_vain))):
                 result["kills"] += 1
                 result["lost"] += _n_lost(folder, told)
-                # a machine that became slower would not get anywhere
+                # otherwise a slower machine would make no progress
                 in_vain = in_vain + 1 if _n_told(told) == n_told else 0
                 n_told = _n_told(told)
             opt = WeightedRetrainingOptimizer.load(folder, **networks())
@@ -151,7 +151,7 @@ def kill_often(n_kills: int, *, seed: int = 0) -> dict[str, Any]:
 
 
 def _run_for(folder: Path, told: Path, seconds: float) -> bool:
-    """Drive the campaign in a process that is killed after some time; return whether it came to the end."""
+    """Drive the campaign in a process, kill it after some time, and return whether it had finished."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -174,7 +174,7 @@ def _run_for(folder: Path, told: Path, seconds: float) -> bool:
 
 
 def _n_lost(folder: Path, told: Path) -> int:
-    """Number of acknowledged tells that the campaign does not hold."""
+    """Return the number of acknowledged tells that the campaign lacks."""
     acknowledged = _n_told(told)
     if not acknowledged:
         return 0

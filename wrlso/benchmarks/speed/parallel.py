@@ -1,4 +1,4 @@
-"""How busy workers are kept, what faults leave behind, and what the loop itself costs.
+"""Utilization of workers, effects of faults, and overhead of the loop.
 
 ``python -m wrlso.benchmarks.speed.parallel utilization --engine processes``: 200 evaluations that sleep 0.5
 to 4 s on 8 workers, with 4 trainings of a real model beside them, against synchronous batches of 8 with the
@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from loky import ProcessPoolExecutor
 from torch import nn
 
 from wrlso.acquisition.candidate_pool import CandidatePool
@@ -54,7 +55,7 @@ def utilization(
     n_candidates: int = 1000,
     seed: int = 0,
 ) -> tuple[dict[str, Any], Timeline]:
-    """Compare the asynchronous loop with synchronous batches of 8, on the same engine, from the same start.
+    """Compare the asynchronous loop with synchronous batches of 8, with the same engine and start.
 
     Parameters
     ----------
@@ -62,18 +63,18 @@ def utilization(
         A pool of 8 loky processes, or a :class:`distributed.LocalCluster` of 8.
     n_calls : int, default=200
     retrain_epochs : float, default=4.0
-        Passes of one training over the shapes and all that was found; there is one every n_calls // 5.
+        Passes of a training over the shapes and all found points; one follows every n_calls // 5 calls.
     n_candidates : int, default=1000
-        Points of the pool that one ask decodes.
+        Points that one ask decodes.
     seed : int, default=0
 
     Returns
     -------
     record : dict
-        For both loops: seconds, share of the workers' time that went into evaluations, number and seconds of
-        trainings and asks; and their ratio of calls a second.
+        For both loops: seconds, share of the workers' time that evaluations took, number and seconds of
+        trainings and asks; and their ratio of calls per second.
     timeline : Timeline
-        Of the asynchronous loop.
+        Timeline of the asynchronous loop.
     """
     X, y = Shapes().initial_data()
     opt = WeightedRetrainingOptimizer(
@@ -85,7 +86,7 @@ def utilization(
         random_state=seed,
     ).fit(X, y)
     with _workers(engine) as options:
-        # all workers are up, and have read what an evaluation needs, before any clock runs
+        # start all workers and import what an evaluation needs, before any clock runs
         maximize(_sleeper(seed), _small(seed), 16, batch_size=8, verbose=0, **options)
         loops = {}
         for name, batch in (("asynchronous", None), ("synchronous", _N_WORKERS)):
@@ -131,13 +132,8 @@ def _described(result: Any, seconds: float) -> dict[str, Any]:
 @contextmanager
 def _workers(engine: str) -> Iterator[dict[str, Any]]:
     if engine == "processes":
-        from joblib.externals.loky import ProcessPoolExecutor
-
-        pool = ProcessPoolExecutor(_N_WORKERS)
-        try:
+        with ProcessPoolExecutor(_N_WORKERS) as pool:
             yield {"executor": pool}
-        finally:
-            pool.shutdown(wait=True)
         return
     distributed = import_module("distributed")
     options = {"n_workers": _N_WORKERS, "threads_per_worker": 1, "processes": True}
@@ -147,7 +143,7 @@ def _workers(engine: str) -> Iterator[dict[str, Any]]:
 
 
 def _sleeper(seed: int) -> Callable[[Any], float]:
-    # nested, so that workers need not import this library
+    # nested, so that workers do not import this library
     def objective(x: Any) -> float:
         import hashlib
         import time
@@ -180,13 +176,13 @@ def _small(
 def faults(n_calls: int = 1000, *, n_kills: int = 10, timeout: float = 3.0, seed: int = 0) -> dict[str, Any]:
     """Evaluate points of which 20 % raise, 5 % return NaN and 2 % hang, while workers are killed.
 
-    Every evaluation writes down outside that it begins, so that one which is lost or runs twice is seen.
+    Every evaluation records its begin in a database, which shows lost and repeated evaluations.
 
     Returns
     -------
     dict
-        Numbers of points by what became of them, of executions, of points executed more than once or not at
-        all, and of points that the optimizer has no verdict on.
+        Numbers of points by outcome, of executions, of points executed more than once or never, and of points
+        without a result in the optimizer.
     """
     opt = _small(seed, retrain_every=100)
     with tempfile.TemporaryDirectory(prefix="wrlso-faults-") as folder:
@@ -249,7 +245,7 @@ def _faulty(log: str) -> Callable[[Any], float]:
 
 
 def _kill(log: str, n: int, every: float, ended: threading.Event) -> int:
-    """Kill a worker in the middle of an evaluation, after every so many evaluations."""
+    """Kill n workers during evaluations, one per ``every`` evaluations; return the number killed."""
     killed = 0
     rng = np.random.default_rng(0)
     while killed < n and not ended.wait(0.05):
@@ -276,7 +272,7 @@ def _category(reason: str | None) -> str:
 
 
 class _Coin:
-    """The cheapest search: letters by coin, no decoding."""
+    """The cheapest search: random letters, no decoding."""
 
     uses_surrogate = False
 
@@ -287,7 +283,7 @@ class _Coin:
 
 
 def loop_overhead(n_calls: int = 2000) -> dict[str, Any]:
-    """Return milliseconds a call with a trivial objective and search; by hand: ask and tell, no loop."""
+    """Return milliseconds per call with a trivial objective and search; "by hand" has no loop."""
     milliseconds = {}
     opt = _small(0, _Coin(), letters=60)
     start = time.perf_counter()
@@ -303,7 +299,7 @@ def loop_overhead(n_calls: int = 2000) -> dict[str, Any]:
     }
     for name, options in engines.items():
         opt = _small(0, _Coin(), letters=60)
-        if name == "processes":  # which need a second to start
+        if name == "processes":  # these need a second to start
             maximize(lambda x: 0.0, _small(1, _Coin(), letters=60), 4, verbose=0, **options)
         start = time.perf_counter()
         maximize(lambda x: 0.0, opt, n_calls, verbose=0, **options)

@@ -1,7 +1,7 @@
-"""What durable campaigns cost, and what they survive: ``python -m wrlso.benchmarks.speed.storage``.
+"""Costs and durability of campaigns: ``python -m wrlso.benchmarks.speed.storage``.
 
 Without options: seconds to save and load 100,000 observations, milliseconds of a tell, and bytes on disk over
-bytes of the raw data. With ``--kills 200``: a campaign is killed that often (see
+bytes of the raw data. ``--kills 200`` kills a campaign 200 times (see
 :mod:`wrlso.benchmarks.speed.crashes`).
 """
 
@@ -32,7 +32,7 @@ __all__ = ["main", "storage_costs"]
 
 
 class _Letters:
-    """A codec of texts: codes of the letters, zeros behind them."""
+    """A codec of texts: codes of the letters, padded with zeros."""
 
     def transform(self, X: Objects) -> np.ndarray:
         array = np.zeros((len(X), 60), dtype=np.int64)
@@ -45,7 +45,7 @@ class _Letters:
 
 
 def _problem(kind: str, n: int) -> tuple[Any, dict[str, Any], dict[str, Any], int]:
-    """Return X, what load is given, other options of the optimizer, and the bytes of the raw data."""
+    """Return X, the arguments of load, other options of the optimizer, and the bytes of the raw data."""
     rng = np.random.default_rng(0)
     if kind == "images":
         images = (rng.random((n, 64, 64)) < np.linspace(0, 0.2, 64)).astype(np.uint8)
@@ -127,8 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kinds", nargs="*", default=["vectors", "texts", "images"])
     parser.add_argument("--n", type=int, default=100_000, help="observations")
-    parser.add_argument("--kills", type=int, help="kill a campaign that often instead")
-    parser.add_argument("--seed", type=int, default=0, help="of the instants of the kills")
+    parser.add_argument("--kills", type=int, help="kill a campaign this many times instead")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the times of the kills")
     parser.add_argument("--out", type=Path, help="write the record here instead of to standard output")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

@@ -1,8 +1,8 @@
-"""What the trainer costs over a bare PyTorch loop: ``python -m wrlso.benchmarks.speed.training``.
+"""Cost of the trainer over a bare PyTorch loop: ``python -m wrlso.benchmarks.speed.training``.
 
-Both train the same model from the same weights on the same minibatches, in turn in the same process; the
-figure is the ratio of seconds, pair by pair. The bare loop gets its minibatches drawn beforehand and checks
-nothing; the trainer draws them, checks the loss of each step and keeps a copy of the last good weights.
+Both train the same model from the same weights on the same minibatches, alternating in the same process; the
+result is the ratio of seconds, pair by pair. The bare loop gets its minibatches in advance and has no checks;
+the trainer samples them, checks the loss of each step and keeps a copy of the last good weights.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def _one_pair(
 
 def _batches(trainer: Trainer, weights: np.ndarray, seed: int) -> list[tuple[Tensor, Tensor]]:
     rng = np.random.default_rng(seed)
-    rng.integers(2**63)  # the trainer seeds torch with this draw first
+    rng.integers(2**63)  # the trainer first samples a seed for torch
     return [
         (rows, copies)
         for _ in range(int(trainer.initial_epochs))

@@ -1,8 +1,8 @@
-"""How much dearer than its one sort is rank weighting? ``python -m wrlso.benchmarks.speed.weighting``.
+"""Cost of rank weighting compared with its one sort: ``python -m wrlso.benchmarks.speed.weighting``.
 
 Prints JSON: for each kind of values the median seconds of ``numpy.argsort`` and of
-:func:`wrlso.weighting.rank_weights` on the same array in the same process, and their ratio. The calls take
-turns, so that a change in the machine's load meets both.
+:func:`wrlso.weighting.rank_weights` on the same array in the same process, and their ratio. The calls
+alternate, so that a change in the machine's load affects both.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def run(n: int = 10_000_000, repeats: int = 5, seed: int = 0) -> dict[str, Any]:
     n : int, default=10_000_000
         Number of values, at least 1.
     repeats : int, default=5
-        How often each call is timed, at least 1.
+        Number of timings of each call, at least 1.
     seed : int, default=0
         Seed of the values.
 
@@ -70,7 +70,7 @@ def run(n: int = 10_000_000, repeats: int = 5, seed: int = 0) -> dict[str, Any]:
         "numpy": np.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "results": {name: _compare(draw(), repeats) for name, draw in data.items()},
+        "results": {name: _compare(make(), repeats) for name, make in data.items()},
     }
 
 
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m wrlso.benchmarks.speed.weighting")
     parser.description = "Time rank_weights against numpy.argsort."
     parser.add_argument("--n", type=int, default=10_000_000, help="number of values")
-    parser.add_argument("--repeats", type=int, default=5, help="how often each call is timed")
+    parser.add_argument("--repeats", type=int, default=5, help="number of timings of each call")
     parser.add_argument("--seed", type=int, default=0, help="seed of the values")
     parser.add_argument("--out", type=Path, help="file for the JSON; standard output when left out")
     options = parser.parse_args(arguments)

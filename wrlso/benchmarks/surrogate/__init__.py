@@ -1,1 +1,1 @@
-"""Surrogates against other libraries' ones."""
+"""Comparison of surrogates with those of other libraries."""

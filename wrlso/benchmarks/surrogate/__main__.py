@@ -1,9 +1,9 @@
-"""Is the surrogate fast, and as good as what others would use? ``python -m wrlso.benchmarks.surrogate WHAT``.
+"""Speed and quality of the surrogate against other libraries: ``python -m wrlso.benchmarks.surrogate WHAT``.
 
 ``compare``
-    Sequential queries in the latent space of molecules, against GPflow as the released code uses it and
-    against BoTorch as one would write it by hand: seconds per ask, held-out log predictive density, and the
-    acquisition value that each search reaches on one and the same model.
+    Sequential queries in the latent space of molecules, against GPflow as in the released code and against
+    BoTorch as in its documentation: seconds per ask, held-out log predictive density, and the acquisition
+    value that each search reaches on the same model.
 ``scaling``
     Seconds of an ask between two fits, and memory, for 10,000 and for 1,000,000 observations.
 ``defaults``
@@ -11,8 +11,8 @@
 ``refit``
     Policies of refitting hyperparameters, in a search among known molecules.
 
-Only ``compare`` needs GPflow, TensorFlow and BoTorch (``--peers`` says which). Every part writes one record
-to ``--out`` and a table beside it.
+Only ``compare`` needs GPflow, TensorFlow and BoTorch (``--peers`` selects peers). Every part writes one
+record to ``--out`` and a table beside it.
 """
 
 import argparse
@@ -57,11 +57,11 @@ from wrlso.training import Trainer
 __all__ = ["Ours", "compare", "comparison_table", "main", "measure_asks", "scaling", "scaling_table"]
 
 Array = NDArray[np.float64]
-_MARGIN, _QUANTILE = 1.1, 0.999  # of the box, for all that are compared
+_MARGIN, _QUANTILE = 1.1, 0.999  # of the box of all methods
 
 
 class Ours:
-    """The surrogate and the gradient search of this library, refitted when new values say so."""
+    """The surrogate and the gradient search of this library, with ``refit_every="auto"``."""
 
     def __init__(self, n_inducing: int = 500) -> None:
         self.gp = SparseGP(n_inducing)
@@ -70,7 +70,7 @@ class Ours:
         self.errors = np.empty(0)
 
     def fit(self, Z: Array, y: Array, seed: int) -> None:
-        """Condition on what is new in Z (n, d) and y (n,), or fit to all of it where that is due."""
+        """Condition on the new part of Z (n, d) and y (n,), or refit to all data when a fit is due."""
         new_Z, new_y = tensor(Z[self.n_seen :]), tensor(y[self.n_seen :])
         if self.n_fits:
             found = standardized_errors(self.gp, new_Z, new_y)
@@ -85,18 +85,18 @@ class Ours:
         self.noise, self.incumbent = self.gp.noise_variance(), float(y.max())
 
     def propose(self, half_width: Array, seed: int) -> Array:
-        """Return the point (d,) to ask for; the box is that of the search."""
+        """Return the next point (d,) in the box of the search."""
         acquisition = LogExpectedImprovement(self.search)
         (proposal,), _ = acquisition.propose(self.state, 1, np.random.default_rng(seed))
         return np.asarray(proposal.z.numpy())
 
     def predict(self, Z: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (q,) of the noise-free objective."""
+        """Return mean and variance (q,) of the noise-free objective."""
         return self.gp.predict(Z)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """How often hyperparameters were fitted."""
+        """Return the number of fits of the hyperparameters."""
         return {"fits": self.n_fits}
 
 
@@ -112,7 +112,7 @@ def _state(surrogate: Any, Z: Array, y: Array) -> SearchState:
 
 @dataclass
 class _ByPeer:
-    """A peer's fitted model as a surrogate that is only asked for predictions."""
+    """A peer's fitted model as a surrogate, for predictions only."""
 
     peer: Peer
     space: str = "latent"
@@ -123,7 +123,7 @@ class _ByPeer:
 
 @dataclass
 class _ImprovementOver:
-    """Log expected improvement over a value that need not be the best one."""
+    """Log expected improvement over any given value."""
 
     incumbent: float
     differentiable: bool = True
@@ -133,7 +133,7 @@ class _ImprovementOver:
 
 
 def _log_improvement(model: Any, Z: Tensor, incumbent: float) -> Tensor:
-    """The one evaluation of acquisition values that all are judged by."""
+    """Return the acquisition values; the same function for all methods."""
     mean, variance = model.predict(Z)
     deviation = variance.clamp_min(1e-12).sqrt()
     value: Tensor = deviation.log() + log_h((mean - incumbent) / deviation)
@@ -141,7 +141,7 @@ def _log_improvement(model: Any, Z: Tensor, incumbent: float) -> Tensor:
 
 
 def _log_density(model: Any, Z: Array, y: Array) -> float:
-    """Mean log predictive density of held-out values, noise included: the one evaluation for all."""
+    """Return the mean log predictive density of held-out values, noise included; the same for all methods."""
     with torch.no_grad():
         mean, variance = model.predict(tensor(Z))
     return float(np.mean(norm.logpdf(y, mean.numpy(), np.sqrt(variance.numpy() + model.noise))))
@@ -151,14 +151,14 @@ def compare(
     peers: Sequence[str], *, known: int, new: int, d: int, n_inducing: int, queries: int,
     peer_queries: Sequence[int], seed: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """Let every method ask for points of its own, one after the other, from the same known values.
+    """Run every method from the same known values; each asks for its own points, one at a time.
 
     Returns
     -------
     dict
-        ``methods``: for each its seconds of every fit and search, the log density of the held-out values at
-        the first query, the values found, and, for peers, log expected improvement on its own model at the
-        point that it asked for (``acquisition``) and at that which our search finds there
+        ``methods``: for each method the seconds of every fit and search, the log density of the held-out
+        values at the first query, and the found values. For peers also the log expected improvement on the
+        peer's model, at the peer's point (``acquisition``) and at the point of our search
         (``acquisition_by_ours``).
     """
     for name, value in (("known", known), ("new", new), ("queries", queries)):
@@ -179,7 +179,7 @@ def compare(
 
 
 class _Task:
-    """What all methods are given: known and held-out points in random order, a box, and an objective."""
+    """The input of all methods: known and held-out points in random order, a box, and an objective."""
 
     def __init__(self, data: MoleculeLatents, known: int) -> None:
         order = np.random.default_rng(data.seed).permutation(data.n)
@@ -190,7 +190,7 @@ class _Task:
 
 
 def _sequence(model: Any, task: _Task, budget: int) -> dict[str, Any]:
-    """Fit, ask and tell ``budget`` times; only fitting and asking are timed."""
+    """Fit, ask and tell ``budget`` times; time the fits and asks only."""
     Z, y = task.Z, task.y
     kinds = ("fit_seconds", "search_seconds", "processor_seconds", "y", "facts")
     result: dict[str, Any] = {kind: [] for kind in kinds}
@@ -223,7 +223,7 @@ def _sequence(model: Any, task: _Task, budget: int) -> dict[str, Any]:
 
 
 def _search_on(model: Peer, Z: Array, y: Array, half_width: Array, seed: int) -> Array:
-    """Return the point (d,) that our search finds on a peer's model, for the peer's incumbent and box."""
+    """Return the point (d,) of our search on a peer's model, with the peer's incumbent and box."""
     search = LatentSearch(margin=_MARGIN, quantile=_QUANTILE)
     state, rng = _state(_ByPeer(model), Z, y), np.random.default_rng(seed)
     (proposal,), _ = search.propose(state, 1, rng, _ImprovementOver(model.incumbent))
@@ -231,7 +231,7 @@ def _search_on(model: Peer, Z: Array, y: Array, half_width: Array, seed: int) ->
 
 
 def comparison_table(record: dict[str, Any]) -> str:
-    """Return the comparison as CSV, a row for each method."""
+    """Return the comparison as CSV with a row for each method."""
     keys = ("seconds_per_ask", "processor_seconds_per_ask")
     head = "Method,Queries,Seconds per ask,Processor seconds per ask,Ratio,Ratio of processor seconds"
     lines = [head + ",Log density,Log EI of its search,Log EI of ours there"]
@@ -250,8 +250,8 @@ def comparison_table(record: dict[str, Any]) -> str:
 def measure_asks(n: int, d: int, n_inducing: int, asks: int) -> dict[str, Any]:
     """Fit an optimizer to n points that are their own latent points, and time asks between fits.
 
-    ``megabytes`` is the memory at its most, over what the process had before the optimizer saw the data,
-    and ``data_megabytes`` that of n · d numbers.
+    ``megabytes`` is the peak memory beyond that of the process before the data, ``data_megabytes`` the memory
+    of n · d numbers.
     """
     rng = np.random.default_rng(0)
     Z = rng.standard_normal((n, d))
@@ -266,7 +266,7 @@ def measure_asks(n: int, d: int, n_inducing: int, asks: int) -> dict[str, Any]:
     for ask in range(asks + 1):
         start, start_busy = time.perf_counter(), time.process_time()
         x = opt.ask()
-        if ask:  # the first one fits
+        if ask:  # the first ask fits
             seconds.append(time.perf_counter() - start)
             busy.append(time.process_time() - start_busy)
         opt.tell(x, float(np.sin(x[0]) + 0.5 * x[1]))
@@ -281,7 +281,7 @@ def _peak_megabytes() -> float:
 
 
 def scaling(sizes: Sequence[int], *, d: int, n_inducing: int, asks: int, repeats: int) -> dict[str, Any]:
-    """Measure each size in processes of its own, in turn; medians over all asks of a size."""
+    """Measure the sizes in turn, each in processes of its own; return medians over all asks of a size."""
     runs: list[dict[str, Any]] = []
     for _ in range(repeats):
         for n in sizes:
@@ -301,7 +301,7 @@ def scaling(sizes: Sequence[int], *, d: int, n_inducing: int, asks: int, repeats
 
 
 def scaling_table(record: dict[str, Any]) -> str:
-    """Return medians and memory as CSV, a row for each size."""
+    """Return medians and memory as CSV with a row for each size."""
     lines = ["Observations,Median ask (s),Of the processor (s),Megabytes,Megabytes of N · d numbers"]
     for n, median in record["median_seconds"].items():
         runs = [run for run in record["runs"] if run["n"] == int(n)]
@@ -352,7 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line: print a table, and write record and table to ``--out``."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("compare", "scaling", "defaults", "refit"))
-    parser.add_argument("--peers", default=",".join(PEERS), help="with a comma between; empty: none")
+    parser.add_argument("--peers", default=",".join(PEERS), help="separated by commas; empty: none")
     parser.add_argument("--known", type=int, default=10_000)
     parser.add_argument("--new", type=int, default=2000, help="held out")
     parser.add_argument("--d", type=int, default=56)
@@ -364,7 +364,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--tasks", default=",".join(LATENTS))
     parser.add_argument("--policies", default="5,20,auto,never")
-    parser.add_argument("--seeds", default="0", help="with a comma between; compare takes the first")
+    parser.add_argument("--seeds", default="0", help="separated by commas; compare takes the first")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write the record here, and the table as .csv beside it")
     options = parser.parse_args(arguments)

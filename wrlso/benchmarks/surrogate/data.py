@@ -1,4 +1,4 @@
-"""Latent points with their values, for studies of the surrogate alone."""
+"""Latent points with values, for studies of the surrogate alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ __all__ = ["LATENTS", "MoleculeLatents", "tensor"]
 
 Array = NDArray[np.float64]
 _BATCH = 1024
-_DIMENSIONS = 104  # of the model of molecules
+_DIMENSIONS = 104  # latent dimension of the model of molecules
 
 
 def tensor(values: Any) -> Tensor:
@@ -49,8 +49,8 @@ def _zinc_encodings(n: int, seed: int) -> tuple[list[str], Array]:
 class MoleculeLatents:
     """Encodings of n molecules of ZINC250k by the model that ships, and their penalised logP.
 
-    Of the model's 104 dimensions the ``d`` that vary most are the space; the others are the same for all,
-    at their means, when a point is decoded to be scored.
+    The space consists of the ``d`` of the model's 104 dimensions with the largest variance. When a point is
+    decoded, the others have their means.
     """
 
     d: int = 56
@@ -77,7 +77,7 @@ class MoleculeLatents:
 
     @cached_property
     def columns(self) -> NDArray[np.int64]:
-        """The dimensions (d,) of the model that vary most."""
+        """The dimensions (d,) of the model with the largest variance."""
         return np.sort(np.argsort(-self._encodings.std(axis=0), kind="stable")[: self.d])
 
     @property
@@ -95,7 +95,7 @@ class MoleculeLatents:
         return np.asarray(task.objectives(self._molecules), dtype=np.float64)
 
     def objective(self, z: Array) -> float:
-        """Return the penalised logP of what a point (d,) decodes to."""
+        """Return the penalised logP of the decoded molecule of a point (d,)."""
         whole = self._encodings.mean(axis=0)
         whole[self.columns] = z
         with torch.no_grad():
@@ -112,13 +112,13 @@ def _molecule_values(task: Callable[[], Any]) -> Callable[[int], tuple[Array, Ar
 
 
 def _shapes(seed: int) -> tuple[Array, Array]:
-    """All 1,090 squares, by a network trained on them without weights."""
+    """Return encodings of all 1,090 squares by a network trained on them without weights, and areas."""
     task = Shapes(network="coordinate", latent_dim=2)
     return _trained(task, Trainer(initial_epochs=20, batch_size=32), seed)
 
 
 def _expressions(seed: int) -> tuple[Array, Array]:
-    """5,000 expressions, by a grammar VAE trained on them without weights."""
+    """Return encodings of 5,000 expressions by a grammar VAE trained on them without weights, and scores."""
     return _trained(Expressions(n_start=5000), Trainer(initial_epochs=10, batch_size=64), seed)
 
 

@@ -1,4 +1,4 @@
-"""Which kernel and which transformation of y predict best, over several tasks; and when to refit."""
+"""Comparison of kernels, transformations of y and policies of refitting over several tasks."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -29,22 +29,22 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "winsorize": {"transform": "winsorize"},
     "rank": {"transform": "rank"},
 }
-"""What each has that differs from kernel="rbf", n_trained=200, train_iter=100, transform="standardize"."""
+"""Differences from kernel="rbf", n_trained=200, train_iter=100, transform="standardize"."""
 
 SPLITS = ("random", "beyond")
-_NEW = 0.28  # share of the data that is held out at random
-_TOP = 0.1  # share of the best that is held out to be predicted from the rest
+_NEW = 0.28  # share of the data held out at random
+_TOP = 0.1  # share of the best data held out and predicted from the rest
 _MEASURES = ("log_density", "fits", "fit_processor_seconds")
-_KNOWN = 500  # values that a search on a pool starts with
+_KNOWN = 500  # starting values of a search on a pool
 
 
 def compare_options(
     tasks: Sequence[str], options: Sequence[str], seeds: Sequence[int], n_inducing: int = 500
 ) -> list[dict[str, Any]]:
-    """Judge every option on every task by values held out, at random and beyond the best known.
+    """Judge every option on every task by held-out values, random ones and ones above all known values.
 
-    Densities are in nats per held-out value. Those of different transformations are comparable for values
-    that none of them clips, so that the density of the values above the held-out median is given, too.
+    Densities are in nats per held-out value. Different transformations are comparable only for values that
+    none of them clips, so there is also the density of the values above the held-out median.
     """
     for task in tasks:
         check_choice("tasks", task, LATENTS)
@@ -69,7 +69,7 @@ def compare_options(
 
 
 def _split(y: Array, split: str, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Rows that are known, and rows that are held out."""
+    """Return the known rows and the held-out rows."""
     if split == "random":
         order = rng.permutation(len(y))
         n = round(_NEW * len(y))
@@ -94,7 +94,7 @@ def _judge(gp: SparseGP, Z: Array, y: Array) -> dict[str, float]:
 
 
 def options_table(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return means over seeds as CSV: a row for each option and split, a column for each task."""
+    """Return means over seeds as CSV with a row for each option and split, and a column for each task."""
     tasks = list(dict.fromkeys(str(row["task"]) for row in results))
     lines = [",".join(["Held out", "Option", *tasks])]
     for split, option in dict.fromkeys((row["split"], row["option"]) for row in results):
@@ -113,11 +113,11 @@ def options_table(results: Sequence[Mapping[str, Any]]) -> str:
 def compare_refits(
     policies: Sequence[int | str | None], seeds: Sequence[int], *, budget: int = 200, batch: int = 5
 ) -> list[dict[str, Any]]:
-    """Search among known molecules with each policy of refitting; no model is involved.
+    """Search among known molecules with each policy of refitting, without a model.
 
     The search starts with 500 of the worse half of 7,000 molecules and asks for those with the largest
-    mean + standard deviation. Every value is predicted before it is told; the mean log density of these
-    predictions is what a policy is for.
+    mean + standard deviation. The surrogate predicts every value before it is told; the mean log density of
+    these predictions judges the policy.
     """
     check_count("budget", budget)
     check_count("batch", batch)
@@ -166,7 +166,7 @@ def _search(
 
 
 def refits_table(results: Sequence[Mapping[str, Any]]) -> str:
-    """Return means over seeds as CSV, a row for each policy."""
+    """Return means over seeds as CSV with a row for each policy."""
     lines = ["Refit,Log density,Fits,Processor seconds in fits,Best,Mean of the 10 best"]
     for policy in dict.fromkeys(row["policy"] for row in results):
         rows = [row for row in results if row["policy"] == policy]

@@ -1,11 +1,10 @@
-"""How good is the search in Z by itself? ``python -m wrlso.benchmarks.surrogate.functions --out FOLDER``.
+"""Quality of the search in Z alone: ``python -m wrlso.benchmarks.surrogate.functions --out FOLDER``.
 
-Functions with known optima in the unit cube, which depend on a few of its 10, 25 or 56 coordinates only, are
-maximised from the same initial points by the surrogate and searches of this library, and by TuRBO-1 as in
-BoTorch's tutorial. The model between x and z is no more than a change of scale, so that nothing but the
-search is compared. The functions have no noise: all processes bound it at 1e-3 of the values' variance, as
-that tutorial does, and are fitted again after every batch. Every run writes one record; runs that are there
-are not run again.
+The functions have known optima in the unit cube and depend on only a few of its 10, 25 or 56 coordinates. The
+surrogate and searches of this library, and TuRBO-1 as in BoTorch's tutorial, maximise them from the same
+initial points. The model between x and z only changes the scale, so the study compares the search alone. The
+functions have no noise; as in that tutorial, all processes bound the noise at 1e-3 of the values' variance
+and are refitted after every batch. Every run writes one record; finished runs are skipped.
 """
 
 import argparse
@@ -29,8 +28,9 @@ from tqdm.auto import tqdm
 
 from wrlso._utils.validation import check_choice, check_count
 from wrlso.acquisition.candidate_pool import CandidatePool
-from wrlso.acquisition.functions import Acquisition, LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.latent_search import LatentSearch
+from wrlso.acquisition.protocol import Acquisition
 from wrlso.acquisition.trust_region import TrustRegion
 from wrlso.benchmarks.records import (
     check_same_options,
@@ -51,7 +51,7 @@ from wrlso.training import Trainer
 __all__ = ["FUNCTIONS", "METHODS", "CubeModel", "EmbeddedFunction", "main", "run", "table"]
 
 Array = NDArray[np.float64]
-_WIDTH = 12.0**0.5  # of the cube in Z, where the uniform distribution then has unit variance
+_WIDTH = 12.0**0.5  # of the cube in Z, so that its uniform distribution has unit variance
 
 _HARTMANN_A = np.array(
     [
@@ -80,13 +80,13 @@ def _hartmann(u: Array) -> float:
 
 
 def _ackley(v: Array) -> float:
-    """Ackley's function, turned over: 0 at the origin, less elsewhere."""
+    """Ackley's function with negative sign: 0 at the origin, less elsewhere."""
     waves = np.exp(np.cos(2.0 * np.pi * v).mean())
     return float(20.0 * np.exp(-0.2 * np.sqrt((v * v).mean())) + waves - 20.0 - np.e)
 
 
 def _levy(v: Array) -> float:
-    """Levy's function, turned over: 0 where every coordinate is 1."""
+    """Levy's function with negative sign: 0 where every coordinate is 1."""
     w = 1.0 + (v - 1.0) / 4.0
     middle = (w[:-1] - 1.0) ** 2 * (1.0 + 10.0 * np.sin(np.pi * w[:-1] + 1.0) ** 2)
     last = (w[-1] - 1.0) ** 2 * (1.0 + np.sin(2.0 * np.pi * w[-1]) ** 2)
@@ -105,15 +105,16 @@ FUNCTIONS: dict[str, tuple[int, float, float]] = {
 class EmbeddedFunction:
     """A test function of some coordinates of the unit cube; larger is better.
 
-    The seed says which coordinates these are and, but for Hartmann's, whose optimum is where it is, where
-    the optimum lies: evenly in [0.2, 0.8] of each, so that a search that likes the middle has no advantage.
+    The seed determines these coordinates. For Ackley's and Levy's functions it also determines the optimum,
+    uniformly in [0.2, 0.8] of each coordinate, so that a search that prefers the middle has no advantage.
+    Hartmann's function keeps its optimum.
 
     Parameters
     ----------
     function : {"hartmann", "ackley", "levy"}
-        Of 6, 10 and 10 variables.
+        They have 6, 10 and 10 variables.
     dimension : int
-        Of the cube, at least the number of variables.
+        Dimension of the cube, at least the number of variables.
     seed : int
     """
 
@@ -129,13 +130,13 @@ class EmbeddedFunction:
 
     @cached_property
     def active(self) -> NDArray[np.int64]:
-        """The coordinates that matter, in the order of the function's variables."""
+        """The active coordinates, in the order of the function's variables."""
         rng = np.random.default_rng([self.seed, self.dimension])
         return rng.permutation(self.dimension)[: FUNCTIONS[self.function][0]]
 
     @cached_property
     def center(self) -> Array:
-        """Where the optimum of Ackley's and Levy's functions lies in these coordinates."""
+        """The optimum of Ackley's and Levy's functions in these coordinates."""
         rng = np.random.default_rng([self.seed, self.dimension, 1])
         return rng.uniform(0.2, 0.8, size=FUNCTIONS[self.function][0])
 
@@ -170,11 +171,11 @@ class CubeModel(PointModel):
     def decode(
         self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
     ) -> list[Any]:
-        """Return the points, those outside of the cube moved to its faces, at any temperature."""
+        """Return the points, with those outside the cube moved to its faces, at any temperature."""
         return [tuple(row) for row in (Z / _WIDTH + 0.5).clamp(0.0, 1.0).tolist()]
 
     def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return points (n, dimension) that are uniform in the cube."""
+        """Return uniform points (n, dimension) of the cube."""
         return _WIDTH * (torch.rand(n, self.latent_dim, dtype=torch.float64, generator=generator) - 0.5)
 
 
@@ -186,7 +187,7 @@ METHODS: dict[str, Callable[[], Acquisition]] = {
     "pool": lambda: _mixture(CandidatePool(sigma=(0.01, 2.0)), [1, 1]),
     "trust-region": lambda: _mixture(LatentSearch(5, 600, max_iter=10, bounds=TrustRegion()), [3, 1]),
 }
-"""Searches of this library that are compared, chosen on seeds from 100 on; "turbo" is the peer."""
+"""The compared searches of this library, chosen on seeds from 100 on; "turbo" is the peer."""
 SURROGATE: dict[str, Any] = {"kernel": "matern52", "transform": "winsorize", "max_noise": TURBO["noise"][1]}
 REFIT_EVERY = 4
 
@@ -213,13 +214,13 @@ def _search(problem: EmbeddedFunction, method: str, X: Array, y: Array, budget: 
 
 
 def _record(problem: EmbeddedFunction, method: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Run one method on one function, and return what is to be kept of it."""
+    """Run one method on one function, and return its record."""
     X, y = problem.initial_data(2 * problem.dimension)
     budget, batch = options["budget"], options["batch"]
     start, busy = time.perf_counter(), time.process_time()
     if method == "turbo":
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of fits that BoTorch then repeats by itself
+            warnings.simplefilter("ignore")  # of fits that BoTorch repeats
             values = turbo(problem, X, y, budget, batch, problem.seed)
     else:
         values = _search(problem, method, X, y, budget, batch)
@@ -269,15 +270,15 @@ def run(
     batch: int = 4,
     progress: bool = True,
 ) -> list[Path]:
-    """Run every method on every function with every seed, and write one record each; skip those there are.
+    """Run every method on every function with every seed and write one record each; skip finished runs.
 
     Parameters
     ----------
     out : Path
         Folder of the records.
     functions, dimensions, methods, seeds
-        What is run; every function in every dimension. A seed determines the function's coordinates, its
-        optimum, the 2 × dimension initial points and what the methods draw.
+        Every function is run in every dimension. A seed determines the function's coordinates, its optimum,
+        the 2 × dimension initial points and the methods' randomness.
     budget : int, default=200
         Queries after the initial points.
     batch : int, default=4
@@ -288,7 +289,7 @@ def run(
     Returns
     -------
     list of Path
-        The records, also those that were there.
+        The records, including existing ones.
 
     Raises
     ------
@@ -316,10 +317,10 @@ def run(
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return regrets and seconds with commas between them, a line for each function, dimension and method.
+    """Return regrets and seconds as CSV with a line for each function, dimension and method.
 
-    "no worse than turbo" counts the seeds that both have run in which the regret is at most that of TuRBO.
-    Seconds are means by the clock, and of the processor over the runs that have recorded them.
+    "no worse than turbo" counts the common seeds in which the regret is at most that of TuRBO. Seconds are
+    means by the clock; seconds of the processor are means over the runs that have recorded them.
     """
     runs = {(r["function"], r["dimension"], r["method"], r["seed"]): r for r in records}
     lines = [
@@ -344,13 +345,13 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; print a table of all records in the folder, and keep it there."""
+    """Run from the command line; print a table of all records in the folder, and write it there."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the records")
     parser.add_argument("--functions", default=",".join(FUNCTIONS))
     parser.add_argument("--dimensions", default="10,25,56")
     parser.add_argument("--methods", default=",".join(("turbo", *METHODS)))
-    parser.add_argument("--seeds", default="0,1,2", help="numbers with commas between them")
+    parser.add_argument("--seeds", default="0,1,2", help="numbers separated by commas")
     parser.add_argument("--budget", type=int, default=200)
     parser.add_argument("--batch", type=int, default=4)
     options = parser.parse_args(arguments)

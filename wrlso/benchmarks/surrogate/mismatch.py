@@ -1,11 +1,11 @@
-"""Where told points should lie for the surrogate.
+"""The best latent point of a told x for the surrogate.
 
 ``python -m wrlso.benchmarks.surrogate.mismatch --out FILE``
 
-On expressions, where the decoder does not invert the encoder: points of Z are decoded and valued, and the
-process has to foretell the values of some of them at the z that was decoded, as a search in Z asks it to. It
-is fitted to starting data and to the other points, where these are encoded, where they were asked, or at
-inverted encodings (``fit_on``).
+The study uses expressions, whose decoder does not invert the encoder. Points of Z are decoded and evaluated,
+and the process predicts the values of some of them at the decoded z, as in a search in Z. It is fitted to
+starting data and to the other points: at their encodings, at the asked z, or at inverted encodings
+(``fit_on``).
 """
 
 import argparse
@@ -21,40 +21,40 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from wrlso._state.fit_on import FIT_ON, places_of_inputs
 from wrlso._utils.random import torch_generator
 from wrlso._utils.validation import check_count
 from wrlso.benchmarks.expressions.study import CONFIGURATIONS
 from wrlso.benchmarks.records import machine, versions, write_record
 from wrlso.benchmarks.study import quiet_about_small_k
 from wrlso.exceptions import DataError
-from wrlso.models.inversion import FIT_ON, invert
 from wrlso.surrogate.sparse_gp import SparseGP
 
 __all__ = ["main", "run", "table"]
 
 Array = NDArray[np.float64]
-_SPREAD = 0.3  # of what is asked around good points, in standard deviations of the encodings
+_SPREAD = 0.3  # of asked points around good points, in standard deviations of the encodings
 
 
 def run(
     seeds: Sequence[int] = (100, 101, 102), n_start: int = 1000, n_told: int = 150, n_new: int = 100
 ) -> list[dict[str, Any]]:
-    """Judge the three places on the points of every seed.
+    """Judge the three values of ``fit_on`` on the points of every seed.
 
     Parameters
     ----------
     seeds : sequence of int
-        Of the starting data, the model's weights and the points.
+        Seeds of the starting data, the model's weights and the points.
     n_start, n_told, n_new : int
-        Starting expressions, points asked near the best fifth of them and told, and points to foretell.
+        Starting expressions, points asked near the best fifth of them and told, and points to predict.
 
     Returns
     -------
     list of dict
-        One for each ``fit_on`` and ``seed``: ``rank_correlation`` of mean and value at new points,
-        ``log_density`` of their values (mean, nats), ``exact``, the share of the told points that is decoded
-        from where it lies, and ``moved``, the mean distance of where they lie from where they were asked in
-        standard deviations of the encodings.
+        One for each ``fit_on`` and ``seed``: ``rank_correlation`` of mean and value at new points;
+        ``log_density`` of their values (mean, nats); ``exact``: share of told points whose latent point
+        decodes to them; ``moved``: mean distance of the latent points from the asked z, in standard
+        deviations of the encodings.
     """
     for name, number in (("n_start", n_start), ("n_told", n_told), ("n_new", n_new)):
         check_count(name, number)
@@ -70,8 +70,8 @@ def run(
         told, values = model.tensorize(new_X), np.array([study.objective(x) for x in new_X])
         keys = [model.key(x) for x in new_X]
         for fit_on in FIT_ON:
-            places = asked if fit_on == "asked" else _places(model, told, fit_on)
-            start = _places(model, known, fit_on)
+            places = asked if fit_on == "asked" else places_of_inputs(fit_on, model, told).double()
+            start = places_of_inputs(fit_on, model, known).double()
             Z = torch.cat([start, places[:n_told]])
             t = torch.from_numpy(np.concatenate([y, values[:n_told]]))
             gp = SparseGP(transform="winsorize").fit(Z, t, np.random.default_rng(seed))
@@ -93,7 +93,7 @@ def run(
 
 
 def _decoded(model: Any, Z: Tensor, y: Array, n: int, rng: np.random.Generator) -> tuple[Tensor, list[str]]:
-    """Points near good encodings that decode to distinct expressions, and these."""
+    """Return points near good encodings that decode to distinct expressions, and the expressions."""
     good = Z.double()[torch.from_numpy(np.argsort(-y)[: max(1, len(y) // 5)])]
     found: dict[Any, tuple[Tensor, str]] = {}
     for _ in range(100):
@@ -111,11 +111,6 @@ def _decoded(model: Any, Z: Tensor, y: Array, n: int, rng: np.random.Generator) 
     return torch.stack([z for z, _ in pairs]), [x for _, x in pairs]
 
 
-def _places(model: Any, inputs: Tensor, fit_on: str) -> Tensor:
-    Z = model.encode(inputs)
-    return (invert(model, inputs, Z) if fit_on == "inverted" else Z).double()
-
-
 def table(results: Sequence[dict[str, Any]]) -> str:
     """Return means over seeds as lines of text."""
     names = ("rank_correlation", "log_density", "exact", "moved")
@@ -130,7 +125,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line: print a table, and write the record to ``--out``."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", default="100,101,102", help="numbers with commas between them")
+    parser.add_argument("--seeds", default="100,101,102", help="numbers separated by commas")
     parser.add_argument("--start", type=int, default=1000)
     parser.add_argument("--out", type=Path, help="write the record here")
     options = parser.parse_args(arguments)

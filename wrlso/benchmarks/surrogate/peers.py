@@ -1,10 +1,10 @@
-"""What others would use in place of the surrogate and its search: GPflow and BoTorch, loaded when asked for.
+"""Peers of the surrogate and its search: GPflow and BoTorch, imported on demand.
 
-GPflow does what the code released with the paper does after every query (weighted_retraining/gp_train.py and
-gp_opt.py at github.com/cambridge-mlg/weighted-retraining), but for what would only slow it down: no processes
-are started, the posterior is computed once for all gradients of the acquisition function, training starts at
-lengthscales of √d instead of 1, and the box has a width for each dimension, as ours. BoTorch is used as its
-documentation shows.
+GPflow runs as in the code released with the paper after every query (weighted_retraining/gp_train.py and
+gp_opt.py at github.com/cambridge-mlg/weighted-retraining), without some things that slow that code down: no
+extra processes, one computation of the posterior for all gradients of the acquisition function, training from
+lengthscales of √d instead of 1, and, as in ours, a box with a width for each dimension. BoTorch is used as in
+its documentation.
 """
 
 from collections.abc import Callable
@@ -37,26 +37,26 @@ class Peer(Protocol):
     noise: float
     """Variance of an observation's noise, in the units of y."""
     facts: dict[str, Any]
-    """What to note of the last fit."""
+    """Facts about the last fit, for the record."""
 
     def fit(self, Z: Array, y: Array, seed: int) -> None:
-        """Fit to Z (n, d) and y (n,); starts at the result of the last fit where it has one."""
+        """Fit to Z (n, d) and y (n,), starting from the last fit if there is one."""
 
     def propose(self, half_width: Array, seed: int) -> Array:
-        """Return the point (d,) in the box |z_j| ≤ half_width_j that it would ask for."""
+        """Return the next point (d,) in the box |z_j| ≤ half_width_j."""
 
     def predict(self, Z: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (q,) of the noise-free objective, in the units of y."""
+        """Return mean and variance (q,) of the noise-free objective, in the units of y."""
 
 
 def _optional(name: str) -> Any:
-    """Return a module that only this comparison needs; say so where it is missing."""
+    """Import a module that only this comparison needs; raise ModuleNotFoundError if it is missing."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         message = (
-            f"{error.name} is missing, which only this benchmark needs: pip install 'gpflow>=2.11,<2.12' "
-            "tensorflow-cpu botorch installs what it compares with"
+            f"{error.name} is missing, which only this benchmark needs: install its peers with pip install "
+            "'gpflow>=2.11,<2.12' tensorflow-cpu botorch"
         )
         raise ModuleNotFoundError(message, name=error.name) from error
 
@@ -67,12 +67,12 @@ class GPflowPeer:
     Parameters
     ----------
     n_inducing : int
-        Inducing points, by k-means and then trained with the rest.
+        Number of inducing points, from k-means and then trained with the other parameters.
     first_steps, steps : int
-        Most training steps of the first fit and of later ones; every 100 steps it stops if the loss has
-        changed by less than 0.05 %, as in the released code.
+        Most training steps of the first fit and of later ones. As in the released code, training stops after
+        100 steps that change the loss by less than 0.05 %.
     dtype : {"float32", "float64"}
-        The released code takes float32.
+        The released code uses float32.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class GPflowPeer:
     def fit(self, Z: Array, y: Array, seed: int) -> None:
         """See :class:`Peer`."""
         gpflow, tf = _optional("gpflow"), _optional("tensorflow")
-        # GPflow takes the precision of what it makes from its configuration, which belongs to this process
+        # GPflow takes the precision from its configuration, which is global to this process
         gpflow.config.set_default_float(np.dtype(self.dtype).type)
         if self._parameters is None and tf.config.threading.get_intra_op_parallelism_threads() == 0:
             tf.config.threading.set_intra_op_parallelism_threads(torch.get_num_threads())
@@ -121,7 +121,7 @@ class GPflowPeer:
         self.incumbent = self.center + self.scale * float(np.percentile(self._t, 90))
 
     def _train(self, gp: Any, tf: Any, first: bool) -> int:
-        """Train kernel and noise alone until the loss settles, where it is the first fit, then everything."""
+        """Train kernel and noise alone until the loss settles (first fit only), then all parameters."""
         loss = gp.training_loss_closure(compile=False)
         kernel_only = [*gp.kernel.trainable_variables, *gp.likelihood.trainable_variables]
         stages = [(kernel_only, 0.1, 2.5e-2)] if first else []
@@ -175,7 +175,7 @@ class GPflowPeer:
         return ((mean - best) * cdf + deviation * density)[:, 0]
 
     def seconds_without_cache(self, repeats: int, clock: Callable[[], float]) -> float:
-        """Seconds of one gradient of the expected improvement as the released code computes it."""
+        """Return the seconds of one gradient of the expected improvement as in the released code."""
         tf = self._tf
         z = tf.constant(self._Z[:1])
         taken = []
@@ -194,14 +194,14 @@ class GPflowPeer:
         return _FromTensorFlow.apply(Z, self)  # type: ignore[no-untyped-call,no-any-return]
 
     def moments(self, Z: Any) -> tuple[Any, Any]:
-        """Mean and variance (q,) as TensorFlow's tensors."""
+        """Return mean and variance (q,) as TensorFlow tensors."""
         mean, variance = self._posterior.predict_f(self._tf.cast(Z, self.dtype))
         mean, variance = (self._tf.cast(part[:, 0], "float64") for part in (mean, variance))
         return self.center + self.scale * mean, self.scale**2 * variance
 
 
 class _FromTensorFlow(torch.autograd.Function):
-    """Mean and variance of a GPflow model with TensorFlow's gradients, for what is written in PyTorch."""
+    """Mean and variance of a GPflow model with TensorFlow's gradients, as a PyTorch function."""
 
     @staticmethod
     def forward(ctx: Any, Z: Tensor, peer: GPflowPeer) -> tuple[Tensor, Tensor]:
@@ -244,7 +244,7 @@ def _adam_step(tf: Any, loss: Callable[[], Any], variables: list[Any], rate: flo
 
 
 class _BoTorch:
-    """What both peers share: Z in the unit cube, y standardised, log expected improvement maximised."""
+    """Base of both BoTorch peers: Z in the unit cube, standardised y, log expected improvement."""
 
     incumbent: float
     noise: float
@@ -308,7 +308,7 @@ class BoTorchVariational(_BoTorch):
     ----------
     n_inducing, epochs, batch_size : int
     rate : float
-        Of Adam; a tenth of it in the last third of the epochs.
+        Adam's learning rate; a tenth of it in the last third of the epochs.
     """
 
     def __init__(
@@ -345,7 +345,7 @@ class BoTorchVariational(_BoTorch):
 
 @contextmanager
 def _seeded(seed: int) -> Any:
-    """Seed torch's global random state inside the block only: BoTorch draws from it."""
+    """Seed torch's global random state inside the block only, because BoTorch samples from it."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
@@ -358,7 +358,7 @@ def _versions(*packages: str) -> dict[str, str]:
 def _installed(package: str) -> bool:
     try:
         version(package)
-    except ModuleNotFoundError:  # tensorflow may be there by another name
+    except ModuleNotFoundError:  # tensorflow may have another name
         return False
     return True
 
@@ -368,4 +368,4 @@ PEERS: dict[str, Callable[[], Peer]] = {
     "botorch-exact": BoTorchExact,
     "botorch-variational": BoTorchVariational,
 }
-"""What is compared with; every one is made anew for a comparison."""
+"""The peers; every comparison creates new ones."""

@@ -1,4 +1,4 @@
-"""A model between objects that are points themselves and Z: nothing to train, nothing lost."""
+"""A model whose objects are latent points, without training and without loss."""
 
 from hashlib import blake2b
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["PointModel"]
 
 
 class PointModel(nn.Module):
-    """Objects are latent points (d,) themselves; follows :class:`wrlso.models.LatentModel`.
+    """A :class:`wrlso.models.LatentModel` whose objects are latent points (d,).
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class PointModel(nn.Module):
     def __init__(self, dimension: int) -> None:
         super().__init__()
         self.latent_dim = dimension
-        # says in which precision and where to compute, nothing else
+        # only sets the dtype and the device of computations
         self.anchor = nn.Parameter(torch.zeros(1, dtype=torch.float64))
 
     def tensorize(self, X: Objects) -> Tensor:

@@ -1,6 +1,6 @@
-"""TuRBO-1 as BoTorch's users run it: the settings of its tutorial, on the unit cube.
+"""TuRBO-1 with the settings of BoTorch's tutorial, on the unit cube.
 
-BoTorch is wanted by this comparison only, and loaded where it runs.
+Only this comparison needs BoTorch, so it is imported on demand.
 """
 
 import math
@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
     "kernel": "matern52",
     "acquisition": "thompson",
 }
-"""What the tutorial sets; the rest follows from the dimension and the size of a batch."""
+"""The tutorial's settings; the others follow from the dimension and the batch size."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class _Region:
     failures: int = 0
 
     def update(self, value: float) -> None:
-        """Take in the best value of a batch."""
+        """Update the region with the best value of a batch."""
         if value > self.best + SETTINGS["improvement"] * abs(self.best):
             self.successes, self.failures = self.successes + 1, 0
         else:
@@ -69,23 +69,23 @@ def turbo(
 ) -> Array:
     """Maximise a function on the unit cube.
 
-    A region that falls under its smallest length is left for good: then 2 d new points of a Sobol sequence
-    start another one, and count as queries (Eriksson et al. 2019, section 2).
+    When a region falls below its smallest length, 2 d new points of a Sobol sequence start another one; they
+    count as queries (Eriksson et al. 2019, section 2).
 
     Parameters
     ----------
     objective : callable
-        A point (d,) of the cube → value, larger is better.
+        Point (d,) of the cube → value, larger is better.
     X, y : ndarray (n, d) and (n,)
         Initial points and their values.
     budget : int
         Number of further values.
     batch : int
-        Points that are chosen at once, q.
+        Number q of points chosen at once.
     seed : int
-        Determines all randomness; torch's global generator is as before afterwards.
+        Determines all randomness; torch's global generator does not change.
     on_batch : callable, optional
-        Called with the number of values so far and the best one.
+        Called with the number of values so far and the best value.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def _fitted(inputs: Tensor, targets: Tensor) -> Any:
 
 
 def _candidates(center: Tensor, scales: Tensor, length: float, rng: np.random.Generator) -> Tensor:
-    """Points of a Sobol sequence in the region that differ from its centre in about 20 coordinates."""
+    """Return Sobol points in the region that differ from its centre in about 20 coordinates."""
     d = len(center)
     sides = scales / scales.mean()
     sides = length * sides / sides.pow(1.0 / d).prod()

@@ -1,4 +1,4 @@
-"""Molecules as trees of rings and bonds: the junction-tree variational autoencoder, written anew."""
+"""The junction-tree variational autoencoder: molecules as trees of rings and bonds."""
 
 from lazy_loader import attach_stub
 

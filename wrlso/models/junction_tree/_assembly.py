@@ -1,8 +1,9 @@
-"""Putting a molecule together from a tree of labels, one clique at a time.
+"""Assembling a molecule from a tree of labels, one clique at a time.
 
-A clique is attached to its parent by identifying one or two of its atoms with as many of the parent's. All
-ways that the kinds of atoms and bonds and the valences allow are candidates; those that symmetry makes the
-same are one. The valences hold after every step, so that every tree of attached cliques is a molecule.
+A clique is attached to its parent by merging one or two of its atoms with as many of the parent's. The
+candidates are all ways that the kinds of atoms and bonds and the valences allow; ways that are equal by
+symmetry are one candidate. The valences hold after every step, so every tree of attached cliques is a
+molecule.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ Places: TypeAlias = tuple[int, ...]  # one or two atoms of a clique, by their nu
 
 
 class Attachment(NamedTuple):
-    """Which atoms of the parent are which of the child, one or two of each."""
+    """One or two atoms of the parent, and the atoms of the child merged with them."""
 
     parent: Places
     child: Places
@@ -34,7 +35,7 @@ class Attachment(NamedTuple):
 
 @lru_cache(maxsize=2**16)
 def possible(parent: str, child: str) -> tuple[Attachment, ...]:
-    """Return the attachments of fresh cliques that kinds of atoms and bonds allow, one of each symmetry."""
+    """Return the attachments of fresh cliques that kinds of atoms and bonds allow, one per symmetry class."""
     above, below = template(parent), template(child)
     strict = above.is_ring and below.is_ring
     found = []
@@ -54,7 +55,7 @@ def possible(parent: str, child: str) -> tuple[Attachment, ...]:
 
 @lru_cache(maxsize=2**16)
 def least_places(label: str, places: Places) -> Places:
-    """Return the first of all places that are the same by a fresh clique's symmetry."""
+    """Return the first of all places that are equal by a fresh clique's symmetry."""
     return min(_moved(places, symmetry) for symmetry in template(label).symmetries)
 
 
@@ -80,7 +81,7 @@ class Assembly:
         self.orders: list[int] = []  # sums of their orders
         self.bonds: dict[tuple[int, int], int] = {}
         self.atoms: list[list[int]] = []  # of each clique, the molecule's atoms in the label's order
-        self._taken: list[set[int]] = [set()]  # of each clique, the atoms at which one other hangs
+        self._taken: list[set[int]] = [set()]  # of each clique, the atoms at which another is attached
         self._add(template(root), {})
 
     # ---------------------------------------------------------------- candidates
@@ -101,13 +102,13 @@ class Assembly:
         return list(dict.fromkeys(_least(candidate, label, kept) for candidate in allowed))
 
     def representative(self, parent: int, label: str, attachment: Attachment) -> Attachment:
-        """Return the candidate that is the same as an attachment."""
+        """Return the candidate that is equal to an attachment by symmetry."""
         return _least(attachment, label, self._symmetries_left(parent))
 
     def _fits(self, parent: int, above: Template, below: Template, candidate: Attachment) -> bool:
         fused = len(candidate.parent) == 2
         if not fused and len(above.types) > 1 and candidate.parent[0] in self._taken[parent]:
-            return False  # a clique of this one atom would stand between the three
+            return False  # a clique of this one atom would join the three
         shared_order = 0
         if fused:
             pair = tuple(sorted(candidate.child))
@@ -124,7 +125,7 @@ class Assembly:
         return True
 
     def _symmetries_left(self, k: int) -> list[tuple[int, ...]]:
-        """Return the symmetries of clique k that leave everything that hangs on it as it is."""
+        """Return the symmetries of clique k that do not change the cliques attached to it."""
         symmetries = template(self.labels[k]).symmetries
         if len(symmetries) == 1:
             return list(symmetries)
@@ -141,13 +142,13 @@ class Assembly:
         return [symmetry for symmetry in symmetries if seen(symmetry) == before]
 
     def _hanging(self, child: int, inner: Sequence[int], symmetry: tuple[int, ...]) -> object:
-        """Return what a child looks like from its parent when the parent is turned by a symmetry."""
+        """Return a description of a child seen from its parent, with a symmetry applied to the parent."""
         attachment = self.attachments[child]
         places = () if attachment is None else _moved(attachment.parent, symmetry)
         return min((places, inner[0]), (places[::-1], inner[-1]))
 
     def _inner(self, k: int, names: dict[object, int]) -> tuple[int, ...]:
-        """Return names for clique k with all below it, seen from its atoms in the parent, in both orders."""
+        """Return names of the subtree of clique k, seen from its atoms in the parent in both orders."""
         below = {child: self._inner(child, names) for child in self._children[k]}
         attachment = self.attachments[k]
         child_places = () if attachment is None else attachment.child
@@ -206,7 +207,7 @@ class Assembly:
     def smiles(self) -> str | None:
         """Return the molecule's canonical SMILES.
 
-        Aromatic rings that have no alternating bonds get as many double bonds as there is room for.
+        Aromatic rings without alternating bonds get as many double bonds as possible.
         """
         chem = optional_module("rdkit.Chem")
         for kekulised in (False, True):
@@ -243,7 +244,7 @@ class Assembly:
         return molecule
 
     def _alternating(self) -> set[tuple[int, int]]:
-        """Return as many aromatic bonds as can be double at once: a largest matching."""
+        """Return a largest set of aromatic bonds that can be double at once: a maximum matching."""
         networkx = optional_module("networkx")
         wanting = set()
         for atom, kind in enumerate(self.types):
@@ -256,7 +257,7 @@ class Assembly:
 
 
 def _least(candidate: Attachment, label: str, symmetries: Sequence[tuple[int, ...]]) -> Attachment:
-    """Return the first of all attachments that are the same as one."""
+    """Return the first of all attachments that are equal to one by symmetry."""
     same = []
     for symmetry in symmetries:
         places, child = _moved(candidate.parent, symmetry), candidate.child

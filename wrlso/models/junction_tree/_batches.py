@@ -1,7 +1,7 @@
 """A molecule's tree and graph as one row of small integers, and many rows as index tensors.
 
-A row is a stream behind a header of five numbers: atoms, bonds, cliques, choices between attachments, and
-their candidates. What follows is padded with zeros. Unpacking is index arithmetic over all rows at once.
+A row has a header of five numbers (atoms, bonds, cliques, choices between attachments, and their
+candidates), then the entries below, then zeros as padding. Unpacking is index arithmetic over all rows.
 
 ==========  ===================================================================
 atom        code of element, charge, aromaticity and hydrogens, and of its stereo label
@@ -11,8 +11,7 @@ choice      clique, number of candidates, the chosen one
 candidate   atoms in the parent; own atoms
 ==========  ===================================================================
 
-Where stereochemistry counts, the isomers among which the molecule is one stand behind these, see
-:func:`with_isomers`.
+With stereochemistry, the isomers of the flat molecule follow; see :func:`with_isomers`.
 """
 
 from collections.abc import Sequence
@@ -61,7 +60,7 @@ _CHARGES, _HYDROGENS = 2, 4
 N_ELEMENTS = len(_ELEMENTS) + 1
 N_ATOM_CODES = N_ELEMENTS * (2 * _CHARGES + 1) * 2 * (_HYDROGENS + 1)
 N_BOND_KINDS = 10
-# by the rules of Cahn, Ingold and Prelog; the number of a label, 0 for none, times those above is added
+# by the rules of Cahn, Ingold and Prelog; a code adds the number of a label (0: none) times those above
 ATOM_LABELS, BOND_LABELS = ("R", "S", "r", "s"), ("E", "Z", "e", "z")
 
 
@@ -73,11 +72,11 @@ class TreeBatch(NamedTuple):
     n : int
         Number of molecules.
     molecule, label, parent : Tensor (m,)
-        ``parent`` is the number among all cliques, -1 for roots.
+        ``parent`` is the parent's number among all cliques, -1 for roots.
     depth, size, height : Tensor (m,)
-        Steps from the root; cliques at and below this one; steps to its deepest leaf.
+        Steps from the root; cliques in the subtree; steps to its deepest leaf.
     number : Tensor (m,)
-        Number in its molecule.
+        Number in the molecule.
     """
 
     n: int
@@ -102,24 +101,24 @@ class GraphBatch(NamedTuple):
 
 
 class ChoiceBatch(NamedTuple):
-    """Choices (s,) between attachments, their candidates (c,), and what hangs on the parent already (h,).
+    """Choices (s,) between attachments, their candidates (c,), and cliques attached to the parent (h,).
 
     Attributes
     ----------
     molecule, above, below, clique : Tensor (s,)
-        Labels of the parent and of the clique that is attached, and its number among all cliques.
+        Molecule; labels of the parent and of the attached clique; the latter's number among all cliques.
     chosen : Tensor (s,)
-        Numbers among all candidates; -1 where there is nothing chosen yet.
+        Numbers among all candidates; -1 before a choice.
     of : Tensor (c,)
         Number of the choice.
     parent, child : Tensor (c, 2)
-        Atoms by their places in the labels, one twice where one atom is shared.
+        Atoms by their places in the labels; the same atom twice when only one is shared.
     hanging_of : Tensor (h,)
         Number of the choice.
     hanging_places : Tensor (h, 2)
         Atoms of the parent, by their places in its label.
     hanging_message : Tensor (h,)
-        Number of a clique whose message to its parent counts, or, behind all of these, that from its parent.
+        Number of the message: that of a clique to its parent, or, after all of these, from its parent.
     """
 
     molecule: Tensor
@@ -141,10 +140,10 @@ class IsomerBatch(NamedTuple):
     Attributes
     ----------
     molecule, agrees : Tensor (i,)
-        ``agrees`` says whether it is what the molecule's SMILES specifies, or leaves open.
+        ``agrees``: whether the isomer agrees with the molecule's SMILES.
     isomer, site, label : Tensor (l,)
-        ``site`` is the number of an atom in its molecule, or, behind all of these, that of a bond; ``label``
-        is 0 for none.
+        ``site`` is the number of an atom in its molecule, or, after all atoms, of a bond; ``label`` is 0 for
+        none.
     """
 
     molecule: Tensor
@@ -155,7 +154,7 @@ class IsomerBatch(NamedTuple):
 
 
 def element_number(element: int) -> int:
-    """Return the number of an element among those that have one of their own; the last for all others."""
+    """Return the number of an element among the numbered ones; all others share the last number."""
     return _ELEMENTS.index(element) if element in _ELEMENTS else len(_ELEMENTS)
 
 
@@ -212,22 +211,22 @@ def _candidate(candidate: Attachment) -> tuple[int, int]:
 
 
 def graph_slots(row: Row) -> tuple[slice, slice]:
-    """Return where the codes of atoms and the kinds of bonds stand in a row."""
+    """Return the slices of a row with the codes of atoms and the kinds of bonds."""
     end = HEADER + int(row[0])
     return slice(HEADER, end), slice(end + 1, end + 2 * int(row[1]), 2)
 
 
 def label_slots(row: Row) -> slice:
-    """Return where the labels stand in a row."""
+    """Return the slice of a row with the labels."""
     start = HEADER + int(row[0]) + 2 * int(row[1])
     return slice(start, start + _CLIQUE * int(row[2]), _CLIQUE)
 
 
 def with_isomers(row: Row, labels: Sequence[Sequence[int]], agrees: Sequence[bool]) -> Row:
-    """Return a row with i isomers behind it, from the labels of their atoms and bonds (i, atoms + bonds).
+    """Return a row with i isomers appended, from the labels of their atoms and bonds (i, atoms + bonds).
 
-    It gets the number of sites where any has a label, the number of isomers, the sites, and for each isomer
-    whether it agrees with the molecule, and its labels there.
+    Appended are the number of sites where any isomer has a label, the number of isomers, the sites, and for
+    each isomer whether it agrees with the molecule, and its labels at the sites.
     """
     table = np.array(labels, dtype=np.int16).reshape(len(labels), int(row[0]) + int(row[1]))
     sites = np.flatnonzero(table.any(axis=0))
@@ -236,7 +235,7 @@ def with_isomers(row: Row, labels: Sequence[Sequence[int]], agrees: Sequence[boo
 
 
 def ragged(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Return, for lists of some lengths (n,) one behind the other, each entry's list and place in it."""
+    """Return each entry's list and place in it, for concatenated lists with these lengths (n,)."""
     of = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
     return of, torch.arange(len(of), device=counts.device) - (counts.cumsum(0) - counts)[of]
 
@@ -284,11 +283,11 @@ def unpack(inputs: Tensor) -> tuple[TreeBatch, GraphBatch, ChoiceBatch]:
 def _hanging(
     tree: TreeBatch, clique: Tensor, first: Tensor, n_cliques: Tensor, places: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what hangs on the parents of some cliques when these are attached: see ChoiceBatch."""
+    """Return the cliques already attached to the parents of new cliques: see ChoiceBatch."""
     of, place = ragged(n_cliques[tree.molecule[clique]])
     other = first[tree.molecule[clique]][of] + place
     new = clique[of]
-    sibling = (tree.parent[other] == tree.parent[new]) & (other < new)  # a root is nobody's sibling
+    sibling = (tree.parent[other] == tree.parent[new]) & (other < new)  # a root has no siblings
     of_sibling, other = of[sibling], other[sibling]
     above = tree.parent[clique]
     of_parent = (tree.parent[above] >= 0).nonzero()[:, 0]
@@ -301,7 +300,7 @@ def _hanging(
 
 
 def unpack_isomers(inputs: Tensor) -> IsomerBatch:
-    """Return the isomers behind n rows that :func:`with_isomers` made, all int64 and on the rows' device."""
+    """Return the isomers of n rows from :func:`with_isomers`, all int64 and on the rows' device."""
     numbers = inputs.to(torch.int64)
     stream, (n, width) = numbers.flatten(), inputs.shape
     length = (numbers[:, :HEADER] * torch.tensor(_WIDTHS, device=inputs.device)).sum(dim=1)
@@ -316,9 +315,9 @@ def unpack_isomers(inputs: Tensor) -> IsomerBatch:
 
 
 def isomer_graphs(graph: GraphBatch, isomers: IsomerBatch) -> tuple[GraphBatch, Tensor, Tensor]:
-    """Return the graphs of isomers side by side, with their labels in place of those of ``graph``.
+    """Return the graphs of isomers side by side, with their labels instead of those of ``graph``.
 
-    The other two (s,) are the atoms that are sites or ends of sites, and their isomers' numbers.
+    The other two results (s,) are the atoms that are sites or ends of sites, and their isomers' numbers.
     """
     of = isomers.molecule
     n_atoms = torch.bincount(graph.molecule, minlength=graph.n)

@@ -1,8 +1,8 @@
 """From written trees to molecules: bounded search over attachments, one network call for all molecules.
 
-Nothing here runs without end: a tree has at most ``max_cliques`` cliques, an attachment at most
-``max_candidates`` candidates, a molecule ``max_backtracks`` dead ends and ``max_seconds`` of time. Where
-a bound is exceeded no molecule is built, and the bound's name is the reason.
+Building always ends: a tree has at most ``max_cliques`` cliques, an attachment at most ``max_candidates``
+candidates, a molecule ``max_backtracks`` dead ends and ``max_seconds`` of time. A molecule that exceeds a
+bound is None, with the bound's name as the reason.
 """
 
 import time
@@ -19,13 +19,13 @@ from wrlso.models.junction_tree._templates import template
 
 __all__ = ["Bounds", "Building", "Preference", "build_all", "fits_around", "tree_batch"]
 
-_MOST_TRIALS = 50  # attachments that the check of a clique's surroundings tries
+_MOST_TRIALS = 50  # attachments tried in the check of a clique's neighbours
 
 Preference = Callable[[Tensor, Tensor], Tensor]  # scores (c,) and their choices (c,) to keys, best largest
 
 
 class Bounds(NamedTuple):
-    """What a decoded molecule may take."""
+    """Bounds on the decoding of a molecule."""
 
     max_cliques: int
     max_candidates: int
@@ -37,13 +37,13 @@ class Bounds(NamedTuple):
 
 @lru_cache(maxsize=2**17)
 def fits_around(label: str, neighbours: tuple[str, ...]) -> bool:
-    """Whether cliques with these labels can be attached to one clique, all at once.
+    """Whether cliques with these labels can all be attached to one clique.
 
-    False as well where a bounded search finds no way.
+    Also False when a bounded search finds no way.
     """
     trials, fresh = 0, template(label)
     if len(neighbours) > max(8, len(fresh.types) + len(fresh.bonds)):
-        return False  # more than there are places
+        return False  # more neighbours than places
 
     def extend(assembly: Assembly, k: int) -> bool:
         nonlocal trials
@@ -66,23 +66,23 @@ def fits_around(label: str, neighbours: tuple[str, ...]) -> bool:
 
 
 class Building:
-    """One molecule on its way from a tree of labels."""
+    """One molecule while it is built from a tree of labels."""
 
     def __init__(self, labels: Sequence[str], parents: Sequence[int], bounds: Bounds) -> None:
         self.labels, self.parents, self.bounds = labels, parents, bounds
         self.assembly = Assembly(labels[0])
         self.reason: str | None = None
         self.candidates: list[Attachment] = []
-        self._open: list[tuple[int, list[Attachment]]] = []  # choices with what is left to try, best last
+        self._open: list[tuple[int, list[Attachment]]] = []  # choices with untried candidates, best last
         self._n_backtracks, self._seconds = 0, 0.0
 
     @property
     def next(self) -> int:
-        """Number of the clique that comes next."""
+        """Number of the next clique."""
         return len(self.assembly.labels)
 
     def advance(self) -> bool:
-        """Go on to the next choice; False when there is none, because all is done or ``reason`` is set."""
+        """Move to the next choice; return False when the molecule is complete or ``reason`` is set."""
         started = time.monotonic()
         while self.reason is None and self.next < len(self.labels):
             k = self.next
@@ -102,7 +102,7 @@ class Building:
         return self.reason is None and self.next < len(self.labels)
 
     def choose(self, order: Sequence[int]) -> None:
-        """Take the first of the candidates in some order, and keep the others for later."""
+        """Attach the first of the candidates in this order, and keep the others for backtracking."""
         k = self.next
         left = [self.candidates[i] for i in reversed(order)]
         best = left.pop()
@@ -110,7 +110,7 @@ class Building:
         self.assembly.attach(self.parents[k], self.labels[k], best)
 
     def _go_back(self) -> None:
-        """Undo the last choice that has something left to try, and take that."""
+        """Undo the last choice with an untried candidate, and attach that."""
         while self._open and not self._open[-1][1]:
             self._open.pop()
         self._n_backtracks += 1
@@ -143,7 +143,7 @@ def build_all(
     score: Callable[[ChoiceBatch], Tensor],
     prefer: Preference,
 ) -> None:
-    """Carry all buildings to their ends.
+    """Complete all buildings.
 
     ``score`` returns the scores (c,) of a batch's candidates, on the CPU; molecule i is building i.
     """

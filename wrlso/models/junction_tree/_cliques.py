@@ -1,12 +1,12 @@
 """A molecule's atoms in cliques, and the tree of these cliques (Jin, Barzilay, Jaakkola 2018, section 2.1).
 
-Cliques are rings and the bonds outside rings. Rings that share more than two atoms are merged. Where three or
+Cliques are rings and the bonds outside rings. Rings that share more than two atoms are merged. When three or
 more cliques meet in one atom, that atom becomes a clique of its own between them. The tree is a maximum
-spanning tree of the graph of cliques that share atoms, weighted by how many they share.
+spanning tree of the graph of cliques that share atoms, weighted by the number of shared atoms.
 
-A tree can only be put together again where the cliques of every atom are neighbours in it (the running
-intersection property of junction trees). Rings that surround an atom, as in pyrene, break it; they are merged
-until it holds.
+A tree can only be assembled again when the cliques of every atom are neighbours in it (the running
+intersection property of junction trees). Rings around an atom, as in pyrene, break this property; they are
+merged until it holds.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ class CliqueTree(NamedTuple):
     cliques : list of m tuples of int
         Atom numbers in ascending order.
     parents : list of m int
-        -1 for the root, which comes first.
+        Number of each clique's parent; -1 for the root, which comes first.
     """
 
     cliques: list[Clique]
@@ -59,7 +59,7 @@ def clique_tree(molecule: Mol) -> CliqueTree:
 
 
 def _merged(rings: Iterable[frozenset[int]], bonded: set[frozenset[int]]) -> list[frozenset[int]]:
-    """Merge rings that share more than two atoms, or two that no bond joins."""
+    """Merge rings that share more than two atoms, or two atoms without a bond between them."""
     kept: list[frozenset[int]] = []
     for ring in rings:
         new, changed = ring, True
@@ -76,7 +76,7 @@ def _merged(rings: Iterable[frozenset[int]], bonded: set[frozenset[int]]) -> lis
 
 
 def _spanning_tree(cliques: list[Clique]) -> list[Edge]:
-    """Return a maximum spanning tree; appends the cliques of single atoms that it needs."""
+    """Return a maximum spanning tree; append the cliques of single atoms that it needs."""
     members: dict[int, list[int]] = {}
     for i, clique in enumerate(cliques):
         for atom in clique:
@@ -88,7 +88,7 @@ def _spanning_tree(cliques: list[Clique]) -> list[Edge]:
         if len(meeting) < 3:
             continue
         groups = _groups(meeting, weights)
-        if len(groups) < 3:  # fused rings hang together without
+        if len(groups) < 3:  # fused rings need no clique of a single atom
             continue
         for group, other in combinations(groups, 2):
             for i in group:
@@ -107,7 +107,7 @@ def _spanning_tree(cliques: list[Clique]) -> list[Edge]:
 
 
 def _groups(meeting: Sequence[int], weights: Counter[Edge]) -> list[list[int]]:
-    """Put cliques that meet in an atom together where they share a bond."""
+    """Group the cliques at an atom: cliques that share a bond belong together."""
     groups: list[list[int]] = []
     for i in meeting:
         near = [group for group in groups if any(weights[(j, i)] > 1 for j in group)]
@@ -124,7 +124,7 @@ def _find(root: list[int], i: int) -> int:
 
 
 def _broken_atom(cliques: Sequence[Clique], edges: Sequence[Edge]) -> int | None:
-    """Return an atom whose cliques are not neighbours in the tree, None when there is none."""
+    """Return an atom whose cliques are not neighbours in the tree, or None."""
     parts = Counter(atom for clique in cliques for atom in clique)
     for i, j in edges:
         parts.subtract(set(cliques[i]) & set(cliques[j]))

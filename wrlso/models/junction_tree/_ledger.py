@@ -1,7 +1,7 @@
-"""Rows that are added to and read again and again, with gradients in one buffer.
+"""A table whose rows are read and added to repeatedly, with all gradients in one buffer.
 
-Where a traversal of trees reads a few rows at each of fifty steps, the gradient of every such selection would
-be as large as the whole table, and be added to that of all others. Here both share one table of slopes.
+A traversal of trees reads a few rows at each of fifty steps. With plain indexing the gradient of each
+selection would be as large as the table. Here all selections share one table of gradients ("slopes").
 """
 
 from typing import Any
@@ -15,16 +15,16 @@ __all__ = ["Ledger"]
 
 
 class Ledger:
-    """A table (m, hidden) of zeros that grows by what is added to its rows; differentiable, once.
+    """A table (m, hidden) of zeros with differentiable reading and adding of rows; only one backward pass.
 
-    A token that passes from one operation to the next has autograd meet them in the opposite order, so that
-    the slopes at any time are those of all that was read later.
+    Each operation passes a token to the next, so autograd visits the operations in reverse order. Then the
+    slopes at any time are those of all later reads.
 
     Parameters
     ----------
     m, hidden : int
     like : Tensor
-        Of the type and on the device of the table.
+        Gives the table's dtype and device.
     """
 
     def __init__(self, m: int, hidden: int, like: Tensor) -> None:
@@ -33,7 +33,7 @@ class Ledger:
         self._n = 0  # operations so far
 
     def read(self, rows: Tensor) -> Tensor:
-        """Return rows (k,) of the table as they are now: (k, hidden)."""
+        """Return the current rows (k,) of the table: (k, hidden)."""
         found: Tensor
         found, self._token = _Read.apply(self._token, self._table, rows, self._n)  # type: ignore[no-untyped-call]
         self._n += 1
@@ -48,7 +48,8 @@ class Ledger:
 class _Table:
     """Values and slopes.
 
-    Operations hold it and not the ledger: the ledger's token holds them, and nothing would ever be freed.
+    Operations refer to this table and not to the ledger: the ledger's token refers to them, and such a cycle
+    would never be freed.
     """
 
     def __init__(self, value: Tensor) -> None:
@@ -57,13 +58,13 @@ class _Table:
         self._reached = -1
 
     def reach(self, number: int) -> None:
-        """Forget the slopes of another way back: on one way, the numbers of the operations only fall."""
+        """Forget the slopes of an earlier backward pass; within one pass the numbers only fall."""
         if number >= self._reached:
             self.slope = None
         self._reached = number
 
     def leave(self, number: int) -> None:
-        """Free the slopes where the way back ends."""
+        """Free the slopes at the end of the backward pass."""
         if number == 0:
             self.slope = None
 

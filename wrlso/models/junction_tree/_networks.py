@@ -1,8 +1,8 @@
-"""The networks: messages in trees and graphs, what to expand and how to label it, what to attach where.
+"""The networks: messages in trees and graphs, the tree decoder, and the scores of attachments.
 
-All of them see the cliques, atoms and bonds of a whole batch as flat lists (:mod:`._packing`): a message goes
-from one list entry to another by index, so that time passes over rounds of messages and steps of the
-traversal and never over nodes, edges or molecules.
+Their input are the cliques, atoms and bonds of a whole batch as flat lists (:mod:`._batches`). A message goes
+from one list entry to another by index, so Python loops run over rounds of messages and steps of the
+traversal, never over nodes, edges or molecules.
 """
 
 from typing import NamedTuple
@@ -26,12 +26,12 @@ from wrlso.models.junction_tree._padded import N_PLACE_CODES, PieceTables
 
 __all__ = [
     "AttachmentScorer", "GraphMessages", "TreeCell", "TreeDecoder", "TreeMessages", "TreeSteps", "choice_nll",
-    "log_sum_exp",
+    "log_sum_exp", "longer_embedding", "longer_scorer",
 ]  # fmt: skip
 
 
 class TreeCell(nn.Module):
-    """The gated unit that makes a message from those that come in (equations 4 to 8)."""
+    """The gated unit that makes a message from the incoming ones (equations 4 to 8)."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -49,10 +49,10 @@ class TreeCell(nn.Module):
         return message
 
     def received(self, own: Tensor, message: Tensor) -> Tensor:
-        """Return what messages (m, hidden) add to what has arrived at cliques with ``own``: (m, 2 hidden).
+        """Return the contributions (m, 2 hidden) of messages (m, hidden) to the cliques with ``own``.
 
-        The reset gate looks at one message and the clique where it arrives, so that it can be applied there
-        once, whichever message is made of it later.
+        The reset gate depends only on one message and the receiving clique, so it is applied once, on
+        arrival, for all later messages.
         """
         reset = own.chunk(3, dim=1)[1]
         return torch.cat([message, torch.sigmoid(reset + self.reset(message)) * message], dim=1)
@@ -61,8 +61,8 @@ class TreeCell(nn.Module):
 class TreeMessages(nn.Module):
     """Messages between neighbouring cliques: first from the leaves to the root, then back.
 
-    Every message is worked out once, when all that it is made of is there; in a tree as deep as ``depth``
-    this equals ``depth`` rounds in which all are worked out again. What is deeper hears less.
+    Each message is computed once, after all messages that it depends on. In a tree of depth up to ``depth``
+    this equals ``depth`` rounds of all messages; deeper cliques receive less information.
     """
 
     def __init__(self, hidden: int, depth: int) -> None:
@@ -78,11 +78,11 @@ class TreeMessages(nn.Module):
         """
         m, hidden = len(tree.label), x.shape[1]
         own = _of_labels(self.cell.own, x, tree.label)
-        below = Ledger(m, 2 * hidden, x)  # what has arrived from children
-        above = Ledger(m, 2 * hidden, x)  # and from the parent
+        below = Ledger(m, 2 * hidden, x)  # contributions of children
+        above = Ledger(m, 2 * hidden, x)  # contributions of the parent
         inner = (tree.parent >= 0).nonzero()[:, 0]
         up, down = _Messages(m, hidden, x), _Messages(m, hidden, x)
-        sent = _Messages(m, 2 * hidden, x)  # what each clique's message did to its parent
+        sent = _Messages(m, 2 * hidden, x)  # contribution of each clique's message to its parent
         for rows in _rounds(inner, tree.height[inner], self.depth):
             parent = tree.parent[rows]
             message = self.cell(_rows(own, rows), below.read(rows))
@@ -90,7 +90,7 @@ class TreeMessages(nn.Module):
             below.add(parent, arrived)
             up.keep(rows, message)
             sent.keep(rows, arrived)
-        others = below.read(tree.parent.clamp_min(0)) - sent.all()  # what the parent has heard from others
+        others = below.read(tree.parent.clamp_min(0)) - sent.all()  # contributions of its siblings
         for rows in _rounds(inner, tree.depth[inner] - 1, self.depth):
             parent = tree.parent[rows]
             message = self.cell(_rows(own, parent), above.read(parent) + _rows(others, rows))
@@ -102,7 +102,7 @@ class TreeMessages(nn.Module):
 
 
 class _Messages:
-    """Messages that are made in rounds, and at last one row (hidden) for each of m cliques, else zeros."""
+    """Messages collected in rounds; :meth:`all` returns a row for each of m cliques, zeros without one."""
 
     def __init__(self, m: int, hidden: int, like: Tensor) -> None:
         self.whole = like.new_zeros(m, hidden)
@@ -120,18 +120,18 @@ class _Messages:
 
 
 def _of_labels(layer: nn.Module, x: Tensor, label: Tensor) -> Tensor:
-    """Return what a layer makes of the rows (m,) of x, each different one passed through it once."""
+    """Return a layer's output for rows (m,) of x; each distinct row passes through the layer once."""
     kinds, of = label.unique(return_inverse=True)
     return _rows(layer(_rows(x, kinds)), of)
 
 
 def _rows(x: Tensor, index: Tensor) -> Tensor:
-    """Return rows of x by their numbers (m,): with gradients, this is much faster than ``x[index]``."""
+    """Return rows of x by their numbers (m,); its gradient is much faster than that of ``x[index]``."""
     return x.index_select(0, index)
 
 
 def _rounds(rows: Tensor, level: Tensor, depth: int) -> list[Tensor]:
-    """Return the rows of each level, those beyond the last together with the last."""
+    """Return the rows of each level; rows of deeper levels join the last one."""
     level = level.clamp_max(depth - 1)
     counts = torch.bincount(level).tolist()
     return [part for part in rows[level.argsort(stable=True)].split(counts) if len(part)]
@@ -140,7 +140,7 @@ def _rounds(rows: Tensor, level: Tensor, depth: int) -> list[Tensor]:
 class GraphMessages(nn.Module):
     """Messages along the bonds, both ways, ``depth`` rounds (equations 1 and 2).
 
-    With ``stereo`` they know the labels of stereochemistry.
+    With ``stereo`` the input includes the labels of stereochemistry.
     """
 
     def __init__(self, hidden: int, depth: int, stereo: bool = False) -> None:
@@ -166,7 +166,7 @@ class GraphMessages(nn.Module):
     def atoms(self, graph: GraphBatch) -> Tensor:
         """Return the states (a, hidden) of all atoms."""
         n_atoms, n_bonds = len(graph.code), len(graph.kind)
-        kinds, of = graph.code.unique(return_inverse=True)  # there are few different atoms
+        kinds, of = graph.code.unique(return_inverse=True)  # few distinct atoms
         x, bond = self.atom(kinds % N_ATOM_CODES), self.bond(graph.kind % N_BOND_KINDS)
         if self.stereo:
             x = x + self.atom_label(kinds // N_ATOM_CODES)
@@ -188,7 +188,7 @@ class TreeSteps(NamedTuple):
     Attributes
     ----------
     counts : list of int
-        Number of molecules that make a move at each time.
+        Number of molecules with a move at each time.
     sender, receiver, downward : Tensor (s,)
         Numbers of cliques, and whether the receiver is new.
     """
@@ -213,14 +213,14 @@ def tree_steps(tree: TreeBatch) -> TreeSteps:
 
 
 class TreeDecoder(nn.Module):
-    """Depth first: whether a clique has one more child, and that child's label (equations 9 to 11)."""
+    """Predicts, depth first, whether a clique has one more child, and its label (equations 9 to 11)."""
 
     def __init__(self, hidden: int, latent: int, n_labels: int) -> None:
         super().__init__()
         self.cell = TreeCell(hidden)
         self.expand = nn.Sequential(nn.Linear(2 * hidden + latent, hidden), nn.ReLU(), nn.Linear(hidden, 1))
         self.name = nn.Sequential(nn.Linear(hidden + latent, hidden), nn.ReLU())
-        # which part of z counts depends on what is written already: more than one layer can say
+        # the relevant part of z depends on the tree so far, which takes more than one layer
         last = nn.Linear(2 * hidden, hidden)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -234,9 +234,9 @@ class TreeDecoder(nn.Module):
         """
         m, hidden = len(tree.label), x.shape[1]
         own, steps = _of_labels(self.cell.own, x, tree.label), tree_steps(tree)
-        # row 2k: what has arrived at clique k from its parent; row 2k + 1: from its children
+        # row 2k: contributions to clique k from its parent; row 2k + 1: from its children
         arrived = Ledger(2 * m, 2 * hidden, x)
-        # taken at once and split: the gradient of each small selection would be as large as all of ``own``
+        # select once and split: the gradient of each small selection would be as large as all of ``own``
         moves = zip(
             *(part.split(steps.counts) for part in (steps.sender, steps.receiver, steps.downward)),
             *(_rows(own, part).split(steps.counts) for part in (steps.sender, steps.receiver)),
@@ -253,7 +253,7 @@ class TreeDecoder(nn.Module):
             arrived.add(2 * receiver + ~downward, received)
         roots = (tree.parent < 0).nonzero()[:, 0]
         entered = steps.receiver[steps.downward]
-        # at every move, and at last at the root when nothing more follows
+        # at every move, and at the end at the root
         states = torch.cat([*seen, arrived.read(2 * roots + 1)[:, :hidden]])
         places = torch.cat([steps.sender, roots])
         more = F.pad(steps.downward, (0, len(roots))).to(x.dtype)
@@ -282,10 +282,10 @@ class TreeDecoder(nn.Module):
 
 
 class AttachmentScorer(nn.Module):
-    """How well candidates for an attachment fit the graph part of z (section 2.5).
+    """Scores candidates for an attachment by the graph part of z (section 2.5).
 
-    Atoms of the parent hear from one another and from what hangs on them already; the new clique's atoms hear
-    from one another. Places that symmetry makes the same have the same score.
+    Atoms of the parent get messages from one another and from the cliques attached to them; atoms of the new
+    clique get messages from one another. Places that are equal by symmetry have the same score.
     """
 
     def __init__(self, hidden: int, latent: int, depth: int) -> None:
@@ -307,7 +307,7 @@ class AttachmentScorer(nn.Module):
         hanging = self.hang(_rows(messages, batch.hanging_message))
         above, first = self._states(batch.above, tables, batch.hanging_of, batch.hanging_places, hanging)
         none = batch.hanging_of[:0]
-        # nothing hangs on these yet, so that equal ones have equal states
+        # nothing is attached to new cliques, so equal ones have equal states
         kinds, kind = batch.below.unique(return_inverse=True)
         below, first_below = self._states(kinds, tables, none, batch.hanging_places[:0], hanging[:0])
         rows = first[batch.of][:, None] + batch.parent
@@ -324,7 +324,7 @@ class AttachmentScorer(nn.Module):
     def _states(
         self, labels: Tensor, tables: PieceTables, of: Tensor, places: Tensor, hanging: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return the states of the atoms of s cliques, and where those of each begin."""
+        """Return the states of the atoms of s cliques, and the first row of each clique."""
         counts = tables.n_atoms[labels]
         first = counts.cumsum(0) - counts
         atom_of, atom = ragged(counts)
@@ -345,14 +345,35 @@ class AttachmentScorer(nn.Module):
 
 
 def choice_nll(scores: Tensor, batch: ChoiceBatch, n: int) -> Tensor:
-    """Return the negative log-likelihoods (n,) of what was chosen, from the scores (c,) of all candidates."""
+    """Return the negative log-likelihoods (n,) of the choices, from the scores (c,) of all candidates."""
     scores = scores.float()
     nll = log_sum_exp(scores, batch.of, len(batch.molecule)) - scores[batch.chosen]
     return nll.new_zeros(n).index_add(0, batch.molecule, nll)
 
 
 def log_sum_exp(scores: Tensor, of: Tensor, n: int) -> Tensor:
-    """Return log of the sums (n,) of exp of the scores (c,), of which each belongs to one of n groups."""
+    """Return log Σ exp of the scores (c,) in each of n groups; ``of`` (c,) is each score's group."""
     top = scores.detach().new_full((n,), -torch.inf).scatter_reduce(0, of, scores.detach(), "amax")
     total = scores.new_zeros(n).index_add(0, of, torch.exp(scores - top[of]))
     return top + torch.log(total)
+
+
+def longer_embedding(layer: nn.Embedding, n_new: int) -> nn.Embedding:
+    """Return an embedding with further rows; the old ones stay."""
+    longer: nn.Embedding = nn.Embedding.from_pretrained(_longer(layer.weight, n_new), freeze=False)
+    return longer
+
+
+def longer_scorer(layer: nn.Linear, n_new: int) -> nn.Linear:
+    """Return a layer with further outputs, unlikely at first; the old ones stay."""
+    longer = nn.Linear(layer.in_features, layer.out_features + n_new, device=layer.weight.device)
+    longer.weight.copy_(_longer(layer.weight, n_new))
+    longer.bias.copy_(torch.cat([layer.bias, layer.bias.min().expand(n_new)]))
+    return longer
+
+
+def _longer(table: Tensor, n_new: int) -> Tensor:
+    """Return a table with n_new rows about the mean of its own below; the same ones always."""
+    generator = torch.Generator().manual_seed(len(table) + n_new)  # one at a time are as different as at once
+    noise = torch.randn(n_new, table.shape[1], generator=generator).to(table)
+    return torch.cat([table, table.mean(dim=0) + 0.1 * table.std() * noise])

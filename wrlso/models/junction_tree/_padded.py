@@ -15,7 +15,7 @@ N_PLACE_CODES = N_ELEMENTS * 5 * 4
 
 
 class PieceTables(NamedTuple):
-    """Labels one behind the other.
+    """Concatenated labels.
 
     Attributes
     ----------

@@ -1,12 +1,12 @@
-"""Reading molecules as rows of numbers: problems named, many in parallel, kept on disk.
+"""Reading molecules as rows of numbers: in parallel, kept on disk, with an error for each problem.
 
-What is kept holds the labels themselves and not their numbers, so that one pass over a data set serves its
-vocabulary, every model with this vocabulary, and those that are extended later.
+The files hold the labels and not their numbers. So one pass over a data set serves its vocabulary, every
+model with this vocabulary, and models that are extended later.
 """
 
 import base64
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,15 +24,15 @@ from wrlso.models.protocol import Objects
 
 __all__ = ["TreeReading", "read_tree", "read_trees", "readable"]
 
-_REMEMBERED = 2**16  # molecules that are kept in memory, about 2 kB each
-_MANY = 5_000  # molecules that are read by several processes, and kept on disk
+_REMEMBERED = 2**16  # molecules kept in memory, about 2 kB each
+_MANY = 5_000  # from this number on, several processes read molecules and the result is kept on disk
 _BLOCK = 500
-_VERSION, _STEREO = "trees-1", "isomers-1"  # of what is kept on disk, and of what stereochemistry adds
-_PROBLEM = "! "  # begins the line of a molecule that cannot be read; no SMILES begins so
+_VERSION, _STEREO = "trees-1", "isomers-1"  # versions of the kept files, and of their isomers
+_PROBLEM = "! "  # begins the line of an unreadable molecule; no SMILES begins so
 
 
 class TreeReading(NamedTuple):
-    """One molecule as it is read: its one spelling, its cliques' labels and its row, or the problem."""
+    """The result for one molecule: canonical SMILES, its cliques' labels and its row, or the problem."""
 
     smiles: str
     labels: tuple[str, ...]
@@ -41,13 +41,27 @@ class TreeReading(NamedTuple):
 
     @property
     def row(self) -> Row:
-        """The numbers, labels by their places in ``labels``."""
+        """The row of numbers; a label is its place in ``labels``."""
         return np.frombuffer(self.packed, dtype="<i2").astype(np.int16)
+
+    def problem_for(self, vocabulary: Container[str], max_length: int) -> str | None:
+        """Why a model with this vocabulary and length of rows cannot read it; None where it can."""
+        if self.problem is not None:
+            return self.problem
+        missing = [label for label in self.labels if label not in vocabulary]
+        if missing:
+            return (
+                f"{self.smiles!r:.80} holds {missing[0]}, which is not in the vocabulary; extend(X) adds it"
+            )
+        n = len(self.packed) // 2
+        if n > max_length:
+            return f"{self.smiles!r:.80} takes {n} numbers, more than max_length={max_length} allows"
+        return None
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def read_tree(smiles: str, salts: str, stereo: bool = False) -> TreeReading:
-    """Read one SMILES; the problem says what it is that cannot be taken."""
+    """Read one SMILES; ``problem`` says why it cannot be read."""
     try:
         spelling = read_molecule(smiles, stereo=stereo, salts=salts)  # type: ignore[arg-type]
         if stereo:
@@ -57,7 +71,7 @@ def read_tree(smiles: str, salts: str, stereo: bool = False) -> TreeReading:
             raise DataError(f"{spelling!r:.80} has {len(graph.atoms)} atoms, more than {MAX_ATOMS}")
         again, choices = recompose(tree)
         if again != spelling:
-            raise DataError(f"{spelling!r:.80} cannot be put together again from rings and bonds")
+            raise DataError(f"{spelling!r:.80} cannot be rebuilt from its rings and bonds")
         row = pack(tree, graph, choices)
     except (DataError, ValueError) as error:
         return TreeReading("", (), b"", str(error))
@@ -65,7 +79,7 @@ def read_tree(smiles: str, salts: str, stereo: bool = False) -> TreeReading:
 
 
 def _specified(spelling: str) -> TreeReading:
-    """Return the reading of the flat molecule, with stereochemistry in its row."""
+    """Return the reading of the flat molecule, with stereochemistry added to its row."""
     flat = read_tree(canonical(spelling, stereo=False) or "", "refuse")
     if flat.problem is not None:
         return flat
@@ -84,13 +98,13 @@ def read_trees(
 ) -> list[TreeReading]:
     """Read n SMILES; many are read in parallel and kept in :func:`wrlso.datasets.cache_folder`.
 
-    Raises DataTypeError where X is not a sequence of str, and ParameterError for other ``salts``.
+    Raises DataTypeError when X is not a sequence of SMILES, and ParameterError for unknown ``salts``.
     """
     check_choice("salts", salts, ("refuse", "largest"))
     listed = listed_smiles(X)
     if len(listed) < _MANY:
         return _read_block(listed, salts, stereo)
-    order = sorted(range(len(listed)), key=listed.__getitem__)  # whatever their order, they are kept once
+    order = sorted(range(len(listed)), key=listed.__getitem__)  # one file for every order of X
     in_order = [listed[row] for row in order]
     lines = kept_lines(_key(in_order, salts, stereo), len(in_order)) if cache else None
     if lines is None:
@@ -114,7 +128,7 @@ def _read_many(X: list[str], salts: str, stereo: bool, n_jobs: int, progress: bo
 
 
 def readable(X: Sequence[str], salts: str, stereo: bool = False, *, progress: bool = False) -> list[str]:
-    """Return the SMILES, of n, that can be read; what was read of them is kept for this shorter list, too."""
+    """Return the readable SMILES among n, and keep the result for this shorter list, too."""
     readings = read_trees(X, salts, stereo, progress=progress)
     found = {x: reading for x, reading in zip(X, readings, strict=True) if reading.problem is None}
     taken = [x for x in X if x in found]
@@ -125,7 +139,7 @@ def readable(X: Sequence[str], salts: str, stereo: bool = False, *, progress: bo
 
 
 def _key(X: Sequence[str], salts: str, stereo: bool) -> str:
-    """Return the key under which sorted molecules are kept."""
+    """Return the key of sorted molecules in the cache."""
     what = [_VERSION, optional_module("rdkit").__version__, salts, *([_STEREO] if stereo else [])]
     return content_hash([*what, *X])
 

@@ -1,9 +1,9 @@
-"""Labels of cliques: canonical SMILES, and what a label says about its clique, worked out once.
+"""Labels of cliques: canonical SMILES, and the atoms, bonds and symmetries of each label.
 
-Atoms of rings are typed by element, charge, whether they are aromatic and, when they are, how many
-neighbours they have, hydrogen included (their ``slots``: 3 for the nitrogen of pyrrole, 2 for that of
-pyridine). Atoms of bonds and single atoms are typed by element and charge alone. A label writes a slot that
-is not taken inside the clique as hydrogen, so that N-methylpyrrole and pyrrole hold the same ring.
+The type of a ring atom is its element, its charge, whether it is aromatic and, if so, its number of
+neighbours with hydrogen (its ``slots``: 3 for the nitrogen of pyrrole, 2 for that of pyridine). The type of
+other atoms is element and charge. A label writes a slot without a neighbour in the clique as hydrogen, so
+N-methylpyrrole and pyrrole have the same ring.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MAX_CLIQUE = 63  # atoms; two numbers below 64 are packed in one
-AROMATIC = 4  # the number of that kind of bond; 1, 2 and 3 are single, double and triple bonds
+AROMATIC = 4  # kind of an aromatic bond; 1, 2 and 3 are single, double and triple bonds
 _KINDS = {"SINGLE": 1, "DOUBLE": 2, "TRIPLE": 3, "AROMATIC": AROMATIC}
 _MOST_SYMMETRIES = 128
 
@@ -35,7 +35,7 @@ Bond = tuple[int, int, int]  # two atoms and a kind of bond
 
 
 class AtomType(NamedTuple):
-    """Kind of an atom; ``slots`` is 0 where it is not aromatic."""
+    """Type of an atom; ``slots`` is 0 for an atom that is not aromatic."""
 
     element: int
     charge: int
@@ -43,21 +43,21 @@ class AtomType(NamedTuple):
 
     @property
     def plain(self) -> "AtomType":
-        """The type without what is known of rings."""
+        """The type without aromaticity and slots."""
         return AtomType(self.element, self.charge, 0)
 
 
 class Template(NamedTuple):
-    """What a label says.
+    """The atoms, bonds and symmetries of a label.
 
     Attributes
     ----------
     types : tuple of n AtomType
     bonds : tuple of (i, j, kind) with i < j
     symmetries : tuple of tuples of n int
-        Permutations of the atoms that leave types and bonds as they are, the identity first.
+        Permutations of the atoms that preserve types and bonds, the identity first.
     sigma, orders : tuple of n int
-        Number of bonds of each atom, and the sum of their orders, where an aromatic bond counts one.
+        Number of bonds of each atom, and the sum of their orders; an aromatic bond has order one.
     """
 
     types: tuple[AtomType, ...]
@@ -68,12 +68,12 @@ class Template(NamedTuple):
 
     @property
     def is_ring(self) -> bool:
-        """Whether it is a ring, or rings."""
+        """Whether the clique consists of one or more rings."""
         return len(self.types) > 2
 
 
 def bond_order(kind: int) -> int:
-    """Return what a kind of bond takes of an atom's valence, the double bonds of aromatic rings left out."""
+    """Return the valence that a kind of bond uses, without the double bonds of aromatic rings."""
     return 1 if kind == AROMATIC else kind
 
 
@@ -90,7 +90,7 @@ def atom_type(atom: Mol) -> AtomType:
 
 @lru_cache(maxsize=2**16)
 def label_of(types: tuple[AtomType, ...], bonds: tuple[Bond, ...]) -> tuple[str, tuple[int, ...]]:
-    """Return the canonical SMILES of a clique, and which of its atoms stands where in it."""
+    """Return the canonical SMILES of a clique, and its atoms in the order of that SMILES."""
     if len(types) < 3:
         types = tuple(kind.plain for kind in types)
     chem = optional_module("rdkit.Chem")
@@ -119,13 +119,13 @@ def label_of(types: tuple[AtomType, ...], bonds: tuple[Bond, ...]) -> tuple[str,
 
 @lru_cache(maxsize=2**14)
 def template(label: str) -> Template:
-    """Return what a label says; raises ValueError for an invalid label."""
+    """Return the template of a label; raise ValueError for an invalid label."""
     chem = optional_module("rdkit.Chem")
     with optional_module("rdkit.rdBase").BlockLogs():
         molecule = chem.MolFromSmiles(label, sanitize=False)
     kinds = [] if molecule is None else [bond_kind(bond) for bond in molecule.GetBonds()]
     if molecule is None or not molecule.GetNumAtoms() or None in kinds:
-        raise ValueError(f"{label!r} is no label of a clique")
+        raise ValueError(f"{label!r} is not the label of a clique")
     if any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()):
         raise ValueError(f"{label!r:.80} has a dummy atom (*)")
     bonds = []
@@ -137,7 +137,7 @@ def template(label: str) -> Template:
     if n > MAX_CLIQUE:
         raise ValueError(f"{label!r:.80} has rings of {n} atoms, more than {MAX_CLIQUE}")
     if len(chem.GetMolFrags(molecule)) > 1 or (n > 2 and min(sigma) < 2):
-        raise ValueError(f"{label!r:.80} is no label of a clique: neither one atom, nor a bond, nor rings")
+        raise ValueError(f"{label!r:.80} is not the label of a clique, which is one atom, a bond or rings")
     types = tuple(_label_type(atom, sigma[atom.GetIdx()]) for atom in molecule.GetAtoms())
     orders = _sums(n, [(i, j, bond_order(kind)) for i, j, kind in bonds])
     bonds.sort()
@@ -167,7 +167,7 @@ def _symmetries(types: Sequence[AtomType], bonds: Sequence[Bond]) -> tuple[tuple
         kind[i][j] = kind[j][i] = bond
     looks = [(types[i], tuple(sorted(k for k in kind[i] if k))) for i in range(n)]
     order = [0]
-    while len(order) < n:  # each atom but the first is bound to an earlier one: few places to try
+    while len(order) < n:  # bind each next atom to an earlier one, so that few places must be tried
         order.append(next(j for j in range(n) if j not in order and any(kind[i][j] for i in order)))
     found: list[tuple[int, ...]] = []
     image = [-1] * n
@@ -193,7 +193,7 @@ def _symmetries(types: Sequence[AtomType], bonds: Sequence[Bond]) -> tuple[tuple
 
 @lru_cache(maxsize=256)
 def _valences(element: int, charge: int) -> tuple[int, ...]:
-    """Return the valences of an atom: those of the element that has as many electrons."""
+    """Return the valences of an atom: those of the neutral element with as many electrons."""
     table = optional_module("rdkit.Chem").GetPeriodicTable()
     valences = tuple(int(v) for v in table.GetValenceList(max(1, element - charge)))
     return tuple(v for v in valences if v >= 0) or (8,)

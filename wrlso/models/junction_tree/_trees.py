@@ -19,9 +19,9 @@ class MoleculeTree(NamedTuple):
     labels : tuple of m str
         Canonical SMILES of each clique.
     parents : tuple of m int
-        -1 for the root, which comes first.
+        Number of each clique's parent; -1 for the root, which comes first.
     attachments : tuple of m Attachment or None
-        How each hangs on its parent; None for the root.
+        Attachment of each clique to its parent; None for the root.
     """
 
     labels: tuple[str, ...]
@@ -30,12 +30,12 @@ class MoleculeTree(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """An attachment that was not the only possible one.
+    """An attachment chosen among several candidates.
 
     Attributes
     ----------
     clique : int
-        Number of the clique that is attached.
+        Number of the attached clique.
     candidates : tuple of at least two Attachment
     chosen : int
         Position among the candidates.
@@ -54,18 +54,18 @@ class Graph(NamedTuple):
 
 
 def decompose(smiles: str) -> tuple[MoleculeTree, Graph]:
-    """Take a molecule apart; stereochemistry is dropped.
+    """Return the tree and the graph of a molecule, without stereochemistry.
 
-    Raises DataError for invalid SMILES, for several molecules, and for bonds that no label writes.
+    Raises DataError for anything but a single molecule, and for bonds that no label can have.
     """
     chem = optional_module("rdkit.Chem")
     molecule = parse(smiles)
     if molecule is None or len(chem.GetMolFrags(molecule)) != 1:
-        raise DataError(f"a tree is made of one molecule's SMILES, got {smiles!r:.80}")
+        raise DataError(f"a tree needs the SMILES of one molecule, got {smiles!r:.80}")
     chem.RemoveStereochemistry(molecule)
     graph = _graph(molecule)
     if any(kind == 0 for _, _, kind, _ in graph.bonds):
-        raise DataError(f"{smiles!r:.80} has a bond that is not single, double, triple or aromatic")
+        raise DataError(f"{smiles!r:.80} must have single, double, triple and aromatic bonds only")
     types = [atom_type(atom) for atom in molecule.GetAtoms()]
     between: dict[int, list[tuple[int, int]]] = {}
     for i, j, kind, _ in graph.bonds:
@@ -108,10 +108,10 @@ def _graph(molecule: Mol) -> Graph:
 
 
 def recompose(tree: MoleculeTree) -> tuple[str | None, list[Choice]]:
-    """Put a tree together again as it is recorded.
+    """Assemble a molecule from its tree.
 
-    Returns the canonical SMILES, and what there was to choose on the way. Raises DataError where a recorded
-    attachment is not among the candidates.
+    Returns the canonical SMILES and the choices between attachments. Raises DataError when an attachment of
+    the tree is not among the candidates.
     """
     assembly, choices = Assembly(tree.labels[0]), []
     for k in range(1, len(tree.labels)):

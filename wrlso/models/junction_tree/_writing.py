@@ -1,4 +1,4 @@
-"""Writing trees: depth first, all molecules one step at a time, each label one that fits its surroundings."""
+"""Writing trees depth first, one step at a time for all molecules, with labels that fit their neighbours."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ __all__ = ["WrittenTree", "gumbel", "write_trees"]
 
 
 class WrittenTree(NamedTuple):
-    """Label numbers and parents in depth-first order, or the bound that it exceeded."""
+    """Label numbers and parents in depth-first order, or the name of an exceeded bound."""
 
     labels: list[int]
     parents: list[int]
@@ -20,7 +20,7 @@ class WrittenTree(NamedTuple):
 
 
 def gumbel(shape: torch.Size, generator: torch.Generator | None) -> Tensor:
-    """Return noise on the CPU: the largest of logits with it is a draw from their softmax."""
+    """Return Gumbel noise on the CPU: the argmax of logits plus this noise is a sample from their softmax."""
     return -torch.log(-torch.log(torch.rand(shape, generator=generator).clamp(1e-30, 1 - 1e-7)))
 
 
@@ -36,7 +36,7 @@ def write_trees(
     """Return n trees for ``z`` (n, latent); ``x`` (n_labels, hidden) stands for the labels."""
     writer = _Writer(decoder, x, z, vocabulary, bounds)
     writer.begin(temperature, generator)
-    for _ in range(2 * bounds.max_cliques):  # each clique is entered once and left once
+    for _ in range(2 * bounds.max_cliques):  # the traversal enters and leaves each clique once
         rows = [row for row, at in enumerate(writer.at) if at >= 0]
         if not rows:
             break
@@ -48,7 +48,7 @@ def write_trees(
 
 
 class _Writer:
-    """n trees under way; ``at`` is the clique where each traversal stands, -1 where it is over."""
+    """n unfinished trees; ``at`` is the current clique of each traversal, -1 after its end."""
 
     def __init__(
         self, decoder: TreeDecoder, x: Tensor, z: Tensor, vocabulary: list[str], bounds: Bounds
@@ -70,7 +70,7 @@ class _Writer:
             self._enter(row, label[0], -1)
 
     def step(self, rows: list[int], temperature: float, generator: torch.Generator | None) -> None:
-        """Make one move in each of some trees: to a new child, or back to the parent, or out of the root."""
+        """Make one move in each of some trees: to a new child, to the parent, or out of the root."""
         device, z = self.x.device, self.z[rows]
         places = torch.tensor([row * self.bounds.max_cliques + self.at[row] for row in rows], device=device)
         labels = torch.tensor([self.labels[row][self.at[row]] for row in rows], device=device)
@@ -84,7 +84,7 @@ class _Writer:
             more = logits > 0
         names = self.decoder.named(self.decoder.cell(self.own[labels], total), z).float().cpu()
         ranked = _ranked(names, self.bounds.label_tries, temperature, generator)
-        # what has come in from the parent counts for a child and not for the parent itself
+        # contributions from the parent count for a child and not for the parent itself
         before = [self.at[row] for row in rows]
         downward = torch.tensor(
             [
@@ -103,7 +103,7 @@ class _Writer:
             self.arrived.index_add_(0, slots, self.decoder.cell.received(self.own[to], message[index]))
 
     def _move(self, row: int, names: list[int]) -> bool:
-        """Enter a child with the first of some labels that fits, else go back; whether it was a child."""
+        """Enter a child with the first label that fits, else go back; return whether it entered a child."""
         at, labels = self.at[row], self.labels[row]
         parent = self.parents[row][at]
         around = [self.vocabulary[labels[k]] for k in self.children[row][at]]
@@ -130,7 +130,7 @@ class _Writer:
 
 
 def _ranked(logits: Tensor, n: int, temperature: float, generator: torch.Generator | None) -> list[list[int]]:
-    """Return the n likeliest numbers of each row, or n that are drawn one after the other."""
+    """Return the n likeliest numbers of each row, or n numbers sampled without replacement."""
     if temperature > 0:
         logits = logits + temperature * gumbel(logits.shape, generator)
     ranked: list[list[int]] = logits.topk(min(n, logits.shape[1]), dim=1).indices.tolist()

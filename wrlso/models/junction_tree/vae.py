@@ -28,10 +28,12 @@ from wrlso.models.junction_tree._networks import (
     TreeDecoder,
     TreeMessages,
     choice_nll,
+    longer_embedding,
+    longer_scorer,
 )
 from wrlso.models.junction_tree._padded import PieceTables
 from wrlso.models.junction_tree._reading import TreeReading, read_tree, read_trees
-from wrlso.models.junction_tree._stereo import StereoScorer, labelled_isomers
+from wrlso.models.junction_tree._stereo import StereoScorer
 from wrlso.models.junction_tree._writing import gumbel, write_trees
 from wrlso.models.junction_tree.vocabulary import checked_vocabulary
 from wrlso.models.molecules.aggregate_posterior import CodeMemory
@@ -238,24 +240,10 @@ class JunctionTreeVAE(MoleculeVAE):
         return sorted({token for reading in readings for token in reading.tokens})
 
     def _can_read(self, x: str) -> bool:
-        return self._problem(self._read(x)) is None
-
-    def _read(self, x: str) -> TreeReading:
-        return read_tree(x, self.salts, self.stereo)
+        return self._problem(read_tree(x, self.salts, self.stereo)) is None
 
     def _problem(self, reading: TreeReading) -> str | None:
-        if reading.problem is not None:
-            return reading.problem
-        missing = [label for label in reading.labels if label not in self._numbers]
-        if missing:
-            return (
-                f"{reading.smiles!r:.80} holds {missing[0]}, which is not in the vocabulary; "
-                "extend(X) adds it"
-            )
-        n, most = len(reading.packed) // 2, self._sizes["max_length"]
-        if n > most:
-            return f"{reading.smiles!r:.80} takes {n} numbers, more than max_length={most} allows"
-        return None
+        return reading.problem_for(self._numbers, self._sizes["max_length"])
 
     # ---------------------------------------------------------------- the latent space
 
@@ -265,8 +253,12 @@ class JunctionTreeVAE(MoleculeVAE):
 
         Raises ModelError where the weights give something that is not finite.
         """
-        parts = [self._posterior(*unpack(part.to(self._device))[:2])[0] for part in inputs.split(_CHUNK)]
-        Z = torch.cat(parts).cpu() if len(inputs) else torch.empty(0, self.latent_dim)
+        means = [torch.empty(0, self.latent_dim)]
+        for part in inputs.split(_CHUNK):
+            tree, graph, _ = unpack(part.to(self._device))
+            _, root = self.tree_encoder(self.embedding.weight, tree)
+            means.append(self._moments(root, graph)[0].cpu())
+        Z = torch.cat(means)
         if not bool(torch.isfinite(Z).all()):
             raise ModelError("the encoder must return finite means, got NaN or infinity")
         return Z
@@ -359,16 +351,12 @@ class JunctionTreeVAE(MoleculeVAE):
     ) -> None:
         """Put one of its isomers in the place of each molecule."""
         flat = {row: smiles for row, (smiles, _) in enumerate(results) if smiles is not None}
-        listed = [labelled_isomers(smiles, self.bounds.max_isomers) for smiles in flat.values()]
-        plain = [read_tree(smiles, "refuse").row for smiles in flat.values()]
-        labels = [list(found.values()) for found in listed]
-        compared = scorer.compare(z_graph[list(flat)], plain, labels)
-        for row, found, scores in zip(flat, listed, compared, strict=True):
-            results[row] = (None, "not readable")
-            if found:
-                best = list(found)[int(prefer(scores, torch.zeros(len(scores))).argmax())]
-                # more than a row lists could make it too long
-                results[row] = (best, None) if self._can_read(best) else results[row]
+        rows = {smiles: read_tree(smiles, "refuse").row for smiles in flat.values()}
+        best = scorer.best(z_graph[list(flat)], flat.values(), rows, self.bounds.max_isomers, prefer)
+        for row, isomer in zip(flat, best, strict=True):
+            # more isomers than a row holds could make it too long
+            readable = isomer is not None and self._can_read(isomer)
+            results[row] = (isomer, None) if readable else (None, "not readable")
 
     def loss(self, inputs: Tensor) -> Tensor:
         """Return the negative ELBOs (n,): one-sample reconstruction plus beta times the divergence.
@@ -418,10 +406,6 @@ class JunctionTreeVAE(MoleculeVAE):
             return nll
         return nll + self.stereochemistry.nll(z_graph, graph, unpack_isomers(inputs))
 
-    def _posterior(self, tree: TreeBatch, graph: GraphBatch) -> tuple[Tensor, Tensor]:
-        _, root = self.tree_encoder(self.embedding.weight, tree)
-        return self._moments(root, graph)
-
     def _moments(self, root: Tensor, graph: GraphBatch) -> tuple[Tensor, Tensor]:
         """Return means and log-variances (n, d)."""
         parts = (self.tree_out(root), self.graph_out(self.graph_encoder(graph)))
@@ -450,8 +434,6 @@ class JunctionTreeVAE(MoleculeVAE):
         check_count("n", n, minimum=0)
         check_real("smoothing", smoothing, minimum=0, maximum=1)
         return self.memory.sample_between(n, generator, smoothing)
-
-    # ---------------------------------------------------------------- training by oneself
 
     def fit(
         self,
@@ -509,21 +491,9 @@ class JunctionTreeVAE(MoleculeVAE):
     @torch.no_grad()
     def _grow(self, new: Sequence[str]) -> Self:
         """Make room for new labels, unlikely at first; the old ones keep their numbers and meaning."""
-        if not new:
-            return self
-        self.vocabulary = checked_vocabulary([*self.vocabulary, *new])
-        table, old = self.embedding.weight, self.tree_decoder.labels
-        self.embedding = nn.Embedding.from_pretrained(_longer(table, len(new)), freeze=False)
-        layer = nn.Linear(old.in_features, len(self.vocabulary), device=old.weight.device)
-        layer.weight.copy_(_longer(old.weight, len(new)))
-        layer.bias.copy_(torch.cat([old.bias, old.bias.min().expand(len(new))]))
-        self.tree_decoder.labels = layer
-        self._index()
+        if new:
+            self.vocabulary = checked_vocabulary([*self.vocabulary, *new])
+            self.embedding = longer_embedding(self.embedding, len(new))
+            self.tree_decoder.labels = longer_scorer(self.tree_decoder.labels, len(new))
+            self._index()
         return self
-
-
-def _longer(table: Tensor, n_new: int) -> Tensor:
-    """Return a table with n_new rows about the mean of its own below; the same ones always."""
-    generator = torch.Generator().manual_seed(len(table) + n_new)  # one at a time are as different as at once
-    noise = torch.randn(n_new, table.shape[1], generator=generator).to(table)
-    return torch.cat([table, table.mean(dim=0) + 0.1 * table.std() * noise])

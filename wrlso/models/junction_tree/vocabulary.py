@@ -1,4 +1,4 @@
-"""The rings and bonds of which a data set's molecules are made."""
+"""The rings and bonds of a data set's molecules."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,7 +12,7 @@ from wrlso.models.junction_tree._templates import AtomType, label_of, template
 __all__ = ["clique_vocabulary", "vocabulary_hash"]
 
 _CARBON = AtomType(6, 0, 0)
-_MOST = 2**15 - 1  # labels that rows of int16 can number
+_MOST = 2**15 - 1  # most labels that int16 can number
 
 
 def clique_vocabulary(
@@ -30,11 +30,11 @@ def clique_vocabulary(
     X : sequence of n str
         SMILES; stereochemistry is dropped.
     salts : {"refuse", "largest"}, default="refuse"
-        What to do with a SMILES of several fragments: refuse it, or take the largest.
+        For a SMILES of several fragments: refuse it, or take the largest fragment.
     n_jobs : int, default=-1
         Number of processes for 5,000 molecules and more (joblib's; -1: one per core).
     cache : bool, default=True
-        Whether what was read is kept in :func:`wrlso.datasets.cache_folder` and found there again.
+        Whether to keep the result in :func:`wrlso.datasets.cache_folder` and to reuse it.
     progress : bool, default=True
         Whether to show a progress bar, for 5,000 molecules and more.
 
@@ -46,9 +46,9 @@ def clique_vocabulary(
     Raises
     ------
     DataError, DataTypeError
-        Naming row and problem of up to five molecules that cannot be read.
+        For molecules that cannot be read; the error names row and problem of up to five.
     ParameterError, ParameterTypeError
-        When ``salts`` or ``n_jobs`` is impossible.
+        When ``salts`` or ``n_jobs`` is invalid.
 
     References
     ----------
@@ -67,14 +67,14 @@ def clique_vocabulary(
 
 
 def vocabulary_hash(vocabulary: Iterable[str]) -> str:
-    """Return 32 hexadecimal digits that stand for these labels in this order."""
+    """Return 32 hexadecimal digits that identify these labels in this order."""
     return content_hash(vocabulary)
 
 
 def checked_vocabulary(vocabulary: Sequence[str]) -> list[str]:
-    """Return the labels as reading molecules writes them, whatever RDKit wrote them.
+    """Return the labels in the spelling of this RDKit, from any version's spelling.
 
-    Raises ParameterError for what are no distinct labels, or more than rows can number.
+    Raises ParameterError for invalid or repeated labels, and for more labels than rows can number.
     """
     ordered = isinstance(vocabulary, Sequence) and not isinstance(vocabulary, str | bytes)
     if not ordered or not all(isinstance(label, str) for label in vocabulary):
@@ -84,7 +84,7 @@ def checked_vocabulary(vocabulary: Sequence[str]) -> list[str]:
     try:
         labels = [_as_read(label) for label in vocabulary]
     except ValueError as error:
-        raise ParameterError(f"vocabulary must hold labels of cliques, but {error}") from None
+        raise ParameterError(f"vocabulary must hold labels of cliques: {error}") from None
     if not labels or len(set(labels)) < len(labels):
         raise ParameterError(
             f"vocabulary must hold distinct labels, got {len(labels)}, of them {len(set(labels))} distinct"
@@ -93,10 +93,10 @@ def checked_vocabulary(vocabulary: Sequence[str]) -> list[str]:
 
 
 def _as_read(label: str) -> str:
-    """Return the label that reading molecules gives this clique; raises ValueError for an invalid clique."""
+    """Return the label that reading a molecule gives this clique; raise ValueError for an invalid label."""
     found = template(label)
     if len(found.bonds) == len(found.types) and set(found.types) == {_CARBON}:
-        # written as Kekulé did it may be aromatic; of other atoms that depends on what they carry
+        # a label in Kekulé's form may be aromatic; for other atoms this depends on their neighbours
         aromatic = canonical(label) or ""
         if "c" in aromatic:
             return aromatic

@@ -1,1 +1,1 @@
-"""What the models of molecules share."""
+"""Shared parts of the models of molecules."""

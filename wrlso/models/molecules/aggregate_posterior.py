@@ -1,4 +1,4 @@
-"""Where the data of the last training lies in a latent space."""
+"""The region of a latent space that holds the data of the last training."""
 
 import math
 
@@ -9,19 +9,19 @@ __all__ = ["CodeMemory"]
 
 
 class CodeMemory(nn.Module):
-    """Where the data lies in Z: the posteriors of examples that training saw of late, in buffers.
+    """Posteriors of recent training examples, kept in buffers, as an estimate of the data's region in Z.
 
-    N(0, I) is where a variational autoencoder's data would lie were its divergence term zero; the mixture of
-    the posteriors (the aggregate posterior) is where it does lie. Training draws examples in proportion to
-    their weights, so that what is remembered follows the weights. Before any training: N(0, I).
+    The data of a variational autoencoder would follow N(0, I) if its divergence term were zero. It does
+    follow the mixture of the posteriors (the aggregate posterior). Training samples examples in proportion
+    to their weights, so the remembered posteriors follow the weights. Before any training: N(0, I).
 
-    ``chunk_dim`` coordinates belong to one of several chunks, of which an example may use fewer than there
-    are; None: all belong to one.
+    Each chunk has ``chunk_dim`` coordinates, and an example may use only some of the chunks. None: there is
+    one chunk.
     """
 
     means: Tensor  # (m, d)
     log_variances: Tensor  # (m, d)
-    n_chunks: Tensor  # (m,) chunks that the example uses, 0 where nothing is remembered yet
+    n_chunks: Tensor  # (m,) chunks that the example uses, 0 for an empty place
 
     def __init__(
         self, latent_dim: int, chunk_dim: int | None = None, size: int = 2048, share: float = 0.125
@@ -35,10 +35,10 @@ class CodeMemory(nn.Module):
 
     @torch.no_grad()
     def remember(self, means: Tensor, log_variances: Tensor, n_chunks: Tensor) -> None:
-        """Let some of a batch's posteriors (n, d) take the place of others, or fill places that are free."""
+        """Store some of a batch's posteriors (n, d) at free places, or in place of older ones."""
         n = len(means)
         free = (self.n_chunks == 0).nonzero()[:, 0]
-        # few of each batch, at random places: neighbouring batches hold examples of like length
+        # a few of each batch at random places, because neighbouring batches hold examples of similar length
         n_taken = min(n, len(free)) if len(free) else math.ceil(self.share * n)
         rows = torch.randperm(n, device=means.device)[:n_taken]
         places = (
@@ -50,10 +50,10 @@ class CodeMemory(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None, completed: bool = False) -> Tensor:
-        """Return n draws (n, d) on the CPU.
+        """Return n samples (n, d) on the CPU, each from the posterior of a random example.
 
-        Draws from the posterior of a random example; ``completed``: of its first chunks only, one to all but
-        two, so that the decoder completes what they begin, which is like the data and rarely the data.
+        ``completed``: sample only the first chunks of the example, one to all but two, and let the decoder
+        complete them. The results resemble the data and are rarely in it.
         """
         filled = (self.n_chunks > 0).nonzero()[:, 0].cpu()
         noise = torch.randn(n, self.latent_dim, generator=generator)
@@ -70,19 +70,19 @@ class CodeMemory(nn.Module):
 
     @torch.no_grad()
     def sample_between(self, n: int, generator: torch.Generator | None, smoothing: float) -> Tensor:
-        """Return n draws (n, d) on the CPU from a smooth density through the examples' means.
+        """Return n samples (n, d) on the CPU from a smooth density through the examples' means.
 
-        Each is the mean of a random example, drawn to the middle of all, plus normal noise of ``smoothing``
-        times their covariance's root: mean and covariance stay those of the examples whatever it is (West,
-        Approximating posterior distributions by mixture, JRSS B 55, 1993). At 0 they are the means, at 1 one
-        normal distribution.
+        Each is the mean of a random example, shrunk towards the mean of all, plus normal noise of
+        ``smoothing`` times the root of their covariance. So mean and covariance are those of the examples
+        for any ``smoothing`` (West, Approximating posterior distributions by mixture, JRSS B 55, 1993). At 0
+        the samples are the examples' means, at 1 they follow one normal distribution.
         """
         means = self.means[self.n_chunks > 0].cpu()
         if not len(means):
             return torch.randn(n, self.latent_dim, generator=generator)
         middle = means.mean(dim=0)
         rows = torch.randint(len(means), (n,), generator=generator)
-        # a normal combination of the deviations has their covariance, and needs no decomposition of it
+        # a normal combination of the deviations has their covariance, without decomposing it
         shares = torch.randn(n, len(means), generator=generator) / len(means) ** 0.5
         about = (1.0 - smoothing**2) ** 0.5 * (means[rows] - middle)
         Z: Tensor = middle + about + smoothing * (shares @ (means - middle))

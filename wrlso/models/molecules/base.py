@@ -1,4 +1,4 @@
-"""What the models of molecules share: drawing, training by oneself, and the file of a trained model."""
+"""Shared parts of the models of molecules: drawing, mutation, training, and the file of a trained model."""
 
 import copy
 import json
@@ -32,7 +32,7 @@ SHIPPED = {
 }
 """Files of the models that ship, by name."""
 
-_FAMILIAR = 0.5  # share of the tokens that mutants get from molecules beside them
+_FAMILIAR = 0.5  # share of the new tokens of mutants that come from the other molecules
 
 
 class MoleculeVAE(nn.Module):
@@ -41,9 +41,9 @@ class MoleculeVAE(nn.Module):
     vocabulary: list[str]
     stereo: bool
     max_tokens: int  # of a mutant
-    _FORMAT: ClassVar[int | str]  # of the file; another is refused
+    _FORMAT: ClassVar[int | str]  # of the file; the model refuses other formats
     _CHANGEABLE: ClassVar[tuple[str, ...]]  # parameters that do not shape the weights
-    _WORD: ClassVar[str]  # what the vocabulary consists of
+    _WORD: ClassVar[str]  # name of an entry of the vocabulary
 
     @property
     @abstractmethod
@@ -66,15 +66,15 @@ class MoleculeVAE(nn.Module):
     def decode(
         self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
     ) -> list[str | None]:
-        """Return n canonical SMILES, None where nothing valid comes out."""
+        """Return n canonical SMILES, None for invalid ones."""
 
     @abstractmethod
     def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return n points (n, d) drawn from where the data of the last training lies."""
+        """Sample n points (n, d) from the region of the last training's data."""
 
     @abstractmethod
     def extend(self, X: Iterable[str]) -> Self:
-        """Add what some SMILES need to the vocabulary, in place; returns self."""
+        """Add the missing entries for some SMILES to the vocabulary, in place; return self."""
 
     @abstractmethod
     def key(self, x: str) -> str:
@@ -82,11 +82,11 @@ class MoleculeVAE(nn.Module):
 
     @abstractmethod
     def _can_read(self, x: str) -> bool:
-        """Whether :meth:`tensorize` takes a molecule."""
+        """Whether :meth:`tensorize` can read a molecule."""
 
     @abstractmethod
     def _token_lists(self, X: Objects) -> list[list[str]]:
-        """Return the SELFIES tokens of n SMILES, none for a molecule that SELFIES cannot write."""
+        """Return the SELFIES tokens of n SMILES; an empty list when SELFIES cannot write a molecule."""
 
     @abstractmethod
     def _alphabet(self) -> Sequence[str]:
@@ -94,11 +94,11 @@ class MoleculeVAE(nn.Module):
 
     @abstractmethod
     def _grow(self, new: Sequence[str]) -> Self:
-        """Add words to the vocabulary, none of them known."""
+        """Add new entries to the vocabulary."""
 
     @abstractmethod
     def _parameters_to_keep(self) -> dict[str, Any]:
-        """Return the arguments, other than the vocabulary, that make this model."""
+        """Return the constructor arguments of this model, without the vocabulary."""
 
     def draw(self, x: str, size: tuple[int, int] = (220, 160)) -> str:
         """Return a drawing of a molecule as SVG, for plots and reports."""
@@ -109,11 +109,11 @@ class MoleculeVAE(nn.Module):
     def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[str | None]:
         """Return n molecules, each of X (n SMILES) with one random change of its SELFIES tokens.
 
-        A token takes the place of another or of several, or is inserted; or a part is left out or repeated.
-        Half of the new tokens are as frequent as they are in X, the others any that the model knows, so that
-        it makes what no data show, which ``decode`` hardly ever does. None for what it could not read again,
-        which is a few where the vocabulary is one of tokens and a quarter where it is one of cliques, and for
-        what SELFIES cannot write; some are the molecule that they come from, spelt in another way.
+        A change replaces one or several tokens, inserts one, or removes or repeats a part. Half of the new
+        tokens are sampled as often as they occur in X, the others uniformly from the model's tokens; so
+        mutants leave the data, which ``decode`` hardly ever does. None for a mutant that the model could not
+        read (a few with a vocabulary of tokens, a quarter with one of cliques) and for a molecule that
+        SELFIES cannot write. Some mutants are the same molecule in another spelling.
 
         Raises
         ------
@@ -129,7 +129,7 @@ class MoleculeVAE(nn.Module):
             return tokens[int(rng.integers(len(tokens)))]
 
         def mutant(row: list[str]) -> str | None:
-            longest = max(self.max_tokens, len(row))  # a longer one is none of its own making: nothing is cut
+            longest = max(self.max_tokens, len(row))  # never cut a molecule that is already longer
             return to_smiles(edited(row, sample, longest, rng), self.stereo) if row else None
 
         return self._readable([mutant(row) for row in rows])
@@ -137,13 +137,13 @@ class MoleculeVAE(nn.Module):
     def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[str | None]:
         """Return n molecules, the i-th of a part of X[i] and a part of Y[i] (n SMILES each).
 
-        The parents are cut at a bond outside rings, or at two of a ring, and joined there. None where no
-        molecule came out in a few trials, and where it could not be read again.
+        Both parents are cut at a bond outside rings, or at two bonds of a ring, and joined there. None when
+        a few trials give no valid molecule, or one that the model cannot read.
 
         Raises
         ------
         DataError, DataTypeError
-            When a SMILES is invalid, X and Y differ in length, or one is not a sequence of str.
+            For an invalid SMILES, when X and Y differ in length, or when one is not a sequence of str.
         """
         X, Y = listed_smiles(X), listed_smiles(Y, "Y")
         if len(X) != len(Y):
@@ -154,40 +154,40 @@ class MoleculeVAE(nn.Module):
         return [None if x is None else self.key(x) for x in self._readable(found)]
 
     def tensorize_readable(self, X: Objects) -> tuple[Tensor, list[bool]]:
-        """Return the rows of those of n SMILES that this model can read, and whether each of them is one."""
+        """Return the rows of the readable SMILES among n, and whether each of the n is readable."""
         readable = [self._can_read(x) for x in X]
         return self.tensorize([x for x, there in zip(X, readable, strict=True) if there]), readable
 
     def _readable(self, found: Sequence[str | None]) -> list[str | None]:
-        """Return None in place of what this model could not read."""
+        """Replace each molecule that this model cannot read by None."""
         return [x if x is not None and self._can_read(x) else None for x in found]
 
     def get_state(self) -> dict[str, Any]:
-        """Return what it keeps beside its weights, for :meth:`set_state`."""
+        """Return the state beside the weights, for :meth:`set_state`."""
         return {"vocabulary": list(self.vocabulary)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Grow to the stored vocabulary; one that this model's own does not begin is refused."""
+        """Extend the vocabulary to the stored one, which must begin with this model's."""
         stored = [str(word) for word in state["vocabulary"]]
         if stored[: len(self.vocabulary)] != self.vocabulary:
             raise ModelError(
                 f"the stored model's vocabulary of {len(stored)} {self._WORD}s does not begin with this "
-                f"model's {len(self.vocabulary)}: make the model as it was made then"
+                f"model's {len(self.vocabulary)}: create the model with the original vocabulary"
             )
         self._grow(stored[len(self.vocabulary) :])
 
     def to_file(self, path: str | Path, *, half: bool = True, about: Mapping[str, Any] | None = None) -> None:
         """Write weights, vocabulary and parameters as one safetensors file.
 
-        Raises ModelError where weights are not finite, or too large for half precision.
+        Raises ModelError when weights are not finite, or too large for half precision.
 
         Parameters
         ----------
         path : str or Path
         half : bool, default=True
-            Whether weights are rounded to half precision.
+            Whether to round weights to half precision.
         about : mapping, default=None
-            What the file shall say of its training, anything that JSON takes.
+            Notes on the training for the file; any JSON values.
         """
         from safetensors.torch import save
 
@@ -202,8 +202,8 @@ class MoleculeVAE(nn.Module):
         weights = {name: tensor.to(dtype).contiguous().cpu() for name, tensor in self.state_dict().items()}
         if (name := _not_finite(weights)) is not None:
             raise ModelError(
-                f"weights must be finite to be written{' in half precision' if half else ''}, but {name} has "
-                "some that are not"
+                f"weights must be finite{' in half precision' if half else ''}, but {name} has NaN or "
+                "infinity"
             )
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_whole(Path(path), save(weights, metadata={"wrlso": json.dumps(header)}))
@@ -216,14 +216,14 @@ class MoleculeVAE(nn.Module):
         ----------
         path : str or Path
         **changes
-            Parameters that the weights do not depend on, in place of the stored ones; None keeps.
+            New values of parameters that do not shape the weights; None keeps the stored value.
 
         Raises
         ------
         ParameterError
-            For a change of another parameter, naming those that can be changed.
+            For a change of any other parameter; the error names the allowed ones.
         ModelError
-            When the file holds no model of this class, or one whose weights do not fit or are not finite.
+            When the file holds no model of this class, or its weights do not fit or are not finite.
         OSError
             When the file cannot be read.
         """
@@ -236,28 +236,28 @@ class MoleculeVAE(nn.Module):
         whole = isinstance(vocabulary, list) and isinstance(parameters, dict)
         if header.get("format") != cls._FORMAT or not whole:
             raise ModelError(
-                f"{path} holds no {cls.__name__}: its header is not what to_file writes, or of another model "
+                f"{path} holds no {cls.__name__}: its header does not come from to_file of this class "
                 f"(format {header.get('format')!r}, expected {cls._FORMAT!r})"
             )
         if (name := _not_finite(weights)) is not None:
             raise ModelError(f"{path} is damaged: {name} has weights that are not finite")
         newer = sorted(set(parameters) - (set(signature(cls.__init__).parameters) - {"self", "vocabulary"}))
         if newer:
-            raise ModelError(f"{path} is of another version: it has the parameters {newer}")
+            raise ModelError(f"{path} comes from another version: unknown parameters {newer}")
         given = {name: value for name, value in changes.items() if value is not None}
         try:
             model = cls(vocabulary, **(parameters | given))
             model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
         except (ParameterError, ParameterTypeError, RuntimeError) as error:
             if given and not isinstance(error, RuntimeError):
-                raise  # what the caller says is more likely wrong than the file
+                raise  # the caller's changes are more likely wrong than the file
             raise ModelError(f"{path} does not fit this version's {cls.__name__}: {error}") from error
         return model.eval()
 
     def _fit(
         self, X: Sequence[str], epochs: float, batch_size: int, lr: float, random_state: Any, verbose: int
     ) -> Self:
-        """Train a copy on a list of SMILES, and become that: what fails or is interrupted changes nothing."""
+        """Train a copy on a list of SMILES, then take its weights; a failed training changes nothing."""
         check_real("epochs", epochs, above=0)
         check_count("batch_size", batch_size)
         check_real("lr", lr, above=0)
@@ -275,7 +275,7 @@ class MoleculeVAE(nn.Module):
         return self.eval()
 
     def _points(self, Z: Any, n: int | None = None) -> Tensor:
-        """Return latent points (n, d), float32; raises DataError for another shape."""
+        """Return latent points (n, d), float32; raise DataError for another shape."""
         expected = f"({'n' if n is None else n}, {self.latent_dim})"
         try:
             points = torch.as_tensor(Z)
@@ -290,7 +290,7 @@ class MoleculeVAE(nn.Module):
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Return the header of a model's file, empty where there is none; ModelError for another's file."""
+    """Return the header of a model's file, empty without one; raise ModelError for any other file."""
     return _read_file(path, weights=False)[0]
 
 
@@ -307,7 +307,7 @@ def _not_finite(weights: Mapping[str, Tensor]) -> str | None:
 def _read_file(path: Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
     from safetensors import SafetensorError, safe_open
 
-    path.open("rb").close()  # whatever forbids that is said better than by what follows
+    path.open("rb").close()  # raises a clearer OSError than safe_open does
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("wrlso", "{}"))
@@ -315,4 +315,4 @@ def _read_file(path: Path, weights: bool = True) -> tuple[dict[str, Any], dict[s
             found = {name: file.get_tensor(name) for name in names}
             return header if isinstance(header, dict) else {}, found
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise ModelError(f"{path} is no file that to_file wrote: {error}") from error
+        raise ModelError(f"{path} must be a file from to_file: {error}") from error

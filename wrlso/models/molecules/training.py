@@ -15,14 +15,14 @@ from wrlso.exceptions import NonFiniteLossError
 __all__ = ["SequenceTraining", "fast_in_bfloat16"]
 
 _WARM_UP = 200  # steps until the learning rate is reached
-_SORTED = 40  # batches whose rows are sorted by length together: short ones waste no time beside long ones
-_BETA_FROM, _BETA_TO = 0.15, 0.6  # first the code is learned, then it is compressed
+_SORTED = 40  # batches whose rows are sorted by length together, so that short rows need little padding
+_BETA_FROM, _BETA_TO = 0.15, 0.6  # the model learns the code first, then compresses it
 
 
 class SequenceTraining:
     """AdamW with warm-up and cosine decay; the divergence's weight grows to ``model.beta``.
 
-    Everything that a later run needs to go on is in :meth:`state_dict`.
+    :meth:`state_dict` holds everything that a later run needs to continue.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class SequenceTraining:
         Largest learning rate.
     batch_size : int
     random_state : int
-        Seed of the order of the rows and of the draws from the posterior.
+        Seed of the order of the rows and of the samples from the posterior.
     beta_start : float, default=None
         The divergence's first weight; None: 7 % of ``model.beta``.
     """
@@ -49,7 +49,7 @@ class SequenceTraining:
         self.beta_start = 0.07 * model.beta if beta_start is None else beta_start
         self.model, self.lr, self.batch_size, self.random_state = model, lr, batch_size, random_state
         self.parameters = list(model.parameters())
-        # a short memory of squared gradients, as the loss falls fast at first
+        # a short memory of squared gradients, because the loss falls fast at first
         self.optimizer = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=0.0, betas=(0.9, 0.99))
         self.beta = model.beta
         self.seconds, self.n_steps, self.n_examples, self.progress = 0.0, 0, 0, 0.0
@@ -66,20 +66,20 @@ class SequenceTraining:
         check_every: float = 120.0,
         verbose: int = 0,
     ) -> None:
-        """Train until the epochs or the minutes, those of earlier runs counted in, are used up.
+        """Train for a number of epochs or minutes, including those of earlier runs.
 
         Parameters
         ----------
         inputs : Tensor (n, t)
             Token numbers.
         epochs, minutes : float
-            One of them; the schedule runs along it.
+            Give one of them; the schedule follows it.
         shares : Tensor (n,), default=None
             Each row's probability to be in an epoch; None: 1.
         on_check : callable, default=None
-            Called with this object every ``check_every`` seconds and at the end, as to write a checkpoint.
+            Called with this object every ``check_every`` seconds and at the end, e.g. to write a checkpoint.
         verbose : int, default=0
-            A progress bar from 1 on.
+            From 1 on show a progress bar.
         """
         n_total = (
             None if epochs is None else epochs * (len(inputs) if shares is None else float(shares.sum()))
@@ -112,7 +112,7 @@ class SequenceTraining:
             self.model.train(mode)
 
     def summary(self) -> dict[str, float]:
-        """Return how far it is: seconds, steps, examples, and the smoothed loss at the current beta."""
+        """Return the progress: seconds, steps, examples, and the smoothed loss at the current beta."""
         return {
             "seconds": round(self.seconds, 1),
             "n_steps": self.n_steps,
@@ -123,12 +123,12 @@ class SequenceTraining:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a later run needs beside the model's weights."""
+        """Return the state that a later run needs beside the model's weights."""
         counters = {name: getattr(self, name) for name in ("seconds", "n_steps", "n_examples", "progress")}
         return {"optimizer": self.optimizer.state_dict(), **counters}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was made."""
+        """Continue from the state of :meth:`state_dict`."""
         self.optimizer.load_state_dict(state["optimizer"])
         for name in ("seconds", "n_steps", "n_examples", "progress"):
             setattr(self, name, state[name])
@@ -159,14 +159,14 @@ class SequenceTraining:
         value = float(loss.detach())
         if not math.isfinite(value):
             raise NonFiniteLossError(
-                f"training stopped in step {self.n_steps}: the loss became {value}; try an lr smaller than "
+                f"training stopped in step {self.n_steps}: the loss became {value}; use an lr smaller than "
                 f"{self.lr:g}"
             )
         self.loss = value if math.isnan(self.loss) else 0.99 * self.loss + 0.01 * value
 
 
 def fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether products of bfloat16 matrices are faster there than those of float32."""
+    """Whether bfloat16 matrix products are faster than float32 ones on a device."""
     if device.type == "cuda":
         return True
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)

@@ -1,14 +1,14 @@
 """The networks of the SELFIES model: a latent block for every chunk of tokens.
 
-A sequence of tokens is cut into chunks of ``chunk`` tokens; each chunk owns ``chunk_dim`` latent dimensions,
-so that what is to be reproduced at a place is close at hand there and reconstruction is learned in minutes,
-where a recurrent network with one latent vector for everything needs hours. Attention between chunks (few,
-so cheap) carries what they have in common. The decoder's chunks see only chunks before them, with relative
-positions: what was learned on short sequences holds for long ones, and chunks behind the end do not matter.
+A sequence of tokens is cut into chunks of ``chunk`` tokens, and each chunk has ``chunk_dim`` latent
+dimensions of its own. So the networks learn reconstruction in minutes; a recurrent network with one latent
+vector for all needs hours. Attention between chunks (few, so cheap) shares information among them. The
+decoder's chunks attend only to earlier chunks, with relative positions, so that it extrapolates from short
+sequences to long ones and ignores chunks behind the end.
 
-Below the chunks a token also knows the tokens before it, the last eight one by one and forty more through
-convolutions: so the decoder is a language model that goes on plausibly where z says little. A chunk whose
-latent block is zero, the mean of N(0, I), says nothing at all, and training hides chunks in this way.
+Inside a chunk each token sees the tokens before it, the last eight one by one and forty more through
+convolutions. So the decoder is a language model that continues plausibly when z says little. A latent block
+of zeros, the mean of N(0, I), carries no information; training hides chunks in this way.
 """
 
 from dataclasses import dataclass, replace
@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-END, MASK = 0, 1  # token numbers with a meaning; a sequence's own tokens follow
-_FAR = 6  # chunks further away than this look alike
-_TAPS, _SQUEEZED = 4, 64  # earlier positions that a convolution sees, and units that it sees of each
+END, MASK = 0, 1  # special token numbers; the vocabulary's tokens follow
+_FAR = 6  # attention does not distinguish larger distances between chunks
+_TAPS, _SQUEEZED = 4, 64  # earlier positions in a convolution, and units of each
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ChunkSizes:
 
 
 class _Layer(nn.Module):
-    """Attention between chunks and a feed-forward part, both normalised first (pre-norm)."""
+    """Attention between chunks and a feed-forward part, both with normalised input (pre-norm)."""
 
     def __init__(self, sizes: ChunkSizes, causal: bool) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class _Layer(nn.Module):
         self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, x: Tensor, there: Tensor | None) -> Tensor:
-        """Map chunks (n, s, width); ``there`` (n, s) says which may be attended to."""
+        """Map chunks (n, s, width); attention sees only the chunks where ``there`` (n, s) is True."""
         n, s, width = x.shape
         parts = self.project(self.norm_1(x)).view(n, s, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         places = torch.arange(s, device=x.device)
@@ -93,7 +93,7 @@ class ChunkEncoder(nn.Module):
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Encode tokens (n, t), t a multiple of the chunk size."""
         sizes, n = self.sizes, len(tokens)
-        # two tokens of each neighbour are seen too, so that a chunk's ends are read in context
+        # a chunk also sees two tokens of each neighbour, for the context of its ends
         windows = self.tokens(F.pad(tokens, (2, 2), value=END)).unfold(1, sizes.chunk + 4, sizes.chunk)
         used = chunks_used(tokens, sizes.chunk)
         there = torch.arange(windows.shape[1], device=tokens.device) < used[:, None]
@@ -114,14 +114,14 @@ class ChunkEncoder(nn.Module):
 
 
 class _Past(nn.Module):
-    """A causal convolution with gaps: adds to what is known of position t some of t - gap, …, t - 4 gap."""
+    """A causal convolution with gaps: adds to position t information of t - gap, …, t - 4 gap."""
 
     def __init__(self, width: int, gap: int) -> None:
         super().__init__()
         self.gap = gap
         self.norm, self.squeeze = nn.LayerNorm(width), nn.Linear(width, _SQUEEZED)
         self.look = nn.Linear((_TAPS + 1) * _SQUEEZED, width)
-        self.scale = nn.Parameter(torch.zeros(width))  # nothing at first
+        self.scale = nn.Parameter(torch.zeros(width))  # no effect at first
 
     def forward(self, x: Tensor) -> Tensor:
         """Map positions (n, t, width)."""
@@ -131,7 +131,7 @@ class _Past(nn.Module):
         return self._added(x, [*taps, seen])
 
     def step(self, x: Tensor, memory: Tensor, t: int) -> Tensor:
-        """Map position t (n, width); ``memory`` (n, 4 gap, …) holds the positions before it, in turns."""
+        """Map position t (n, width); ``memory`` (n, 4 gap, …) is a ring buffer of earlier positions."""
         seen, size = self.squeeze(self.norm(x)), _TAPS * self.gap
         out = self._added(x, [*(memory[:, (t + i * self.gap) % size] for i in range(_TAPS)), seen])
         memory[:, t % size] = seen
@@ -144,7 +144,7 @@ class _Past(nn.Module):
 
 @dataclass
 class WritingState:
-    """What the decoder remembers of n sequences that it writes.
+    """The decoder's memory of n sequences that it writes.
 
     Attributes
     ----------
@@ -152,7 +152,7 @@ class WritingState:
         The last tokens, newest first.
     memories : list of Tensor (n, 4 gap, 64)
     t : int
-        The position that comes next.
+        The next position.
     """
 
     recent: Tensor
@@ -160,7 +160,7 @@ class WritingState:
     t: int = 0
 
     def push(self, tokens: Tensor) -> None:
-        """Go on to the next position with tokens (n,)."""
+        """Append tokens (n,) and move to the next position."""
         self.recent = torch.cat([tokens[:, None], self.recent[:, :-1]], dim=1)
         self.t += 1
 
@@ -171,7 +171,7 @@ class WritingState:
 
 
 class ChunkDecoder(nn.Module):
-    """Latent points and the tokens before → logits of the next token."""
+    """Latent points and earlier tokens → logits of the next token."""
 
     def __init__(self, sizes: ChunkSizes) -> None:
         super().__init__()
@@ -192,7 +192,7 @@ class ChunkDecoder(nn.Module):
         self.logits = nn.Linear(sizes.hidden, sizes.n_tokens)
 
     def features(self, z: Tensor, n_chunks: int | None = None) -> Tensor:
-        """Return what z says of each position: (n, n_chunks * chunk, hidden)."""
+        """Return the features of each position from z: (n, n_chunks * chunk, hidden)."""
         sizes, n = self.sizes, len(z)
         s = sizes.n_chunks if n_chunks is None else n_chunks
         x = self.read(z.view(n, sizes.n_chunks, sizes.chunk_dim)[:, :s])
@@ -202,7 +202,7 @@ class ChunkDecoder(nn.Module):
         return out
 
     def begin(self, n: int, device: torch.device) -> WritingState:
-        """Return the state of n sequences that are empty."""
+        """Return the state of n empty sequences."""
         sizes = self.sizes
         recent = torch.full((n, sizes.context), END, device=device)
         memories = [torch.zeros(n, _TAPS * gap, _SQUEEZED, device=device) for gap in sizes.gaps]
@@ -219,7 +219,7 @@ class ChunkDecoder(nn.Module):
     def forward(self, z: Tensor, tokens: Tensor, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return logits (m, n_tokens) and targets (m,) at the m positions up to each sequence's END.
 
-        ``dropout`` is the share of the earlier tokens that are hidden, so that z has to say what they said.
+        ``dropout`` is the share of hidden earlier tokens, which makes the decoder use z.
         """
         n, t = tokens.shape
         context = self.sizes.context
@@ -259,7 +259,7 @@ class ChunkDecoder(nn.Module):
 
 
 def before_end(tokens: Tensor) -> Tensor:
-    """Which positions (n, t) hold a token or the first END."""
+    """Whether positions (n, t) hold a token or the first END."""
     lengths = (tokens != END).sum(dim=1)
     return torch.arange(tokens.shape[1], device=tokens.device) <= lengths[:, None]
 
@@ -270,19 +270,19 @@ def chunks_used(tokens: Tensor, chunk: int) -> Tensor:
 
 
 def without_chunks(z: Tensor, share: float, chunk_dim: int) -> Tensor:
-    """Return z (n, d) with a share of the chunks hidden, their blocks zero."""
+    """Return z (n, d) with the blocks of a share of the chunks set to zero."""
     hidden = torch.rand(len(z), z.shape[1] // chunk_dim, device=z.device) < share
     return z.masked_fill(hidden.repeat_interleave(chunk_dim, dim=1), 0.0)
 
 
 def trimmed(tokens: Tensor, chunk: int) -> Tensor:
-    """Return int64 tokens without the chunks that no row uses."""
+    """Return int64 tokens without unused chunks at the end."""
     used = int(chunks_used(tokens, chunk).max()) if len(tokens) else 1
     return tokens[:, : used * chunk].to(torch.int64)
 
 
 def sequence_nll(prediction: tuple[Tensor, Tensor], tokens: Tensor) -> Tensor:
-    """Negative log-likelihood (n,) of each sequence, from the logits and targets that the decoder returns."""
+    """Return the negative log-likelihood (n,) of each sequence from the decoder's logits and targets."""
     logits, targets = prediction
     each = F.cross_entropy(logits.float(), targets, reduction="none")
     rows = before_end(tokens).nonzero()[:, 0]
@@ -295,7 +295,7 @@ def gaussian_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def _like(table: Tensor, n_new: int) -> Tensor:
-    """Return n_new rows about the mean of a table's; the same ones always."""
-    generator = torch.Generator().manual_seed(len(table) + n_new)  # one at a time are as different as at once
+    """Return n_new rows near the mean of a table's rows, always the same ones."""
+    generator = torch.Generator().manual_seed(len(table) + n_new)  # rows added one by one differ, too
     noise = torch.randn(n_new, table.shape[1], generator=generator).to(table)
     return table.mean(dim=0) + 0.1 * table.std() * noise

@@ -1,4 +1,4 @@
-"""A variational autoencoder of molecules, written as SELFIES: whatever it decodes is a molecule."""
+"""A variational autoencoder of molecules as SELFIES, which decodes only valid molecules."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
@@ -31,39 +31,38 @@ from wrlso.models.selfies.networks import (
 __all__ = ["SelfiesVAE"]
 
 _CHUNK = 1024  # molecules that go through a network at once
-_STAGES = (4, 6, 9)  # chunks worked out at first, and then for molecules that are longer
-_MOST_ENDED = 0.2  # share of sequences that may have ended before they are left out of the work
+_STAGES = (4, 6, 9)  # chunks computed first, and then for longer molecules only
+_MOST_ENDED = 0.2  # share of ended sequences above which they are removed from the batch
 _N_SPECIAL = 2  # END and MASK stand before the vocabulary's tokens
 
 
 class SelfiesVAE(MoleculeVAE):
     """Latent model of molecules: SMILES in, canonical SMILES out.
 
-    It implements :class:`wrlso.models.LatentModel`. A molecule is spelt as SELFIES (Krenn et al. 2020) and
-    cut into 13 chunks of eight tokens, each with latent dimensions of its own, so that neighbouring points
-    are molecules that differ in a part. Every sequence of tokens is a molecule: nothing decoded is invalid.
+    The class implements :class:`wrlso.models.LatentModel`. It spells a molecule as SELFIES (Krenn et al.
+    2020) and cuts it into 13 chunks of eight tokens. Each chunk has its own latent dimensions, so molecules
+    at neighbouring points differ in a part. Every sequence of SELFIES tokens is a valid molecule.
 
-    Two molecules are one point when their canonical SMILES are equal. Invalid SMILES, and those of several
-    fragments, isotopes or radicals, are refused by name and row, see ``salts``. Charges are kept.
+    Two molecules are one point when their canonical SMILES are equal. Charges are kept. The model refuses
+    invalid SMILES, isotopes, radicals and several fragments (see ``salts``); the error names SMILES and row.
 
     Parameters
     ----------
     vocabulary : sequence of str, default=None
-        SELFIES tokens that it can read and write; None: those of the model that ships. :meth:`extend`
-        adds more.
+        SELFIES tokens of the model; None: those of the model that ships. :meth:`extend` adds more.
     stereo : bool, default=True
-        Whether stereochemistry is read, written and part of a molecule's identity.
+        Whether the model reads and writes stereochemistry, and whether it is part of a molecule's identity.
     salts : {"refuse", "largest"}, default="refuse"
-        What to do with a SMILES of several fragments: refuse it, or take the largest.
+        For a SMILES of several fragments: refuse it, or take the largest fragment.
     max_tokens : int, default=100
-        Longest molecule in tokens, at most 103; longer ones are refused, and none is decoded.
+        Longest molecule in tokens, at most 103; the model refuses longer ones and decodes none.
     beta : float, default=0.1
         Weight of the divergence from N(0, I) in the loss.
     token_dropout : float in [0, 1), default=0.2
-        Share of the previous tokens that is hidden from the decoder in training.
+        Share of the previous tokens hidden from the decoder in training.
     chunk_dropout : float in [0, 1), default=0.1
-        Share of the chunks that is hidden from the decoder in training, their latent block zero, so that
-        decoding a z with a block of zeros writes something plausible there.
+        Share of the chunks hidden from the decoder in training by a latent block of zeros. So the decoder
+        writes a plausible chunk for a block of zeros.
     chunk_dim : int, default=8
         Latent dimensions of each of the 13 chunks.
     width, hidden : int, default=192, 256
@@ -117,7 +116,7 @@ class SelfiesVAE(MoleculeVAE):
     def pretrained(
         cls, *, stereo: bool = True, salts: str = "refuse", max_tokens: int = 100, beta: float | None = None
     ) -> "SelfiesVAE":
-        """Return the model that ships with the package, trained on ZINC250k; see its card in the docs."""
+        """Return the model that ships, trained on ZINC250k; the docs have its card."""
         return cls.from_file(SHIPPED["selfies"], stereo=stereo, salts=salts, max_tokens=max_tokens, beta=beta)
 
     @property
@@ -133,8 +132,8 @@ class SelfiesVAE(MoleculeVAE):
         Raises
         ------
         DataError
-            Naming row and problem of up to five SMILES that are invalid, have more than ``max_tokens``
-            tokens, or tokens that are not in the vocabulary.
+            For invalid SMILES, more than ``max_tokens`` tokens, or tokens outside the vocabulary; the error
+            names row and problem of up to five SMILES.
         DataTypeError
             When X is not a sequence of str.
         """
@@ -153,20 +152,20 @@ class SelfiesVAE(MoleculeVAE):
         return torch.from_numpy(array)
 
     def key(self, x: str) -> str:
-        """Return the identity of a molecule, its canonical SMILES; raises DataError for invalid SMILES."""
+        """Return the identity of a molecule, its canonical SMILES; DataError for an invalid SMILES."""
         return molecule_key(x, self.stereo, self.salts)
 
     def missing_tokens(self, X: Iterable[str]) -> list[str]:
-        """Return the SELFIES tokens of some SMILES that are not in the vocabulary, in order of appearance."""
+        """Return the SELFIES tokens of some SMILES that the vocabulary lacks, in order of appearance."""
         X = texts(X)
         found = (token for reading in read_all(X, self.stereo, self.salts) for token in reading.tokens)
         return list(dict.fromkeys(token for token in found if token not in self._numbered))
 
     def extend(self, X: Iterable[str]) -> Self:
-        """Add the tokens of some SMILES to the vocabulary, in place; returns self.
+        """Add the tokens of some SMILES to the vocabulary, in place; return self.
 
-        What has been trained stays as it was: molecules of known tokens have the same encodings. The new
-        tokens mean nothing yet: train further, or let the optimizer do so.
+        Molecules of known tokens keep their encodings. The new tokens are untrained: train the model
+        further, or let the optimizer do so.
         """
         new = self.missing_tokens(X)
         return self._grow(new) if new else self
@@ -197,9 +196,9 @@ class SelfiesVAE(MoleculeVAE):
     def encode(self, inputs: Tensor) -> Tensor:
         """Return the posterior means (n, d) of token numbers (n, 104).
 
-        Raises ModelError where the weights give something that is not finite.
+        Raises ModelError when a mean is NaN or infinite.
         """
-        # by length, so that short molecules do not go through the network with the chunks of long ones
+        # sort by length, so that short molecules need no chunks of padding
         order = (inputs != END).sum(dim=1).argsort()
         Z = torch.empty(len(inputs), self.latent_dim)
         for rows in order.split(_CHUNK):
@@ -211,20 +210,20 @@ class SelfiesVAE(MoleculeVAE):
 
     @torch.no_grad()
     def sample_posterior(self, inputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return one draw (n, d) from the posterior of each of n molecules: variations of them."""
+        """Return one sample (n, d) from the posterior of each of n molecules: variations of them."""
         tokens = trimmed(inputs.to(self._device), self.sizes.chunk)
         mean, log_variance = (t.cpu() for t in self.encoder(tokens))
-        draws: Tensor = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=generator)
-        return draws
+        Z: Tensor = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=generator)
+        return Z
 
     @torch.no_grad()
     def decode(
         self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
     ) -> list[str | None]:
-        """Return n canonical SMILES: the likeliest token at each step at temperature 0, else drawn ones.
+        """Return n canonical SMILES: the likeliest token at each step at temperature 0, else sampled tokens.
 
-        None where z is not finite, where the sequence is empty, and for the few molecules that have no
-        spelling of at most ``max_tokens`` tokens of the vocabulary.
+        None when z is not finite, when the sequence is empty, and for the few molecules without a spelling
+        of at most ``max_tokens`` tokens of the vocabulary.
         """
         return self._readable(self.write(Z, temperature, generator))
 
@@ -242,13 +241,13 @@ class SelfiesVAE(MoleculeVAE):
     def write(
         self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
     ) -> list[str | None]:
-        """Decode like :meth:`decode`, also to molecules that this model could not read."""
+        """Decode like :meth:`decode`, but also return molecules that this model cannot read."""
         check_real("temperature", temperature, minimum=0)
         Z = self._points(Z)
         found: list[str | None] = []
         for part in Z.split(_CHUNK):
             finite = torch.isfinite(part).all(dim=1)
-            # what is huge would overflow inside; nothing lies out there
+            # huge coordinates would overflow; no data lie there
             points = torch.where(finite[:, None], part, 0.0).clamp(-1e4, 1e4).to(self._device)
             rows = zip(self._write(points, temperature, generator).tolist(), finite.tolist(), strict=True)
             found += [self._molecule(row) if ok else None for row, ok in rows]
@@ -257,19 +256,19 @@ class SelfiesVAE(MoleculeVAE):
     def _write(self, Z: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
         """Choose token numbers (n, max_tokens), one step for all molecules at a time."""
         written = torch.full((len(Z), self.max_tokens), END)
-        rows = torch.arange(len(Z))  # those that are still worked at
-        ended = torch.zeros(len(Z), dtype=torch.bool)  # of them
+        rows = torch.arange(len(Z))  # rows of the batch
+        ended = torch.zeros(len(Z), dtype=torch.bool)  # for each of these rows
         state = self.decoder.begin(len(Z), Z.device)
         features, n_chunks = Z, 0
         for step in range(self.max_tokens):
             if step == n_chunks * self.sizes.chunk:
-                # chunks do not see later ones, so the later ones are worked out for long molecules only
+                # chunks do not see later ones, so compute the later ones for long molecules only
                 n_chunks = next(n for n in (*_STAGES, self.sizes.n_chunks) if n > n_chunks)
                 features = self.decoder.features(Z[rows.to(Z.device)], n_chunks)
             logits = self.decoder.step(features[:, step], state).float().cpu()
             logits[:, MASK] = -torch.inf
             if step == 0:
-                logits[:, END] = -torch.inf  # an empty molecule is none
+                logits[:, END] = -torch.inf  # no empty molecules
             chosen = _choose(logits, temperature, generator).masked_fill(ended, END)
             written[rows, step] = chosen
             ended = chosen == END
@@ -286,8 +285,8 @@ class SelfiesVAE(MoleculeVAE):
     def loss(self, inputs: Tensor) -> Tensor:
         """Return the negative ELBOs (n,): one-sample reconstruction plus beta times the divergence.
 
-        In training mode some of the posteriors are remembered for :meth:`sample_prior`, and matrix products
-        are done in bfloat16 where the machine has instructions for it.
+        In training mode the model stores some of the posteriors for :meth:`sample_prior`, and computes matrix
+        products in bfloat16 on machines with instructions for it.
         """
         tokens = trimmed(inputs.to(self._device), self.sizes.chunk)
         fast = self.training and fast_in_bfloat16(self._device)
@@ -304,7 +303,7 @@ class SelfiesVAE(MoleculeVAE):
         return out
 
     def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
-        """Return log p(x_i | z_i) (n,), differentiable in Z (n, d): that of decoding at temperature 1."""
+        """Return log p(x_i | z_i) (n,) of decoding at temperature 1, differentiable in Z (n, d)."""
         Z = self._points(Z, len(inputs))
         Z, tokens = Z.to(self._device), trimmed(inputs.to(self._device), self.sizes.chunk)
         return -sequence_nll(self.decoder(Z, tokens), tokens)
@@ -312,19 +311,19 @@ class SelfiesVAE(MoleculeVAE):
     def sample_prior(
         self, n: int, generator: torch.Generator | None = None, *, completed: bool = True
     ) -> Tensor:
-        """Return n points (n, d) drawn from where the data of the last training lies.
+        """Sample n points (n, d) from the region of the last training's data.
 
-        They come from the posteriors of remembered examples, drawn with their weights; N(0, I) before any
-        training.
+        The points come from the posteriors of remembered examples, sampled by weight. Before any training:
+        N(0, I).
 
         Parameters
         ----------
         n : int
         generator : torch.Generator, default=None
         completed : bool, default=True
-            Whether only the first chunks come from an example and the others are zero, for the decoder to
-            complete: decode at a temperature of about 0.7. False gives molecules closer to the data, about
-            half of which are in it.
+            True: only the first chunks come from an example; the others are zero, and the decoder completes
+            them (decode at a temperature of about 0.7). False: molecules closer to the data, about half of
+            them in it.
         """
         check_count("n", n, minimum=0)
         return self.memory.sample(n, generator, completed)
@@ -341,7 +340,7 @@ class SelfiesVAE(MoleculeVAE):
         random_state: Any = 0,
         verbose: int = 1,
     ) -> Self:
-        """Train on a list of SMILES, from the weights it has; tokens that are new are added first.
+        """Add the new tokens of a list of SMILES, then train on it from the current weights.
 
         Parameters
         ----------
@@ -350,10 +349,10 @@ class SelfiesVAE(MoleculeVAE):
             Passes over the data.
         batch_size : int, default=256
         lr : float, default=2e-3
-            Largest learning rate; it rises for 200 steps and falls along a cosine.
+            Largest learning rate; the rate rises for 200 steps and falls along a cosine.
         random_state : int, RandomState or None, default=0
         verbose : int, default=1
-            0 for no progress bar.
+            0: no progress bar.
         """
         return self._fit(X, epochs, batch_size, lr, random_state, verbose)
 
@@ -392,9 +391,9 @@ class SelfiesVAE(MoleculeVAE):
 
 
 def _choose(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-    """Return the likeliest tokens (n,) at temperature 0, else drawn ones."""
+    """Return the likeliest tokens (n,) at temperature 0, else sampled ones."""
     if temperature > 0:
-        # the largest of logits with Gumbel noise is a draw from their softmax
+        # the argmax of logits plus Gumbel noise is a sample from their softmax
         uniform = torch.rand(logits.shape, generator=generator).clamp(1e-30, 1 - 1e-7)
         logits = logits - temperature * torch.log(-torch.log(uniform))
     return logits.argmax(dim=1)

@@ -1,7 +1,7 @@
-"""Arithmetic expressions in x as text: read, spelled in one way, evaluated on many points, scored.
+"""Arithmetic expressions in x as text: parsing, canonical spelling, evaluation and score.
 
-Precedence and associativity are the usual ones, so that ``1 + 2 * 3`` is 7, although the task's grammar
-would group it from the left: the published scores were computed that way.
+Precedence and associativity are the usual ones, so ``1 + 2 * 3`` is 7. The task's grammar would group it from
+the left, but the published scores use the usual precedence.
 """
 
 import re
@@ -18,7 +18,7 @@ __all__ = ["canonical", "evaluate", "postfix", "score", "tokens"]
 Values = NDArray[np.float64]
 Term = tuple[int, Any]  # (number of the sub-expression, its values: an array or, for a constant, a scalar)
 
-# What is not a token of the language comes out as a word or as one character, and is refused by the reader.
+# Text outside the language becomes a token of one word or one character, which the parser refuses.
 _TOKEN = re.compile(
     r"(?:sin|exp)\s*\(|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[A-Za-z_][A-Za-z_0-9]*|\S"
 )
@@ -37,20 +37,20 @@ _OPERATIONS: dict[str, np.ufunc] = {
 _OPERAND = "a number, x, '(', 'sin(' or 'exp('"
 _OPERATOR = "'+', '-', '*', '/'"
 
-_MEMORY = 2**22  # float64 values of sub-expressions that are kept at a time: 32 MB
+_MEMORY = 2**22  # float64 values of sub-expressions in memory: 32 MB
 _CLIP = -7.0
 
 
 def tokens(text: Any) -> list[str]:
-    """Split an expression into tokens, spelled as in the reference data; nothing is checked yet."""
+    """Split an expression into tokens in the spelling of the reference data, without checks."""
     if not isinstance(text, str):
-        raise DataTypeError(f"an expression is text, such as 'x + sin( 2 * x )', got {text!r}")
+        raise DataTypeError(f"an expression must be text, such as 'x + sin( 2 * x )', got {text!r}")
     found: list[str] = _TOKEN.findall(text.replace("v", "x"))
     return ["".join(token.split()) if len(token) > 4 else token for token in found]
 
 
 def _fail(text: str, number: int, expected: str) -> NoReturn:
-    """Refuse a text because of its token of this number (or its end)."""
+    """Raise the error for the token of this number, or for the end of the text."""
     found = list(_TOKEN.finditer(text))
     shown = text if len(text) <= 80 else text[:77] + "..."
     if number < len(found):
@@ -61,16 +61,16 @@ def _fail(text: str, number: int, expected: str) -> NoReturn:
 
 
 def postfix(text: Any) -> list[str]:
-    """Read an expression into postfix order: every operator follows its operands (shunting yard).
+    """Parse an expression into postfix order: every operator follows its operands (shunting yard).
 
     Raises
     ------
     DataError
-        If the text is no expression; names the position, what was expected there and what came.
+        For an invalid expression; the error names the position, the expected tokens and the given one.
     """
     output: list[str] = []
     waiting: list[str] = []
-    complete = False  # whether what was read so far could end here or be followed by an operator
+    complete = False  # whether the text could end here or continue with an operator
     number = -1
     for number, token in enumerate(tokens(text)):
         if not complete:
@@ -106,12 +106,12 @@ def postfix(text: Any) -> list[str]:
 
 
 def canonical(text: Any) -> str:
-    """Spell an expression as the reference data do: one space between tokens, ``sin(`` one token, x not v.
+    """Return an expression in the spelling of the reference data: ``sin(`` is one token, x instead of v.
 
     Raises
     ------
     DataError
-        If the text is no expression.
+        For an invalid expression.
 
     Examples
     --------
@@ -123,9 +123,9 @@ def canonical(text: Any) -> str:
 
 
 class _Evaluator:
-    """Values of expressions on one set of points; computes no part again that is still in memory.
+    """Values of expressions on one set of points; sub-expressions in memory are not computed again.
 
-    Parts without x are numbers, not arrays, until they meet x.
+    The value of a part without x is a number instead of an array.
     """
 
     def __init__(self, points: Values) -> None:
@@ -146,7 +146,7 @@ class _Evaluator:
             if term is None:
                 values = [term[1] for term in operands]
                 if operation and not left:
-                    # A whole expression is new in most cases: it goes where it belongs, without a copy.
+                    # Most whole expressions are new: write them directly into the row, without a copy.
                     operation(*values, out=row)
                     return
                 term = self._remember(key, operation(*values) if operation else self._leaf(token))
@@ -160,7 +160,7 @@ class _Evaluator:
 
     def _remember(self, key: Any, values: Any) -> Term:
         if len(self.known) >= self.capacity:
-            self.known.clear()  # numbers are never used twice, so that the terms still in use stay apart
+            self.known.clear()  # numbers of sub-expressions are never reused, so terms in use stay distinct
         self.counter += 1
         self.known[key] = term = (self.counter, values)
         return term
@@ -169,9 +169,9 @@ class _Evaluator:
 def evaluate(expressions: Sequence[str], v: ArrayLike) -> Values:
     """Evaluate expressions on many points.
 
-    ``+ - * /``, ``sin``, ``exp``, parentheses, numbers and the variable (``x`` or ``v``), with the usual
-    precedence. Overflow gives inf, an undefined operation nan, neither with a warning. A batch is faster
-    than its expressions one by one, since shared parts are computed once; memory for them is bounded.
+    Expressions consist of ``+ - * /``, ``sin``, ``exp``, parentheses, numbers and the variable (``x`` or
+    ``v``), with the usual precedence. Overflow gives inf, an undefined operation nan, both without a warning.
+    A batch is faster than single expressions: shared parts are computed once, in bounded memory.
 
     Parameters
     ----------
@@ -187,8 +187,8 @@ def evaluate(expressions: Sequence[str], v: ArrayLike) -> Values:
     Raises
     ------
     DataError
-        If a text is no expression (names the position, what was expected there and what came), or if v is
-        not one-dimensional.
+        For an invalid expression (the error names the position, the expected tokens and the given one), or
+        if v is not one-dimensional.
 
     Examples
     --------
@@ -213,7 +213,7 @@ def evaluate(expressions: Sequence[str], v: ArrayLike) -> Values:
 
 
 def score(values: ArrayLike, target: ArrayLike) -> Values:
-    """Return -log(1 + MSE) to the target's values, at least -7, which is also the score of a non-finite MSE.
+    """Return -log(1 + MSE) to the target's values, at least -7; -7 also for a non-finite MSE.
 
     The bound is that of the released code.
 
@@ -240,7 +240,7 @@ def score(values: ArrayLike, target: ArrayLike) -> Values:
             f"values and target must have shapes (n, p) and (p,), got {values.shape} and {target.shape}"
         )
     scores = np.empty(len(values))
-    rows = max(1, 2**17 // max(1, len(target)))  # differences of a megabyte stay in the cache
+    rows = max(1, 2**17 // max(1, len(target)))  # a megabyte of differences fits into the cache
     with np.errstate(all="ignore"):
         for start in range(0, len(values), rows):
             difference = values[start : start + rows] - target

@@ -35,9 +35,9 @@ _REFERENCE_DEPTH = 5
 
 
 def production_count(text: Any) -> int | None:
-    """Return how many productions derive an expression, None when it is none of the grammar.
+    """Return the number of productions that derive an expression, None outside the grammar.
 
-    The grammar is not ambiguous: every term takes one production of S and one of T.
+    The grammar is unambiguous: every term takes one production of S and one of T.
 
     Examples
     --------
@@ -75,8 +75,9 @@ def _terms(depth: int) -> tuple[str, ...]:
 def reference_expressions() -> tuple[str, ...]:
     """Return the 100,000 expressions of the released experiments, in the order of their file.
 
-    That file holds the start of a complete enumeration, up to trees of depth 5: all are sums
-    ``A + B + C`` with A two operands, B one or a function of one, C one or a function of up to two.
+    That file holds the start of a complete enumeration of trees up to depth 5. All expressions are sums
+    ``A + B + C``: A has two operands, B is an operand or a function of one, C is an operand or a function of
+    up to two.
     """
     return tuple(islice(_sums(_REFERENCE_DEPTH), _REFERENCE_SIZE))
 
@@ -89,7 +90,7 @@ def _count_sums(terms: int) -> int:
 
 @cache
 def _counts_by_left(terms: int) -> list[int]:
-    """Count them by the number of terms left of the last operator (0: there is none)."""
+    """Count these expressions by the number of terms left of the last operator (0: no operator)."""
     counts = [_count_terms(terms)]
     counts += [len(_OPERATORS) * _count_sums(left) * _count_terms(terms - left) for left in range(1, terms)]
     return counts
@@ -121,16 +122,16 @@ def _term(terms: int, rank: int) -> str:
 
 
 def generated_expressions(n: int, rng: np.random.Generator) -> list[str]:
-    """Draw n distinct expressions with at most 15 productions.
+    """Sample n distinct expressions with at most 15 productions.
 
-    Half of them have the greatest length, 14 productions, a quarter 12, and so on as far as there are that
-    many of a length; within a length every derivation is as probable as any other. (In the reference data
-    68 % have 14 productions, 28 % 12, 4 % 10, and none fewer than 8.)
+    Half of them have the greatest length, 14 productions, a quarter 12, and so on, as far as enough
+    expressions of a length exist. Within a length all derivations have the same probability. (In the
+    reference data 68 % have 14 productions, 28 % 12, 4 % 10, and none fewer than 8.)
 
     Parameters
     ----------
     n : int
-        At most 10 million, a twentieth of what there is.
+        At most 10 million, a twentieth of all expressions.
     rng : numpy.random.Generator
 
     Returns

@@ -1,7 +1,7 @@
 """The expressions task: find an arithmetic expression with a target's values (paper, section 6.2).
 
-The starting data are the worse half of 100,000 expressions, so that the target and what is close to it
-must be found by extrapolation.
+The starting data are the worse half of 100,000 expressions, so a search must extrapolate to find the target
+and expressions close to it.
 
 Glossary: x an expression (text), X list of them, v (p,) the variable's values, y (n,) scores, at most 0.
 """
@@ -49,7 +49,7 @@ N_GENERATED = 100_000
 GENERATED_SEED = 0
 CHUNK = 2048  # expressions evaluated at once: 16 MB of values at 1000 points
 
-# Values are compared on a few points: away from zero and not far out, where functions magnify rounding.
+# Values are compared on a few points, neither near zero nor far out, where functions magnify rounding.
 N_KEY_POINTS = 24
 KEY_RANGE = (0.1, 0.3)  # from 1 to 3 for points evenly spread to 10
 KEY_BITS = 30
@@ -58,18 +58,18 @@ Values = NDArray[np.float64]
 
 
 def fingerprints(expressions: Sequence[str], v: ArrayLike) -> list[bytes]:
-    """Return what identifies each expression's values: equal for equal functions, whatever their text.
+    """Return an identity of each expression's values: equal functions have the same, in any spelling.
 
-    Values on 24 of the points, 1 <= abs(v) <= 3 in the task's own, are rounded to 30 binary digits, about 9
-    decimal ones. The evaluation rounds in the last of 53 digits, so that of 30,000 pairs of spellings of one
-    function 29,993 agree, all but such as magnify rounding without bound, like ``sin( exp( exp( 3 ) ) )``.
-    All nan are equal, and so are both zeros.
+    Values on 24 of the points (1 <= abs(v) <= 3 for the task's own) are rounded to 30 binary digits, about 9
+    decimal ones. Evaluation rounds in the last of 53 digits. Of 30,000 pairs of spellings of one function
+    29,993 agree; the others magnify rounding without bound, like ``sin( exp( exp( 3 ) ) )``. All nan are
+    equal, and so are both zeros.
 
     Parameters
     ----------
     expressions : sequence of n str
     v : array_like of shape (p,)
-        The variable's values; points from which those for the comparison are taken.
+        The variable's values; the comparison uses some of these points.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def fingerprints(expressions: Sequence[str], v: ArrayLike) -> list[bytes]:
     with np.errstate(all="ignore"):
         mantissa, exponent = np.frexp(values)
         rounded = np.ldexp(np.rint(mantissa * 2.0**KEY_BITS) / 2.0**KEY_BITS, exponent)
-    # subnormal numbers have lost their digits
+    # subnormal numbers have lost digits
     rounded[np.abs(rounded) < np.finfo(np.float64).tiny] = 0.0
     rounded[np.isnan(rounded)] = np.nan
     return [blake2b(row.tobytes(), digest_size=16).digest() for row in rounded]
@@ -133,7 +133,7 @@ def _scores(expressions: Sequence[str], v: Values, target: Values) -> Values:
 
 @lru_cache(maxsize=8)
 def _worse_half(data: str, points: bytes, target: bytes) -> tuple[tuple[str, ...], Values]:
-    """Return the worse half of a data set and its scores, which may not be written to."""
+    """Return the worse half of a data set and its scores; callers must not change these."""
     texts = _data(data)
     y = _scores(texts, np.frombuffer(points), np.frombuffer(target))
     kept = np.sort(np.argsort(y, kind="stable")[: len(y) // 2])
@@ -156,25 +156,25 @@ def _known_keys(data: str, points: bytes, target: bytes, identity: str) -> froze
 class Expressions(BaseEstimator):
     """Find an expression with the target's values, starting from the worse half of 100,000 expressions.
 
-    Candidates are derived by :data:`EXPRESSION_GRAMMAR` with at most 15 productions. Their score is
-    -log(1 + MSE) to the target, at least -7; 0 is the largest possible.
+    Candidates are expressions of :data:`EXPRESSION_GRAMMAR` with at most 15 productions. Their score is
+    -log(1 + MSE) to the target, between -7 and 0.
 
     Parameters
     ----------
     target : {"reference", "paper"}, other str, or array_like of shape (p,), default="reference"
         ``"reference"``: 1/3 + x + sin(x*x), the target of the released code and all published results;
-        ``"paper"``: 1/3 * x * sin(x*x), the one that the paper prints. Any other text is read as an
-        expression, not necessarily of the grammar. An array holds measured values at ``points``.
+        ``"paper"``: 1/3 * x * sin(x*x), as the paper prints it. Any other text: an expression, also one
+        outside the grammar. An array: measured values at ``points``.
     data : {"reference", "generated"}, default="reference"
         ``"reference"``: the expressions of the released experiments. They are not a random sample of the
-        grammar: all are sums of three parts, so the paper's target has no likeness among them.
+        grammar: all are sums of three parts, so none resembles the paper's target.
         ``"generated"``: 100,000 random ones, see :func:`generated_expressions`; always the same.
     identity : {"values", "text"}, default="values"
-        What makes two expressions the same point: the same values (see :func:`fingerprints`) or,
-        as in the published results, the same text but for spaces.
+        Two expressions are the same point when they have the same values (see :func:`fingerprints`) or,
+        as in the published results, the same text without spaces.
     n_start : int, optional, default=5000
-        Number of starting points, drawn without replacement from the worse half (50,000): 5000 in the
-        released code. None: all of it (preprint).
+        Number of starting points, sampled without replacement from the worse half (50,000): 5000 in the
+        released code. None: the whole worse half (preprint).
     points : array_like of shape (p,), optional
         The variable's values; 1000 evenly spaced ones in [-10, 10] when None.
 
@@ -183,7 +183,7 @@ class Expressions(BaseEstimator):
     grammar : str
         :data:`EXPRESSION_GRAMMAR`.
     max_rules : int
-        15, the longest derivation.
+        15, the length of the longest derivation.
     optimum : float or None
         0 if the target belongs to the grammar, else None.
 
@@ -218,7 +218,7 @@ class Expressions(BaseEstimator):
 
     @property
     def optimum(self) -> float | None:
-        """The largest score of an expression of the grammar, if it is known."""
+        """The largest score of an expression of the grammar, if known."""
         if not isinstance(self.target, str):
             return None
         count = production_count(TARGETS.get(self.target, self.target))
@@ -230,12 +230,12 @@ class Expressions(BaseEstimator):
         Raises
         ------
         DataError
-            If x is no expression.
+            For an invalid expression.
         """
         return float(self.objectives([x])[0])
 
     def objectives(self, X: Sequence[str]) -> Values:
-        """Return the scores (n,) of n expressions; faster than one by one."""
+        """Return the scores (n,) of n expressions, faster than one by one."""
         return _scores(X, *self._points_and_target())
 
     def key(self, x: str) -> Any:
@@ -244,24 +244,24 @@ class Expressions(BaseEstimator):
         Raises
         ------
         DataError
-            If x is no expression.
+            For an invalid expression.
         """
         return self.keys([x])[0]
 
     def keys(self, X: Sequence[str]) -> list[Any]:
-        """Return the identities of n expressions; faster than one by one."""
+        """Return the identities of n expressions, faster than one by one."""
         check_choice("identity", self.identity, ("values", "text"))
         if self.identity == "text":
             return [canonical(x) for x in X]
         return fingerprints(X, self._points())
 
     def initial_data(self, random_state: Any = None) -> tuple[list[str], Values]:
-        """Return starting expressions, all of the worse half of the data, and their scores.
+        """Return starting expressions from the worse half of the data, and their scores.
 
         Parameters
         ----------
         random_state : int, RandomState or None
-            Draws the ``n_start`` expressions.
+            Samples the ``n_start`` expressions.
 
         Returns
         -------
@@ -292,17 +292,17 @@ class Expressions(BaseEstimator):
         return FeatureGP(DerivationFragments(self.grammar))
 
     def acquisition(self) -> Mixture:
-        """Return the search that did best: three points by log EI, two by Thompson sampling, and so on.
+        """Return the best search of our studies: log EI and Thompson sampling, three and two of five points.
 
-        Candidates are decoded in one generation at temperature 2, as there is much that is alike.
+        It decodes candidates in one generation at temperature 2, because many expressions are alike.
         """
         pool = CandidatePool(generations=1, temperature=2.0)
         return Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=pool)
 
     def is_novel_and_valid(self, x: Any) -> bool:
-        """Say whether x belongs to the grammar, with at most 15 productions, and not to the worse half.
+        """Return whether x has at most 15 productions of the grammar and is not in the worse half.
 
-        The whole worse half counts as known, also when ``n_start`` takes a part of it.
+        The whole worse half counts as known, also when ``n_start`` takes only a part of it.
         """
         check_choice("identity", self.identity, ("values", "text"))
         count = production_count(x)

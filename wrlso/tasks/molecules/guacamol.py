@@ -1,10 +1,10 @@
-"""The objectives of the PMO benchmark that need nothing but RDKit, by the definitions of GuacaMol.
+"""The objectives of the PMO benchmark that need only RDKit, as GuacaMol defines them.
 
 Brown, Fiscato, Segler and Vaucher, "GuacaMol: Benchmarking Models for de Novo Molecular Design", J. Chem.
 Inf. Model. 59, 2019; Gao, Fu, Sun and Coley, "Sample Efficiency Matters" (PMO), 2022. Every objective is a
-mean of terms in [0, 1], and larger is better. GuacaMol is followed where PMO's own code differs: that
-reads the total number of atoms from the letters of the SMILES, which concerns isomers, sitagliptin
-and zaleplon. ``python -m wrlso.benchmarks.molecules.objectives`` compares with the package ``guacamol``.
+mean of terms in [0, 1], and larger is better. PMO's own code differs for isomers, sitagliptin and zaleplon:
+it reads the total number of atoms from the letters of the SMILES. Here, as in GuacaMol, all atoms are
+counted. ``python -m wrlso.benchmarks.molecules.objectives`` compares with the package ``guacamol``.
 """
 
 import math
@@ -49,19 +49,19 @@ HOP_CHAIN = "[#6]-[#6]-[#6]-[#8]-[#6]~[#6]~[#6]~[#6]~[#6]-[#7]-c1ccc2ncsc2c1"
 VALSARTAN = "CN(C=O)Cc1ccc(c2ccccc2)cc1"
 
 
-# ---------------------------------------------------------------------------------- what a molecule is like
+# ---------------------------------------------------------------------------------- properties of a molecule
 
 
 def _parsed(smiles: str) -> Mol:
     molecule = parse(smiles)
     if molecule is None:
-        raise DataError(f"{smiles!r} must be a molecule")
+        raise DataError(f"{smiles!r} must be a valid SMILES")
     return molecule
 
 
 @cache
 def _fingerprint(kind: Fingerprint) -> Callable[[Mol], Any]:
-    """Return a function from a molecule to its counts of fragments."""
+    """Return a function from a molecule to its fragment counts."""
     generators = optional_module("rdkit.Chem.rdFingerprintGenerator")
     if kind == "AP":
         generator = generators.GetAtomPairGenerator(maxDistance=10)
@@ -75,7 +75,7 @@ def _fingerprint(kind: Fingerprint) -> Callable[[Mol], Any]:
 
 
 def _similarity(smiles: str, kind: Fingerprint) -> Score:
-    """Return the Tanimoto similarity of counts of fragments to those of a molecule."""
+    """Return the Tanimoto similarity to a molecule by fragment counts."""
     fingerprint = _fingerprint(kind)
     reference = fingerprint(_parsed(smiles))
     compare = optional_module("rdkit.DataStructs").TanimotoSimilarity
@@ -83,7 +83,7 @@ def _similarity(smiles: str, kind: Fingerprint) -> Score:
 
 
 def _pharmacophore_similarity(smiles: str) -> Score:
-    """Return the Tanimoto similarity of the sets of pharmacophores."""
+    """Return the Tanimoto similarity to a molecule by sets of pharmacophores."""
     reference = pharmacophores(_parsed(smiles))
     return lambda molecule: similarity(pharmacophores(molecule), reference)
 
@@ -152,7 +152,7 @@ def _geometric(*terms: Score) -> Score:
         product = 1.0
         for term in terms:
             product *= term(molecule)
-            if product == 0.0:  # whatever the others are
+            if product == 0.0:  # for any values of the other terms
                 break
         return float(product ** (1.0 / len(terms)))
 
@@ -164,7 +164,7 @@ def _arithmetic(*terms: Score) -> Score:
 
 
 def _isomer(formula: str) -> Score:
-    """Closeness of the numbers of atoms, of each element and of all, to those of a formula."""
+    """Compare the numbers of atoms, of each element and in total, with those of a formula."""
     wanted = {element: int(number or 1) for element, number in re.findall(r"([A-Z][a-z]*)(\d*)", formula)}
     total = sum(wanted.values())
 
@@ -181,7 +181,7 @@ def _isomer(formula: str) -> Score:
 
 
 def _like_sitagliptin() -> list[Score]:
-    """Return terms for its logP and polar surface."""
+    """Return the terms for sitagliptin's logP and polar surface."""
     molecule = _parsed(SITAGLIPTIN)
     return [_near(logp, logp(molecule), 0.2), _near(_tpsa, _tpsa(molecule), 5.0)]
 
@@ -190,7 +190,7 @@ def _like_sitagliptin() -> list[Score]:
 
 
 def _median(first: str, second: str, kind: Fingerprint) -> Score:
-    """Similarity to two molecules, whose fingerprint is made once."""
+    """Return the similarity to two molecules; each fingerprint is computed once."""
     fingerprint = _fingerprint(kind)
     references = [fingerprint(_parsed(smiles)) for smiles in (first, second)]
     compare = optional_module("rdkit.DataStructs").BulkTanimotoSimilarity
@@ -276,11 +276,11 @@ _OBJECTIVES: dict[str, Callable[[], Score]] = {
     "zaleplon_mpo": lambda: _geometric(_similarity(ZALEPLON, "ECFP4"), _isomer("C19H17N3O2")),
 }
 
-#: Names of the objectives, in the order of the alphabet.
+#: Names of the objectives, in alphabetical order.
 GUACAMOL_OBJECTIVES = tuple(_OBJECTIVES)
 
 
 @cache
 def guacamol_objective(name: str) -> Score:
-    """Return the score of a molecule by one of :data:`GUACAMOL_OBJECTIVES`; its references are made once."""
+    """Return the scoring function of one of :data:`GUACAMOL_OBJECTIVES`; its references are computed once."""
     return _OBJECTIVES[name]()

@@ -2,10 +2,11 @@
 
 Symbols: a site is an atom with a feature; families 0, 1, … are RDKit's features in alphabetical order; a bin
 is the number of a range of topological distances: 2, 3, …, 7, and 8 to 99. A pharmacophore is two or three
-sites on different atoms, known by their families and by the bins between them, all of which must exist. RDKit
-enumerates them in Python, most of a minute for 200 atoms; here triples are one array for each first site.
+sites on different atoms, identified by their families and the bins between them; every pair must have a bin.
+RDKit enumerates them in Python, most of a minute for 200 atoms; here the triples of a first site are one
+array.
 
-The sets are those of ``Generate.Gen2DFingerprint(mol, Gobbi_Pharm2D.factory)``, only the numbers differ.
+The sets are those of ``Generate.Gen2DFingerprint(mol, Gobbi_Pharm2D.factory)``, with other numbers.
 """
 
 from functools import cache
@@ -56,7 +57,7 @@ def _features() -> tuple[Any, dict[str, int]]:
 
 
 def _pairs(family: Integers, bins: Integers, apart: NDArray[np.bool_]) -> Integers:
-    """Return negative numbers, so that they differ from those of triples."""
+    """Return negative numbers, which differ from those of triples."""
     i, j = np.nonzero(np.triu(apart, 1))
     n_families = len(_features()[1])
     return np.unique(-1 - ((family[i] * n_families + family[j]) * _BINS + bins[i, j]))
@@ -71,7 +72,7 @@ def _triples(family: Integers, bins: Integers, apart: NDArray[np.bool_]) -> Inte
         others = i + 1 + np.flatnonzero(apart[i, i + 1 :])
         if len(others) < 2:
             continue
-        # the number of (families, bins ij, ik, jk), whose parts belong to j, to k and to both
+        # the number of (families, bins ij, ik, jk), as the sum of parts for j, for k and for both
         of_j = (family[i] * n_families + family[others]) * n_families * shape + bins[i, others] * _BINS**2
         of_k = family[others] * shape + bins[i, others] * _BINS
         number = of_j[:, None] + of_k + bins[np.ix_(others, others)]
@@ -81,7 +82,7 @@ def _triples(family: Integers, bins: Integers, apart: NDArray[np.bool_]) -> Inte
 
 @cache
 def _canonical_triples() -> Integers:
-    """Return for each number of a triple the least one of those that differ by swapping equal families."""
+    """Return for each number of a triple the least number that swaps of equal families lead to."""
     n_families = len(_features()[1])
     shape = (n_families, n_families, n_families, _BINS, _BINS, _BINS)
     f, g, h, fg, fh, gh = np.indices(shape).reshape(6, -1)

@@ -24,10 +24,9 @@ _LONGEST_FREE_CYCLE = 6
 
 
 def penalized_logp(molecule: Mol) -> float:
-    """Return logP less the synthetic accessibility score less the excess of the longest cycle, normalised.
+    """Return logP - synthetic accessibility - excess of the longest cycle, each normalised, not clipped.
 
-    Not clipped. Kusner et al., "Grammar Variational Autoencoder" (2017), with the constants of the paper's
-    released code.
+    Kusner et al., "Grammar Variational Autoencoder" (2017), with the constants of the paper's released code.
     """
     return (
         (logp(molecule) - _LOGP[0]) / _LOGP[1]
@@ -56,13 +55,13 @@ def synthetic_accessibility(molecule: Mol) -> float:
 
 @cache
 def _contributed_scorer() -> Any:
-    """Load ``sascorer``, which lies beside RDKit's package and is not importable by name."""
+    """Load ``sascorer`` from its file beside RDKit's package, because it cannot be imported by name."""
     folder = Path(optional_module("rdkit.RDConfig").RDContribDir) / "SA_Score"
     spec = spec_from_file_location("_wrlso_sascorer", folder / "sascorer.py")
     if spec is None or spec.loader is None or not (folder / "sascorer.py").exists():
         raise ModuleNotFoundError(
             f"RDKit's synthetic accessibility score is not in {folder}; "
-            "install RDKit's wheel, which has it: pip install 'wrlso[molecules]'",
+            "install RDKit's wheel, which contains it: pip install 'wrlso[molecules]'",
             name="rdkit",
         )
     module = module_from_spec(spec)
@@ -72,12 +71,12 @@ def _contributed_scorer() -> Any:
 
 
 def excess_cycle(molecule: Mol) -> int:
-    """Return by how many atoms the longest cycle of networkx's cycle basis exceeds six.
+    """Return the number of atoms beyond six of the longest cycle in networkx's cycle basis.
 
-    Where rings share bonds, the basis depends on the order of atoms. It is taken in the order of the
-    canonical SMILES, so that a molecule has one score however it is written, and from its first atom, as
-    networkx did when the published scores were computed (from version 3.2 on it starts at the last, which
-    gives 221 molecules of ZINC250k another cycle).
+    When rings share bonds, the basis depends on the order of atoms. Here the order is that of the canonical
+    SMILES, so a molecule has one score in any spelling, and the basis starts at its first atom, as when the
+    published scores were computed. From version 3.2 on networkx starts at the last atom, which gives 221
+    molecules of ZINC250k another cycle.
     """
     rings = molecule.GetRingInfo()
     longest = max(map(len, rings.AtomRings()), default=0)
@@ -87,7 +86,7 @@ def excess_cycle(molecule: Mol) -> int:
 
 
 def _only_one_basis(molecule: Mol) -> bool:
-    """Say whether rings share no bond: then they are the graph's only cycles."""
+    """Return whether no rings share a bond: then the rings are the graph's only cycles."""
     rings = molecule.GetRingInfo()
     if any(rings.NumBondRings(bond) > 1 for bond in range(molecule.GetNumBonds())):
         return False
@@ -100,7 +99,7 @@ def _only_one_basis(molecule: Mol) -> bool:
 def _longest_basis_cycle(molecule: Mol) -> int:
     networkx = optional_module("networkx")
     chem = optional_module("rdkit.Chem")
-    chem.MolToSmiles(molecule)  # leaves the order in which it wrote the atoms as a property
+    chem.MolToSmiles(molecule)  # stores the order of the written atoms as a property
     order = list(molecule.GetPropsAsDict(includePrivate=True, includeComputed=True)["_smilesAtomOutputOrder"])
     position = {atom: place for place, atom in enumerate(order)}
     neighbours: list[list[int]] = [[] for _ in order]

@@ -1,7 +1,7 @@
 """Molecule tasks: find molecules with a high score, starting from known ones.
 
-All scores are functions of the molecule, not of how its SMILES is written. Invalid SMILES, molecules
-with more heavy atoms than allowed and texts of more than 1000 characters score NaN, a failed experiment.
+A score depends on the molecule, not on the spelling of its SMILES. An invalid SMILES, a molecule with more
+heavy atoms than allowed and a text of more than 1000 characters score NaN, a failed experiment.
 
 Glossary: x a molecule (SMILES), X list of them, y (n,) scores, larger is better.
 """
@@ -33,8 +33,8 @@ __all__ = ["GUACAMOL_OBJECTIVES", "QED", "GuacaMol", "Molecules", "PenalizedLogP
 Values: TypeAlias = NDArray[np.float64]
 Data: TypeAlias = Literal["zinc250k", "shipped"] | Sequence[str]
 
-_VERSION = 1  # of the scores' definitions: what was kept of another one is not used
-_WORTH_KEEPING = 1000  # more molecules than these take seconds to score
+_VERSION = 1  # of the scores' definitions; cached scores of another version are not used
+_WORTH_KEEPING = 1000  # scores of more molecules are cached, because they take seconds
 _REACHED = 1.0
 _KNOWN_OPTIMA = frozenset(
     name
@@ -44,7 +44,7 @@ _KNOWN_OPTIMA = frozenset(
 
 
 def properties(x: str) -> dict[str, float] | None:
-    """Return what is shown beside the score of a molecule, None for invalid SMILES.
+    """Return the properties shown beside the score of a molecule, None for an invalid SMILES.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def properties(x: str) -> dict[str, float] | None:
 
 @dataclass(frozen=True)
 class _Objective:
-    """A ready score as a function of SMILES, small enough to be sent to other processes."""
+    """A ready score as a function of SMILES that other processes can unpickle."""
 
     name: str
     max_heavy_atoms: int | None = None
@@ -92,14 +92,14 @@ class _Objective:
 
     @property
     def cache_key(self) -> str:
-        """Name of the score, the version of its definition and of RDKit."""
+        """Name of the score, version of its definition, and RDKit's version."""
         options = f"atoms{self.max_heavy_atoms}-clip{self.clip}"
         return f"{self.name}-{_VERSION}-{options}-rdkit{optional_module('rdkit').__version__}"
 
 
 @dataclass(frozen=True)
 class _OwnObjective:
-    """A user's function of SMILES, called with one spelling of each molecule."""
+    """A user's function of SMILES, called with canonical SMILES only."""
 
     function: Callable[[str], float | None]
     max_heavy_atoms: int | None
@@ -120,7 +120,7 @@ def _too_large(molecule: Any, most: int | None) -> bool:
 
 @lru_cache(maxsize=4)
 def _named_pool(data: str, stereo: bool, n_jobs: int | None) -> tuple[str, ...]:
-    """Return the distinct molecules of a data set, each in its one spelling."""
+    """Return the distinct molecules of a data set as canonical SMILES."""
     X = fetch_zinc250k() if data == "zinc250k" else load_molecules().smiles
     return tuple(dict.fromkeys(filter(None, canonical_smiles(X, stereo=stereo, n_jobs=n_jobs))))
 
@@ -136,7 +136,7 @@ def _known(pool: tuple[str, ...]) -> frozenset[str]:
 
 
 class _MoleculeTask(ABC, BaseEstimator):
-    """What the tasks have in common; they add a score."""
+    """Base of the tasks; each adds a score."""
 
     max_heavy_atoms: int | None
     data: Data
@@ -146,7 +146,7 @@ class _MoleculeTask(ABC, BaseEstimator):
 
     @property
     def optimum(self) -> float | None:
-        """The largest score of a molecule, None where it is unknown."""
+        """The largest score of a molecule, None if unknown."""
         return None
 
     @abstractmethod
@@ -154,7 +154,7 @@ class _MoleculeTask(ABC, BaseEstimator):
         """Check the parameters and return the objective."""
 
     def objective(self, x: str) -> float:
-        """Return the score of a molecule, NaN for invalid SMILES and too large molecules. Always ends."""
+        """Return the score of one molecule, NaN for an invalid or too large one. Always ends."""
         return self._scorer()(x)
 
     def objectives(self, X: Sequence[str]) -> Values:
@@ -163,15 +163,15 @@ class _MoleculeTask(ABC, BaseEstimator):
         return np.array([scorer(x) for x in X], dtype=np.float64)
 
     def initial_data(self, random_state: Any = None) -> tuple[list[str], Values]:
-        """Return starting molecules, canonical SMILES without those that are too large, and their scores.
+        """Return starting molecules within the cap on size, as canonical SMILES, and their scores.
 
-        More than 1000 molecules are scored in parallel, with a progress bar; but for a function of one's own,
-        their scores are kept on disk.
+        More than 1000 molecules are scored in parallel, with a progress bar. Their scores are kept on disk,
+        except those of your own function.
 
         Parameters
         ----------
         random_state : int, RandomState or None
-            Draws the ``n_start`` molecules.
+            Samples the ``n_start`` molecules.
 
         Returns
         -------
@@ -182,9 +182,9 @@ class _MoleculeTask(ABC, BaseEstimator):
         Raises
         ------
         DataError
-            When the data cannot be had, see :func:`wrlso.datasets.fetch_zinc250k`, or hold invalid SMILES.
+            When the data is not available (see :func:`wrlso.datasets.fetch_zinc250k`) or has invalid SMILES.
         ParameterError, ParameterTypeError
-            When a parameter is impossible.
+            When a parameter is invalid.
         """
         scorer = self._scorer()
         check_count("n_start", self.n_start, none="all")
@@ -198,22 +198,22 @@ class _MoleculeTask(ABC, BaseEstimator):
             X = [X[i] for i in np.sort(chosen)]
         if not isinstance(scorer, _Objective):
             return X, score(scorer, X, n_jobs=self.n_jobs)
-        # what is kept serves all caps and bounds: X is within the cap
+        # score without cap and clipping, so that one cached file serves all of them: X is within the cap
         y = score(_Objective(scorer.name), X, n_jobs=self.n_jobs, cache=len(X) > _WORTH_KEEPING)
         return X, y if scorer.clip is None else np.maximum(y, scorer.clip)
 
     def model(self, random_state: Any = None, *, kind: str = "selfies", **options: Any) -> Any:
-        """Return a model of molecules that comes with the package.
+        """Return a model of molecules that ships with the package.
 
-        It is trained already, so ``random_state`` has no influence; a search trains a copy further.
+        It is already trained, so ``random_state`` has no effect; a search trains a copy further.
 
         Parameters
         ----------
         random_state : object, default=None
         kind : {"selfies", "junction-tree"}, default="selfies"
-            The first tells molecules apart as the task does, the second knows no stereochemistry.
+            "selfies" distinguishes molecules as the task does; "junction-tree" ignores stereochemistry.
         **options
-            Of ``pretrained`` of :class:`wrlso.models.SelfiesVAE` or :class:`wrlso.models.JunctionTreeVAE`.
+            For ``pretrained`` of :class:`wrlso.models.SelfiesVAE` or :class:`wrlso.models.JunctionTreeVAE`.
         """
         check_choice("kind", kind, ("selfies", "junction-tree"))
         if kind == "junction-tree":
@@ -225,14 +225,14 @@ class _MoleculeTask(ABC, BaseEstimator):
         return TanimotoGP()
 
     def feasible(self, x: Any) -> bool:
-        """Say whether x is a molecule that is not too large: a ``feasible`` for the optimizer."""
+        """Return whether x is a molecule within the cap on size: the optimizer's ``feasible``."""
         molecule = parse(x)
         return molecule is not None and not _too_large(molecule, self.max_heavy_atoms)
 
     def is_novel_and_valid(self, x: Any) -> bool:
-        """Say whether x is feasible and none of the starting data.
+        """Return whether x is feasible and not in the data.
 
-        All of the data counts as known, also when ``n_start`` takes a part of it.
+        All of the data counts as known, also when ``n_start`` takes only a part of it.
         """
         spelling = canonical(x, self.stereo)
         return spelling is not None and self.feasible(x) and spelling not in _known(self._pool())
@@ -247,23 +247,23 @@ class _MoleculeTask(ABC, BaseEstimator):
 class PenalizedLogP(_MoleculeTask):
     """Penalised logP, the paper's headline task: logP - synthetic accessibility - longest cycle, normalised.
 
-    It rewards size without end: a straight chain of n carbon atoms scores 6.45, 11.20, 19.06, 26.14 and 48.88
+    The score grows with size: a straight chain of n carbon atoms scores 6.45, 11.20, 19.06, 26.14 and 48.88
     for n = 20, 38, 70, 100, 200. So state a cap and the chain's score beside every result.
 
     Parameters
     ----------
     max_heavy_atoms : int, optional
-        Larger molecules are infeasible: 38 is the largest of ZINC250k and of the best published molecule of
-        MolDQN. None: any size.
+        Larger molecules are infeasible. The largest molecule of ZINC250k and MolDQN's best published one have
+        38. None: any size.
     clip : float or None, default=-6.0
-        Lower scores become this one, as in the paper's released code. None: no bound.
+        Lower bound of the score, as in the paper's released code. None: no bound.
     data : {"zinc250k", "shipped"} or sequence of str, default="zinc250k"
-        The molecules to start from: all of ZINC250k (fetched when it is not there), those that come with the
-        package, or your own.
+        The molecules to start from: all of ZINC250k (downloaded if necessary), the molecules that ship with
+        the package, or your own.
     n_start : int, optional
-        How many of them, drawn at random; all when None, as in the paper.
+        Number of these molecules, sampled at random; None: all, as in the paper.
     stereo : bool, default=True
-        Whether stereochemistry tells molecules apart. It has no part in the score.
+        Whether stereochemistry distinguishes molecules. It does not change the score.
     n_jobs : int or None, default=-1
         Processes that score the starting data.
 
@@ -336,9 +336,9 @@ class QED(_MoleculeTask):
 
 
 class GuacaMol(_MoleculeTask):
-    """One of the 20 objectives of the PMO benchmark that need nothing but RDKit, as GuacaMol defines them.
+    """One of the 20 objectives of the PMO benchmark that need only RDKit, as GuacaMol defines them.
 
-    Seven are those of papers on search in latent spaces: ``amlodipine_mpo``, ``median2``,
+    Papers on search in latent spaces use seven of them: ``amlodipine_mpo``, ``median2``,
     ``osimertinib_mpo``, ``perindopril_mpo``, ``ranolazine_mpo``, ``valsartan_smarts`` and ``zaleplon_mpo``.
     Scores lie in [0, 1].
 
@@ -384,7 +384,7 @@ class GuacaMol(_MoleculeTask):
 
     @property
     def optimum(self) -> float | None:
-        """1 where a molecule is known that reaches it, else None."""
+        """1 if a molecule with this score is known, else None."""
         return _REACHED if self._scorer().name in _KNOWN_OPTIMA else None
 
     def _scorer(self) -> _Objective:
@@ -394,21 +394,22 @@ class GuacaMol(_MoleculeTask):
 
 
 class Molecules(_MoleculeTask):
-    """Search with a function of one's own, SMILES → float.
+    """A task with your own function, SMILES → float.
 
     Parameters
     ----------
     function : callable
-        Takes a canonical SMILES and returns a number, larger is better, or None or NaN when it failed. It is
-        called for molecules only, and in several processes for more than 1000 starting molecules.
+        Takes a canonical SMILES and returns a number, larger is better; None or NaN for a failure. The task
+        never calls it with an invalid SMILES, and uses several processes for more than 1000 starting
+        molecules.
     max_heavy_atoms : int, optional
-        Larger molecules are infeasible, and the function is not called for them.
+        Larger molecules are infeasible; the task does not call the function for them.
     data : {"zinc250k", "shipped"} or sequence of str, default="zinc250k"
         The molecules to start from.
     n_start : int, optional, default=100
-        How many of them get a value, drawn at random; all when None.
+        Number of these molecules that get a value, sampled at random; None: all.
     stereo : bool, default=True
-        Whether stereochemistry tells molecules apart; without, the function sees none.
+        Whether stereochemistry distinguishes molecules. False: the function gets SMILES without it.
     n_jobs : int or None, default=-1
         Processes that score the starting data.
     name : str, default="molecules"
@@ -444,6 +445,6 @@ class Molecules(_MoleculeTask):
 
     def _scorer(self) -> _OwnObjective:
         if not callable(self.function):
-            raise ParameterTypeError(f"function must be a function of SMILES, got {self.function!r}")
+            raise ParameterTypeError(f"function must be callable with a SMILES, got {self.function!r}")
         check_count("max_heavy_atoms", self.max_heavy_atoms, none="any size")
         return _OwnObjective(self.function, self.max_heavy_atoms, bool(self.stereo))

@@ -1,0 +1,66 @@
+"""NotFittedError is made when it is first asked for, and is an ordinary class all the same."""
+
+import pickle
+import subprocess
+import sys
+
+import cloudpickle
+import pytest
+import sklearn.exceptions
+
+import wrlso
+from wrlso import exceptions
+
+
+def test_every_name_is_an_exception_with_a_description():
+    assert set(exceptions.__all__) <= set(dir(exceptions))
+    for name in exceptions.__all__:
+        cls = getattr(exceptions, name)
+        assert (cls.__name__, cls.__qualname__, cls.__module__) == (name, name, "wrlso.exceptions")
+        assert cls.__doc__.endswith(".")
+        assert issubclass(cls, exceptions.WrlsoError | exceptions.WrlsoWarning)
+
+
+def test_not_fitted_is_caught_under_all_its_names():
+    for base in (exceptions.WrlsoError, sklearn.exceptions.NotFittedError, ValueError, AttributeError):
+        with pytest.raises(base, match="^no data$"):
+            raise wrlso.NotFittedError("no data")
+
+
+@pytest.mark.parametrize("package", [pickle, cloudpickle])
+def test_not_fitted_survives_pickling(package):
+    error = package.loads(package.dumps(exceptions.NotFittedError("no data")))
+    assert type(error) is exceptions.NotFittedError
+    assert error.args == ("no data",)
+
+
+def test_threads_that_ask_at_once_get_one_class():
+    """In a process of its own: the class of this one must stay what it is."""
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from threading import Barrier\n"
+        "import sys, sklearn.exceptions\n"
+        "sys.setswitchinterval(1e-7)\n"
+        "from wrlso import exceptions\n"
+        "barrier = Barrier(8)\n"
+        "def ask(_):\n"
+        "    barrier.wait()\n"
+        "    return exceptions.NotFittedError\n"
+        "for _ in range(50):\n"
+        "    vars(exceptions).pop('NotFittedError', None)\n"
+        "    with ThreadPoolExecutor(8) as pool:\n"
+        "        assert len({id(cls) for cls in list(pool.map(ask, range(8)))}) == 1\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_pickle_is_read_by_a_process_that_never_asked():
+    data = pickle.dumps(exceptions.NotFittedError("no data"))
+    code = f"import pickle, sys; assert 'sklearn' not in sys.modules; print(repr(pickle.loads({data!r})))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "NotFittedError('no data')\n"
+
+
+def test_other_names_are_missing():
+    with pytest.raises(AttributeError, match=r"module 'wrlso.exceptions' has no attribute 'FittedError'"):
+        _ = exceptions.FittedError
