@@ -64,9 +64,6 @@ def make_model(name: str, random_state: Any) -> "LatentModel":
     ModelError
         When the factory returns no model, or the file holds none.
     """
-    from wrlso._utils.random import isolated_torch_rng, seed_of
-
-    seed = seed_of(random_state)
     if name.endswith(_FILE):
         return _model_in(Path(name))
     if ":" not in name:
@@ -76,13 +73,21 @@ def make_model(name: str, random_state: Any) -> "LatentModel":
                 "package.module:factory, a function without arguments that returns a model, or a file "
                 f"NAME{_FILE} of a model of molecules"
             )
-        return BUILT_IN[name](seed)
+        return BUILT_IN[name](_seed(random_state))
     factory = named_callable(name)
-    with isolated_torch_rng(seed):
+    from wrlso._utils.random import isolated_torch_rng
+
+    with isolated_torch_rng(_seed(random_state)):
         model: LatentModel = factory()
     if not callable(getattr(model, "tensorize", None)):
         raise ModelError(f"{name} must return a LatentModel (such as a VAE), got {type(model).__name__}")
     return model
+
+
+def _seed(random_state: Any) -> int:
+    from wrlso._utils.random import seed_of
+
+    return seed_of(random_state)
 
 
 def named_callable(name: str) -> Callable[..., Any]:
