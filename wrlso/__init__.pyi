@@ -35,6 +35,7 @@ from .exceptions import NotFittedError as NotFittedError
 from .exceptions import ParameterError as ParameterError
 from .exceptions import ParameterTypeError as ParameterTypeError
 from .exceptions import StorageError as StorageError
+from .exceptions import TrainingDivergedWarning as TrainingDivergedWarning
 from .exceptions import UnknownPointError as UnknownPointError
 from .exceptions import WrlsoError as WrlsoError
 from .exceptions import WrlsoWarning as WrlsoWarning

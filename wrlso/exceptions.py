@@ -22,6 +22,7 @@ __all__ = [
     "ParameterError",
     "ParameterTypeError",
     "StorageError",
+    "TrainingDivergedWarning",
     "UnknownPointError",
     "WrlsoError",
     "WrlsoWarning",
@@ -82,6 +83,10 @@ class WrlsoWarning(UserWarning):
 
 class LowEffectiveSampleSizeWarning(WrlsoWarning):
     """The weights concentrate on so few points that training sees hardly anything else."""
+
+
+class TrainingDivergedWarning(WrlsoWarning):
+    """A retraining met a loss that is not finite; smaller steps were taken, or the model stays as it was."""
 
 
 if TYPE_CHECKING:

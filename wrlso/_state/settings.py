@@ -17,9 +17,10 @@ from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE, Codec
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.refit import check_refit_every
+from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.training import Trainer
 
-__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "sign_of"]
+__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "sign_of", "surrogate_or_default"]
 
 _MODEL_METHODS = (
     "tensorize", "encode", "decode", "loss", "key", "parameters", "state_dict", "load_state_dict", "train",
@@ -123,6 +124,11 @@ def _resolve_device(device: str | torch.device) -> torch.device:
             f"{device!r}: {reason}"
         ) from error
     return found
+
+
+def surrogate_or_default(surrogate: Surrogate | None) -> Surrogate:
+    """Return the surrogate that is wanted: the user's, or the default."""
+    return SparseGP() if surrogate is None else surrogate
 
 
 def check_parameters(settings: Settings) -> None:

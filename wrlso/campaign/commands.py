@@ -295,6 +295,8 @@ def retrain(opt: "WeightedRetrainingOptimizer") -> Lines:
     """Train the model on all data now."""
     opt.retrain()
     log = opt.history_.trainings[-1]
+    if "diverged" in log:
+        return [f"the training diverged, and the model stays as it was: {log['diverged']}"]
     return [f"trained on {plural(log['n_observed'], 'point')} with a value, in {log['seconds']:.0f} s"]
 
 

@@ -46,7 +46,7 @@ Model = Annotated[
     typer.Option(
         metavar="NAME",
         help="Your own model: package.module:factory (or set WRLSO_MODEL), or a file NAME.safetensors. "
-        "wrlso never runs code because a campaign's files name it.",
+        "No code runs because a campaign's files name it.",
     ),
 ]
 Feasible = Annotated[

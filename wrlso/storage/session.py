@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 from sklearn.base import clone
 
-from wrlso._state.asking import search
+from wrlso._state.asking import largest_product, search
 from wrlso._state.changes import Changes
 from wrlso._state.fit_on import places_of_proposals
 from wrlso._state.learned import Learned
@@ -24,6 +24,7 @@ from wrlso._state.screen import screen_of
 from wrlso._state.settings import Settings, acquisition_of, build_model, check_parameters, sign_of
 from wrlso._utils.copies import keep
 from wrlso._utils.random import draw_seed
+from wrlso._utils.threads import bounded_threads
 from wrlso.exceptions import NoCandidateError, NotFittedError, StorageError, UnknownPointError
 from wrlso.history import History
 from wrlso.models.inference import key_of
@@ -224,7 +225,8 @@ class Session:
         """Search with a draft; publish it, the log of its training and the pending points together."""
         settings = self._settings
         for _ in range(10):
-            proposals, predictions, record = search(settings, draft, history, n, self.lock)
+            with bounded_threads(largest_product(settings, history)):
+                proposals, predictions, record = search(settings, draft, history, n, self.lock)
             X = [proposal.x for proposal in proposals]
             with self.changing() as changes:
                 screen = screen_of(draft.model, changes.history, settings.feasible)
