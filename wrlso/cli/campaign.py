@@ -118,7 +118,9 @@ def init(
     delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: detected]")] = None,
     feasible: Feasible = None,
     salts: SaltsOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same campaign.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")
+    ] = 0,
     retrain_every: Annotated[
         int, typer.Option(min=0, help="Retrain when this many values are new; 0: only by wrlso retrain.")
     ] = 50,

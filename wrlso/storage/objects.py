@@ -93,8 +93,8 @@ def _check_codec(model: LatentModel, new: NewObjects, inputs: np.ndarray, cause:
 def _from_codec(model: Any, inputs: np.ndarray) -> list[Any]:
     if getattr(model, "codec", None) is None:
         raise TypeError("the model has no codec")
-    dtype = getattr(model, "_x_dtype", None) or inputs.dtype
-    return list(model.codec.inverse_transform(inputs.astype(dtype)))
+    restore = getattr(model, "restore", None)
+    return list(model.codec.inverse_transform(inputs if restore is None else restore(inputs)))
 
 
 def _pack_keys(new: NewObjects) -> Any:

@@ -17,6 +17,7 @@ from wrlso._chemistry.selfies_tokens import to_smiles
 from wrlso._chemistry.smiles import listed_smiles, molecule_key, parse
 from wrlso._chemistry.token_mutation import edited
 from wrlso._utils.files import write_whole
+from wrlso._utils.random import seed_of
 from wrlso._utils.validation import check_count, check_flag, check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models.molecules.training import SequenceTraining
@@ -259,20 +260,20 @@ class MoleculeVAE(nn.Module):
         return model.eval()
 
     def _fit(
-        self, X: Sequence[str], epochs: float, batch_size: int, lr: float, random_state: int, verbose: int
+        self, X: Sequence[str], epochs: float, batch_size: int, lr: float, random_state: Any, verbose: int
     ) -> Self:
         """Train a copy on a list of SMILES, then take its weights; a failed training changes nothing."""
         check_real("epochs", epochs, above=0)
         check_count("batch_size", batch_size)
         check_real("lr", lr, above=0)
-        check_count("random_state", random_state, minimum=0)
+        seed = seed_of(random_state)
         check_count("verbose", verbose, minimum=0)
         several = not isinstance(X, str | bytes) and hasattr(X, "__len__") and getattr(X, "ndim", 1) > 0
         if not several or not len(X):
             raise DataTypeError(f"X must be a sequence of at least one SMILES, got {X!r:.80}")
         model = copy.deepcopy(self).extend(X)
         inputs = model.tensorize(X)
-        training = SequenceTraining(model, lr=lr, batch_size=batch_size, random_state=random_state)
+        training = SequenceTraining(model, lr=lr, batch_size=batch_size, random_state=seed)
         training.run(inputs, epochs, verbose=verbose)
         self._grow(model.vocabulary[len(self.vocabulary) :])
         self.load_state_dict(model.state_dict())
