@@ -202,13 +202,13 @@ class Trainer(BaseEstimator):
             raise ParameterTypeError(f"beta_schedule must be callable or None, got {self.beta_schedule!r}")
         if self.beta_schedule is not None and self.initial_epochs == 0:
             raise ParameterError(
-                "beta_schedule must be None with initial_epochs=0: it applies to the first training only, which "
-                "then takes no step. Set model.beta instead"
+                "beta_schedule must be None with initial_epochs=0: it applies to the first training only, "
+                "which then takes no step. Set model.beta instead"
             )
         if self.variance_reduction == "sample" and self.w_max != _W_MAX:
             raise ParameterError(
-                f"w_max must be {_W_MAX:g}, the default, with variance_reduction='sample', which makes no copies "
-                f"that it could bound, got {self.w_max!r}"
+                f"w_max must be {_W_MAX:g}, the default, with variance_reduction='sample', which makes no "
+                f"copies that it could bound, got {self.w_max!r}"
             )
 
     def _train(

@@ -70,8 +70,8 @@ class CandidatePool(BaseEstimator):
         zeros behind the last other one count as not used.
     k : float, "auto", tuple of these, or None, default None
         Incumbents are sampled among all points with a value, by rank weights with this k; equally many with
-        each of several k, where a small one stays near the best points and a large one reaches others. "auto":
-        2.5 / N for the N values of each ask, so that the best few count alike, however many values there are.
+        each of several k, where a small one stays near the best points and a large one reaches others.
+        "auto": 2.5 / N for the N values of each ask, so that the best few count alike for any N.
         None: by the weights of the optimizer's weighting.
     explore : float in [0, 1], default 1/3
         Share of the others that are sampled from where the data lies, or moved by differences between data.

@@ -241,8 +241,8 @@ class Mixture(BaseEstimator):
         self._check_turns()
         if self.search is not None and all(map(_own_search, self.parts)):
             raise ParameterError(
-                f"search must be None where every part has a search of its own, got {self.search!r}: it would "
-                f"have no effect. Give it to the mixture or to the parts"
+                f"search must be None where every part has a search of its own, got {self.search!r}: it "
+                f"would have no effect. Give it to the mixture or to the parts"
             )
 
     def _check_parts(self) -> None:
