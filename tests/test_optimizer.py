@@ -170,7 +170,7 @@ def test_training_from_scratch_starts_at_the_given_weights():
 
 
 def test_training_from_scratch_cannot_be_chosen_after_the_given_weights_are_gone():
-    opt = make_optimizer().fit(X0, Y0).set_params(trainer__retrain="scratch")
+    opt = make_optimizer().fit(X0, Y0).set_params(trainer__retrain="scratch", trainer__retrain_epochs=1)
     with pytest.raises(ParameterError, match="must have retrain='scratch' before fit"):
         opt.retrain()
 

@@ -157,3 +157,28 @@ def check_parameters(settings: Settings) -> None:
         if not isinstance(trainer, Trainer):
             raise ParameterTypeError(f"trainer must be a Trainer or None, got {trainer!r}")
         trainer.check_parameters()
+    _check_effects(settings)
+
+
+def _check_effects(settings: Settings) -> None:
+    """Raise ParameterError for an argument that another one leaves without effect."""
+    if settings.model is not None:
+        for name, default in (("likelihood", "bernoulli"), ("beta", 1.0), ("codec", None)):
+            if (value := getattr(settings, name)) is not default and value != default:
+                raise ParameterError(
+                    f"{name} must be {default!r}, the default, where model is given, got {value!r}: it "
+                    f"belongs to the model that encoder and decoder make. Set it on the model"
+                )
+    if settings.fit_on != FIT_ON[0] and getattr(settings.surrogate, "space", "latent") == "features":
+        raise ParameterError(
+            f"fit_on must be {FIT_ON[0]!r} with {type(settings.surrogate).__name__}, which models features "
+            f"of x and no latent points, got {settings.fit_on!r}"
+        )
+    trainer = settings.trainer
+    if trainer is not None and trainer.retrain == "scratch":
+        for name, default in (("retrain_epochs", 1), ("retrain_steps", None), ("retrain_lr", None)):
+            if (value := getattr(trainer, name)) != default:
+                raise ParameterError(
+                    f"the trainer's {name} must be {default!r}, the default, with retrain='scratch', where "
+                    f"every training is a first one, got {value!r}"
+                )

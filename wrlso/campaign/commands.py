@@ -401,9 +401,11 @@ def _new_optimizer(
     from wrlso.optimizer import WeightedRetrainingOptimizer
     from wrlso.training import Trainer
 
-    options = search_options(model, n) | options
+    options = search_options(model) | options
     if training:
-        options["trainer"] = options.get("trainer", Trainer()).set_params(**training)
+        # epochs that are chosen are all taken, without the model's bound on steps
+        steps = {f"{name}_steps": None for name in ("initial", "retrain") if f"{name}_epochs" in training}
+        options["trainer"] = options.get("trainer", Trainer()).set_params(**training, **steps)
     return WeightedRetrainingOptimizer(model=model, **options)
 
 
