@@ -170,7 +170,7 @@ def test_training_from_scratch_starts_at_the_given_weights():
 
 
 def test_training_from_scratch_cannot_be_chosen_after_the_given_weights_are_gone():
-    opt = make_optimizer().fit(X0, Y0).set_params(trainer__retrain="scratch")
+    opt = make_optimizer().fit(X0, Y0).set_params(trainer__retrain="scratch", trainer__retrain_epochs=1)
     with pytest.raises(ParameterError, match="must have retrain='scratch' before fit"):
         opt.retrain()
 
@@ -692,7 +692,7 @@ def test_bad_starting_data(X, y, error, message):
         ({"model": object()}, ModelError, "must be a LatentModel; object lacks tensorize"),
         ({"model": object()}, ModelError, "lacks .*, latent_dim$"),
         ({"decoder": nn.Linear(7, 12)}, ModelError, "latent points of the encoder's dimension 3"),
-        ({"random_state": "a"}, ValueError, "random_state|seed"),
+        ({"random_state": "a"}, ParameterTypeError, "random_state must be None, an integer in .*got .a."),
     ],
 )
 def test_parameters_that_cannot_be(options, error, message):

@@ -28,7 +28,7 @@ def test_tool_finds_nothing(command, tmp_path):
 
 
 def test_the_job_with_the_oldest_versions_pins_every_requirement():
-    """Each lower bound exactly; constraints.txt where there is none, and for torch; never above what is tested."""
+    """Each lower bound exactly; the tested version where there is none, and for torch; never a newer one."""
     script = runpy.run_path(str(ROOT / ".ci" / "oldest"))
     pins = dict(pin.split("==") for pin in script["oldest_pins"]())
     requirements = [requirement.partition(">=") for requirement in script["read_setup"]()]
