@@ -228,16 +228,14 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         x : object or sequence of objects
             Points from ask or any others.
         y : float, None or sequence of them
-            Values in the user's sign. None or NaN: the experiment failed. A point that already has a value
-            gets a replicate.
+            Values in the user's sign. None or NaN: the experiment failed. A known point gets a replicate.
         reason : str, default=None
             Why the points without a value failed; the history keeps it.
 
         Raises
         ------
         DataError, DataTypeError
-            For infinite or non-numeric values, different lengths, or an x that the model cannot read.
-            Nothing is recorded then.
+            For values that are no finite numbers, different lengths, or an unreadable x. Nothing changes.
         """
         X, values = read_told(x, y)
         check_parameters(self)
