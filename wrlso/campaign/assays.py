@@ -16,9 +16,10 @@ from wrlso.exceptions import DataError, ParameterError
 
 __all__ = ["check_values", "keep_only"]
 
-_EXACT = {"", "=", "=="}
-_BOUNDS = "< > <= >= << >> =< => ≤ ≥ ~ ~= ≈ ca. ca"
-_RELATIONS = frozenset(_BOUNDS.split()) | _EXACT
+_EXACT = {"", "=", "==", "eq", "equal", "equals", "equal to", "exact"}
+_BOUNDS = "< > <= >= << >> =< => ≤ ≥ ~ ~= ≈ ca. ca gt lt ge le gte lte"
+_WORDS = {"greater than", "less than", "more than", "at least", "at most", "about", "approximately"}
+_RELATIONS = frozenset(_BOUNDS.split()) | _WORDS | _EXACT
 _MEASURED = (
     "ic50 ec50 ac50 xc50 ki kd kb ka ke ed50 gi50 cc50 tc50 lc50 ld50 td50 dc50 ic90 ec90 mic mic50 mic90 "
     "tgi potency inhibition efficacy emax solubility logd logp logs clint cl clearance t1/2 kon koff papp"
