@@ -692,7 +692,7 @@ def test_bad_starting_data(X, y, error, message):
         ({"model": object()}, ModelError, "must be a LatentModel; object lacks tensorize"),
         ({"model": object()}, ModelError, "lacks .*, latent_dim$"),
         ({"decoder": nn.Linear(7, 12)}, ModelError, "latent points of the encoder's dimension 3"),
-        ({"random_state": "a"}, ValueError, "random_state|seed"),
+        ({"random_state": "a"}, ParameterTypeError, "random_state must be None, an integer in .*got .a."),
     ],
 )
 def test_parameters_that_cannot_be(options, error, message):

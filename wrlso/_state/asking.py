@@ -18,10 +18,17 @@ from wrlso.acquisition.prior_sampling import PriorSampling
 from wrlso.acquisition.state import AskRecord, Measured, Proposal, SearchState, predict_proposals
 from wrlso.history import History
 
-__all__ = ["search"]
+__all__ = ["largest_product", "search"]
 
 _MIN_VALUES = 5  # with fewer values a search samples from the prior
 _MAX_CANDIDATES = 10_000  # most x without a value that one ask considers
+
+
+def largest_product(settings: Settings, history: History) -> float:
+    """Return the multiplications of the largest product of an ask: n values, m inducing points, n m²."""
+    surrogate = settings.surrogate
+    n = min(history.n_observed, getattr(surrogate, "n_best", 2000) + getattr(surrogate, "n_random", 8000))
+    return float(n) * min(n, getattr(surrogate, "n_inducing", 500)) ** 2
 
 
 def search(

@@ -11,10 +11,10 @@ from sklearn.base import clone
 from torch import Tensor
 
 from wrlso._state.codec import is_alike, is_own
+from wrlso._state.settings import surrogate_or_default
 from wrlso._utils.validation import check_count
 from wrlso.surrogate.protocol import HasWorkingScale, Surrogate, TakesCorrections
 from wrlso.surrogate.refit import refit_is_due, standardized_errors
-from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.surrogate.subset import select_subset
 
 __all__ = ["Arrived", "Fitted", "Values"]
@@ -106,7 +106,7 @@ class Fitted:
         fit : bool
             False: the acquisition needs no surrogate, only the rows.
         """
-        wanted = SparseGP() if wanted is None else wanted
+        wanted = surrogate_or_default(wanted)
         current = self._unless_replaced(wanted) if fit else self
         n, stale = len(values.rows), current.rows is None or (fit and current.surrogate is None)
         changed = current.revision != values.revision

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wrlso.campaign.tables import (
     DELIMITERS,
+    Row,
     Table,
     explain,
     find_column,
@@ -22,7 +23,15 @@ from wrlso.history import History
 if TYPE_CHECKING:
     from wrlso.models.protocol import LatentModel
 
-__all__ = ["AS_BEFORE", "Form", "choose_columns", "learn_tokens", "read_start", "start_contents"]
+__all__ = [
+    "AS_BEFORE",
+    "Form",
+    "choose_columns",
+    "learn_tokens",
+    "read_start",
+    "start_contents",
+    "without_names",
+]
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,31 @@ def choose_columns(table: Table, form: Form, decimal: str, values: bool) -> tupl
     else:
         lines.append(f"the values are in the column {y!r} (guessed; --y or --no-y say otherwise)")
     return x, y, lines
+
+
+def without_names(table: Table, x: str, model: Any) -> Table:
+    """Return a table of molecules without the names and extensions that follow SMILES."""
+    from wrlso._chemistry.smiles import first_part
+    from wrlso.models.molecules.base import MoleculeVAE
+
+    if not isinstance(model, MoleculeVAE) or not any(" " in cell or "\t" in cell for cell in table.column(x)):
+        return table
+    column, rows, left_out = table.columns.index(x), [], []
+    for row in table.rows:
+        smiles, rest = first_part(row.cells[column])
+        left_out += [rest] if rest else []
+        rows.append(Row(row.number, (*row.cells[:column], smiles, *row.cells[column + 1 :])))
+    remarks = list(table.remarks)
+    for what, found in (
+        ("an extension (CXSMILES, of which stereochemistry and radicals are not read)", "|"),
+        ("a name", ""),
+    ):
+        some = [rest for rest in left_out if rest.startswith("|") == bool(found)]
+        if some:
+            remarks.append(
+                f"{plural(len(some), 'SMILES')} in {x!r} had {what} behind it, left out: {some[0]!r:.60}"
+            )
+    return replace(table, rows=tuple(rows), remarks=remarks)
 
 
 def learn_tokens(table: Table, x: str, model: Any) -> list[str]:

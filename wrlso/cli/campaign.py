@@ -28,6 +28,13 @@ class Direction(StrEnum):
     minimize = "minimize"
 
 
+class Salts(StrEnum):
+    """What a model of molecules does with several fragments."""
+
+    refuse = "refuse"
+    largest = "largest"
+
+
 class Delimiter(StrEnum):
     """What stands between the cells of a table."""
 
@@ -46,7 +53,7 @@ Model = Annotated[
     typer.Option(
         metavar="NAME",
         help="Your own model: package.module:factory (or set WRLSO_MODEL), or a file NAME.safetensors. "
-        "wrlso never runs code because a campaign's files name it.",
+        "No code runs because a campaign's files name it.",
     ),
 ]
 Feasible = Annotated[
@@ -58,6 +65,10 @@ Feasible = Annotated[
 ]
 XColumn = Annotated[str | None, typer.Option("--x", metavar="COLUMN", help="Column of x.")]
 YColumn = Annotated[str | None, typer.Option("--y", metavar="COLUMN", help="Column of values.")]
+SaltsOption = Annotated[
+    Salts | None,
+    typer.Option(help="Salts and mixtures: refuse them, or take the largest fragment.  [default: as before]"),
+]
 Comma = Annotated[
     bool | None,
     typer.Option(
@@ -106,7 +117,10 @@ def init(
     ] = None,
     delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: detected]")] = None,
     feasible: Feasible = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same campaign.")] = 0,
+    salts: SaltsOption = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")
+    ] = 0,
     retrain_every: Annotated[
         int, typer.Option(min=0, help="Retrain when this many values are new; 0: only by wrlso retrain.")
     ] = 50,
@@ -154,6 +168,7 @@ def init(
             form=_form(x, y, delimiter, decimal_comma),
             values=not no_y,
             feasible=feasible,
+            salts=None if salts is None else salts.value,
             direction=direction.value,
             random_state=seed,
             retrain_every=retrain_every or None,
@@ -216,6 +231,7 @@ def tell(
     delimiter: DelimiterOption = None,
     model: Model = None,
     feasible: Feasible = None,
+    salts: SaltsOption = None,
 ) -> None:
     """Report results: a table that ask wrote, filled in, or any with the columns of x and values.
 
@@ -235,7 +251,8 @@ def tell(
 
     form = _form(x, y, delimiter, decimal_comma)
     read_table(results, delimiter=form.delimiter)  # errors come before the campaign is opened, in seconds
-    with work.recording(campaign, model=model, feasible=feasible) as opt:
+    taken = None if salts is None else salts.value
+    with work.recording(campaign, model=model, feasible=feasible, salts=taken) as opt:
         _say(work.tell(opt, campaign, results, form=form, ids=not no_ids, replicates=replicates))
 
 

@@ -290,7 +290,7 @@ def _training_log(campaign: Campaign, shares: list[list[float]], losses: list[li
             str(number),
             format_time(time),
             f"{entry['n_observed']:,}",
-            str(len(entry["epochs"])),
+            "diverged" if "diverged" in entry else str(len(entry["epochs"])),
             _change(*share, percent=True),
             _change(*loss),
             f"{entry['seconds']:.1f}",

@@ -12,9 +12,9 @@ from wrlso._state.codec import Foreign, dump, is_alike, is_own, load
 from wrlso._state.encodings import Encodings
 from wrlso._state.fitted import Arrived, latent
 from wrlso._state.learned import Learned
+from wrlso._state.settings import surrogate_or_default
 from wrlso.exceptions import ParameterError, StorageError
 from wrlso.history import History
-from wrlso.surrogate.sparse_gp import SparseGP
 
 __all__ = ["check_state", "counters", "model_fields", "new_arrays", "restore_arrays", "restore_counters"]
 
@@ -173,7 +173,7 @@ def _refill(stored: Any, template: Any) -> Any:
 
 def _restored_surrogate(stored: Any, template: Any) -> Any:
     if is_own(stored):
-        wanted = SparseGP() if template is None else template
+        wanted = surrogate_or_default(template)
         return stored if is_alike(_refill(stored, wanted), wanted) else None
     surrogate = clone(template, safe=False)
     _set_state(surrogate, stored["state"], "surrogate")

@@ -13,6 +13,7 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from wrlso._utils.threads import bounded_threads
 from wrlso._utils.validation import check_flag, check_real
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 from wrlso.surrogate.checks import check_int, check_points, check_values
@@ -231,9 +232,10 @@ class SparseGP(BaseEstimator):
         posterior = self._fitted()
         points = self._check_dimension(check_points(Z))
         values = self.transform_.forward(check_values(y, len(points)))
-        for z, value in zip(torch.from_numpy(points), values, strict=True):
-            grow = self.grow_inducing and len(posterior.U) < 2 * self.n_inducing
-            posterior = posterior.condition(z, float(value), grow)
+        with bounded_threads(len(posterior.U) ** 2):
+            for z, value in zip(torch.from_numpy(points), values, strict=True):
+                grow = self.grow_inducing and len(posterior.U) < 2 * self.n_inducing
+                posterior = posterior.condition(z, float(value), grow)
         conditioned = copy(self)
         conditioned.posterior_ = posterior
         return conditioned
@@ -268,7 +270,9 @@ class SparseGP(BaseEstimator):
     def predict(self, Z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance (q,) of the noise-free objective at Z (q, d), in the units of y."""
         posterior = self._fitted()
-        mean, variance = posterior.predict(self._tensor(Z))
+        points = self._tensor(Z)
+        with bounded_threads(len(points) * len(posterior.U) ** 2):
+            mean, variance = posterior.predict(points)
         return self.transform_.moments(mean, variance)
 
     def sample(self, Z: Tensor, n: int, generator: torch.Generator) -> Tensor:
