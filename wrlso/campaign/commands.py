@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wrlso.campaign.assays import check_values, keep_only
+from wrlso.campaign.cells import read_value
 from wrlso.campaign.model_names import (
     BUILT_IN,
     kept_model,
@@ -30,13 +32,14 @@ from wrlso.campaign.start_table import (
     start_contents,
     without_names,
 )
-from wrlso.campaign.tables import check_free, plural, read_table, read_value, reserve
+from wrlso.campaign.tables import check_free, plural, read_table, reserve
 from wrlso.campaign.views import (
     best_line,
     format_points,
     is_flat,
     json_export,
     ranges,
+    require_text,
     shown,
     state_lines,
     who_works,
@@ -102,9 +105,9 @@ def init(
     """
     if campaign.exists() and (not campaign.is_dir() or any(campaign.iterdir())):
         raise ParameterError(f"{campaign} exists already; see: wrlso status {quoted(campaign)}")
-    table = read_table(data, delimiter=form.delimiter)
-    decimal = form.decimal or "."
-    x, y, guesses = choose_columns(table, form, decimal, values)
+    table = keep_only(read_table(data, delimiter=form.delimiter), form.only)
+    x, y, decimal, guesses = choose_columns(table, form, values)
+    table, facts = check_values(table, x, y, {})
     test = None if feasible is None else named_callable(feasible)
     generative = make_model(model, options.get("random_state") or 0)
     set_salts(generative, salts)
@@ -112,7 +115,8 @@ def init(
     guesses += learn_tokens(table, x, generative)
     X, told, failed = read_start(table, x, y, decimal, generative)
     opt = _new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
-    opt.notes_.update(model=model, x=x, y=y or form.y or "y", delimiter=table.delimiter, decimal=decimal)
+    notes = {"model": model, "x": x, "y": y or form.y or "y"}
+    opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
     if getattr(generative, "stereo", None) is False:
         opt.notes_.update(stereo="no")
     if salts is not None:
@@ -206,7 +210,7 @@ def ask(
         When the file cannot be written after all; the points are pending then, and a note says how to get
         them.
     """
-    _require_text(opt.history_)
+    require_text(opt.history_)
     rows: list[int] = []
     if out is None:
         rows = _ask(opt, n, pending)
@@ -251,8 +255,9 @@ def tell(
         When rows cannot be told; notes name all of them.
     """
     kept = Form.of(opt.notes_)
-    table = read_table(results, delimiter=form.delimiter)
+    table = keep_only(read_table(results, delimiter=form.delimiter), form.only)
     columns = told_columns(table, form, kept, ids)
+    table, _ = check_values(table, columns.x, columns.y, opt.notes_)
     reader = copy.deepcopy(opt.model_)
     news: Lines = []
     if columns.x is not None:
@@ -356,7 +361,7 @@ def export(
     if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
         text = json_export(history, info)
     else:
-        _require_text(history)
+        require_text(history)
         kept = Form.of(info["notes"])
         text = _points(history, range(len(history)), form, kept, details=True, flat=is_flat(info["notes"]))
     if out is None:
@@ -491,12 +496,3 @@ def _row(opt: "WeightedRetrainingOptimizer", point: str) -> int:
     if row is None:
         raise UnknownPointError(f"{point!r} is neither an id nor a point of this campaign")
     return row
-
-
-def _require_text(history: History) -> None:
-    x = history.records[0].x if len(history) else ""
-    if not isinstance(x, str):
-        raise DataError(
-            f"this campaign's x are of type {type(x).__name__}, which a table cannot hold; use ask and tell "
-            "in Python, or: wrlso export CAMPAIGN --out all.json"
-        )

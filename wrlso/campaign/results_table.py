@@ -4,10 +4,13 @@ import math
 import re
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from wrlso.campaign.cells import read_value
+from wrlso.campaign.columns import find_column
 from wrlso.campaign.start_table import Form
-from wrlso.campaign.tables import Row, Table, explain, find_column, plural, read_value, unreadable
+from wrlso.campaign.tables import Row, Table, explain, plural, unreadable
 from wrlso.exceptions import DataError
 from wrlso.history import History, Record
 
@@ -109,7 +112,7 @@ def plan_tell(
     if problems:
         bad = f"{plural(len(problems), 'row')} of {len(table.rows)}"
         raise explain(
-            f"{table.name}: {bad} cannot be told, so nothing was recorded",
+            f"{table.name}: {bad} cannot be told, so nothing was recorded{table.advice}",
             problems,
             len(table.rows),
         )
@@ -191,6 +194,8 @@ class _Reader:
     def _value(self, row: Row) -> tuple[bool, float | None]:
         """Return whether there is a result, and its value: None where the experiment failed."""
         value = read_value(self.table.named(row, self.columns.y), decimal=self.decimal)
+        if value is not None and row.number in self.table.refused:
+            raise DataError(self.table.refused[row.number])
         status = self.table.named(row, self.columns.status)
         if re.match(r"fail(ed)?\b", status, re.IGNORECASE):
             if value is not None and not math.isnan(value):
@@ -259,5 +264,11 @@ class _Reader:
 
 
 def current_value(record: Record) -> float | None:
-    """Return the mean over the replicates of a point, None where it has none."""
-    return sum(record.values) / len(record.values) if record.values else None
+    """Return the mean over the replicates of a point, None where it has none.
+
+    It is the mean of the decimal numbers that were told, to which the float is nearest: 5.1 and 5.3 give 5.2,
+    where the sum of the floats would give 5.199999999999999.
+    """
+    if len(record.values) < 2:
+        return record.values[0] if record.values else None
+    return float(sum(Fraction(repr(float(value))) for value in record.values) / len(record.values))

@@ -12,14 +12,23 @@ from typing import Any
 import numpy as np
 
 from wrlso._state.training_due import training_due_in
+from wrlso.campaign.cells import FAILED, Cell
 from wrlso.campaign.results_table import current_value, describe_value
-from wrlso.campaign.tables import FAILED, Cell, format_table, plural
+from wrlso.campaign.tables import format_table, plural
+from wrlso.exceptions import DataError
 from wrlso.history import History, Record, Status, iso_time
 from wrlso.storage.lock import holder
 from wrlso.storage.names import LOCK
 
 __all__ = [
-    "best_line", "format_points", "is_flat", "json_export", "ranges", "shown", "state_lines",
+    "best_line",
+    "format_points",
+    "is_flat",
+    "json_export",
+    "ranges",
+    "require_text",
+    "shown",
+    "state_lines",
     "who_works",
 ]  # fmt: skip
 
@@ -181,3 +190,13 @@ def who_works(campaign: Path) -> str | None:
     """Return who is asking, fitting or retraining now, or None."""
     who = holder(campaign / LOCK)
     return None if who is None else shown(who)
+
+
+def require_text(history: History) -> None:
+    """Raise DataError where x are no text, which a table could not hold."""
+    x = history.records[0].x if len(history) else ""
+    if not isinstance(x, str):
+        raise DataError(
+            f"this campaign's x are of type {type(x).__name__}, which a table cannot hold; use ask and tell "
+            "in Python, or: wrlso export CAMPAIGN --out all.json"
+        )
