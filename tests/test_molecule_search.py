@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 pytest.importorskip("rdkit")
 pytest.importorskip("selfies")
@@ -55,13 +57,13 @@ def test_one_call_starts_a_search():
 
 @pytest.mark.parametrize(("n", "first", "later"), [(8, 20, 5), (1000, 19.2, 5), (128_000, 0.15, 0.05)])
 def test_training_takes_as_many_steps_for_many_molecules(n, first, later):
-    trainer = search_options(SelfiesVAE.pretrained(), n)["trainer"]
-    assert trainer.initial_epochs == pytest.approx(first)
-    assert trainer.retrain_epochs == pytest.approx(later)
+    trainer = search_options(SelfiesVAE.pretrained())["trainer"]
+    assert trainer._length(n, first=True) == (pytest.approx(first), 150)
+    assert trainer._length(n, first=False) == (pytest.approx(later), 50)
 
 
 def test_other_models_keep_the_optimizers_defaults():
-    assert search_options(coordinate_vae(), 100) == {}
+    assert search_options(coordinate_vae()) == {}
 
 
 def test_a_given_model_stays_as_it_was(grown):
@@ -93,7 +95,8 @@ def test_the_cycle_in_the_shell(tmp_path):
     assert "10 points, 8 with a value, 1 failed" in lines[3]
     opt = campaign.open_campaign(camp)
     assert isinstance(opt.surrogate, TanimotoGP)
-    assert opt.trainer.initial_epochs == 1
+    assert (opt.trainer.initial_epochs, opt.trainer.initial_steps) == (1, None)  # what was chosen
+    assert opt.trainer.retrain_steps == 50
     assert opt.trainer.batch_size == 128  # what was not chosen is the model's
     campaign.ask(opt, camp, 2, out=tmp_path / "batch.csv")
     batch = tmp_path / "batch.csv"
@@ -333,3 +336,29 @@ def test_the_models_copy_learns_to_read_the_data(make):
             molecule_search(wrong, [1.0])
     with pytest.raises(DataTypeError, match="y must be a sequence"):
         molecule_search(["CCO"], {0: 1.0})
+
+
+def test_options_are_rules_for_the_data_of_each_ask_and_training():
+    """A search that starts with 12 molecules and is told many is no other than one that starts with them."""
+    steps = []
+
+    class Quick(nn.Module):
+        latent_dim = 2
+
+        def __init__(self):
+            super().__init__()
+            self.m = nn.Parameter(torch.zeros(1))
+
+        def loss(self, inputs):
+            steps.append(len(inputs))
+            return (self.m - inputs) ** 2
+
+    options = search_options(SelfiesVAE.pretrained())
+    assert options["acquisition"].search.k == "auto"
+    for n, most in ((12, 5), (500, 20), (2000, 50), (10_000, 50)):
+        steps.clear()
+        log = options["trainer"].fine_tune(Quick(), torch.zeros(n), np.ones(n), np.random.default_rng(0))
+        assert log[-1]["n_steps"] == len(steps) == most
+        steps.clear()
+        options["trainer"].fit(Quick(), torch.zeros(n), np.ones(n), np.random.default_rng(0))
+        assert len(steps) <= 150

@@ -812,3 +812,34 @@ def test_sizes_of_the_surrogates_data_are_checked(name, opt):
     opt.set_params(surrogate=SparseGP(**{name: "2000"}))
     with pytest.raises(ParameterTypeError, match=f"{name} must be an integer of at least 0, got '2000'"):
         opt.ask()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"likelihood": "gaussian"}, "likelihood must be 'bernoulli', the default, where model is given"),
+        ({"beta": 2.0}, "beta must be 1.0, the default, where model is given"),
+        ({"codec": object()}, "codec must be None, the default, where model is given"),
+    ],
+)
+def test_what_belongs_to_the_networks_is_refused_beside_a_model(options, message):
+    opt = make_optimizer(model=VAE(*networks()), **options)
+    with pytest.raises(ParameterError, match=message):
+        opt.fit(X0, Y0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"surrogate": FeatureGP(np.array), "fit_on": "asked"},
+            "fit_on must be 'encoding' with FeatureGP, which models features of x",
+        ),
+        ({"trainer": Trainer(retrain="scratch", retrain_lr=0.1)}, "retrain_lr must be None, the default"),
+        ({"trainer": Trainer(retrain="scratch", retrain_steps=3)}, "retrain_steps must be None, the default"),
+        ({"trainer": Trainer(retrain="scratch", retrain_epochs=3)}, "retrain_epochs must be 1, the default"),
+    ],
+)
+def test_an_argument_that_another_leaves_without_effect_is_refused(options, message):
+    with pytest.raises(ParameterError, match=message):
+        make_optimizer(**options).fit(X0, Y0)
