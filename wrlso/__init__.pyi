@@ -28,6 +28,7 @@ from .exceptions import DataTypeError as DataTypeError
 from .exceptions import ExecutorError as ExecutorError
 from .exceptions import GrammarError as GrammarError
 from .exceptions import LowEffectiveSampleSizeWarning as LowEffectiveSampleSizeWarning
+from .exceptions import MergedIsomersWarning as MergedIsomersWarning
 from .exceptions import ModelError as ModelError
 from .exceptions import NoCandidateError as NoCandidateError
 from .exceptions import NonFiniteLossError as NonFiniteLossError
@@ -35,6 +36,7 @@ from .exceptions import NotFittedError as NotFittedError
 from .exceptions import ParameterError as ParameterError
 from .exceptions import ParameterTypeError as ParameterTypeError
 from .exceptions import StorageError as StorageError
+from .exceptions import TrainingDivergedWarning as TrainingDivergedWarning
 from .exceptions import UnknownPointError as UnknownPointError
 from .exceptions import WrlsoError as WrlsoError
 from .exceptions import WrlsoWarning as WrlsoWarning

@@ -15,6 +15,7 @@ __all__ = [
     "ExecutorError",
     "GrammarError",
     "LowEffectiveSampleSizeWarning",
+    "MergedIsomersWarning",
     "ModelError",
     "NoCandidateError",
     "NonFiniteLossError",
@@ -22,6 +23,7 @@ __all__ = [
     "ParameterError",
     "ParameterTypeError",
     "StorageError",
+    "TrainingDivergedWarning",
     "UnknownPointError",
     "WrlsoError",
     "WrlsoWarning",
@@ -80,8 +82,16 @@ class WrlsoWarning(UserWarning):
     """Base class of all warnings issued by wrlso."""
 
 
+class MergedIsomersWarning(WrlsoWarning):
+    """Isomers are one molecule for a model without stereochemistry, and the mean of their values counts."""
+
+
 class LowEffectiveSampleSizeWarning(WrlsoWarning):
     """The weights concentrate on so few points that training sees hardly anything else."""
+
+
+class TrainingDivergedWarning(WrlsoWarning):
+    """A retraining met a loss that is not finite; smaller steps were taken, or the model stays as it was."""
 
 
 if TYPE_CHECKING:

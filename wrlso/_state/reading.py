@@ -1,7 +1,8 @@
-"""Reading user input: one point or many, with numbers, None or NaN as values."""
+"""Reading user input: one point or many, numbers, and what marks a missing value."""
 
 import math
 from collections.abc import Mapping, Set
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -11,32 +12,62 @@ from torch import Tensor
 from wrlso.exceptions import DataError, DataTypeError
 from wrlso.models.protocol import Objects
 
-__all__ = ["read_objects", "read_start", "read_told", "read_value"]
+__all__ = ["read_objects", "read_returned", "read_start", "read_told", "read_value"]
 
 
 def read_value(y: Any, where: str = "y") -> float | None:
-    """Return y as a float, None for None and NaN.
+    """Return y as a float, None for what marks a missing value.
+
+    Missing are None, NaN, masked entries, and pandas' NA and NaT. Numbers are all real numbers, Decimal and
+    Fraction too, and arrays and tensors of no dimension that hold one.
 
     Raises
     ------
     DataTypeError
-        For anything but a real number (strings, booleans, complex numbers, arrays).
+        For anything else (strings, booleans, complex numbers, arrays).
     DataError
-        For an infinite value.
+        For a value that is infinite, or too large for float64.
     """
-    if isinstance(y, Tensor | np.ndarray) and y.ndim == 0:
-        y = y.item()
+    y = _scalar(y)
     if y is None:
         return None
-    if isinstance(y, bool | np.bool_) or not isinstance(y, Real):
+    if isinstance(y, bool | np.bool_) or not isinstance(y, Real | Decimal):
         raise DataTypeError(
             f"{where} must be a real number, or None or NaN for a failed experiment, "
-            f"got {y!r} of type {type(y).__name__}"
+            f"got {y!r:.80} of type {type(y).__name__}"
         )
-    value = float(y)
+    try:
+        value = float(y)
+    except OverflowError:
+        value = math.inf
+    except ValueError:  # a signalling NaN of decimal
+        return None
     if math.isinf(value):
-        raise DataError(f"{where} must be finite, or None or NaN for a failed experiment, got {value}")
+        raise DataError(
+            f"{where} must be finite in float64, or None or NaN for a failed experiment, got {y!r:.80}"
+        )
     return None if math.isnan(value) else value
+
+
+def read_returned(y: Any) -> float | None:
+    """Return what an objective returned as a float; an array or tensor of size one is a number, too.
+
+    Raises DataTypeError or DataError as :func:`read_value` does.
+    """
+    if isinstance(y, np.ndarray | Tensor) and y.ndim and len(y.reshape(-1)) == 1:
+        y = y.reshape(-1)[0]
+    return read_value(y, "the objective's value")
+
+
+def _scalar(y: Any) -> Any:
+    """Unpack arrays and tensors of no dimension; None for what marks a missing value."""
+    if isinstance(y, np.ndarray | Tensor) and y.ndim == 0:
+        if np.ma.is_masked(y):
+            return None
+        y = y.item()
+    kind = type(y)
+    is_missing = kind.__name__ in ("NAType", "NaTType") and kind.__module__.startswith("pandas.")
+    return None if is_missing else y
 
 
 def read_told(x: Any, y: Any) -> tuple[Objects, list[float | None]]:
@@ -73,12 +104,19 @@ def _is_sequence(y: Any) -> bool:
 
 
 def read_objects(X: Any, name: str) -> Objects:
-    """Return objects as a sequence; raise DataTypeError for anything else."""
+    """Return objects as a sequence; raise DataTypeError for anything else, DataError for masked entries."""
     if isinstance(X, str | bytes | dict | set) or not hasattr(X, "__len__"):
         raise DataTypeError(
             f"{name} must be a list, tuple or array of objects, got {type(X).__name__}"
             + (" (a single x takes a single y)" if name == "x" else "")
         )
+    if hasattr(X, "columns"):  # a table iterates over the names of its columns
+        raise DataTypeError(
+            f"{name} must be a list, tuple or array of objects, got a table ({type(X).__name__}): give "
+            f"one of its columns, or its rows as {name}.to_numpy()"
+        )
+    if np.ma.is_masked(X):
+        raise DataError(f"{name} must have a value everywhere, got an array with masked entries")
     if isinstance(X, np.ndarray | list | tuple):
         return X
     return list(X)

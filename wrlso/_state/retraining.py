@@ -1,6 +1,8 @@
 """Training on all data, also while a search runs: how to stop it, and how to publish its result."""
 
+import copy
 import threading
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +15,13 @@ from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstr
 from wrlso._state.settings import Settings, sign_of
 from wrlso._state.training_due import training_due_in
 from wrlso._state.weights import training_weights
+from wrlso.exceptions import NonFiniteLossError, TrainingDivergedWarning
 from wrlso.history import History, RowSubset
 from wrlso.training import Trainer
 
 __all__ = ["StoppableRows", "TrainingStopped", "swap_in", "train", "training_is_due"]
+
+_SMALLER_STEPS = (1.0, 0.1, 0.01)  # of the learning rate, until a retraining does not diverge
 
 
 class TrainingStopped(Exception):
@@ -82,7 +87,37 @@ def train(
     trainer = Trainer() if settings.trainer is None else settings.trainer
     sample = rows_to_reconstruct(observed, y, unlabelled)
     before = measure_reconstruction(learned.model, history, sample)
-    log = learned.train(trainer, StoppableRows(history.inputs, rows, stop), weights, settings.verbose)
+    log = _train_or_keep(
+        learned, trainer, StoppableRows(history.inputs, rows, stop), weights, settings.verbose
+    )
     after = measure_reconstruction(learned.model, history, sample)
     learned.n_at_training = len(y)
     return {"n_observed": len(y), "reconstruction": {"before": before, "after": after}} | log
+
+
+def _train_or_keep(
+    learned: Learned, trainer: Trainer, inputs: StoppableRows, weights: np.ndarray, verbose: int
+) -> dict[str, Any]:
+    """Train with ever smaller steps where a retraining diverges; keep the model where all of them do.
+
+    The training counts in any case, and a campaign goes on. A first training that diverges raises: there is
+    nothing to go on with.
+    """
+    for share in _SMALLER_STEPS:
+        smaller = copy.copy(trainer)
+        smaller.lr *= share
+        smaller.retrain_lr = None if trainer.retrain_lr is None else trainer.retrain_lr * share
+        try:
+            return learned.train(trainer if share == 1.0 else smaller, inputs, weights, verbose)
+        except NonFiniteLossError as error:
+            if learned.n_trainings == 0:
+                raise
+            problem = str(error)
+            _warn(f"a retraining diverged with {share:g} of the learning rate: {error}")
+    _warn("the model stays as it was, and the search goes on with it: look at the trainer's lr and grad_clip")
+    learned.n_trainings += 1
+    return {"epochs": [], "seconds": 0.0, "diverged": problem}
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, TrainingDivergedWarning, stacklevel=2)

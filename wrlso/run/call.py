@@ -110,8 +110,10 @@ def _evaluation(objective: Callable[[Any], Any], home: int, once: bool) -> Calla
         try:
             value = objective(x)
             # a number, because the loop's process might lack the library of the array or tensor
-            if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-                value = value.item()
+            if hasattr(value, "ndim") and hasattr(value, "item"):
+                size = value.numel() if hasattr(value, "numel") else value.size
+                if size == 1:
+                    value = None if bool(getattr(value, "mask", False)) else value.item()
         except (Exception, SystemExit) as error:
             if isinstance(error, SystemExit) and os.getpid() == home:
                 raise

@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from wrlso._state.reading import read_value
-from wrlso.exceptions import DataError, ExecutorError, WrlsoError
+from wrlso._state.reading import read_returned
+from wrlso.exceptions import DataError, DataTypeError, ExecutorError, WrlsoError
 from wrlso.run.call import Outcome, Task
 from wrlso.run.engines import Engine
 from wrlso.timeline import Attempt, Evaluation
@@ -201,15 +201,17 @@ class Evaluations:
             return self._lost(ticket, ExecutorError(outcome.reason))
         self._losses = 0
         raised = outcome.exception()
-        value, reason = None, outcome.reason
+        value, reason, wrong_type = None, outcome.reason, False
         if raised is None:
             try:
-                value = read_value(outcome.value, "the objective's value")
+                value = read_returned(outcome.value)
                 reason = None if value is not None else f"the objective returned {outcome.value}"
             except DataError as wrong:
                 raised, reason = wrong, str(wrong)
+                wrong_type = isinstance(wrong, DataTypeError)
         attempt = Attempt(outcome.worker, ticket.submitted, outcome.started, outcome.ended, reason)
-        if raised is None or self._catches(raised):
+        # an objective that returns no number does so every time, and the budget would be spent on nothing
+        if raised is None or (self._catches(raised) and not wrong_type):
             if outcome.details:
                 _logger.debug("evaluation of %.80r failed:\n%s", ticket.x, outcome.details)
             return self._conclude(ticket, value, attempt)

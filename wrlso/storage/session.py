@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 from sklearn.base import clone
 
-from wrlso._state.asking import search
+from wrlso._state.asking import largest_product, search
 from wrlso._state.changes import Changes
 from wrlso._state.fit_on import places_of_proposals
 from wrlso._state.learned import Learned
@@ -24,8 +24,10 @@ from wrlso._state.screen import screen_of
 from wrlso._state.settings import Settings, acquisition_of, build_model, check_parameters, sign_of
 from wrlso._utils.copies import keep
 from wrlso._utils.random import draw_seed
+from wrlso._utils.threads import bounded_threads
 from wrlso.exceptions import NoCandidateError, NotFittedError, StorageError, UnknownPointError
 from wrlso.history import History
+from wrlso.models.inference import key_of
 from wrlso.storage.folder import Campaign, create_campaign
 from wrlso.storage.info import Notes
 from wrlso.storage.learned import check_state, model_fields
@@ -104,7 +106,12 @@ class Session:
     def known_row(self, x: Any, *statuses: str) -> int:
         """Return the row of an x; raises UnknownPointError when it has none of the statuses."""
         learned, history = self.require()
-        row = history.row(learned.model.key(x))
+        key = key_of(learned.model, x)
+        row = history.row(key)
+        if row is not None and history.records[row].status not in statuses:
+            # rows of a stored campaign may have come to be one point: another of them may have the status
+            rows = (i for i, r in enumerate(history) if r.status in statuses and r.key == key)
+            row = next(rows, row)
         status = None if row is None else history.records[row].status
         if row is None or status not in statuses:
             raise UnknownPointError(
@@ -223,7 +230,8 @@ class Session:
         """Search with a draft; publish it, the log of its training and the pending points together."""
         settings = self._settings
         for _ in range(10):
-            proposals, predictions, record = search(settings, draft, history, n, self.lock)
+            with bounded_threads(largest_product(settings, history)):
+                proposals, predictions, record = search(settings, draft, history, n, self.lock)
             X = [proposal.x for proposal in proposals]
             with self.changing() as changes:
                 screen = screen_of(draft.model, changes.history, settings.feasible)

@@ -13,6 +13,7 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from wrlso._utils.threads import bounded_threads
 from wrlso._utils.validation import check_flag, check_real
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 from wrlso.surrogate.checks import check_int, check_points, check_values
@@ -231,17 +232,47 @@ class SparseGP(BaseEstimator):
         posterior = self._fitted()
         points = self._check_dimension(check_points(Z))
         values = self.transform_.forward(check_values(y, len(points)))
-        for z, value in zip(torch.from_numpy(points), values, strict=True):
-            grow = self.grow_inducing and len(posterior.U) < 2 * self.n_inducing
-            posterior = posterior.condition(z, float(value), grow)
+        with bounded_threads(len(posterior.U) ** 2):
+            for z, value in zip(torch.from_numpy(points), values, strict=True):
+                grow = self.grow_inducing and len(posterior.U) < 2 * self.n_inducing
+                posterior = posterior.condition(z, float(value), grow)
         conditioned = copy(self)
         conditioned.posterior_ = posterior
         return conditioned
 
+    def corrected(self, Z: Tensor, y: Tensor) -> "SparseGP":
+        """Return a new process that has seen these values only, with this one's inducing points; O(n m²).
+
+        Hyperparameters, the mean and the transformation of y stay. Where all data are inducing points, this
+        is what :meth:`condition_on` gives with the same values.
+
+        Parameters
+        ----------
+        Z : Tensor of float64, (n, d)
+            All points, n ≥ 1.
+        y : Tensor of float64, (n,)
+            Their values, in the units of the y that was fitted.
+
+        Returns
+        -------
+        SparseGP
+            A new object; this one is unchanged.
+        """
+        old = self._fitted()
+        points = self._check_dimension(check_points(Z))
+        t = self.transform_.forward(check_values(y, len(points)))
+        center, scale = old.center.numpy(), old.lengthscale.numpy() / old.hyper.lengthscale
+        X, U = (points - center) / scale, old.U.numpy() * old.hyper.lengthscale
+        corrected = copy(self)
+        corrected.posterior_ = build_posterior(old.hyper, X, U, t, center, scale, self.jitter, old.mean)[0]
+        return corrected
+
     def predict(self, Z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance (q,) of the noise-free objective at Z (q, d), in the units of y."""
         posterior = self._fitted()
-        mean, variance = posterior.predict(self._tensor(Z))
+        points = self._tensor(Z)
+        with bounded_threads(len(points) * len(posterior.U) ** 2):
+            mean, variance = posterior.predict(points)
         return self.transform_.moments(mean, variance)
 
     def sample(self, Z: Tensor, n: int, generator: torch.Generator) -> Tensor:

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from wrlso._utils.threads import bounded_threads
 from wrlso.surrogate.minmax_kernel import Levels, Overlaps, dots, join, squares, tanimoto
 from wrlso.surrogate.protocol import Array
 
@@ -78,10 +79,10 @@ class TanimotoPosterior:
     def _whitened(self, queries: Levels) -> tuple[Array, Array]:
         """Mean (q,) and V = L⁻¹ k (n, q)."""
         L, v = self._factors
-        V = solve_triangular(
-            L, self._correlation(queries).T, lower=True, overwrite_b=True, check_finite=False
-        )
-        return self.mean + V.T @ v, V
+        K = self._correlation(queries).T
+        with bounded_threads(len(queries) * len(L) ** 2):
+            V = solve_triangular(L, K, lower=True, overwrite_b=True, check_finite=False)
+            return self.mean + V.T @ v, V
 
     def predict(self, queries: Levels) -> tuple[Array, Array]:
         """Mean and variance (q,)."""

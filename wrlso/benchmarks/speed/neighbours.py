@@ -1,0 +1,106 @@
+"""What an ask costs beside busy processes: ``python -m wrlso.benchmarks.speed.neighbours``.
+
+Every search of :mod:`wrlso.benchmarks.speed.same_asks` is asked again and again on an idle machine, beside
+one and beside two processes that never sleep, with the default numbers of threads: once as the library
+does it, with the threads of the linear algebra bounded by the size of the problem, and once without that
+bound. The figure is the ratio of seconds, both measured in turn in the same process.
+"""
+
+import argparse
+import contextlib
+import copy
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from wrlso._utils import threads
+from wrlso._utils.progress_bar import ProgressBar
+from wrlso.benchmarks.records import machine, versions, write_record
+from wrlso.benchmarks.speed.same_asks import SEARCHES, Search
+
+__all__ = ["main", "seconds_of_asks"]
+
+
+@contextlib.contextmanager
+def _busy(n: int) -> Iterator[None]:
+    """Keep n processes busy meanwhile."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def _unbounded() -> Iterator[None]:
+    before = threads.ENOUGH_WORK
+    threads.ENOUGH_WORK = 0.0
+    try:
+        yield
+    finally:
+        threads.ENOUGH_WORK = before
+
+
+def seconds_of_asks(search: Search, n_asks: int) -> tuple[float, float]:
+    """Return median wall-clock and processor seconds of an ask, with a tell after each."""
+    opt = copy.deepcopy(search.optimizer)
+    wall, processor = [], []
+    for _ in range(n_asks):
+        start, used = time.perf_counter(), time.process_time()
+        X = opt.ask(search.batch, retrain=False)
+        wall.append(time.perf_counter() - start)
+        processor.append(time.process_time() - used)
+        opt.tell(X, [search.objective(x) for x in X])
+    return statistics.median(wall), statistics.median(processor)
+
+
+def measure(names: Sequence[str], neighbours: Sequence[int], n_asks: int) -> list[dict[str, Any]]:
+    """Return a row for each search and number of neighbours."""
+    rows = []
+    for name in ProgressBar(names, desc="searches"):
+        search = SEARCHES[name]()
+        for n in neighbours:
+            with _busy(n):
+                bounded, processor = seconds_of_asks(search, n_asks)
+                with _unbounded():
+                    free, free_processor = seconds_of_asks(search, n_asks)
+            rows.append(
+                {
+                    "search": name,
+                    "neighbours": n,
+                    "seconds": round(bounded, 4),
+                    "processor": round(processor, 4),
+                    "unbounded_seconds": round(free, 4),
+                    "unbounded_processor": round(free_processor, 4),
+                    "ratio": round(free / bounded, 3),
+                }
+            )
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line: print the result as JSON, or write it to ``--out``."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", default=list(SEARCHES), help=f"some of {', '.join(SEARCHES)}")
+    parser.add_argument("--asks", type=int, default=5)
+    parser.add_argument("--neighbours", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, help="write the record here instead of to standard output")
+    options = parser.parse_args(arguments)
+    rows = measure(options.names, options.neighbours, options.asks)
+    record = {"kind": "neighbours", "rows": rows, "versions": versions(), "machine": machine()}
+    if options.out is None:
+        sys.stdout.write(json.dumps(record, indent=1) + "\n")
+    else:
+        write_record(options.out, record)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
