@@ -173,6 +173,7 @@ def test_tell_imports_the_optimizer_and_no_optional_package(folder):
     assert "0 new values, 2 known already" in output
     assert modules >= NEEDED
     assert not EXTRA & modules
+    assert "sklearn.cluster" not in modules  # only a fit of the surrogate needs it
     house = {name.split(".")[1] for name in modules if name.startswith("wrlso.")}
     assert "storage" in house
     assert not house & {"benchmarks", "datasets", "plots", "run", "testing"}
