@@ -119,7 +119,8 @@ def explain(summary: str, problems: Sequence[str], n_rows: int) -> DataError:
 
 def unreadable(x: str, error: Exception) -> str:
     """Say that the model cannot read x, and why, without the row that it has in a batch of one."""
-    reason = re.sub(r",? *(in row 0\b|\(row 0\))", "", str(error))
+    reason = re.sub(r" \(codec\.transform cannot read x.*\)$", "", str(error))
+    reason = re.sub(r",? *(in row 0\b|\(row 0\))", "", reason)
     reason = re.sub(r"^.*?(: |; )row 0:? (.*row 0:? )?", "", reason)  # what a list of problems begins with
     text = repr(x)
     for shown in (text, text[:80], f"{text[:57]}..."):  # what is long is not written twice

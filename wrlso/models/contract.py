@@ -191,9 +191,9 @@ def _transformed(codec: Any, X: Objects) -> Any:
         return codec.transform(X)
     except Exception as error:
         kind = DataTypeError if isinstance(error, TypeError) else DataError
-        raise kind(
-            f"codec.transform cannot read x{_refused(codec, X)}: {type(error).__name__}: {error}"
-        ) from error
+        # what a codec raises for its users says what it expects; anything else needs its name
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise kind(f"{reason} (codec.transform cannot read x{_refused(codec, X)})") from error
 
 
 def _refused(codec: Any, X: Objects) -> str:
