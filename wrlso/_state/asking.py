@@ -8,10 +8,10 @@ import torch
 from sklearn.base import clone
 
 from wrlso._state.codec import is_alike, is_own
-from wrlso._state.fitted import Values
+from wrlso._state.fitted import Values, subset_sizes
 from wrlso._state.learned import ASKING, Learned
 from wrlso._state.screen import screen_of
-from wrlso._state.settings import Settings, acquisition_of, sign_of
+from wrlso._state.settings import Settings, acquisition_of, sign_of, surrogate_or_default
 from wrlso._state.weights import weigh
 from wrlso._utils.random import stream
 from wrlso.acquisition.prior_sampling import PriorSampling
@@ -26,8 +26,8 @@ _MAX_CANDIDATES = 10_000  # most x without a value that one ask considers
 
 def largest_product(settings: Settings, history: History) -> float:
     """Return the multiplications of the largest product of an ask: n values, m inducing points, n m²."""
-    surrogate = settings.surrogate
-    n = min(history.n_observed, getattr(surrogate, "n_best", 2000) + getattr(surrogate, "n_random", 8000))
+    surrogate = surrogate_or_default(settings.surrogate)
+    n = min(history.n_observed, sum(subset_sizes(surrogate)))
     return float(n) * min(n, getattr(surrogate, "n_inducing", 500)) ** 2
 
 

@@ -17,9 +17,17 @@ from wrlso.surrogate.protocol import HasWorkingScale, Surrogate, TakesCorrection
 from wrlso.surrogate.refit import refit_is_due, standardized_errors
 from wrlso.surrogate.subset import select_subset
 
-__all__ = ["Arrived", "Fitted", "Values"]
+__all__ = ["Arrived", "Fitted", "Values", "subset_sizes"]
 
 _NO_ERRORS: np.ndarray = np.empty(0)
+
+
+def subset_sizes(surrogate: Surrogate) -> tuple[int, int]:
+    """Return how many of the best and how many random others of the values a surrogate is fitted to."""
+    n_best, n_random = getattr(surrogate, "n_best", 2000), getattr(surrogate, "n_random", 8000)
+    check_count("n_best", n_best, minimum=0)
+    check_count("n_random", n_random, minimum=0)
+    return n_best, n_random
 
 
 class Values(NamedTuple):
@@ -186,10 +194,7 @@ class Fitted:
     ) -> Self:
         """Choose a subset of the values, and fit the surrogate to it."""
         # choose the subset first, so that only its members need encoding
-        n_best, n_random = getattr(template, "n_best", 2000), getattr(template, "n_random", 8000)
-        check_count("n_best", n_best, minimum=0)
-        check_count("n_random", n_random, minimum=0)
-        n = len(values.y)
+        n, (n_best, n_random) = len(values.y), subset_sizes(template)
         chosen = select_subset(values.y, n_best, n_random, rng, n_latest=max(n - values.n_start, 0))
         rows, y, surrogate = values.rows[chosen], values.y[chosen], self.surrogate
         if fit:
