@@ -8,10 +8,11 @@ import string_models
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wrlso.campaign import Form
 from wrlso.campaign.assays import check_values, keep_only
 from wrlso.campaign.cells import decimal_sign, is_number_like, read_value
 from wrlso.campaign.results_table import plan_tell, told_columns
-from wrlso.campaign.start_table import Form, choose_columns, read_start
+from wrlso.campaign.start_table import choose_columns, read_start
 from wrlso.campaign.tables import read_table
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.history import History

@@ -35,9 +35,9 @@ from wrlso import (
     campaign,
     storage,
 )
-from wrlso.campaign import Form
+from wrlso.campaign import BUILT_IN, Form
 from wrlso.campaign.cells import read_value
-from wrlso.campaign.model_names import BUILT_IN, make_model, named_callable
+from wrlso.campaign.model_names import make_model, named_callable
 from wrlso.campaign.results_table import Columns, plan_tell
 from wrlso.campaign.tables import read_table
 from wrlso.campaign.views import format_points

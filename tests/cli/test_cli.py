@@ -20,7 +20,7 @@ from wrlso import WrlsoError, __version__
 from wrlso.benchmarks.shapes.study import CONFIGURATIONS, ShapesStudy
 from wrlso.campaign import open_campaign
 from wrlso.cli import main as cli
-from wrlso.cli.bench import parse_numbers, parse_seeds
+from wrlso.cli import parse_numbers, parse_seeds
 from wrlso.cli.campaign import EXIT_CODES
 
 FAST = ShapesStudy(subset=20, budget=4, r=2, batch=2, initial_epochs=2, bounds=30.0, n_per_axis=9)

@@ -18,8 +18,8 @@ from wrlso import campaign
 from wrlso.benchmarks.expressions import study as expressions_study
 from wrlso.benchmarks.molecules import study as molecules_study
 from wrlso.benchmarks.speed import start
+from wrlso.cli import app
 from wrlso.cli.bench import EXPRESSIONS_PEERS, MOLECULES_PEERS
-from wrlso.cli.main import app
 from wrlso.storage.info import view_campaign
 
 ROOT = Path(wrlso.__file__).parents[1]
