@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 pytest.importorskip("rdkit")
 pytest.importorskip("selfies")
@@ -9,12 +11,16 @@ pytest.importorskip("selfies")
 from wrlso import (
     DataError,
     DataTypeError,
+    MergedIsomersWarning,
     ModelError,
+    ParameterError,
     TanimotoGP,
     Trainer,
     WeightedRetrainingOptimizer,
     campaign,
 )
+from wrlso._chemistry import smiles
+from wrlso._chemistry.selfies_tokens import read_smiles
 from wrlso.benchmarks.molecules.demo import run_molecules_demo
 from wrlso.models import JunctionTreeVAE, SelfiesVAE, coordinate_vae
 from wrlso.molecules import molecule_search, search_options
@@ -51,13 +57,13 @@ def test_one_call_starts_a_search():
 
 @pytest.mark.parametrize(("n", "first", "later"), [(8, 20, 5), (1000, 19.2, 5), (128_000, 0.15, 0.05)])
 def test_training_takes_as_many_steps_for_many_molecules(n, first, later):
-    trainer = search_options(SelfiesVAE.pretrained(), n)["trainer"]
-    assert trainer.initial_epochs == pytest.approx(first)
-    assert trainer.retrain_epochs == pytest.approx(later)
+    trainer = search_options(SelfiesVAE.pretrained())["trainer"]
+    assert trainer._length(n, first=True) == (pytest.approx(first), 150)
+    assert trainer._length(n, first=False) == (pytest.approx(later), 50)
 
 
 def test_other_models_keep_the_optimizers_defaults():
-    assert search_options(coordinate_vae(), 100) == {}
+    assert search_options(coordinate_vae()) == {}
 
 
 def test_a_given_model_stays_as_it_was(grown):
@@ -89,7 +95,8 @@ def test_the_cycle_in_the_shell(tmp_path):
     assert "10 points, 8 with a value, 1 failed" in lines[3]
     opt = campaign.open_campaign(camp)
     assert isinstance(opt.surrogate, TanimotoGP)
-    assert opt.trainer.initial_epochs == 1
+    assert (opt.trainer.initial_epochs, opt.trainer.initial_steps) == (1, None)  # what was chosen
+    assert opt.trainer.retrain_steps == 50
     assert opt.trainer.batch_size == 128  # what was not chosen is the model's
     campaign.ask(opt, camp, 2, out=tmp_path / "batch.csv")
     batch = tmp_path / "batch.csv"
@@ -100,6 +107,197 @@ def test_the_cycle_in_the_shell(tmp_path):
         assert "2 new values" in campaign.tell(again, camp, batch)[0]
     campaign.report(campaign.open_campaign(camp), tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text().count('<img class="drawing"') >= 2
+
+
+LEFT, RIGHT, FLAT = "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O"
+QUICK = {"random_state": 0, "trainer": Trainer(initial_epochs=0, retrain_epochs=0)}
+
+
+def test_isomers_that_a_model_takes_for_one_are_named_once_a_call():
+    model = JunctionTreeVAE.pretrained()
+    with pytest.warns(MergedIsomersWarning) as caught:
+        opt = molecule_search(
+            ["CCO", LEFT, RIGHT, "F/C=C/F", r"F/C=C\F"], [1, 8, 4, 1, None], model=model, **QUICK
+        )
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    assert f"row 1 ({LEFT!r}), row 2 ({RIGHT!r}) are {FLAT}; row 3" in message
+    assert "are FC=CF" in message
+    assert "SelfiesVAE" in message
+    with pytest.warns(MergedIsomersWarning, match=r"row 1 \(.*\), point 1 \(.*\) are "):
+        opt.tell(["CCN", RIGHT], [1.0, 5.0])
+    opt.tell([LEFT, "CCO", "OCC"], [7.0, 1.0, 2.0])  # as told first: a warning would be an error
+    assert opt.history_.records[1].values == [8, 4, 5, 7]
+
+
+def test_a_warning_of_isomers_that_is_an_error_changes_nothing():
+    opt = molecule_search(["CCO", LEFT], [1, 8], model=JunctionTreeVAE.pretrained(), **QUICK)
+    with pytest.raises(MergedIsomersWarning):
+        opt.tell(["CCC", RIGHT], [3.0, 4.0])
+    assert (len(opt.history_), opt.history_.n_observed) == (2, 2)
+
+
+def test_a_model_with_stereochemistry_keeps_isomers_apart():
+    opt = molecule_search(["CCO", LEFT, RIGHT], [1, 8, 4], **QUICK)
+    assert len(opt.history_) == 3
+
+
+def test_the_shell_shows_the_flat_molecule_beside_the_mean_of_isomers(tmp_path):
+    data, camp = tmp_path / "assay.csv", tmp_path / "camp"
+    data.write_text(f"SMILES,pIC50\n{LEFT},8.1\n{RIGHT},4.1\nC[C@H](F)O,1\n")
+    with pytest.warns(MergedIsomersWarning):
+        lines = campaign.init(camp, data, model="junction-tree", **QUICK)
+    best = f"best so far: 6.1, mean of 2 (id 0): {FLAT} (its isomers are one for this model)"
+    assert best in lines
+    assert best in campaign.status(camp)
+    table = campaign.export(camp)
+    assert f"\n0,{FLAT},6.1," in table
+    assert "\n1,C[C@H](F)O,1," in table
+    out = tmp_path / "all.csv"
+    out.write_text(table)
+    with campaign.recording(camp) as opt:
+        assert "0 new values" in campaign.tell(opt, camp, out)[0]
+
+
+def test_names_and_extensions_behind_smiles_are_left_out_of_tables(tmp_path):
+    data, camp = tmp_path / "assay.csv", tmp_path / "camp"
+    data.write_text("SMILES,pIC50\nCCO ethanol,1\nC[C@H](O)F |&1:1|,2\nCCN,3\n")
+    lines = campaign.init(camp, data, model="selfies", **QUICK)
+    assert "1 SMILES in 'SMILES' had a name behind it, left out: 'ethanol'" in lines
+    assert any("extension (CXSMILES" in line and "'|&1:1|'" in line for line in lines)
+    data.write_text("SMILES,pIC50\nCCO alcohol,1\nCCC propane,4\n")
+    with campaign.recording(camp) as opt:
+        assert [record.x for record in opt.history_] == ["CCO", "C[C@H](O)F", "CCN"]
+        lines = campaign.tell(opt, camp, data)
+        assert "assay.csv: 1 new value, 1 known already" in lines
+        with pytest.raises(DataError, match=r"has a name behind the SMILES; pass x.split\(\)\[0\]"):
+            opt.tell("CCCC butane", 3.0)
+
+
+@pytest.mark.parametrize("model", ["selfies", "junction-tree"])
+def test_salts_are_taken_as_the_campaign_was_started(tmp_path, model):
+    data, camp = tmp_path / "assay.csv", tmp_path / "camp"
+    data.write_text("SMILES,pIC50\nCCO,1\n[Na+].CC(=O)[O-],2\nCCCC,3\n")
+    with pytest.raises(DataError, match="1 row of 3 cannot be used"):
+        campaign.init(camp, data, model=model, **QUICK)
+    campaign.init(camp, data, model=model, salts="largest", **QUICK)
+    data.write_text("SMILES,pIC50\nCC(=O)[O-],2\nCCCN.Cl,4\n")
+    with campaign.recording(camp) as opt:
+        assert "assay.csv: 1 new value, 1 known already" in campaign.tell(opt, camp, data)
+        assert opt.model_.key("CCCN") == opt.model_.key(opt.history_.records[3].x)
+
+
+def test_a_campaign_can_begin_to_take_salts(tmp_path):
+    data, camp = tmp_path / "assay.csv", tmp_path / "camp"
+    data.write_text("SMILES,pIC50\nCCO,1\nCCCC,3\n")
+    campaign.init(camp, data, model="selfies", **QUICK)
+    data.write_text("SMILES,pIC50\nCCCN.Cl,4\n")
+    with campaign.recording(camp) as opt, pytest.raises(DataError):
+        campaign.tell(opt, camp, data)
+    with campaign.recording(camp, salts="largest") as opt:
+        assert "assay.csv: 1 new value" in campaign.tell(opt, camp, data)
+    with campaign.recording(camp) as opt:
+        assert "assay.csv: 0 new values, 1 known already" in campaign.tell(opt, camp, data)
+    with pytest.raises(ParameterError, match="--salts is for models of molecules, got GrammarVAE"):
+        campaign.init(tmp_path / "other", data, model="expressions", salts="largest")
+
+
+def test_all_that_is_wrong_with_a_row_is_named_at_once(tmp_path):
+    data, camp = tmp_path / "assay.csv", tmp_path / "camp"
+    good, bad = "SMILES,pIC50\nCCO,1\nCCCC,3\n", "id,SMILES,pIC50\n,c1cc,oops\n99,c1cc,<3\n,CCC,4\n,CCN,x\n"
+    data.write_text(bad)
+    with pytest.raises(DataError, match="3 rows of 4") as caught:
+        campaign.init(camp, data, model="selfies", form=campaign.Form(y="pIC50"), **QUICK)
+    assert all("not a number" in note or "bound" in note for note in caught.value.__notes__)
+    assert ["c1cc" in note for note in caught.value.__notes__] == [True, True, False]
+    data.write_text(good)
+    campaign.init(camp, data, model="selfies", **QUICK)
+    data.write_text(bad)
+    with campaign.recording(camp) as opt, pytest.raises(DataError, match="3 rows of 4") as caught:
+        campaign.tell(opt, camp, data)
+    first, second, third = caught.value.__notes__
+    assert "'oops' is not a number; the model cannot read 'c1cc'" in first
+    assert "no point of this campaign has the id 99" in second
+    assert "'<3' is a bound" in second
+    assert "cannot read 'c1cc'" in second
+    assert third == "row 5: 'x' is not a number"
+
+
+ROUND = "O=C(C[C@]1(c2ccccc2)C2CC3CC1CC(C2)[C@@H]3O)NC"
+
+
+def test_telling_what_rdkit_writes_makes_no_second_point(tmp_path):
+    from rdkit import Chem
+
+    opt = molecule_search(["CCO", ROUND], [1, 8], **QUICK)
+    once = Chem.CanonSmiles(ROUND)
+    opt.tell([once, Chem.CanonSmiles(once)], [4.0, 3.0])
+    assert [record.x for record in opt.history_] == ["CCO", ROUND]
+    assert opt.history_.records[1].values == [8, 4, 3]
+
+
+def load_with_another_rdkit(opt, camp, monkeypatch):
+    """Return the optimizer of a campaign that was made under a changed RDKit, loaded under the real one."""
+    opt.save(camp)
+    monkeypatch.undo()
+    forget_spellings()
+    return WeightedRetrainingOptimizer.load(camp, model=SelfiesVAE.pretrained())
+
+
+def forget_spellings():
+    for function in (smiles._standard, smiles._canonical, read_smiles):
+        function.cache_clear()
+
+
+def test_rows_that_become_one_molecule_are_kept_and_the_first_is_found(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(smiles, "_settled", lambda text, stereo: text)  # as keys were made formerly
+    forget_spellings()
+    once = smiles.canonical(ROUND)
+    opt = molecule_search(["CCO", ROUND, "CCN", once], [1, 8, None, 2], **QUICK)
+    assert len(opt.history_) == 4
+    again = load_with_another_rdkit(opt, tmp_path / "camp", monkeypatch)
+    assert "rows 1 and 3 are one point" in caplog.text
+    assert again.history_.y.tolist() == [1, 8, 2]
+    again.tell([once, ROUND], [3.0, 4.0])
+    assert again.history_.records[1].values == [8, 3, 4]
+    assert again.history_.records[3].values == [2]
+    assert again.history_.n_observed == 3
+
+
+def test_points_are_found_though_another_rdkit_wrote_other_smiles(tmp_path, monkeypatch, caplog):
+    def written(molecule, stereo):
+        from rdkit import Chem
+
+        return Chem.MolToSmiles(molecule, rootedAtAtom=molecule.GetNumAtoms() - 1)
+
+    monkeypatch.setattr(smiles, "_written", written)
+    monkeypatch.setattr(smiles, "_settled", lambda text, stereo: text)
+    monkeypatch.setattr("rdkit.__version__", "1999.01")
+    forget_spellings()
+    opt = molecule_search(["CCO", "NCCC", "CC(C)=O"], [1, 8, None], **QUICK)
+    pending = opt.ask(2)
+    old_keys = [record.key for record in opt.history_]
+    with caplog.at_level("INFO", logger="wrlso"):
+        again = load_with_another_rdkit(opt, tmp_path / "camp", monkeypatch)
+    assert "began with RDKit 1999.01" in caplog.text
+    assert [record.key for record in again.history_] != old_keys
+    again.tell(old_keys, [float(row) for row in range(len(old_keys))])
+    again.tell(pending, [5.0, 6.0])
+    assert len(again.history_) == len(old_keys)
+    assert all(float(row) in record.values for row, record in enumerate(again.history_))
+    assert all(record.status == "observed" for record in again.history_)
+
+
+def test_a_pending_point_that_became_a_measured_one_can_be_released(tmp_path, monkeypatch):
+    monkeypatch.setattr(smiles, "_settled", lambda text, stereo: text)
+    forget_spellings()
+    opt = molecule_search(["CCO", ROUND], [1, 8], **QUICK)
+    with opt._session.changing() as changes:
+        (row,) = changes.add(opt.model_, [smiles.canonical(ROUND)])
+        changes.note("ask", row, data=(None, None))
+    again = load_with_another_rdkit(opt, tmp_path / "camp", monkeypatch)
+    again.release(again.history_.records[row].x)
+    assert [record.status for record in again.history_] == ["observed", "observed", "released"]
 
 
 def test_rows_that_the_model_cannot_take_are_named_once(tmp_path):
@@ -138,3 +336,29 @@ def test_the_models_copy_learns_to_read_the_data(make):
             molecule_search(wrong, [1.0])
     with pytest.raises(DataTypeError, match="y must be a sequence"):
         molecule_search(["CCO"], {0: 1.0})
+
+
+def test_options_are_rules_for_the_data_of_each_ask_and_training():
+    """A search that starts with 12 molecules and is told many is no other than one that starts with them."""
+    steps = []
+
+    class Quick(nn.Module):
+        latent_dim = 2
+
+        def __init__(self):
+            super().__init__()
+            self.m = nn.Parameter(torch.zeros(1))
+
+        def loss(self, inputs):
+            steps.append(len(inputs))
+            return (self.m - inputs) ** 2
+
+    options = search_options(SelfiesVAE.pretrained())
+    assert options["acquisition"].search.k == "auto"
+    for n, most in ((12, 5), (500, 20), (2000, 50), (10_000, 50)):
+        steps.clear()
+        log = options["trainer"].fine_tune(Quick(), torch.zeros(n), np.ones(n), np.random.default_rng(0))
+        assert log[-1]["n_steps"] == len(steps) == most
+        steps.clear()
+        options["trainer"].fit(Quick(), torch.zeros(n), np.ones(n), np.random.default_rng(0))
+        assert len(steps) <= 150

@@ -170,7 +170,7 @@ def test_training_from_scratch_starts_at_the_given_weights():
 
 
 def test_training_from_scratch_cannot_be_chosen_after_the_given_weights_are_gone():
-    opt = make_optimizer().fit(X0, Y0).set_params(trainer__retrain="scratch")
+    opt = make_optimizer().fit(X0, Y0).set_params(trainer__retrain="scratch", trainer__retrain_epochs=1)
     with pytest.raises(ParameterError, match="must have retrain='scratch' before fit"):
         opt.retrain()
 
@@ -692,7 +692,7 @@ def test_bad_starting_data(X, y, error, message):
         ({"model": object()}, ModelError, "must be a LatentModel; object lacks tensorize"),
         ({"model": object()}, ModelError, "lacks .*, latent_dim$"),
         ({"decoder": nn.Linear(7, 12)}, ModelError, "latent points of the encoder's dimension 3"),
-        ({"random_state": "a"}, ValueError, "random_state|seed"),
+        ({"random_state": "a"}, ParameterTypeError, "random_state must be None, an integer in .*got .a."),
     ],
 )
 def test_parameters_that_cannot_be(options, error, message):
@@ -812,3 +812,34 @@ def test_sizes_of_the_surrogates_data_are_checked(name, opt):
     opt.set_params(surrogate=SparseGP(**{name: "2000"}))
     with pytest.raises(ParameterTypeError, match=f"{name} must be an integer of at least 0, got '2000'"):
         opt.ask()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"likelihood": "gaussian"}, "likelihood must be 'bernoulli', the default, where model is given"),
+        ({"beta": 2.0}, "beta must be 1.0, the default, where model is given"),
+        ({"codec": object()}, "codec must be None, the default, where model is given"),
+    ],
+)
+def test_what_belongs_to_the_networks_is_refused_beside_a_model(options, message):
+    opt = make_optimizer(model=VAE(*networks()), **options)
+    with pytest.raises(ParameterError, match=message):
+        opt.fit(X0, Y0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"surrogate": FeatureGP(np.array), "fit_on": "asked"},
+            "fit_on must be 'encoding' with FeatureGP, which models features of x",
+        ),
+        ({"trainer": Trainer(retrain="scratch", retrain_lr=0.1)}, "retrain_lr must be None, the default"),
+        ({"trainer": Trainer(retrain="scratch", retrain_steps=3)}, "retrain_steps must be None, the default"),
+        ({"trainer": Trainer(retrain="scratch", retrain_epochs=3)}, "retrain_epochs must be 1, the default"),
+    ],
+)
+def test_an_argument_that_another_leaves_without_effect_is_refused(options, message):
+    with pytest.raises(ParameterError, match=message):
+        make_optimizer(**options).fit(X0, Y0)

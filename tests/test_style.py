@@ -1,6 +1,7 @@
 """Linter, formatter and type checker find nothing; modules and functions stay small."""
 
 import ast
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,20 @@ def test_tool_finds_nothing(command, tmp_path):
         [sys.executable, "-m", *command, *cache], capture_output=True, text=True, cwd=ROOT
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_job_with_the_oldest_versions_pins_every_requirement():
+    """Each lower bound exactly; the tested version where there is none, and for torch; never a newer one."""
+    script = runpy.run_path(str(ROOT / ".ci" / "oldest"))
+    pins = dict(pin.split("==") for pin in script["oldest_pins"]())
+    requirements = [requirement.partition(">=") for requirement in script["read_setup"]()]
+    assert {name for name, _, _ in requirements} == pins.keys()
+    tested = script["tested_versions"]()
+    for name, _, bound in requirements:
+        version = pins[name]
+        assert version == (bound if bound and name != "torch" else tested[script["_plain"](name)])
+        newest = tested[script["_plain"](name.partition("[")[0])]
+        assert [*map(int, version.split("."))] <= [*map(int, newest.split("."))], name
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

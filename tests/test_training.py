@@ -28,6 +28,7 @@ from wrlso._utils.progress_bar import ProgressBar
 from wrlso.testing import objective_values
 
 RNG = np.random.default_rng
+KINDS = ["replicate", "sample"]
 
 
 class Means(nn.Module):
@@ -204,6 +205,27 @@ def test_the_schedule_sets_beta_during_fit_only():
     assert trainer.fine_tune(vae, vae.tensorize(X), np.ones(40), RNG(8))[0]["beta"] == 0.7
 
 
+@given(st.integers(1, 200), st.integers(1, 30), st.integers(1, 40), st.floats(0.1, 6), st.sampled_from(KINDS))
+@settings(max_examples=60)
+def test_steps_are_bounded_and_no_bound_that_is_not_reached_matters(n, batch_size, most, epochs, kind):
+    def train(bound):
+        trainer = Trainer(
+            initial_epochs=epochs, initial_steps=bound, batch_size=batch_size, variance_reduction=kind
+        )
+        model = Means()
+        return trainer.fit(model, torch.arange(float(n)), np.ones(n), RNG(0)), float(model.m.detach())
+
+    free, bounded = train(None), train(most)
+    n_steps = bounded[0][-1]["n_steps"]
+    assert 1 <= n_steps <= most
+    assert bounded[0][-1]["epoch"] <= epochs + 1e-9
+    reached = free[0][-1]["n_steps"] > most or max(batch_size, 2) * most < n * epochs
+    if reached:
+        assert n_steps >= min(most, free[0][-1]["n_steps"]) - 1
+    else:
+        assert bounded[1] == free[1]
+
+
 def test_no_epochs_change_nothing():
     vae = tiny_vae()
     before = weights_of(vae)
@@ -292,6 +314,18 @@ def test_a_weight_that_stops_being_finite_is_noticed_at_the_end_of_the_pass():
             {"variance_reduction": "drop"},
             ParameterError,
             "variance_reduction must be one of 'replicate', 'sample'",
+        ),
+        ({"initial_steps": 0}, ParameterError, "initial_steps must be an integer of at least 1, or None"),
+        ({"retrain_steps": 1.5}, ParameterTypeError, "retrain_steps must be an integer"),
+        (
+            {"w_max": 2.0, "variance_reduction": "sample"},
+            ParameterError,
+            "w_max must be 5, the default, with variance_reduction='sample'",
+        ),
+        (
+            {"initial_epochs": 0, "beta_schedule": GeometricBeta()},
+            ParameterError,
+            "beta_schedule must be None with initial_epochs=0",
         ),
         ({"w_max": 0}, ParameterError, "w_max must be a number > 0, got 0"),
         ({"retrain": "never"}, ParameterError, "retrain must be one of 'finetune', 'scratch'"),

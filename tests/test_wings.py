@@ -162,3 +162,20 @@ def test_all_but_testing_and_the_command_line_import_without_optional_packages()
         f"import {', '.join(modules)}, wrlso.benchmarks.summaries, wrlso.benchmarks.shapes.demo"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_tests_go_through_faces():
+    """A test takes a name from the face of its wing where the face hands it on."""
+    handed_on = set()
+    for stub in ROOT.glob("*/**/__init__.pyi"):
+        face = ".".join(stub.parent.relative_to(ROOT.parent).parts)
+        for node in ast.parse(stub.read_text(encoding="utf-8")).body:
+            handed_on |= {(f"{face}.{node.module}", alias.name) for alias in node.names}
+    assert len(handed_on) > 60
+    around = []
+    for path in Path(__file__).parent.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom):
+                names = {(node.module, alias.name) for alias in node.names}
+                around += [(path.name, *name) for name in names & handed_on]
+    assert around == []

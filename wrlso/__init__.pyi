@@ -28,6 +28,7 @@ from .exceptions import DataTypeError as DataTypeError
 from .exceptions import ExecutorError as ExecutorError
 from .exceptions import GrammarError as GrammarError
 from .exceptions import LowEffectiveSampleSizeWarning as LowEffectiveSampleSizeWarning
+from .exceptions import MergedIsomersWarning as MergedIsomersWarning
 from .exceptions import ModelError as ModelError
 from .exceptions import NoCandidateError as NoCandidateError
 from .exceptions import NonFiniteLossError as NonFiniteLossError

@@ -15,6 +15,7 @@ __all__ = [
     "ExecutorError",
     "GrammarError",
     "LowEffectiveSampleSizeWarning",
+    "MergedIsomersWarning",
     "ModelError",
     "NoCandidateError",
     "NonFiniteLossError",
@@ -79,6 +80,10 @@ class UnknownPointError(WrlsoError, LookupError):
 
 class WrlsoWarning(UserWarning):
     """Base class of all warnings issued by wrlso."""
+
+
+class MergedIsomersWarning(WrlsoWarning):
+    """Isomers are one molecule for a model without stereochemistry, and the mean of their values counts."""
 
 
 class LowEffectiveSampleSizeWarning(WrlsoWarning):

@@ -220,7 +220,7 @@ class History:
         return iter(self.records)
 
     def row(self, key: Hashable) -> int | None:
-        """Return the row of a key, None for a new key."""
+        """Return the row of a key, the first where there are more; None when it has never been seen."""
         return self._row_of.get(key)
 
     def status(self, key: Hashable) -> Status | None:
@@ -256,14 +256,15 @@ class History:
     def add(self, X: Sequence[Any], keys: Sequence[Hashable], inputs: "Tensor | None") -> None:
         """Add new, distinct objects as unlabelled records.
 
-        ``inputs`` (n, ...) is the tensor made of them, None for a history that is only looked at.
+        ``inputs`` (n, ...) is the tensor made of them, None for a history that is only looked at. Two stored
+        objects may have come to have one key: both are kept, and the key finds the first.
         """
         first = len(self.records)
         self._status = _grown(self._status, first + len(X))
         self._position = _grown(self._position, first + len(X))
         self._status[first : first + len(X)] = _STATUSES.index("unlabelled")
         for row, (x, key) in enumerate(zip(X, keys, strict=True), start=first):
-            self._row_of[key] = row
+            self._row_of.setdefault(key, row)
             self.records.append(Record(x, key, "unlabelled"))
         if inputs is not None:
             self.inputs.append(inputs)

@@ -19,7 +19,6 @@ from wrlso.training import Trainer
 
 __all__ = ["molecule_search", "search_options"]
 
-_FOREMOST = 2.5  # number of best molecules that are varied about equally often, for any size of the data
 _BATCH = 128  # molecules in a training step
 _FIRST, _LATER = 150, 50  # most steps of the first training, and of each later one: well under a minute
 _PASSES = 20  # most passes over the data; few molecules take fewer steps
@@ -65,18 +64,18 @@ def molecule_search(
     model = SelfiesVAE.pretrained() if model is None else model
     if isinstance(model, MoleculeVAE) and model.missing_tokens(X):
         model = copy.deepcopy(model).extend(X)
-    parts = search_options(model, len(X)) | options
+    parts = search_options(model) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, y)
 
 
-def search_options(model: LatentModel, n: int) -> dict[str, Any]:
+def search_options(model: LatentModel) -> dict[str, Any]:
     """Return the optimizer's parameters for a model of molecules; an empty dict for other models.
+
+    They are rules, which every ask and every training apply to the data that there are by then.
 
     Parameters
     ----------
     model : LatentModel
-    n : int
-        Number of starting molecules; many need fewer passes of training.
 
     Returns
     -------
@@ -98,16 +97,17 @@ def search_options(model: LatentModel, n: int) -> dict[str, Any]:
         max_attempts=4000,
         mutate=0.35,
         cross=0.35,
-        k=_FOREMOST / max(n, 1),
+        k="auto",
         **chunks,
     )
-    share = _BATCH / max(n, 1)
     return {
         "surrogate": TanimotoGP(),
         "acquisition": Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=pool),
         "trainer": Trainer(
-            initial_epochs=min(_PASSES, share * _FIRST),
-            retrain_epochs=min(_PASSES / 4, share * _LATER),
+            initial_epochs=_PASSES,
+            retrain_epochs=_PASSES / 4,
+            initial_steps=_FIRST,
+            retrain_steps=_LATER,
             batch_size=_BATCH,
             lr=3e-4,
             variance_reduction="sample",

@@ -50,7 +50,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     model : LatentModel, default=None
         A generative model. The optimizer trains a copy.
     likelihood, beta, codec
-        Passed to :class:`wrlso.VAE` with encoder and decoder.
+        Passed to :class:`wrlso.VAE` with encoder and decoder; with ``model`` they must be the defaults.
     feasible : callable x → bool, default=None
         A cheap test that every candidate must pass.
     direction : {"maximize", "minimize"}, default="maximize"
@@ -70,11 +70,12 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         When to refit the surrogate's hyperparameters between retrainings. "auto": when its errors at new
         values are evidence of 20 to 1 against it, when the values have doubled, or after 200 new values. An
         int: after so many new values. None: never. Until then it is conditioned on new values exactly.
+        Replicates and corrections count as new values (:class:`wrlso.surrogate.TakesCorrections`).
     fit_on : {"encoding", "asked", "inverted"}, default="encoding"
         The latent point of x for the surrogate. "encoding": the encoding of x. "asked": the z of its ask
         since the last training (:class:`wrlso.CandidatePool` asks at encodings anyway). "inverted": the
         encoding after ten gradient steps that make decoding to x more likely; needs a model that follows
-        :class:`wrlso.models.HasLogLikelihood`.
+        :class:`wrlso.models.HasLogLikelihood`. A surrogate of features of x needs "encoding".
     unlabelled_share : float in [0, 1], default=0.9
         Largest share of the training weight for all x without a value. No such x weighs more than average.
     device : str or torch.device, default="auto"
@@ -228,16 +229,14 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         x : object or sequence of objects
             Points from ask or any others.
         y : float, None or sequence of them
-            Values in the user's sign. None or NaN: the experiment failed. A point that already has a value
-            gets a replicate.
+            Values in the user's sign. None or NaN: the experiment failed. A known point gets a replicate.
         reason : str, default=None
             Why the points without a value failed; the history keeps it.
 
         Raises
         ------
         DataError, DataTypeError
-            For infinite or non-numeric values, different lengths, or an x that the model cannot read.
-            Nothing is recorded then.
+            For values that are no finite numbers, different lengths, or an unreadable x. Nothing changes.
         """
         X, values = read_told(x, y)
         check_parameters(self)

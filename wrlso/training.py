@@ -19,11 +19,13 @@ from torch import Tensor
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.random import isolated_torch_rng
 from wrlso._utils.validation import check_choice, check_count, check_real
-from wrlso.exceptions import DataError, NonFiniteLossError, ParameterTypeError
+from wrlso.exceptions import DataError, NonFiniteLossError, ParameterError, ParameterTypeError
 from wrlso.models.protocol import LatentModel
 from wrlso.weighting import normalize_weights, replicate
 
 __all__ = ["GeometricBeta", "Inputs", "Trainer"]
+
+_W_MAX = 5.0
 
 # the bar moves with every step, because one epoch may take half an hour
 _BAR_FORMAT = "{l_bar}{bar}| {n:.2f} of {total:.2f} epochs [{elapsed}<{remaining}{postfix}]"
@@ -69,6 +71,9 @@ class Trainer(BaseEstimator):
         Passes over the weighted data in :meth:`fit`; 0 skips training, a fraction takes a random part.
     retrain_epochs : float, default=1
         Passes in :meth:`fine_tune`. The paper's released code uses 1 at first and 0.1 later.
+    initial_steps, retrain_steps : int or None, default=None
+        Most steps of one training in :meth:`fit` and in :meth:`fine_tune`: of many data it then takes a part
+        of a pass. None: no bound.
     batch_size : int, default=64
         Examples in a minibatch; the batches of a pass differ by at most one.
     lr : float, default=1e-3
@@ -79,13 +84,14 @@ class Trainer(BaseEstimator):
         "replicate": visit every point, those with w > w_max as several copies (appendix A.2), and weight
         the loss of each copy. "sample": sample points in proportion to w, with an unweighted loss.
     w_max : float, default=5.0
-        Largest weight of one copy.
+        Largest weight of one copy; for "replicate" only.
     retrain : {"finetune", "scratch"}, default="finetune"
         Whether to continue from the current weights or to start again from the given ones (section 4.2).
     grad_clip : float or None, default=None
         Largest Euclidean norm of the gradient; None: no clipping.
     beta_schedule : callable or None, default=None
-        Step → β, applied to ``model.beta`` during :meth:`fit` only; see :class:`GeometricBeta`.
+        Step → β, applied to ``model.beta`` during :meth:`fit`, see :class:`GeometricBeta`. :meth:`fine_tune`
+        trains with the ``model.beta`` that the model has.
 
     Examples
     --------
@@ -105,17 +111,21 @@ class Trainer(BaseEstimator):
         *,
         initial_epochs: float = 20,
         retrain_epochs: float = 1,
+        initial_steps: int | None = None,
+        retrain_steps: int | None = None,
         batch_size: int = 64,
         lr: float = 1e-3,
         retrain_lr: float | None = None,
         variance_reduction: str = "replicate",
-        w_max: float = 5.0,
+        w_max: float = _W_MAX,
         retrain: str = "finetune",
         grad_clip: float | None = None,
         beta_schedule: Callable[[int], float] | None = None,
     ) -> None:
         self.initial_epochs = initial_epochs
         self.retrain_epochs = retrain_epochs
+        self.initial_steps = initial_steps
+        self.retrain_steps = retrain_steps
         self.batch_size = batch_size
         self.lr = lr
         self.retrain_lr = retrain_lr
@@ -179,6 +189,8 @@ class Trainer(BaseEstimator):
         """Raise ParameterError or ParameterTypeError for an invalid parameter."""
         check_real("initial_epochs", self.initial_epochs, minimum=0)
         check_real("retrain_epochs", self.retrain_epochs, minimum=0)
+        check_count("initial_steps", self.initial_steps, none="no bound")
+        check_count("retrain_steps", self.retrain_steps, none="no bound")
         check_count("batch_size", self.batch_size)
         check_real("lr", self.lr, above=0)
         check_real("retrain_lr", self.retrain_lr, above=0, none="lr")
@@ -188,6 +200,16 @@ class Trainer(BaseEstimator):
         check_real("grad_clip", self.grad_clip, above=0, none="no clipping")
         if self.beta_schedule is not None and not callable(self.beta_schedule):
             raise ParameterTypeError(f"beta_schedule must be callable or None, got {self.beta_schedule!r}")
+        if self.beta_schedule is not None and self.initial_epochs == 0:
+            raise ParameterError(
+                "beta_schedule must be None with initial_epochs=0: it applies to the first training only, "
+                "which then takes no step. Set model.beta instead"
+            )
+        if self.variance_reduction == "sample" and self.w_max != _W_MAX:
+            raise ParameterError(
+                f"w_max must be {_W_MAX:g}, the default, with variance_reduction='sample', which makes no "
+                f"copies that it could bound, got {self.w_max!r}"
+            )
 
     def _train(
         self,
@@ -203,7 +225,7 @@ class Trainer(BaseEstimator):
         if len(inputs) == 0:
             raise DataError("training needs at least one x, got none")
         weights = normalize_weights(weights, len(inputs))
-        epochs = self.initial_epochs if first else self.retrain_epochs
+        epochs, most = self._length(len(inputs), first)
         lr = self.lr if first or self.retrain_lr is None else self.retrain_lr
         schedule = self.beta_schedule if first else None
         if schedule is not None and not hasattr(model, "beta"):
@@ -216,10 +238,23 @@ class Trainer(BaseEstimator):
         try:
             with isolated_torch_rng(int(rng.integers(2**63))), bar:
                 for done, length in zip(np.cumsum(passes), passes, strict=True):
-                    loop.run_pass(list(self.batches(weights, length, rng)), length, float(done), bar)
+                    batches = list(self.batches(weights, length, rng))
+                    left = len(batches) if most is None else min(len(batches), most - loop.n_steps)
+                    if left == 0:
+                        break
+                    share = left / len(batches)
+                    loop.run_pass(batches[:left], share * length, float(done - (1 - share) * length), bar)
         finally:
             loop.close()
         return loop.log
+
+    def _length(self, n: int, first: bool) -> tuple[float, int | None]:
+        """Return the passes over n data of the next training, and its largest number of steps."""
+        epochs, most = self.initial_epochs, self.initial_steps
+        if not first:
+            epochs, most = self.retrain_epochs, self.retrain_steps
+        # a part of a pass costs less than a whole one that is cut off, and is as random
+        return (epochs if most is None else min(epochs, max(self.batch_size, 2) / n * most)), most
 
     def batches(
         self, weights: np.ndarray, length: float, rng: np.random.Generator

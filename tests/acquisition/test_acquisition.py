@@ -18,6 +18,8 @@ from wrlso.acquisition import (
     CandidatePool,
     LatentSearch,
     LogExpectedImprovement,
+    Measured,
+    Mixture,
     PriorSampling,
     SearchState,
     ThompsonSampling,
@@ -25,6 +27,7 @@ from wrlso.acquisition import (
     log_h,
 )
 from wrlso.acquisition.belief import Belief
+from wrlso.acquisition.box import Box
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.recombination import Parents, rewritten, some_blocks, spliced
 from wrlso.exceptions import (
@@ -35,6 +38,7 @@ from wrlso.exceptions import (
     ParameterTypeError,
 )
 from wrlso.surrogate import SparseGP
+from wrlso.weighting import rank_weights
 
 
 class PriorModel(GridModel):
@@ -781,3 +785,145 @@ def test_a_surrogate_is_needed():
         LogExpectedImprovement().propose(state, 1, rng())
     with pytest.raises(ParameterError, match="n must be"):
         PriorSampling().propose(state, 0, rng())
+
+
+# ------------------------------------------------------------------ whose search, whose turn
+
+
+class Noted(LogExpectedImprovement):
+    """Notes how many points it scores at once."""
+
+    def __init__(self, search=None, *, xi=0.0, sizes=None):
+        super().__init__(search, xi=xi)
+        self.sizes = sizes
+
+    def score(self, surrogate, points, *rest):
+        self.sizes.append(len(points))
+        return super().score(surrogate, points, *rest)
+
+
+@given(st.integers(1, 6), st.lists(st.integers(1, 3), min_size=2, max_size=2), st.booleans())
+def test_every_part_of_a_mixture_uses_its_own_search_when_it_is_its_turn(n, turns, shared):
+    state, cells = campaign(n=20)
+    sizes = [], []
+    searches = [CandidatePool(40, generations=1), CandidatePool(90, generations=1)]
+    parts = [Noted(search, sizes=seen) for search, seen in zip(searches, sizes, strict=True)]
+    if shared:  # the second takes the mixture's
+        parts[1].search = None
+    mixture = Mixture(parts, turns, search=searches[1] if shared else None)
+    proposals, record = mixture.propose(state, n, rng())
+    turn = [mixture.pick(state.turn + i) is parts[1] for i in range(n)]
+    assert bool(sizes[0]) == (not all(turn))
+    assert bool(sizes[1]) == any(turn)
+    assert max(sizes[0], default=0) <= 40
+    assert len({p.x for p in proposals} - cells) == n
+    assert record.strategy == "CandidatePool"
+    if n == 1 and not shared:
+        alone, _ = parts[turn[0]].propose(state, 1, rng())
+        assert [p.x for p in alone] == [p.x for p in proposals]
+
+
+def test_a_search_that_no_part_would_use_is_refused():
+    state, _ = campaign(n=10)
+    pool = CandidatePool(50)
+    parts = [LogExpectedImprovement(pool), ThompsonSampling(pool)]
+    with pytest.raises(ParameterError, match="search must be None where every part has a search of its own"):
+        Mixture(parts, search=pool).propose(state, 1, rng())
+    Mixture([parts[0], ThompsonSampling()], search=pool).propose(state, 1, rng())
+
+
+@pytest.mark.parametrize("pending", [0, 1])
+def test_the_part_whose_turn_it_is_drives_all_generations(pending):
+    state, _ = campaign(n=40, pending=torch.ones(pending, 2, dtype=torch.float64))
+    turn = state.turn % 2
+    sizes = [], []
+    parts = [Noted(sizes=seen) for seen in sizes]
+    Mixture(parts, search=CandidatePool(90, generations=3)).propose(state, 1, rng())
+    assert len(sizes[turn]) == 3
+    assert sizes[1 - turn] == []
+
+
+# ------------------------------------------------------------------ ranks among all data
+
+
+def of_all(n, subset, seed=0):
+    """A state that holds a part of n values, and knows them all."""
+    Z = torch.from_numpy(rng(seed).normal(size=(n, 2)))
+    y = torch.from_numpy(rng(seed).permutation(n).astype(float))
+    rows = torch.argsort(-y)[:subset].sort().values
+    weights = torch.from_numpy(rank_weights(y.numpy(), 1e-3))
+    measured = Measured(y, weights, lambda places: Z[torch.from_numpy(places)], lambda place: ("x", place))
+    none = torch.empty(0, 2, dtype=torch.float64)
+    return SearchState(
+        GridModel(2), None, Z[rows], y[rows], weights[rows], none, lambda x: None, measured=measured
+    )
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(50, 3000),
+    st.integers(5, 50),
+    st.sampled_from([None, "auto", 1e-3, 0.1, (1e-3, "auto")]),
+    st.integers(0, 99),
+)
+def test_incumbents_do_not_depend_on_how_much_the_surrogate_was_fitted_to(n, subset, k, seed):
+    found = []
+    for size in (subset, n):
+        state = of_all(n, size, seed)
+        found.append(Parents.sample(state, Landscape.of(state, rng(), 1.1, 0.999), rng(seed), k))
+    np.testing.assert_array_equal(found[0].rows, found[1].rows)
+    np.testing.assert_array_equal(found[0].incumbents, found[1].incumbents)
+    assert found[0].objects(3, rng())[0][0] == "x"
+
+
+def test_the_best_few_are_incumbents_alike_however_many_values_there_are():
+    for n in (20, 1000, 50_000):
+        state = of_all(n, 20)
+        data = state.all_measured
+        rows = Parents.sample(state, Landscape.of(state, rng(), 1.1, 0.999), rng(), "auto").rows
+        best, third = (int(data.y.argsort(descending=True)[i]) for i in (0, 3))
+        share = np.array([(rows == row).mean() for row in (best, third)])
+        expected = rank_weights(data.y.numpy(), 2.5 / n)[[best, third]] / n
+        np.testing.assert_allclose(share, expected, atol=0.05)
+        assert 0.02 < share[0] < 0.25
+
+
+def test_starts_near_the_best_fifth_are_near_that_of_all_values():
+    few, all_ = (
+        LatentSearch(2, 40)._raw_points(state, Landscape.of(of_all(500, 500), rng(), 1.1, 0.999), box, rng(3))
+        for state in (of_all(500, 20), of_all(500, 500))
+        for box in [Box.around_data(Landscape.of(of_all(500, 500), rng(), 1.1, 0.999))]
+    )
+    np.testing.assert_array_equal(few, all_)
+
+
+# ------------------------------------------------------------------ many candidates
+
+
+class Many:
+    """A surrogate of independent points that counts how many are sampled at once."""
+
+    space = "latent"
+
+    def __init__(self):
+        self.sampled = []
+
+    def predict(self, Z):
+        return Z[:, 0], torch.ones(len(Z), dtype=torch.float64)
+
+    def sample(self, Z, n, generator):
+        self.sampled.append(len(Z))
+        return torch.randn(n, len(Z), dtype=torch.float64, generator=generator) + Z[:, 0]
+
+
+@pytest.mark.parametrize("n", [10, 3000, 3001, 8000])
+def test_a_thompson_draw_compares_no_more_than_the_3000_most_promising_points(n):
+    surrogate, Z = Many(), torch.from_numpy(3 * rng().normal(size=(n, 1)))
+    score = ThompsonSampling().score(surrogate, Z, 3.0, torch.Generator().manual_seed(0))
+    assert surrogate.sampled == [min(n, 3000)]
+    compared = torch.isfinite(score)
+    assert int(compared.sum()) == min(n, 3000)
+    if n <= 3000:  # as before
+        assert torch.equal(score, Many().sample(Z, 1, torch.Generator().manual_seed(0))[0])
+    else:
+        assert Z[compared].min() >= Z[~compared].max()

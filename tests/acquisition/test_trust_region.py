@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from wrlso import LatentSearch, LogExpectedImprovement, Mixture, SparseGP, ThompsonSampling, TrustRegion
+from wrlso.acquisition import SearchState
 from wrlso.acquisition.landscape import Landscape
-from wrlso.acquisition.state import SearchState
 from wrlso.acquisition.trust_region import Region
 from wrlso.exceptions import NoCandidateError, ParameterError, ParameterTypeError
 from wrlso.optimizer import WeightedRetrainingOptimizer

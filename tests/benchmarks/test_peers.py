@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wrlso.benchmarks.expressions.peers import _Derivations, genetic_algorithm, random_search
 from wrlso.exceptions import DataError, NoCandidateError, ParameterError
-from wrlso.models.context_free import ContextFreeGrammar
+from wrlso.models import ContextFreeGrammar
 from wrlso.tasks import Expressions
 
 QUERIES = """

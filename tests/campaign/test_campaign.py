@@ -4,12 +4,14 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +35,12 @@ from wrlso import (
     campaign,
     storage,
 )
-from wrlso.campaign import Form
-from wrlso.campaign.model_names import BUILT_IN, make_model, named_callable
+from wrlso.campaign import BUILT_IN, Form
+from wrlso.campaign.cells import read_value
+from wrlso.campaign.model_names import make_model, named_callable
 from wrlso.campaign.results_table import Columns, plan_tell
 from wrlso.campaign.tables import read_table
+from wrlso.campaign.views import format_points
 from wrlso.exceptions import ModelError, StorageError
 from wrlso.storage.info import campaign_settings, view_campaign
 
@@ -463,7 +467,8 @@ def test_init_guesses_columns_and_says_so(tmp_path):
     )
     lines = campaign.init(tmp_path / "camp", data, model=OWN, direction="minimize", **FAST)
     assert lines[0] == "x is the column 'Structure' (guessed; --x says otherwise)"
-    assert lines[1] == "the values are in the column 'logS' (guessed; --y or --no-y say otherwise)"
+    guess = "the values are in the column 'logS' (guessed; --y or --no-y say otherwise): 1.5, 0, 1, …"
+    assert lines[1] == guess
     assert "30 points, 27 with a value, 1 failed, 1 row of repeated x, from a.csv" in lines[2]
     assert lines[3] == f"best so far: 0 (id 4): {START[4]}"
     history = view_campaign(tmp_path / "camp").history
@@ -491,7 +496,7 @@ def test_init_from_a_list_and_a_form_that_is_kept(tmp_path):
 
 
 def test_init_names_every_bad_row_and_leaves_nothing(tmp_path):
-    rows = [[START[0], "1"], ["NNN", "2"], [START[1], "1,5"], ["", "3"], ["", ""], ["ABCDEF", ">3"]]
+    rows = [[START[0], "1"], ["NNN", "2"], [START[1], "1,5"], ["", "3.5"], ["", ""], ["ABCDEF", ">3"]]
     data = write(tmp_path / "a.csv", ["x", "y"], rows)
     with pytest.raises(DataError, match="4 rows of 5 cannot be used, so no campaign was made") as caught:
         campaign.init(tmp_path / "camp", data, model=OWN, **FAST)
@@ -556,6 +561,40 @@ def test_looking_at_a_campaign_writes_nothing(camp):
     opt = campaign.open_campaign(camp, model=OWN, autosave=False)
     campaign.report(opt, Path("report.html"))
     assert content() == before
+
+
+def test_init_and_tell_remember_the_unit_and_the_type(tmp_path):
+    header = ["SMILES", "IC50", "Standard Units", "Standard Type", "Relation"]
+    rows = [[x, score(x), "nM" if i else "uM", "IC50", "=" if i > 1 else ">"] for i, x in enumerate(START)]
+    data = write(tmp_path / "a.csv", header, rows)
+    for form, words_ in ((Form(), "cannot be compared"), (Form(only=("standard units=nm",)), "1 row of 29")):
+        with pytest.raises(DataError, match=words_):
+            campaign.init(tmp_path / "camp", data, model=OWN, form=form, **FAST)
+        assert not (tmp_path / "camp").exists()
+    chosen = Form(only=("standard units=nm", "RELATION=="))
+    lines = campaign.init(tmp_path / "camp", data, model=OWN, form=chosen, **FAST)
+    assert lines[0] == "2 rows left out, 28 rows kept (--only)"
+    notes = storage.campaign_info(tmp_path / "camp")["notes"]
+    assert (notes["unit"], notes["type"]) == ("nM", "IC50")
+    before = state(tmp_path / "camp")
+    new = [
+        ["NNNNNN", 5, "uM", "IC50", "="],
+        ["OOOOOO", 6, "nM", "IC50", "="],
+        ["NNOONN", 7, "nM", "IC50", "<"],
+    ]
+    for rows, only, words_ in (
+        (new, (), "'Standard Units' is uM .1 row., nM|'Standard Units' is nM .2 rows., uM"),
+        (new[:1], (), "is uM, but the values of this campaign are in nM"),
+        (new[1:], (), "'Relation' is '<'"),
+    ):
+        write(tmp_path / "b.csv", header, rows)
+        with pytest.raises(DataError) as caught:
+            tell(tmp_path / "camp", tmp_path / "b.csv", form=Form(only=only))
+        assert re.search(words_, " ".join(caught.value.__notes__))
+        assert state(tmp_path / "camp") == before
+    write(tmp_path / "b.csv", header, new)
+    tell(tmp_path / "camp", tmp_path / "b.csv", form=chosen)
+    assert state(tmp_path / "camp")[0][28:] == [("OOOOOO", "observed", [6.0], 0)]
 
 
 def test_the_same_seed_gives_the_same_campaign(tmp_path):
@@ -742,6 +781,36 @@ def test_a_view_agrees_with_the_optimizer_that_it_does_without(camp):
     seen = [(e.kind, e.row, e.value, e.time) for e in history.events]
     assert seen == [(e.kind, e.row, e.value, e.time) for e in opt.history_.events]
     assert history.trainings == opt.history_.trainings
+
+
+@given(
+    values=st.lists(st.decimals(-1000, 1000, places=2, allow_nan=False), min_size=1, max_size=6),
+    decimal=st.sampled_from([".", ","]),
+)
+def test_means_are_written_as_the_decimals_that_they_are(values, decimal):
+    """As the mean of what was told, and not of the floats that are near it."""
+    history = (
+        WeightedRetrainingOptimizer(model=string_models.make())
+        .tell([START[0]] * len(values), [float(value) for value in values])
+        .history_
+    )
+    text = format_points(history, [0], "x", "y", delimiter=";", decimal=decimal)
+    written = read_value(text.splitlines()[1].split(";")[2], decimal=decimal)
+    exact = sum(map(Fraction, values)) / len(values)
+    assert written == float(exact)
+    assert written == pytest.approx(float(history.y[0]), rel=1e-12, abs=1e-12)
+    if len(values) in (1, 2, 4, 5):  # the mean ends after four digits at most
+        assert len(repr(written).partition(".")[2]) <= 4
+
+
+def test_replicates_are_exported_as_their_mean(camp):
+    fill(["5.1", "", "", ""])
+    tell(camp, "filled.csv")
+    fill(["5.3", "", "", ""], "again.csv")
+    tell(camp, "again.csv", replicates=True)
+    assert ",5.2,observed," in campaign.export(camp)
+    assert ";5,2;observed;" in campaign.export(camp, form=Form(delimiter=";", decimal=","))
+    assert json.loads(campaign.export(camp, as_json=True))["points"][30]["value"] == 5.2
 
 
 def test_json_holds_everything(camp, monkeypatch):

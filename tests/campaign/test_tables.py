@@ -9,20 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrlso.campaign.tables import (
-    explain,
-    find_column,
-    format_table,
-    format_value,
-    guess_values_column,
-    guess_x_column,
-    protect,
-    read_table,
-    read_value,
-    reserve,
-    unprotect,
-    unreadable,
-)
+from wrlso.campaign.cells import format_value, read_value
+from wrlso.campaign.columns import find_column, guess_values_column, guess_x_column
+from wrlso.campaign.tables import explain, format_table, protect, read_table, reserve, unprotect, unreadable
 from wrlso.exceptions import DataError, ParameterError
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -287,21 +276,21 @@ def table(tmp_path, text):
 )
 def test_columns_are_guessed(tmp_path, text, x, y):
     data = table(tmp_path, text)
-    assert guess_x_column(data, ".") == x
-    assert guess_values_column(data, x, ".") == y
+    assert guess_x_column(data) == x
+    assert guess_values_column(data, x) == y
 
 
 def test_ambiguous_columns_are_not_guessed(tmp_path):
     with pytest.raises(
         DataError, match="cannot tell which column of data.csv holds x: 'a', 'b'; name it with --x"
     ):
-        guess_x_column(table(tmp_path, "a,b\nCCO,C\n"), ".")
+        guess_x_column(table(tmp_path, "a,b\nCCO,C\n"))
     with pytest.raises(DataError, match="holds the values: 'MW', 'pIC50'; name it with --y"):
-        guess_values_column(table(tmp_path, "x,MW,pIC50\nCCO,46,1\n"), "x", ".")
+        guess_values_column(table(tmp_path, "x,MW,pIC50\nCCO,46,1\n"), "x")
     with pytest.raises(
         DataError, match="needs a first row with the names of its columns, but that has '1.5'"
     ):
-        guess_x_column(table(tmp_path, "CCO,1.5\nCCC,2.5\n"), ".")
+        guess_x_column(table(tmp_path, "CCO,1.5\nCCC,2.5\n"))
 
 
 def test_columns_are_found_by_name(tmp_path):

@@ -20,7 +20,7 @@ from wrlso import WrlsoError, __version__
 from wrlso.benchmarks.shapes.study import CONFIGURATIONS, ShapesStudy
 from wrlso.campaign import open_campaign
 from wrlso.cli import main as cli
-from wrlso.cli.bench import parse_numbers, parse_seeds
+from wrlso.cli import parse_numbers, parse_seeds
 from wrlso.cli.campaign import EXIT_CODES
 
 FAST = ShapesStudy(subset=20, budget=4, r=2, batch=2, initial_epochs=2, bounds=30.0, n_per_axis=9)
@@ -249,6 +249,26 @@ def test_a_table_goes_to_standard_output_alone(camp):
     exported = invoke("export", "camp").stdout
     assert exported.startswith("id,x,y,status,")
     assert json.loads(invoke("export", "camp", "--json").stdout)["points"][13]["status"] == "pending"
+
+
+def test_rows_are_chosen_by_only(camp, monkeypatch):
+    rows = "".join(f"{x},{i},{'uM' if i % 2 else 'nM'}\n" for i, x in enumerate(strings(12)))
+    (camp / "units.csv").write_text("x,y,unit\n" + rows)
+    code = run_main(monkeypatch, "init", "other", "--data", "units.csv")
+    assert code.splitlines()[1] == (
+        "  'unit' is nM (6 rows), uM (6 rows); choose one, for example --only \"unit=nM\""
+    )
+    result = invoke(
+        "init", "other", "--data", "units.csv", "--only", "unit=NM", "--only", "y=2", "--epochs", 1
+    )
+    assert result.exit_code == 0, result.output
+    assert "11 rows left out, 1 row kept (--only)" in result.output
+    assert "choose one" in run_main(monkeypatch, "tell", "other", "units.csv")
+    result = invoke("tell", "other", "units.csv", "--only", "unit=nM")
+    assert "5 new values, 1 known already" in result.output
+    assert open_campaign(camp / "other").history_.n_observed == 6
+    code = run_main(monkeypatch, "tell", "nowhere", "units.csv", "--only", "unit")
+    assert code.startswith("wrlso: error: --only 'unit' must be COLUMN=VALUE")
 
 
 def test_values_below_zero_are_no_options(camp):

@@ -18,8 +18,8 @@ from wrlso import campaign
 from wrlso.benchmarks.expressions import study as expressions_study
 from wrlso.benchmarks.molecules import study as molecules_study
 from wrlso.benchmarks.speed import start
+from wrlso.cli import app
 from wrlso.cli.bench import EXPRESSIONS_PEERS, MOLECULES_PEERS
-from wrlso.cli.main import app
 from wrlso.storage.info import view_campaign
 
 ROOT = Path(wrlso.__file__).parents[1]
@@ -173,6 +173,7 @@ def test_tell_imports_the_optimizer_and_no_optional_package(folder):
     assert "0 new values, 2 known already" in output
     assert modules >= NEEDED
     assert not EXTRA & modules
+    assert "sklearn.cluster" not in modules  # only a fit of the surrogate needs it
     house = {name.split(".")[1] for name in modules if name.startswith("wrlso.")}
     assert "storage" in house
     assert not house & {"benchmarks", "datasets", "plots", "run", "testing"}

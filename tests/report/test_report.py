@@ -16,6 +16,7 @@ from torch import nn
 pytest.importorskip("matplotlib")
 from conftest import N_LETTERS, make_optimizer, networks, words
 from matplotlib.image import imread
+from matplotlib.text import Text
 
 from wrlso import NotFittedError, ParameterError, SparseGP, Trainer, WeightedRetrainingOptimizer
 from wrlso.report import drawings, register_drawing, write_report
@@ -134,6 +135,23 @@ def rows_of(page_text, caption):
 
 
 # ---------------------------------------------------------------- the whole
+
+
+def test_nothing_is_called_a_query_that_was_not_asked(tmp_path, monkeypatch):
+    """Neither the starting data nor values that a colleague brought."""
+    drawn = []
+
+    def note_words(figure):
+        drawn.extend(text.get_text() for text in figure.findobj(Text))
+        return b"picture"
+
+    monkeypatch.setattr("wrlso.report.page._to_png", note_words)
+    opt = make_optimizer().fit(words(), words().sum(axis=1))
+    for expected in ("starting data", "values told since the start"):
+        page = write_report(opt, tmp_path / f"{expected}.html").read_text(encoding="utf-8")
+        assert expected in drawn
+        assert not [text for text in [page, *drawn] if "quer" in text.lower()]
+        opt.tell(opt.ask(2), [1.0, 2.0])
 
 
 def test_a_campaign_with_everything(busy, tmp_path):

@@ -1,6 +1,7 @@
 """Evaluations on workers: nothing lost, nothing twice, the same bits in rounds, no wait for the slowest."""
 
 import contextlib
+import importlib
 import math
 import os
 import pickle
@@ -249,6 +250,16 @@ def test_programs_of_a_worker_that_is_killed_end_with_it(tmp_path):
     while runs(pid) and time.monotonic() < until:
         time.sleep(0.05)
     assert not runs(pid)
+
+
+def test_the_timeout_leaves_out_what_a_process_imports_to_begin(tmp_path, monkeypatch):
+    (tmp_path / "slow_to_import.py").write_text(
+        "import time\ntime.sleep(3)\ndef value(x): return float(x.sum())"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    slow_to_import = importlib.import_module("slow_to_import")
+    result = maximize(slow_to_import.value, drawing(), n_calls=2, n_jobs=1, timeout=2, verbose=0)
+    assert not np.isnan(result.func_vals).any()
 
 
 def test_a_script_needs_no_guard_for_processes(tmp_path):
@@ -530,7 +541,7 @@ def test_a_call_that_hangs_does_not_hold_up_the_end():
         # the timeout of a pool's call begins when it is handed over: a worker that is still to start, beside
         # others and on a busy machine, would use it up
         executor = processes(4)
-        list(executor.map(exec, ["import wrlso._evaluation"] * 4))
+        list(executor.map(exec, ["import wrlso.run.call"] * 4))
         return executor
 
     # if it waited for the calls that hang, pytest's own timeout would end it long before they end

@@ -14,9 +14,11 @@ from sklearn.base import BaseEstimator, clone
 
 import wrlso
 from wrlso import FeatureGP, LogExpectedImprovement, MorganCounts, SparseGP, TanimotoGP
+from wrlso._state import codec
 from wrlso._state.codec import _CLASSES, dump, dump_json, load, load_json
 from wrlso.exceptions import StorageError
 from wrlso.models import DerivationFragments
+from wrlso.surrogate.transforms import Standardize
 
 NOT_STORED = {"WeightedRetrainingOptimizer"}  # it is the one that stores
 
@@ -152,3 +154,13 @@ def test_a_file_that_names_something_else_is_refused_and_nothing_is_imported(nam
     with pytest.raises(StorageError, match="a stored value is damaged, or of a newer version of wrlso"):
         load_json(json.dumps({"!": "object", "class": name, "state": {}}))
     assert set(sys.modules) == before
+
+
+def test_a_class_that_was_renamed_is_found_by_its_former_name(monkeypatch):
+    data = dump(Standardize(1.0, 2.0)).replace(b'"Standardize"', b'"Standardise"')
+    with pytest.raises(StorageError, match="Standardise"):
+        load(data)
+    monkeypatch.setitem(codec._FORMER_NAMES, "Standardise", "Standardize")
+    assert load(data) == Standardize(1.0, 2.0)
+    assert set(codec._FORMER_NAMES.values()) <= set(_CLASSES)
+    assert not set(codec._FORMER_NAMES) & set(_CLASSES)

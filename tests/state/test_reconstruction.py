@@ -22,6 +22,7 @@ class Half:
     def __init__(self, loss=0.5):
         self.modes, self.value = [True], loss
 
+    latent_dim = 1
     training = property(lambda self: self.modes[-1])
 
     def train(self, mode=True):

@@ -11,13 +11,11 @@ import gc
 import hashlib
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -508,16 +506,6 @@ def _text(value: Any) -> str | None:
     return digest.hexdigest()[:32]
 
 
-def processor() -> str:
-    """Return a checksum of what the last bits of results depend on."""
-    versions = [version(name) for name in ("numpy", "scipy", "torch", "scikit-learn", "rdkit")]
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else [platform.processor()]
-    model = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))} or lines)
-    parts = [versions, model, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-
-
 def make(name: str) -> None:
     """Make a campaign and the JSON of what must come back from it."""
     target = FOLDER / name
@@ -536,8 +524,6 @@ def make(name: str) -> None:
             "counts": info["counts"],
             "export": export(made) if KINDS[name].shell else "",
             "state": state(opt),
-            "processor": processor(),
-            "next": next_asked(opt),
         }
     text = json.dumps(expected, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     target.with_suffix(".json").write_text(text + "\n", encoding="utf-8")

@@ -20,8 +20,8 @@ from wrlso import (
     UpperConfidenceBound,
     WeightedRetrainingOptimizer,
 )
+from wrlso.acquisition import SearchState
 from wrlso.acquisition.belief import Belief, FinitePosterior, for_turn
-from wrlso.acquisition.state import SearchState
 from wrlso.exceptions import DataError, NotFittedError, ParameterError, ParameterTypeError
 from wrlso.tasks import Expressions
 

@@ -13,16 +13,17 @@ from sklearn.base import clone
 from wrlso.exceptions import DataError, DataTypeError, ParameterError, ParameterTypeError
 from wrlso.tasks import Expressions
 from wrlso.tasks.expressions import arithmetic as _arithmetic
-from wrlso.tasks.expressions import canonical, evaluate, fingerprints, score
-from wrlso.tasks.expressions.arithmetic import postfix
-from wrlso.tasks.expressions.data import (
-    MAX_PRODUCTIONS,
-    _count_sums,
-    _sum,
+from wrlso.tasks.expressions import (
+    canonical,
+    evaluate,
+    fingerprints,
     generated_expressions,
     production_count,
     reference_expressions,
+    score,
 )
+from wrlso.tasks.expressions.arithmetic import postfix
+from wrlso.tasks.expressions.data import MAX_PRODUCTIONS, _count_sums, _sum
 from wrlso.tasks.expressions.task import _generated, _key_points
 
 POINTS = np.linspace(-10, 10, 1000)

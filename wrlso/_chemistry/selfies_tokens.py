@@ -44,7 +44,7 @@ def read_all(X: Sequence[str], stereo: bool, salts: str) -> list[Reading]:
     if len(X) < _MANY:
         return [read_smiles(x, stereo, salts) for x in X]
     versions = [optional_module(package).__version__ for package in ("rdkit", "selfies")]
-    key = content_hash(["tokens", *versions, str(stereo), salts, *X])
+    key = content_hash(["tokens-2", *versions, str(stereo), salts, *X])
     lines = kept_lines(key, len(X))
     if lines is None:
         from joblib import Parallel, delayed

@@ -5,6 +5,10 @@ name behind them, dummy atoms, query atoms and bonds. Time is bounded by the len
 fits into 1000 characters took longer than 0.1 s (complete graphs, grids, cages, dendrimers).
 
 Numbers of atoms (``[CH3:1]``) say nothing about a molecule and are dropped; hydrogen atoms become implicit.
+
+RDKit's canonical SMILES is not always one that RDKit leaves alone: the stereocentres of some cages change
+each time that they are read and written, and come round again. :func:`_settled` follows them until then, so
+that a molecule's identity does not depend on how often it was written.
 """
 
 import re
@@ -18,8 +22,8 @@ from wrlso._utils.validation import check_choice, check_count
 from wrlso.exceptions import DataError, DataTypeError
 
 __all__ = [
-    "MAX_LENGTH", "canonical", "listed_smiles", "optional_module", "parse", "read_molecules", "refuse_rows",
-    "unparsed_problem",
+    "MAX_LENGTH", "canonical", "first_part", "listed_smiles", "optional_module", "parse", "read_molecules",
+    "refuse_rows", "unparsed_problem",
 ]  # fmt: skip
 
 Mol: TypeAlias = Any  # rdkit.Chem.Mol
@@ -31,6 +35,9 @@ MAX_LENGTH = 1000
 
 _REMEMBERED = 2**16  # molecules whose canonical SMILES are kept, about 500 bytes each
 _SHOWN = 5  # problems that one error names
+_PASSES = (
+    16  # of reading and writing until a spelling comes round; three was the most in 1,400 isomers of cages
+)
 _VAGUE = re.compile(r"[*~]|\[#")  # how dummy atoms and query bonds can be written
 _ORDERS = {"SINGLE", "DOUBLE", "TRIPLE", "QUADRUPLE", "AROMATIC", "DATIVE"}
 
@@ -81,6 +88,7 @@ def canonical(smiles: Any, stereo: bool = True) -> str | None:
 
     Charges, isotopes and all fragments are kept, see :func:`read_molecules` for policies. Two spellings are
     equal exactly when RDKit takes the molecules for the same. Tautomers and protonation states differ.
+    A canonical SMILES is its own canonical SMILES.
 
     Parameters
     ----------
@@ -101,7 +109,21 @@ def canonical(smiles: Any, stereo: bool = True) -> str | None:
 @lru_cache(maxsize=_REMEMBERED)
 def _canonical(text: str, stereo: bool) -> str | None:
     molecule = parse(text)
-    return None if molecule is None else _write(molecule, stereo)
+    return None if molecule is None else _write(molecule, stereo, text)
+
+
+def first_part(text: str) -> tuple[str, str]:
+    """Return the SMILES and what follows its first blank: a name, an extension (CXSMILES), mostly "".
+
+    What does not begin with a molecule is returned whole.
+
+    Examples
+    --------
+    >>> first_part("CCO ethanol"), first_part("C[C@H](O)F |&1:1|"), first_part("a name")
+    (('CCO', 'ethanol'), ('C[C@H](O)F', '|&1:1|'), ('a name', ''))
+    """
+    first, *rest = text.split(maxsplit=1) or [""]
+    return (first, rest[0].strip()) if rest and parse(first) is not None else (text, "")
 
 
 def unparsed_problem(smiles: Any, max_length: int = MAX_LENGTH) -> str | None:
@@ -113,6 +135,9 @@ def unparsed_problem(smiles: Any, max_length: int = MAX_LENGTH) -> str | None:
         return "is empty"
     if len(text) > max_length:
         return f"has {len(text)} characters, more than {max_length}"
+    if first_part(text)[1]:
+        what = "an extension (CXSMILES)" if first_part(text)[1].startswith("|") else "a name"
+        return f"has {what} behind the SMILES; pass x.split()[0]"
     if _plain(text, max_length) is None:
         return "holds blanks or characters that are not printable ASCII"
     if parse(text, max_length) is not None:
@@ -306,7 +331,7 @@ def _standard(text: str, policies: _Policies) -> tuple[str | None, str]:
     if len(fragments) > 1 and policies.salts == "largest":
         molecule = _largest(molecule)
     problem = _peculiarity(molecule, policies) if "[" in text else ""  # a loop over all atoms is slow
-    return (None, problem) if problem else (_write(molecule, policies.stereo), "")
+    return (None, problem) if problem else (_write(molecule, policies.stereo, text), "")
 
 
 def _largest(molecule: Mol) -> Mol:
@@ -319,7 +344,7 @@ def _largest(molecule: Mol) -> Mol:
     fragments = chem.GetMolFrags(molecule, asMols=True)
     return min(
         fragments,
-        key=lambda part: (-part.GetNumHeavyAtoms(), -descriptors.MolWt(part), chem.MolToSmiles(part)),
+        key=lambda part: (-part.GetNumHeavyAtoms(), -descriptors.MolWt(part), _write(part, stereo=True)),
     )
 
 
@@ -346,8 +371,29 @@ def _vague(molecule: Mol) -> str:
     return ""
 
 
-def _write(molecule: Mol, stereo: bool) -> str:
-    """Return the canonical SMILES; without stereo, isotopes stay, which RDKit's own option would drop."""
+def _write(molecule: Mol, stereo: bool, read: str = "") -> str:
+    """Return the canonical SMILES of a molecule that was read from a text."""
+    text = _written(molecule, stereo)
+    return text if text == read else _settled(text, stereo)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _settled(text: str, stereo: bool) -> str:
+    """Return the spelling in which reading and writing a text ends: the smallest of those that come round."""
+    seen = [text]
+    while len(seen) <= _PASSES:
+        molecule = parse(seen[-1], max(len(seen[-1]), MAX_LENGTH))
+        if molecule is None:  # RDKit wrote what it cannot read
+            return seen[-1]
+        again = _written(molecule, stereo)
+        if again in seen:
+            return min(seen[seen.index(again) :])
+        seen.append(again)
+    return min(seen)
+
+
+def _written(molecule: Mol, stereo: bool) -> str:
+    """Return RDKit's SMILES; without stereo, isotopes stay, which RDKit's own option would drop."""
     chem = optional_module("rdkit.Chem")
     if not stereo:
         chem.RemoveStereochemistry(molecule)

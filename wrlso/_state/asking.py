@@ -3,18 +3,19 @@
 import threading
 import time
 
+import numpy as np
 import torch
 from sklearn.base import clone
 
 from wrlso._state.codec import is_alike, is_own
-from wrlso._state.fitted import Values
+from wrlso._state.fitted import Values, subset_sizes
 from wrlso._state.learned import ASKING, Learned
 from wrlso._state.screen import screen_of
-from wrlso._state.settings import Settings, acquisition_of, sign_of
+from wrlso._state.settings import Settings, acquisition_of, sign_of, surrogate_or_default
 from wrlso._state.weights import weigh
 from wrlso._utils.random import stream
 from wrlso.acquisition.prior_sampling import PriorSampling
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState, predict_proposals
+from wrlso.acquisition.state import AskRecord, Measured, Proposal, SearchState, predict_proposals
 from wrlso.history import History
 
 __all__ = ["largest_product", "search"]
@@ -25,8 +26,8 @@ _MAX_CANDIDATES = 10_000  # most x without a value that one ask considers
 
 def largest_product(settings: Settings, history: History) -> float:
     """Return the multiplications of the largest product of an ask: n values, m inducing points, n m²."""
-    surrogate = settings.surrogate
-    n = min(history.n_observed, getattr(surrogate, "n_best", 2000) + getattr(surrogate, "n_random", 8000))
+    surrogate = surrogate_or_default(settings.surrogate)
+    n = min(history.n_observed, sum(subset_sizes(surrogate)))
     return float(n) * min(n, getattr(surrogate, "n_inducing", 500)) ** 2
 
 
@@ -56,12 +57,13 @@ def search(
     rows, y = learned.refresh(history, values, settings.surrogate, settings.refit_every, fit=fit)
     if len(unlabelled) > _MAX_CANDIDATES:
         unlabelled = rng.choice(unlabelled, _MAX_CANDIDATES, replace=False)
+    measured = _measured(settings, learned, history, values)
     state = SearchState(
         model=learned.model,
         surrogate=learned.fitted.surrogate if fit else None,
         Z=learned.encode(history, rows),
         y=torch.from_numpy(y),
-        weights=torch.from_numpy(weigh(y, settings.weighting)),
+        weights=measured.weights[torch.from_numpy(_places(rows, values.rows))],
         pending=learned.encode(history, pending),
         screen=screen_of(learned.model, history, settings.feasible),
         pending_X=[history.records[row].x for row in pending],
@@ -71,8 +73,25 @@ def search(
         n_rows=n_rows,
         n_told=n_told,
         point=lambda i: history.records[rows[i]].x,
+        measured=measured,
     )
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = acquisition.propose(state, n, rng)
     record.seconds = seconds | record.seconds
     return proposals, predict_proposals(state.surrogate, proposals, sign), record
+
+
+def _measured(settings: Settings, learned: Learned, history: History, values: Values) -> Measured:
+    """Return all points with a value; those outside the search's rows are encoded when they are wanted."""
+    return Measured(
+        torch.from_numpy(values.y),
+        torch.from_numpy(weigh(values.y, settings.weighting)),
+        lambda places: learned.encode(history, values.rows[places]),
+        lambda place: history.records[values.rows[place]].x,
+    )
+
+
+def _places(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Return the place of each row among others."""
+    order = np.argsort(among)
+    return np.asarray(order[np.searchsorted(among, rows, sorter=order)])

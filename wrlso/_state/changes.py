@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wrlso._state.isomers import warn_of_isomers
 from wrlso._utils.copies import keep
 from wrlso.history import Event, EventKind, History
+from wrlso.models.inference import key_of, tensorized
 from wrlso.models.protocol import LatentModel, Objects
 
 __all__ = ["Changes", "NewObjects"]
@@ -40,7 +42,7 @@ class Changes:
 
         Raises DataError and adds nothing when the model cannot read one of them.
         """
-        keys = [model.key(x) for x in X]
+        keys = [key_of(model, x) for x in X]
         first = self._first_of_each(keys)
         if first:
             rows = list(first.values())
@@ -49,13 +51,15 @@ class Changes:
                 objects: Objects = X[rows]
             else:
                 objects = [keep(X[i]) for i in rows]
-            self._stage(list(first), list(objects), model.tensorize(objects).cpu())
+            self._stage(list(first), list(objects), tensorized(model, objects).cpu())
+        warn_of_isomers(model, X, keys, self.history)
         return [self._row(key) for key in keys]
 
     def add_start(self, model: LatentModel, X: Objects, values: Sequence[float | None]) -> None:
         """Add starting data; equal objects become one point with several values as replicates."""
-        inputs = model.tensorize(X).cpu()
-        keys = [model.key(x) for x in X]
+        inputs = tensorized(model, X).cpu()
+        keys = [key_of(model, x) for x in X]
+        warn_of_isomers(model, X, keys, self.history)
         first = self._first_of_each(keys)
         shared = isinstance(X, np.ndarray) and inputs.data_ptr() == X.ctypes.data
         inputs = inputs[torch.tensor(list(first.values()), dtype=torch.int64)]

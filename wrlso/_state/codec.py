@@ -26,8 +26,9 @@ _DAMAGE = (
     ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
 _WEIGHTING = "wrlso.weighting"  # whose functions a file can name
-# All that a file can name, and where it is defined. A class that moves keeps its name here; one that is
-# renamed keeps its former name beside the new one, as files of earlier versions hold that.
+# Former name → present name of a class that was renamed: files of earlier versions hold the former one.
+_FORMER_NAMES: dict[str, str] = {}
+# All that a file can name, and where it is defined. A class that moves keeps its name here.
 _CLASSES = {
     name: f"wrlso.{module}.{name}"
     for module, names in {
@@ -77,7 +78,7 @@ def is_own(value: Any) -> bool:
 
 def _class_named(name: str) -> type | None:
     """Return the estimator or dataclass of this library that a file names."""
-    module, _, attribute = _CLASSES.get(name, "").rpartition(".")
+    module, _, attribute = _CLASSES.get(_FORMER_NAMES.get(name, name), "").rpartition(".")
     return getattr(import_module(module), attribute) if module else None
 
 

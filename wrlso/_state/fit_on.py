@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from wrlso.acquisition.state import Proposal
+from wrlso.models.inference import encoded
 from wrlso.models.inversion import invert
 from wrlso.models.protocol import LatentModel
 
@@ -16,7 +17,7 @@ FIT_ON = ("encoding", "asked", "inverted")
 
 def places_of_inputs(fit_on: str, model: LatentModel, inputs: Tensor) -> Tensor:
     """Return where objects lie (m, d) that nobody has placed: encoded, or inverted."""
-    Z = model.encode(inputs)
+    Z = encoded(model, inputs)
     return invert(model, inputs, Z) if fit_on == "inverted" else Z
 
 

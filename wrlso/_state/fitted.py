@@ -11,15 +11,23 @@ from sklearn.base import clone
 from torch import Tensor
 
 from wrlso._state.codec import is_alike, is_own
+from wrlso._state.settings import surrogate_or_default
 from wrlso._utils.validation import check_count
-from wrlso.surrogate.protocol import Surrogate
+from wrlso.surrogate.protocol import HasWorkingScale, Surrogate, TakesCorrections
 from wrlso.surrogate.refit import refit_is_due, standardized_errors
-from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.surrogate.subset import select_subset
 
-__all__ = ["Arrived", "Fitted", "Values"]
+__all__ = ["Arrived", "Fitted", "Values", "subset_sizes"]
 
 _NO_ERRORS: np.ndarray = np.empty(0)
+
+
+def subset_sizes(surrogate: Surrogate) -> tuple[int, int]:
+    """Return how many of the best and how many random others of the values a surrogate is fitted to."""
+    n_best, n_random = getattr(surrogate, "n_best", 2000), getattr(surrogate, "n_random", 8000)
+    check_count("n_best", n_best, minimum=0)
+    check_count("n_random", n_random, minimum=0)
+    return n_best, n_random
 
 
 class Values(NamedTuple):
@@ -57,7 +65,9 @@ class Fitted:
     n_seen, n_at_fit : int
         Number of distinct values that the search has seen, and that existed at the last fit.
     revision : int
-        The history's revision at the last fit.
+        The history's revision that the surrogate knows.
+    n_corrected : int
+        Replicates and corrections that it took in since the last fit.
     """
 
     surrogate: Surrogate | None = None
@@ -68,7 +78,8 @@ class Fitted:
     n_seen: int = 0
     n_at_fit: int = 0
     revision: int = -1
-    fit: object = None  # differs from fit to fit, and with each training
+    n_corrected: int = 0
+    fit: object = None  # differs from fit to fit, with each correction, and with each training
 
     def without_rows(self) -> Self:
         """Return a copy without data, after the points have moved: only the surrogate, for a warm start."""
@@ -86,8 +97,9 @@ class Fitted:
     ) -> Self:
         """Return a copy with all values.
 
-        The surrogate is fitted to a subset after a training, after a correction, and when ``refit_every``
-        requires it (see :mod:`wrlso.surrogate.refit`); otherwise it is conditioned on the new values.
+        The surrogate is fitted to a subset after a training, and when ``refit_every`` requires it (see
+        :mod:`wrlso.surrogate.refit`), for which replicates and corrections count as new values; otherwise it
+        takes in what was corrected, and is conditioned on the new values.
 
         Parameters
         ----------
@@ -102,27 +114,67 @@ class Fitted:
         fit : bool
             False: the acquisition needs no surrogate, only the rows.
         """
-        wanted = SparseGP() if wanted is None else wanted
+        wanted = surrogate_or_default(wanted)
         current = self._unless_replaced(wanted) if fit else self
-        n, new = len(values.rows), slice(current.n_seen, len(values.rows))
-        arrived = n > current.n_seen
-        surrogate = current.surrogate
-        stale = current.rows is None or current.revision != values.revision or (fit and surrogate is None)
-        points: Any = None
-        errors: np.ndarray | None = None
-        if fit and not stale and surrogate is not None and arrived:
-            points = inputs(surrogate, values.rows[new])
-            if refit_every == "auto":
-                errors = standardized_errors(surrogate, points, torch.from_numpy(values.y[new]))
-        since_fit = None if errors is None else np.concatenate([current.errors, errors])
-        if stale or (
-            arrived and refit_is_due(refit_every, current.n_at_fit, n - current.n_at_fit, since_fit)
-        ):
-            current = current._fitted(values, wanted, inputs, rng(), fit=fit)
-        elif arrived:
-            errors = _NO_ERRORS if errors is None else errors
-            current = current._conditioned(Arrived(values.rows[new], values.y[new], points, errors))
+        n, stale = len(values.rows), current.rows is None or (fit and current.surrogate is None)
+        changed = current.revision != values.revision
+        if changed and not stale:
+            corrected = current._corrected(values, inputs) if fit else None
+            current, stale = (current, True) if corrected is None else (corrected, False)
+        if stale:
+            return replace(current._fitted(values, wanted, inputs, rng(), fit=fit), n_seen=n)
+        if n > current.n_seen or changed:
+            new, known = current._arrived(values, refit_every, inputs, fit=fit)
+            n_new = n - current.n_at_fit + current.n_corrected
+            errors = np.concatenate([current.errors, new.errors]) if known else None
+            if refit_is_due(refit_every, current.n_at_fit, n_new, errors):
+                current = current._fitted(values, wanted, inputs, rng(), fit=fit)
+            elif len(new.rows):
+                current = current._conditioned(new)
         return replace(current, n_seen=n)
+
+    def _arrived(
+        self,
+        values: Values,
+        refit_every: int | str | None,
+        inputs: Callable[[Surrogate, np.ndarray], Any],
+        *,
+        fit: bool,
+    ) -> tuple[Arrived, bool]:
+        """Return the values that are new, and whether the surrogate's errors at them are known."""
+        new, surrogate = slice(self.n_seen, len(values.rows)), self.surrogate
+        rows, y = values.rows[new], values.y[new]
+        if not fit or surrogate is None:
+            return Arrived(rows, y, None, _NO_ERRORS), False
+        points = inputs(surrogate, rows) if len(rows) else None
+        errors: np.ndarray | None = None
+        if refit_every == "auto":
+            known = isinstance(surrogate, HasWorkingScale)
+            errors = _NO_ERRORS if known else None
+            if len(rows):
+                errors = standardized_errors(surrogate, points, torch.from_numpy(y))
+        return Arrived(rows, y, points, _NO_ERRORS if errors is None else errors), errors is not None
+
+    def _corrected(self, values: Values, inputs: Callable[[Any, np.ndarray], Any]) -> Self | None:
+        """Return a copy with the present values of the rows that it has; None where it must be fitted anew.
+
+        It must where the surrogate cannot take corrections, or a value became a failure. A row outside the
+        subset that is now better than all in it joins.
+        """
+        surrogate: Any = self.surrogate
+        rows, seen, y = self.rows, values.rows[: self.n_seen], values.y[: self.n_seen]
+        if rows is None or not isinstance(surrogate, TakesCorrections) or len(seen) < self.n_seen:
+            return None
+        inside = np.isin(seen, rows)
+        if np.count_nonzero(inside) < len(rows) or not inside[-1]:
+            return None  # order of first values: where one is gone, another took the last place
+        inside |= y > y[inside].max()
+        rows, y = seen[inside], y[inside]
+        corrected = surrogate.corrected(inputs(self.surrogate, rows), torch.from_numpy(y))
+        return replace(
+            self, surrogate=corrected, rows=rows, y=y, since=(), revision=values.revision, fit=object(),
+            n_corrected=self.n_corrected + values.revision - self.revision,
+        )  # fmt: skip
 
     def _unless_replaced(self, wanted: Surrogate) -> Self:
         """Return a copy without the surrogate when the user has set another one, or other parameters."""
@@ -142,10 +194,7 @@ class Fitted:
     ) -> Self:
         """Choose a subset of the values, and fit the surrogate to it."""
         # choose the subset first, so that only its members need encoding
-        n_best, n_random = getattr(template, "n_best", 2000), getattr(template, "n_random", 8000)
-        check_count("n_best", n_best, minimum=0)
-        check_count("n_random", n_random, minimum=0)
-        n = len(values.y)
+        n, (n_best, n_random) = len(values.y), subset_sizes(template)
         chosen = select_subset(values.y, n_best, n_random, rng, n_latest=max(n - values.n_start, 0))
         rows, y, surrogate = values.rows[chosen], values.y[chosen], self.surrogate
         if fit:
@@ -154,7 +203,7 @@ class Fitted:
             surrogate = warm.fit(inputs(warm, rows), torch.from_numpy(y), rng)
         return replace(
             self, surrogate=surrogate, rows=rows, y=y, since=(), errors=_NO_ERRORS,
-            n_at_fit=n, revision=values.revision, fit=object(),
+            n_at_fit=n, revision=values.revision, n_corrected=0, fit=object(),
         )  # fmt: skip
 
     def _conditioned(self, new: Arrived) -> Self:

@@ -12,7 +12,7 @@ import torch
 from wrlso._utils.random import isolated_torch_rng
 from wrlso.exceptions import DataError
 from wrlso.history import History
-from wrlso.models.inference import evaluating, to_model
+from wrlso.models.inference import decoded, encoded, evaluating, to_model
 from wrlso.models.protocol import LatentModel
 
 __all__ = ["measure_reconstruction", "rows_to_reconstruct"]
@@ -53,9 +53,9 @@ def measure_reconstruction(model: LatentModel, history: History, rows: np.ndarra
         return {"n_points": 0, "n_exact": 0, "loss": None}
     inputs = to_model(model, history.inputs[torch.from_numpy(rows)], like_weights=False)
     with evaluating(model), isolated_torch_rng(0):
-        decoded = model.decode(model.encode(inputs))
+        found = decoded(model, encoded(model, inputs))
         loss = float(model.loss(inputs).double().mean())
-    exact = sum(_is_same(model, x, history.records[row].key) for x, row in zip(decoded, rows, strict=True))
+    exact = sum(_is_same(model, x, history.records[row].key) for x, row in zip(found, rows, strict=True))
     return {"n_points": len(rows), "n_exact": exact, "loss": loss if math.isfinite(loss) else None}
 
 

@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from wrlso.exceptions import DataError
+import numpy as np
+from torch import Tensor
+
+from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 from wrlso.history import History
+from wrlso.models.inference import key_of
 from wrlso.models.protocol import LatentModel
 
 __all__ = ["screen_of"]
@@ -19,11 +23,33 @@ def screen_of(
         if x is None:
             return "undecodable"
         try:
-            status = history.status(model.key(x))
+            status = history.status(key_of(model, x))
         except DataError:
             return "undecodable"
         if status in ("observed", "failed", "pending"):
             return "known" if status == "observed" else status
-        return None if feasible is None or feasible(x) else "infeasible"
+        return None if feasible is None or _passes(feasible, x) else "infeasible"
 
     return screen
+
+
+def _passes(feasible: Callable[[Any], bool], x: Any) -> bool:
+    """Whether the user's test lets x pass; raises ParameterError or ParameterTypeError for another answer.
+
+    NaN is true in Python: a test that computes with missing values would let everything pass.
+    """
+    try:
+        verdict: Any = feasible(x)
+    except Exception as error:
+        raise ParameterError(
+            f"feasible must return True or False for every x, but raised {type(error).__name__}: {error}; "
+            f"x was {x!r:.200}"
+        ) from error
+    if isinstance(verdict, np.ndarray | Tensor) and verdict.ndim == 0:
+        verdict = verdict.item()
+    if not isinstance(verdict, bool | np.bool_):
+        raise ParameterTypeError(
+            f"feasible must return True or False, got {verdict!r:.200} of type {type(verdict).__name__}; "
+            f"x was {x!r:.200}"
+        )
+    return bool(verdict)

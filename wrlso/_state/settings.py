@@ -1,7 +1,7 @@
 """The optimizer's constructor arguments: their checks, and the model built from them."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from wrlso._state.fit_on import FIT_ON
-from wrlso._utils.validation import check_choice, check_count, check_real
+from wrlso._utils.validation import check_choice, check_count, check_instance, check_real, check_seed
 from wrlso.acquisition.functions import LogExpectedImprovement
 from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
@@ -17,9 +17,10 @@ from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE, Codec
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.refit import check_refit_every
+from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.training import Trainer
 
-__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "sign_of"]
+__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "sign_of", "surrogate_or_default"]
 
 _MODEL_METHODS = (
     "tensorize", "encode", "decode", "loss", "key", "parameters", "state_dict", "load_state_dict", "train",
@@ -78,6 +79,9 @@ def _has_latent_dim(model: Any) -> bool:
 def build_model(settings: Settings) -> Any:
     """Return a copy of the user's model, or a VAE of copies of the two networks, on the device."""
     model, encoder, decoder = settings.model, settings.encoder, settings.decoder
+    for name, part in (("encoder", encoder), ("decoder", decoder), ("model", model)):
+        check_instance(name, part)
+    device = _resolve_device(settings.device)
     built: Any
     if model is not None and encoder is None and decoder is None:
         missing = [name for name in _MODEL_METHODS if not callable(getattr(type(model), name, None))]
@@ -101,16 +105,30 @@ def build_model(settings: Settings) -> Any:
         )
     # Keep the model in eval mode outside training: concurrent calls must not toggle it.
     built.train(False)
-    return built.to(_resolve_device(settings.device))
+    return built.to(device)
 
 
 def _resolve_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(device)
+        found = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ParameterError(f"device must be 'auto' or a torch device, got {device!r}") from error
+    try:
+        torch.zeros(1, device=found).item()  # torch names devices that are not there, or hold no numbers
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ParameterError(
+            f"device must be one that this machine has ('auto' finds one, 'cpu' is always there), got "
+            f"{device!r}: {reason}"
+        ) from error
+    return found
+
+
+def surrogate_or_default(surrogate: Surrogate | None) -> Surrogate:
+    """Return the surrogate that is wanted: the user's, or the default."""
+    return SparseGP() if surrogate is None else surrogate
 
 
 def check_parameters(settings: Settings) -> None:
@@ -120,6 +138,13 @@ def check_parameters(settings: Settings) -> None:
     check_refit_every(settings.refit_every)
     check_choice("fit_on", settings.fit_on, FIT_ON)
     check_real("unlabelled_share", settings.unlabelled_share, minimum=0, maximum=1)
+    check_seed("random_state", settings.random_state)
+    for name in ("weighting", "surrogate", "acquisition", "trainer", "codec"):
+        check_instance(name, getattr(settings, name))
+    if isinstance(settings.callbacks, str) or not isinstance(settings.callbacks, Iterable):
+        raise ParameterTypeError(f"callbacks must be a sequence of objects, got {settings.callbacks!r}")
+    for i, callback in enumerate(settings.callbacks):
+        check_instance(f"callbacks[{i}]", callback)
     for name in ("feasible", "weighting"):
         if getattr(settings, name) is not None and not callable(getattr(settings, name)):
             raise ParameterTypeError(f"{name} must be callable or None, got {getattr(settings, name)!r}")
@@ -132,3 +157,28 @@ def check_parameters(settings: Settings) -> None:
         if not isinstance(trainer, Trainer):
             raise ParameterTypeError(f"trainer must be a Trainer or None, got {trainer!r}")
         trainer.check_parameters()
+    _check_effects(settings)
+
+
+def _check_effects(settings: Settings) -> None:
+    """Raise ParameterError for an argument that another one leaves without effect."""
+    if settings.model is not None:
+        for name, default in (("likelihood", "bernoulli"), ("beta", 1.0), ("codec", None)):
+            if (value := getattr(settings, name)) is not default and value != default:
+                raise ParameterError(
+                    f"{name} must be {default!r}, the default, where model is given, got {value!r}: it "
+                    f"belongs to the model that encoder and decoder make. Set it on the model"
+                )
+    if settings.fit_on != FIT_ON[0] and getattr(settings.surrogate, "space", "latent") == "features":
+        raise ParameterError(
+            f"fit_on must be {FIT_ON[0]!r} with {type(settings.surrogate).__name__}, which models features "
+            f"of x and no latent points, got {settings.fit_on!r}"
+        )
+    trainer = settings.trainer
+    if trainer is not None and trainer.retrain == "scratch":
+        for name, default in (("retrain_epochs", 1), ("retrain_steps", None), ("retrain_lr", None)):
+            if (value := getattr(trainer, name)) != default:
+                raise ParameterError(
+                    f"the trainer's {name} must be {default!r}, the default, with retrain='scratch', where "
+                    f"every training is a first one, got {value!r}"
+                )

@@ -7,18 +7,37 @@ saved continues bit for bit.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-__all__ = ["draw_seed", "isolated_torch_rng", "stream", "torch_generator"]
+from wrlso._utils.validation import check_seed
+
+__all__ = ["as_random_state", "draw_seed", "isolated_torch_rng", "seed_of", "stream", "torch_generator"]
+
+
+def as_random_state(random_state: Any) -> np.random.RandomState:
+    """Turn scikit-learn's ``random_state`` (None, int, RandomState) into a RandomState.
+
+    Raises ParameterError or ParameterTypeError for anything else.
+    """
+    check_seed("random_state", random_state)
+    found: np.random.RandomState = check_random_state(random_state)
+    return found
 
 
 def draw_seed(random_state: Any) -> int:
-    """Turn scikit-learn's ``random_state`` (None, int, RandomState) into one integer seed."""
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    """Turn scikit-learn's ``random_state`` into one integer seed; raises as :func:`as_random_state`."""
+    return int(as_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def seed_of(random_state: Any) -> int:
+    """Return an integer ``random_state`` as it is, and a seed drawn from any other; raises likewise."""
+    check_seed("random_state", random_state)
+    return int(random_state) if isinstance(random_state, Integral) else draw_seed(random_state)
 
 
 def stream(seed: int, *purpose: int) -> np.random.Generator:

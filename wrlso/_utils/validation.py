@@ -9,7 +9,17 @@ import numpy as np
 
 from wrlso.exceptions import ParameterError, ParameterTypeError
 
-__all__ = ["check_choice", "check_count", "check_flag", "check_jobs", "check_real"]
+__all__ = [
+    "check_choice",
+    "check_count",
+    "check_flag",
+    "check_instance",
+    "check_jobs",
+    "check_real",
+    "check_seed",
+]
+
+_LARGEST_SEED = 2**32 - 1  # what NumPy's RandomState takes
 
 
 def _fail(name: str, expected: str, value: Any, *, wrong_type: bool = False) -> None:
@@ -50,6 +60,25 @@ def check_flag(name: str, value: Any) -> None:
     """Raise unless ``value`` is True or False, NumPy's included."""
     if not isinstance(value, bool | np.bool_):
         _fail(name, "True or False", value, wrong_type=True)
+
+
+def check_instance(name: str, value: Any) -> None:
+    """Raise for a class where an object is wanted, as ``surrogate=SparseGP`` in place of ``SparseGP()``."""
+    if isinstance(value, type):
+        raise ParameterTypeError(
+            f"{name} must be an object, got the class {value.__name__}: make one, as {value.__name__}(...)"
+        )
+
+
+def check_seed(name: str, value: Any) -> None:
+    """Raise unless ``value`` determines random numbers by scikit-learn's rule."""
+    expected = f"None, an integer in [0, {_LARGEST_SEED}] or a numpy.random.RandomState"
+    if value is None or value is np.random or isinstance(value, np.random.RandomState):
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        _fail(name, expected, value, wrong_type=True)
+    if not 0 <= value <= _LARGEST_SEED:
+        _fail(name, expected, value)
 
 
 def check_real(

@@ -10,6 +10,7 @@ from .protocol import Acquisition as Acquisition
 from .protocol import Criterion as Criterion
 from .protocol import SearchStrategy as SearchStrategy
 from .state import AskRecord as AskRecord
+from .state import Measured as Measured
 from .state import Proposal as Proposal
 from .state import SearchState as SearchState
 from .trust_region import TrustRegion as TrustRegion

@@ -15,9 +15,9 @@ from wrlso.models.inference import to_array
 from wrlso.surrogate.linear_algebra import covariance_root
 from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
 
-__all__ = ["Belief", "FinitePosterior", "for_turn", "safe_scores"]
+__all__ = ["MOST_JOINT", "Belief", "FinitePosterior", "for_turn", "safe_scores"]
 
-_MOST_JOINT = 3000  # points whose joint covariance is held at once
+MOST_JOINT = 3000  # points whose joint covariance is held at once
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Belief:
         Where the surrogate knows their joint distribution, all that follows needs nothing else, at a fraction
         of the cost of asking the surrogate again after each choice.
         """
-        if not isinstance(self.surrogate, HasWorkingScale) or len(points) > _MOST_JOINT:
+        if not isinstance(self.surrogate, HasWorkingScale) or len(points) > MOST_JOINT:
             return self, points
         with torch.no_grad():
             mean, covariance, noise = self.surrogate.joint(points)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from wrlso._utils.validation import check_count, check_real
@@ -67,10 +68,11 @@ class CandidatePool(BaseEstimator):
     block : int, default 1
         Coordinates that belong together and move together; ``latent_dim`` must be a multiple. Blocks of
         zeros behind the last other one count as not used.
-    k : float, tuple of floats, or None, default None
-        Incumbents are sampled by rank weights with this k; equally many with each of several k, where a small
-        one stays near the best points and a large one reaches others; None: by the weights of the optimizer's
-        weighting.
+    k : float, "auto", tuple of these, or None, default None
+        Incumbents are sampled among all points with a value, by rank weights with this k; equally many with
+        each of several k, where a small one stays near the best points and a large one reaches others.
+        "auto": 2.5 / N for the N values of each ask, so that the best few count alike for any N.
+        None: by the weights of the optimizer's weighting.
     explore : float in [0, 1], default 1/3
         Share of the others that are sampled from where the data lies, or moved by differences between data.
     least_new : float in [0, 1], default 0.2
@@ -94,7 +96,7 @@ class CandidatePool(BaseEstimator):
         mutate: float = 0.0,
         cross: float = 0.0,
         block: int = 1,
-        k: float | tuple[float, ...] | None = None,
+        k: float | str | tuple[float | str, ...] | None = None,
         explore: float = 1.0 / 3.0,
         least_new: float = 0.2,
     ) -> None:
@@ -174,8 +176,8 @@ class CandidatePool(BaseEstimator):
             if last or collapsed:
                 widen *= 2.0 if collapsed else 1.5
             if not last and len(X) > 0:
-                scores = safe_scores(criterion, belief, _points(belief, X, Z), screener.generator)
-                chosen = np.argsort(-scores, kind="stable")[: -(-len(X) // 10)]
+                choosers = [for_turn(criterion, state.turn + i) for i in range(n)]
+                chosen = _foremost(choosers, belief, _points(belief, X, Z), screener.generator)
                 parents.best_X, parents.best_Z = [X[i] for i in chosen], Z[chosen]
         return X, Z
 
@@ -269,7 +271,8 @@ class CandidatePool(BaseEstimator):
         if not several:
             raise ParameterError(f"k must hold at least one number, got {self.k!r}")
         for k in several:
-            check_real("k", k, above=0.0, finite=False, none="the weighting's weights")
+            if k != "auto":
+                check_real("k", k, above=0.0, finite=False, none="'auto', or the weighting's weights")
         check_real("temperature", self.temperature, minimum=0.0)
         check_real("greedy", self.greedy, minimum=0.0, maximum=1.0)
         check_real("margin", self.margin, above=0.0)
@@ -278,6 +281,19 @@ class CandidatePool(BaseEstimator):
             raise ParameterError(f"sigma must be a pair of numbers (smallest, largest), got {self.sigma!r}")
         check_real("sigma[0]", self.sigma[0], above=0.0)
         check_real("sigma[1]", self.sigma[1], minimum=self.sigma[0])
+
+
+def _foremost(
+    choosers: list[Criterion], belief: Belief, points: Any, generator: torch.Generator
+) -> NDArray[np.int64]:
+    """Return the best tenth of the candidates: each criterion's share is that of the points it chooses."""
+    chosen: list[int] = []
+    for criterion in {id(each): each for each in choosers}.values():
+        share = sum(each is criterion for each in choosers) / len(choosers)
+        scores = safe_scores(criterion, belief, points, generator)
+        size = int(np.ceil(share * -(-len(points) // 10)))
+        chosen += np.argsort(-scores, kind="stable")[:size].tolist()
+    return np.array(list(dict.fromkeys(chosen)), dtype=np.int64)
 
 
 def _points(belief: Belief, X: list[Any], Z: Array) -> Any:

@@ -1,6 +1,8 @@
 """Acquisition functions: how much a point is worth asking for."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from wrlso._utils.validation import check_count, check_real
+from wrlso.acquisition.belief import MOST_JOINT
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.protocol import SearchStrategy
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
@@ -133,6 +136,9 @@ class UpperConfidenceBound(BaseEstimator):
 class ThompsonSampling(BaseEstimator):
     """A joint sample of the posterior at all points that are compared; a new one for every proposal.
 
+    Of more than 3,000 points only those with the largest expected improvement are compared, because a joint
+    sample of q points costs O(q³).
+
     Parameters
     ----------
     search : SearchStrategy or None
@@ -147,8 +153,15 @@ class ThompsonSampling(BaseEstimator):
         self.search = search
 
     def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
-        """Return one joint sample (q,) at the points."""
-        return surrogate.sample(points, 1, generator)[0]
+        """Return one joint sample (q,) at the points; -inf at those that are not compared."""
+        if len(points) <= MOST_JOINT:
+            return surrogate.sample(points, 1, generator)[0]
+        promise = LogExpectedImprovement().score(surrogate, points, best, generator)
+        rows = promise.nan_to_num(nan=-torch.inf).topk(MOST_JOINT).indices.sort().values
+        chosen = points[rows] if isinstance(points, Tensor) else [points[int(row)] for row in rows]
+        sample = torch.full((len(points),), -torch.inf, dtype=torch.float64)
+        sample[rows] = surrogate.sample(chosen, 1, generator)[0]
+        return sample
 
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator
@@ -160,14 +173,18 @@ class ThompsonSampling(BaseEstimator):
 class Mixture(BaseEstimator):
     """Several acquisition functions that take turns, over the points of a batch and from ask to ask.
 
+    Parts without a ``search`` of their own share one search. Where a part has its own, each part finds all
+    its points of a batch in one search, and knows the points that the parts before it chose.
+
     Parameters
     ----------
     parts : sequence of acquisition functions
-        Such as ``[LogExpectedImprovement(), ThompsonSampling()]``; their own ``search`` is not used.
+        Such as ``[LogExpectedImprovement(), ThompsonSampling()]``.
     turns : sequence of int or None, default None
         How many points in a row each part chooses; None: one each.
     search : SearchStrategy or None
-        How they are maximised; None takes the default strategy, a :class:`CandidatePool`.
+        How parts without a ``search`` of their own are maximised; None takes the default strategy, a
+        :class:`CandidatePool`.
     """
 
     uses_surrogate = True
@@ -186,9 +203,12 @@ class Mixture(BaseEstimator):
 
     def pick(self, i: int) -> Any:
         """Return the part that chooses the i-th point of a campaign."""
+        return self.parts[self._place(i)]
+
+    def _place(self, i: int) -> int:
         turns = [1] * len(self.parts) if self.turns is None else self.turns
         ends = np.cumsum(turns)
-        return self.parts[int(np.searchsorted(ends, i % int(ends[-1]), side="right"))]
+        return int(np.searchsorted(ends, i % int(ends[-1]), side="right"))
 
     def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
         """Return the values (q,) that the first part gives the points."""
@@ -200,9 +220,32 @@ class Mixture(BaseEstimator):
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         self._check_parameters()
-        return _search(self.search).propose(state, n, rng, self)
+        if not any(map(_own_search, self.parts)):
+            return _search(self.search).propose(state, n, rng, self)
+        check_count("n", n)
+        places = [self._place(state.turn + i) for i in range(n)]
+        found: dict[int, list[Proposal]] = {}
+        records: list[AskRecord] = []
+        for place, count in Counter(places).items():
+            part = self.parts[place]
+            if _own_search(part) is not None:
+                found[place], record = part.propose(state, count, rng)
+            else:
+                found[place], record = _search(self.search).propose(state, count, rng, part)
+            records.append(record)
+            state = _with_pending(state, found[place])
+        return [found[place].pop(0) for place in places], _joined(records)
 
     def _check_parameters(self) -> None:
+        self._check_parts()
+        self._check_turns()
+        if self.search is not None and all(map(_own_search, self.parts)):
+            raise ParameterError(
+                f"search must be None where every part has a search of its own, got {self.search!r}: it "
+                f"would have no effect. Give it to the mixture or to the parts"
+            )
+
+    def _check_parts(self) -> None:
         if not isinstance(self.parts, Sequence):
             raise ParameterTypeError(f"parts must be a sequence of acquisition functions, got {self.parts!r}")
         if len(self.parts) == 0:
@@ -218,6 +261,10 @@ class Mixture(BaseEstimator):
                 )
             if callable(check := getattr(part, "check_parameters", None)):
                 check()
+            if _own_search(part) is not None and not callable(getattr(part, "propose", None)):
+                raise ParameterTypeError(f"parts[{i}] has a search and needs a method propose, got {part!r}")
+
+    def _check_turns(self) -> None:
         if self.turns is None:
             return
         if not isinstance(self.turns, Sequence):
@@ -239,3 +286,34 @@ def _search(search: SearchStrategy | None) -> SearchStrategy:
             f"search must be a strategy such as CandidatePool or LatentSearch, or None, got {search!r}"
         )
     return search
+
+
+def _own_search(part: Any) -> Any:
+    """Return the strategy that a part of a mixture brings, or None."""
+    return getattr(part, "search", None)
+
+
+def _with_pending(state: SearchState, proposals: list[Proposal]) -> SearchState:
+    """Return a state in which proposals are pending, so that the next search keeps away from them."""
+    key, screen = state.model.key, state.screen
+    chosen = {key(proposal.x) for proposal in proposals}
+    return replace(
+        state,
+        pending=torch.cat([state.pending, *(proposal.z[None].to(state.pending) for proposal in proposals)]),
+        pending_X=[*state.pending_X, *(proposal.x for proposal in proposals)],
+        screen=lambda x: "chosen" if key(x) in chosen else screen(x),
+    )
+
+
+def _joined(records: list[AskRecord]) -> AskRecord:
+    """Return one record of several searches of an ask."""
+    rejected: Counter[str] = Counter()
+    seconds: dict[str, float] = {}
+    for record in records:
+        rejected.update(record.rejected)
+        for name, value in record.seconds.items():
+            seconds[name] = seconds.get(name, 0.0) + value
+    strategies = dict.fromkeys(record.strategy for record in records)
+    return AskRecord(
+        sum(record.n_decoded for record in records), dict(rejected), dict(seconds), ", ".join(strategies)
+    )

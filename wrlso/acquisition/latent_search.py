@@ -187,8 +187,7 @@ class LatentSearch(BaseEstimator):
             return bounds.sample(max(self.n_raw, self.n_starts), rng)
         half = max(self.n_raw // 2, self.n_starts)
         prior = landscape.sample(state.model, half, rng)
-        top = _best_rows(state, int(np.ceil(_TOP_SHARE * len(state.Z))), landscape)
-        near = top[rng.integers(len(top), size=half)]
+        near = _sampled_best(state, _TOP_SHARE, half, landscape, rng)
         near = near + 0.1 * landscape.spread * rng.standard_normal(near.shape)
         points = torch.from_numpy(np.concatenate([prior, near]))
         return np.asarray(bounds.project(points).numpy())
@@ -254,6 +253,17 @@ class LatentSearch(BaseEstimator):
         check_real("margin", self.margin, above=0.0)
         check_real("quantile", self.quantile, above=0.0, maximum=1.0)
         check_real("temperature", self.temperature, minimum=0.0)
+
+
+def _sampled_best(
+    state: SearchState, share: float, size: int, landscape: Landscape, rng: np.random.Generator
+) -> Array:
+    """Encodings (size, d) sampled from this share of all points with a value, the best of them."""
+    data = state.all_measured
+    if len(data.y) == 0:
+        return np.asarray(landscape.rows[rng.integers(len(landscape.rows), size=size)])
+    top = torch.topk(data.y, int(np.ceil(share * len(data.y)))).indices.numpy()
+    return data.encoded(top[rng.integers(len(top), size=size)])
 
 
 def _best_rows(state: SearchState, k: int, landscape: Landscape) -> Array:

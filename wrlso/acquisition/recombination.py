@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from wrlso.acquisition.landscape import Landscape
@@ -16,6 +15,7 @@ from wrlso.weighting import rank_weights
 __all__ = ["Parents", "rewritten", "some_blocks", "spliced"]
 
 _N_INCUMBENTS = 1000  # samples, with replacement, of the data points that are perturbed
+_FOREMOST = 2.5  # best points that k="auto" samples about equally often, for any size of the data
 _SHIFTS = np.array([0, 0, 0, 0, -2, -1, 1, 2])  # by how many blocks a spliced tail moves, equally likely
 
 
@@ -24,7 +24,7 @@ class Parents:
     """What candidates are made of: half of them of incumbents, half of the best candidates so far."""
 
     incumbents: Array  # (k, d)
-    rows: NDArray[np.int64]  # (k,) their places in the state's data
+    rows: NDArray[np.int64]  # (k,) their places among all points with a value
     point: Callable[[int], Any] | None  # x at a place
     best_X: list[Any] = field(default_factory=list)
     best_Z: Array = field(default_factory=lambda: np.empty((0, 0)))
@@ -35,17 +35,19 @@ class Parents:
         state: SearchState,
         landscape: Landscape,
         rng: np.random.Generator,
-        k: float | Sequence[float] | None,
+        k: float | str | Sequence[float | str] | None,
     ) -> "Parents":
-        """Sample data points as incumbents, by rank weights or by their own."""
-        if len(state.y) == 0:
+        """Sample incumbents among all points with a value, by rank weights or by their own."""
+        data = state.all_measured
+        if len(data.y) == 0:
             return cls(landscape.rows, np.empty(0, dtype=np.int64), None)
-        weights = np.asarray((state.weights if k is None else state.y).numpy(), dtype=np.float64)
+        weights = np.asarray((data.weights if k is None else data.y).numpy(), dtype=np.float64)
         if k is not None:
             several = k if isinstance(k, tuple | list) else (k,)
-            weights = np.mean([rank_weights(weights, each) for each in several], axis=0)
+            ks = [_FOREMOST / len(weights) if isinstance(each, str) else each for each in several]
+            weights = np.mean([rank_weights(weights, each) for each in ks], axis=0)
         chosen = rng.choice(len(weights), size=_N_INCUMBENTS, p=weights / weights.sum())
-        return cls(np.asarray(state.Z[torch.from_numpy(chosen)].numpy()), chosen, state.point)
+        return cls(data.encoded(chosen), chosen, data.point)
 
     def latent(self, count: int, rng: np.random.Generator) -> Array:
         """Return latent points (count, d)."""

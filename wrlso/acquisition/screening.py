@@ -11,7 +11,7 @@ import torch
 from wrlso._utils.random import torch_generator
 from wrlso.acquisition.state import AskRecord, SearchState
 from wrlso.exceptions import DataError, ModelError, NoCandidateError
-from wrlso.models.inference import Array, evaluating, to_array, to_model
+from wrlso.models.inference import Array, decoded, encoded, evaluating, key_of, tensorized, to_array, to_model
 
 __all__ = ["Screener"]
 
@@ -38,7 +38,7 @@ class Screener:
         model, objects = self.state.model, []
         with evaluating(model):
             for rows in torch.from_numpy(Z).split(_CHUNK):
-                objects += model.decode(to_model(model, rows), temperature, self.generator)
+                objects += decoded(model, to_model(model, rows), temperature, self.generator)
         self.record.n_decoded += len(Z)
         self.record.seconds["decode"] += time.perf_counter() - start
         return objects
@@ -78,7 +78,7 @@ class Screener:
 
     def _encode(self, X: Sequence[Any], kept: list[Any], encodings: list[Array]) -> None:
         model = self.state.model
-        Z = to_array(model.encode(to_model(model, model.tensorize(X), like_weights=False)))
+        Z = to_array(encoded(model, to_model(model, tensorized(model, X), like_weights=False)))
         finite = np.flatnonzero(np.isfinite(Z).all(axis=1))
         self._counts["unencodable"] += len(X) - len(finite)
         kept += [X[int(i)] for i in finite]
@@ -88,7 +88,7 @@ class Screener:
         """Whether x may be proposed and did not come before (which counts as ``repeated``); count if not."""
         reason: str | None = "undecodable"
         if x is not None:
-            key = self.state.model.key(x)
+            key = key_of(self.state.model, x)
             if key not in self._verdicts:
                 self._verdicts[key] = self.state.screen(x)
             reason = self._verdicts[key]

@@ -13,7 +13,34 @@ from wrlso.models.protocol import LatentModel
 from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import Surrogate
 
-__all__ = ["AskRecord", "Proposal", "SearchState", "predict_proposals"]
+__all__ = ["AskRecord", "Measured", "Proposal", "SearchState", "predict_proposals"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All N points with a value, by place, of which a search's Z and y may be a part.
+
+    Attributes
+    ----------
+    y : Tensor of float64, (N,)
+        Their values, larger is better.
+    weights : Tensor of float64, (N,)
+        The weighting's weights, mean 1.
+    encode : callable
+        ``encode(places)`` returns the encodings (m, d) of the points at distinct int64 places (m,).
+    point : callable or None
+        ``point(place)`` is the x at a place.
+    """
+
+    y: Tensor
+    weights: Tensor
+    encode: Callable[[NDArray[np.int64]], Tensor]
+    point: Callable[[int], Any] | None
+
+    def encoded(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the encodings (m, d) of points at places (m,) that may repeat."""
+        distinct, inverse = np.unique(places, return_inverse=True)
+        return np.asarray(self.encode(distinct).numpy()[inverse])
 
 
 @dataclass(frozen=True)
@@ -31,7 +58,7 @@ class SearchState:
     y : Tensor of float64, (n,)
         Their values, larger is better.
     weights : Tensor of float64, (n,)
-        The weighting's weights of those points, mean 1.
+        The weighting's weights of those points among all that have a value.
     pending : Tensor of float64, (p, d)
         Encodings of the points that are pending: asked for and not told yet.
     screen : callable
@@ -50,6 +77,8 @@ class SearchState:
         Distinct points that were ever told, failed experiments included; None: n.
     point : callable or None
         ``point(i)`` is the x of row i of Z; only a search that varies objects needs it.
+    measured : Measured or None
+        All points with a value, where Z and y are a part of them; None: they are all.
     """
 
     model: LatentModel
@@ -66,6 +95,14 @@ class SearchState:
     n_rows: int | None = None
     n_told: int | None = None
     point: Callable[[int], Any] | None = None
+    measured: Measured | None = None
+
+    @property
+    def all_measured(self) -> Measured:
+        """All points with a value: what good points are ranked among."""
+        if self.measured is not None:
+            return self.measured
+        return Measured(self.y, self.weights, lambda places: self.Z[torch.from_numpy(places)], self.point)
 
     @property
     def numbers(self) -> NDArray[np.int64]:

@@ -12,8 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wrlso.campaign.model_names import BUILT_IN, keep_model, make_model, model_of_campaign, named_callable
-from wrlso.campaign.results_table import Columns, current_value, describe_value, plan_tell
+from wrlso.campaign.assays import check_values, keep_only
+from wrlso.campaign.cells import read_value
+from wrlso.campaign.model_names import (
+    BUILT_IN,
+    keep_model,
+    make_model,
+    model_of_campaign,
+    named_callable,
+    set_salts,
+)
+from wrlso.campaign.results_table import current_value, describe_value, plan_tell, told_columns
 from wrlso.campaign.start_table import (
     AS_BEFORE,
     Form,
@@ -21,9 +30,20 @@ from wrlso.campaign.start_table import (
     learn_tokens,
     read_start,
     start_contents,
+    without_names,
 )
-from wrlso.campaign.tables import Table, check_free, find_column, plural, read_table, read_value, reserve
-from wrlso.campaign.views import best_line, format_points, json_export, shown, state_lines, who_works
+from wrlso.campaign.tables import check_free, plural, read_table, reserve
+from wrlso.campaign.views import (
+    best_line,
+    format_points,
+    is_flat,
+    json_export,
+    ranges,
+    require_text,
+    shown,
+    state_lines,
+    who_works,
+)
 from wrlso.exceptions import DataError, ParameterError, UnknownPointError
 from wrlso.history import History
 from wrlso.storage.beginning import check_vacant, new_campaign
@@ -35,20 +55,9 @@ if TYPE_CHECKING:  # takes a second to import: functions import it once they hav
     from wrlso.optimizer import WeightedRetrainingOptimizer
 
 __all__ = [
-    "BUILT_IN",
-    "Form",
-    "ask",
-    "export",
-    "init",
-    "open_campaign",
-    "recording",
-    "release",
-    "report",
-    "retrain",
-    "status",
-    "tell",
-    "update",
-]
+    "BUILT_IN", "Form", "ask", "export", "init", "open_campaign", "recording",
+    "release", "report", "retrain", "status", "tell", "update",
+]  # fmt: skip
 
 Lines = list[str]
 
@@ -61,6 +70,7 @@ def init(
     form: Form = AS_BEFORE,
     values: bool = True,
     feasible: str | None = None,
+    salts: str | None = None,
     training: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Lines:
@@ -81,6 +91,8 @@ def init(
         Whether the file has values.
     feasible : str, default=None
         ``package.module:function`` that says whether an x may be proposed.
+    salts : {"refuse", "largest"}, default=None
+        What a model of molecules does with several fragments; None: as the model is.
     training : mapping, default=None
         Parameters of the trainer in place of the model's defaults.
     **options
@@ -93,21 +105,25 @@ def init(
     ParameterError
         When the campaign exists already, or there is no such model.
     """
-    if is_campaign(campaign):
+    if is_campaign(campaign) or campaign.is_file():
         raise ParameterError(f"{campaign} exists already; see: wrlso status {quoted(campaign)}")
-    if campaign.is_dir():
-        check_vacant(campaign)
-    elif campaign.exists():
-        raise ParameterError(f"{campaign} exists already and is no folder: name a new one")
-    table = read_table(data, delimiter=form.delimiter)
-    decimal = form.decimal or "."
-    x, y, guesses = choose_columns(table, form, decimal, values)
+    check_vacant(campaign)
+    table = keep_only(read_table(data, delimiter=form.delimiter), form.only)
+    x, y, decimal, guesses = choose_columns(table, form, values)
+    table, facts = check_values(table, x, y, {})
     test = None if feasible is None else named_callable(feasible)
     generative = make_model(model, options.get("random_state") or 0)
+    set_salts(generative, salts)
+    table = without_names(table, x, generative)
     guesses += learn_tokens(table, x, generative)
     X, told, failed = read_start(table, x, y, decimal, generative)
     opt = _new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
-    opt.notes_.update(model=model, x=x, y=y or form.y or "y", delimiter=table.delimiter, decimal=decimal)
+    notes = {"model": model, "x": x, "y": y or form.y or "y"}
+    opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
+    if getattr(generative, "stereo", None) is False:
+        opt.notes_.update(stereo="no")
+    if salts is not None:
+        opt.notes_.update(salts=salts)
     start = time.perf_counter()
     with new_campaign(campaign, TELL_LOCK):
         keep_model(model, generative, campaign)  # before a training that may be long
@@ -121,7 +137,7 @@ def init(
         *table.remarks,
         *guesses,
         f"{campaign}: {contents}, from {data.name}; the model was trained on them in {seconds:.0f} s",
-        *([best_line(opt.history_, opt.direction)] if opt.history_.n_observed else []),
+        *([_best(opt)] if opt.history_.n_observed else []),
         f"next: wrlso ask {quoted(campaign)} -n 8 --out batch.csv",
     ]
 
@@ -131,6 +147,7 @@ def open_campaign(
     *,
     model: str | None = None,
     feasible: str | None = None,
+    salts: str | None = None,
     autosave: bool = True,
     verbose: int = 0,
 ) -> "WeightedRetrainingOptimizer":
@@ -155,6 +172,7 @@ def open_campaign(
         )
     parts: dict[str, Any] = {} if feasible is None else {"feasible": named_callable(feasible)}
     parts["model"] = model_of_campaign(campaign, model, info["notes"].get("model"))
+    set_salts(parts["model"], salts or info["notes"].get("salts"))
     from wrlso.optimizer import WeightedRetrainingOptimizer
 
     opt = WeightedRetrainingOptimizer.load(campaign, **parts, autosave=autosave)
@@ -164,12 +182,15 @@ def open_campaign(
 
 @contextmanager
 def recording(
-    campaign: Path, *, model: str | None = None, feasible: str | None = None
+    campaign: Path, *, model: str | None = None, feasible: str | None = None, salts: str | None = None
 ) -> Iterator["WeightedRetrainingOptimizer"]:
     """Open a campaign and let no other command record results, so that what was checked holds when told."""
     campaign_settings(campaign)  # whether there is one
     with WorkLock(campaign / TELL_LOCK).held():
-        yield open_campaign(campaign, model=model, feasible=feasible)
+        opt = open_campaign(campaign, model=model, feasible=feasible, salts=salts)
+        yield opt
+        if salts is not None:
+            opt.notes_.update(salts=salts)
 
 
 def ask(
@@ -194,7 +215,7 @@ def ask(
         When the file cannot be written after all; the points are pending then, and a note says how to get
         them.
     """
-    _require_text(opt.history_)
+    require_text(opt.history_)
     rows: list[int] = []
     if out is None:
         rows = _ask(opt, n, pending)
@@ -239,10 +260,14 @@ def tell(
         When rows cannot be told; notes name all of them.
     """
     kept = Form.of(opt.notes_)
-    table = read_table(results, delimiter=form.delimiter)
-    columns = _told_columns(table, form, kept, ids)
+    table = keep_only(read_table(results, delimiter=form.delimiter), form.only)
+    columns = told_columns(table, form, kept, ids)
+    table, _ = check_values(table, columns.x, columns.y, opt.notes_)
     reader = copy.deepcopy(opt.model_)
-    news = [] if columns.x is None else learn_tokens(table, columns.x, reader)
+    news: Lines = []
+    if columns.x is not None:
+        table = without_names(table, columns.x, reader)
+        news = learn_tokens(table, columns.x, reader)
     plan = plan_tell(
         table,
         columns,
@@ -264,7 +289,7 @@ def tell(
     lines = [*table.remarks, *(news if plan.X else []), *plan.remarks, f"{results.name}: {', '.join(counts)}"]
     if plan.n_new:
         lines.append(f"{plural(plan.n_new, 'point')} of these had not been asked for")
-    return [*lines, best_line(opt.history_, opt.direction)]
+    return [*lines, _best(opt)]
 
 
 def update(opt: "WeightedRetrainingOptimizer", point: str, value: str, *, form: Form = AS_BEFORE) -> Lines:
@@ -282,7 +307,7 @@ def update(opt: "WeightedRetrainingOptimizer", point: str, value: str, *, form: 
     after = describe_value(current_value(opt.history_.records[row]))
     return [
         f"id {row} ({shown(record.x)}): {before} is now {after}",
-        best_line(opt.history_, opt.direction),
+        _best(opt),
     ]
 
 
@@ -318,7 +343,9 @@ def status(campaign: Path) -> Lines:
     parameters = info["parameters"]
     model = shown(info["notes"].get("model", "of your own"))
     lines = [f"{campaign}: model {model}, {shown(parameters['direction'])}"]
-    lines += state_lines(history, parameters["direction"], parameters["retrain_every"])
+    lines += state_lines(
+        history, parameters["direction"], parameters["retrain_every"], flat=is_flat(info["notes"])
+    )
     worker = who_works(campaign)
     return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
 
@@ -339,9 +366,9 @@ def export(
     if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
         text = json_export(history, info)
     else:
-        _require_text(history)
+        require_text(history)
         kept = Form.of(info["notes"])
-        text = _points(history, range(len(history)), form, kept, details=True)
+        text = _points(history, range(len(history)), form, kept, details=True, flat=is_flat(info["notes"]))
     if out is None:
         return text
     with reserve(out, force=force) as stream:
@@ -384,9 +411,11 @@ def _new_optimizer(
     from wrlso.optimizer import WeightedRetrainingOptimizer
     from wrlso.training import Trainer
 
-    options = search_options(model, n) | options
+    options = search_options(model) | options
     if training:
-        options["trainer"] = options.get("trainer", Trainer()).set_params(**training)
+        # epochs that are chosen are all taken, without the model's bound on steps
+        steps = {f"{name}_steps": None for name in ("initial", "retrain") if f"{name}_epochs" in training}
+        options["trainer"] = options.get("trainer", Trainer()).set_params(**training, **steps)
     return WeightedRetrainingOptimizer(model=model, **options)
 
 
@@ -397,27 +426,6 @@ def _new_value(value: str, form: Form, kept: Form) -> float:
     if y is None:
         raise ParameterError("the new value is blank; give a number, or 'failed'")
     return y
-
-
-def _told_columns(table: Table, form: Form, kept: Form, ids: bool) -> Columns:
-    """Find the columns by name; nothing is guessed where results are recorded."""
-    id_column = _optional(table, "id") if ids else None
-    status_column = _optional(table, "status")
-    there = f"its columns are {', '.join(map(repr, table.columns))}"
-    x = find_column(table, form.x) if form.x else _optional(table, kept.x or "x")
-    if x is None and id_column is None:
-        raise DataError(
-            f"{table.name} has neither a column 'id' nor {kept.x!r}; {there}; name the one of x with --x"
-        )
-    y = find_column(table, form.y) if form.y else _optional(table, kept.y or "y")
-    if y is None and status_column is None:
-        raise DataError(f"{table.name} has no column {kept.y!r}; {there}; name the one of values with --y")
-    return Columns(id_column, x, y, status_column)
-
-
-def _optional(table: Table, name: str) -> str | None:
-    there = any(column.lower() == name.lower() for column in table.columns)
-    return find_column(table, name) if there else None
 
 
 def _ask(opt: "WeightedRetrainingOptimizer", n: int, pending: bool) -> list[int]:
@@ -431,7 +439,19 @@ def _ask(opt: "WeightedRetrainingOptimizer", n: int, pending: bool) -> list[int]
     return [row for row in found if row is not None]
 
 
-def _points(history: History, rows: Iterable[int], form: Form, kept: Form, *, details: bool = False) -> str:
+def _best(opt: "WeightedRetrainingOptimizer") -> str:
+    return best_line(opt.history_, opt.direction, flat=is_flat(opt.notes_))
+
+
+def _points(
+    history: History,
+    rows: Iterable[int],
+    form: Form,
+    kept: Form,
+    *,
+    details: bool = False,
+    flat: bool = False,
+) -> str:
     return format_points(
         history,
         rows,
@@ -440,6 +460,7 @@ def _points(history: History, rows: Iterable[int], form: Form, kept: Form, *, de
         delimiter=form.delimiter or kept.delimiter or ",",
         decimal=form.decimal or kept.decimal or ".",
         details=details,
+        flat=flat,
     )
 
 
@@ -447,22 +468,11 @@ def _asked(opt: "WeightedRetrainingOptimizer", rows: list[int], campaign: Path, 
     where = "" if out is None else f" in {out}"
     others = len(opt.history_.rows_with("pending")) - len(rows)
     return [
-        f"{plural(len(rows), 'point')}{where}, ids {_ranges(rows)}"
+        f"{plural(len(rows), 'point')}{where}, ids {ranges(rows)}"
         + (f"; {others} asked for earlier still pending" if others else ""),
         f"fill in {Form.of(opt.notes_).y!r}: a number, 'failed', or blank while it is not measured; "
         f"then: wrlso tell {quoted(campaign)} {quoted(out) if out else 'FILE'}",
     ]
-
-
-def _ranges(rows: list[int]) -> str:
-    """Write 3, 4, 5, 9 as "3-5, 9"."""
-    parts: list[list[int]] = []
-    for row in sorted(rows):
-        if parts and row == parts[-1][-1] + 1:
-            parts[-1].append(row)
-        else:
-            parts.append([row])
-    return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
 
 
 def _row(opt: "WeightedRetrainingOptimizer", point: str) -> int:
@@ -479,12 +489,3 @@ def _row(opt: "WeightedRetrainingOptimizer", point: str) -> int:
     if row is None:
         raise UnknownPointError(f"{point!r} is neither an id nor a point of this campaign")
     return row
-
-
-def _require_text(history: History) -> None:
-    x = history.records[0].x if len(history) else ""
-    if not isinstance(x, str):
-        raise DataError(
-            f"this campaign's x are of type {type(x).__name__}, which a table cannot hold; use ask and tell "
-            "in Python, or: wrlso export CAMPAIGN --out all.json"
-        )

@@ -12,13 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wrlso._utils.validation import check_choice
 from wrlso.exceptions import ModelError, ParameterError
 from wrlso.storage.names import PRETRAINED
 
 if TYPE_CHECKING:
     from wrlso.models.protocol import LatentModel
 
-__all__ = ["BUILT_IN", "VARIABLE", "keep_model", "make_model", "model_of_campaign", "named_callable"]
+__all__ = [
+    "BUILT_IN", "VARIABLE", "keep_model", "make_model", "model_of_campaign", "named_callable", "set_salts",
+]  # fmt: skip
 
 VARIABLE = "WRLSO_MODEL"
 _FILE = ".safetensors"
@@ -51,7 +54,7 @@ BUILT_IN: dict[str, Callable[[int], "LatentModel"]] = {
 }
 
 
-def make_model(name: str, seed: int) -> "LatentModel":
+def make_model(name: str, random_state: Any) -> "LatentModel":
     """Return a model: a built-in one by its name, or what ``package.module:factory`` returns when called.
 
     A name that ends with .safetensors is that of a file that a model of molecules was written to.
@@ -59,7 +62,7 @@ def make_model(name: str, seed: int) -> "LatentModel":
     Raises
     ------
     ParameterError
-        When there is no such name, file, module or factory.
+        When there is no such name, file, module or factory, or the seed is invalid.
     ModelError
         When the factory returns no model, or the file holds none.
     """
@@ -72,15 +75,34 @@ def make_model(name: str, seed: int) -> "LatentModel":
                 "package.module:factory, a function without arguments that returns a model, or a file "
                 f"NAME{_FILE} of a model of molecules"
             )
-        return BUILT_IN[name](seed)
+        return BUILT_IN[name](_seed(random_state))
     factory = named_callable(name)
     from wrlso._utils.random import isolated_torch_rng
 
-    with isolated_torch_rng(seed):
+    with isolated_torch_rng(_seed(random_state)):
         model: LatentModel = factory()
     if not callable(getattr(model, "tensorize", None)):
         raise ModelError(f"{name} must return a LatentModel (such as a VAE), got {type(model).__name__}")
     return model
+
+
+def set_salts(model: Any, salts: str | None) -> None:
+    """Let a model of molecules refuse salts or take their largest fragment; None leaves it as it is."""
+    if salts is None:
+        return
+    if not hasattr(model, "salts"):
+        raise ParameterError(
+            f"--salts is for models of molecules, got {type(model).__name__}, which has no parameter salts: "
+            "leave it out"
+        )
+    check_choice("salts", salts, ("refuse", "largest"))
+    model.salts = salts
+
+
+def _seed(random_state: Any) -> int:
+    from wrlso._utils.random import seed_of
+
+    return seed_of(random_state)
 
 
 def named_callable(name: str) -> Callable[..., Any]:

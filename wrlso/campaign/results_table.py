@@ -2,18 +2,22 @@
 
 import math
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from wrlso.campaign.tables import Row, Table, explain, plural, read_value, unreadable
+from wrlso.campaign.cells import read_value
+from wrlso.campaign.columns import find_column
+from wrlso.campaign.start_table import Form
+from wrlso.campaign.tables import Row, Table, explain, plural, unreadable
 from wrlso.exceptions import DataError
 from wrlso.history import History, Record
 
 if TYPE_CHECKING:
     from wrlso.models.protocol import LatentModel
 
-__all__ = ["Columns", "Plan", "current_value", "describe_value", "plan_tell", "same_value"]
+__all__ = ["Columns", "Plan", "current_value", "describe_value", "plan_tell", "same_value", "told_columns"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,27 @@ def describe_value(value: float | None) -> str:
 def same_value(a: float | None, b: float | None) -> bool:
     """Whether two values agree to nine digits: spreadsheets write no more than they show."""
     return a is None and b is None if a is None or b is None else math.isclose(a, b, rel_tol=1e-9)
+
+
+def told_columns(table: Table, form: Form, kept: Form, ids: bool) -> Columns:
+    """Find the columns by name; nothing is guessed where results are recorded."""
+    id_column = _optional(table, "id") if ids else None
+    status_column = _optional(table, "status")
+    there = f"its columns are {', '.join(map(repr, table.columns))}"
+    x = find_column(table, form.x) if form.x else _optional(table, kept.x or "x")
+    if x is None and id_column is None:
+        raise DataError(
+            f"{table.name} has neither a column 'id' nor {kept.x!r}; {there}; name the one of x with --x"
+        )
+    y = find_column(table, form.y) if form.y else _optional(table, kept.y or "y")
+    if y is None and status_column is None:
+        raise DataError(f"{table.name} has no column {kept.y!r}; {there}; name the one of values with --y")
+    return Columns(id_column, x, y, status_column)
+
+
+def _optional(table: Table, name: str) -> str | None:
+    there = any(column.lower() == name.lower() for column in table.columns)
+    return find_column(table, name) if there else None
 
 
 def plan_tell(
@@ -82,11 +107,12 @@ def plan_tell(
         try:
             reader.take(row)
         except DataError as error:
-            problems.append(f"row {row.number}: {error}")
+            every = dict.fromkeys([str(error), *reader.problems(row)])
+            problems.append(f"row {row.number}: {'; '.join(every)}")
     if problems:
         bad = f"{plural(len(problems), 'row')} of {len(table.rows)}"
         raise explain(
-            f"{table.name}: {bad} cannot be told, so nothing was recorded",
+            f"{table.name}: {bad} cannot be told, so nothing was recorded{table.advice}",
             problems,
             len(table.rows),
         )
@@ -140,6 +166,16 @@ class _Reader:
         else:
             self.plan.n_known += 1
 
+    def problems(self, row: Row) -> Iterator[str]:
+        """Yield what is wrong with each cell of a row by itself."""
+        x = self.table.named(row, self.columns.x)
+        cells: list[tuple[Callable[[Any], Any], Any]] = [(self._id, row), (self._value, row)]
+        for read, cell in [*cells, *([(self._key, x)] if x else [])]:
+            try:
+                read(cell)
+            except DataError as error:
+                yield str(error)
+
     def _id(self, row: Row) -> int | None:
         cell = self.table.named(row, self.columns.id)
         if not cell:
@@ -158,6 +194,8 @@ class _Reader:
     def _value(self, row: Row) -> tuple[bool, float | None]:
         """Return whether there is a result, and its value: None where the experiment failed."""
         value = read_value(self.table.named(row, self.columns.y), decimal=self.decimal)
+        if value is not None and row.number in self.table.refused:
+            raise DataError(self.table.refused[row.number])
         status = self.table.named(row, self.columns.status)
         if re.match(r"fail(ed)?\b", status, re.IGNORECASE):
             if value is not None and not math.isnan(value):
@@ -226,5 +264,11 @@ class _Reader:
 
 
 def current_value(record: Record) -> float | None:
-    """Return the mean over the replicates of a point, None where it has none."""
-    return sum(record.values) / len(record.values) if record.values else None
+    """Return the mean over the replicates of a point, None where it has none.
+
+    It is the mean of the decimal numbers that were told, to which the float is nearest: 5.1 and 5.3 give 5.2,
+    where the sum of the floats would give 5.199999999999999.
+    """
+    if len(record.values) < 2:
+        return record.values[0] if record.values else None
+    return float(sum(Fraction(repr(float(value))) for value in record.values) / len(record.values))

@@ -1,28 +1,28 @@
 """The form of a campaign's tables, and how its starting data are read."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from wrlso.campaign.tables import (
-    DELIMITERS,
-    Table,
-    explain,
-    find_column,
-    guess_values_column,
-    guess_x_column,
-    plural,
-    read_value,
-    unreadable,
-)
+from wrlso.campaign.cells import decimal_sign, format_value, read_value
+from wrlso.campaign.columns import find_column, guess_values_column, guess_x_column, listed
+from wrlso.campaign.tables import DELIMITERS, Row, Table, explain, plural, unreadable
 from wrlso.exceptions import DataError
 from wrlso.history import History
 
 if TYPE_CHECKING:
     from wrlso.models.protocol import LatentModel
 
-__all__ = ["AS_BEFORE", "Form", "choose_columns", "learn_tokens", "read_start", "start_contents"]
+__all__ = [
+    "AS_BEFORE",
+    "Form",
+    "choose_columns",
+    "learn_tokens",
+    "read_start",
+    "start_contents",
+    "without_names",
+]
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,15 @@ class Form:
         Comma, semicolon or tab.
     decimal : str or None
         Decimal point or comma.
+    only : tuple of str
+        ``COLUMN=VALUE``: the rows that count, all where it is empty.
     """
 
     x: str | None = None
     y: str | None = None
     delimiter: str | None = None
     decimal: str | None = None
+    only: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, notes: Mapping[str, str]) -> "Form":
@@ -59,22 +62,85 @@ class Form:
 AS_BEFORE = Form()
 
 
-def choose_columns(table: Table, form: Form, decimal: str, values: bool) -> tuple[str, str | None, list[str]]:
-    """Return the columns of x and of values, and remarks on guesses."""
-    x = guess_x_column(table, decimal) if form.x is None else find_column(table, form.x)
+def choose_columns(table: Table, form: Form, values: bool) -> tuple[str, str | None, str, list[str]]:
+    """Return the columns of x and of values, the decimal sign, and remarks on guesses.
+
+    Raises DataError where a guess could be wrong, and where no row has a value although ``values`` is set.
+    """
+    x = guess_x_column(table) if form.x is None else find_column(table, form.x)
     lines: list[str] = []
     if form.x is None and len(table.columns) > 1:
         lines = [f"x is the column {x!r} (guessed; --x says otherwise)"]
-    if not values or table.columns == (x,):
-        return x, None, lines
-    if form.y is not None:
-        return x, find_column(table, form.y), lines
-    y = guess_values_column(table, x, decimal)
+    if not values or table.is_list or (table.columns == (x,) and form.y is None):
+        return x, None, form.decimal or ".", lines
+    y = guess_values_column(table, x) if form.y is None else find_column(table, form.y)
     if y is None:
-        lines.append("no column of values was found: all x start without one (--y names a column)")
-    else:
-        lines.append(f"the values are in the column {y!r} (guessed; --y or --no-y say otherwise)")
-    return x, y, lines
+        raise DataError(
+            f"no column of values was found in {table.name}: {listed(table.columns)}; name it with --y, or "
+            "say --no-y to start without values"
+        )
+    if all(cell.lower() in ("", "nan") for cell in table.column(y)):
+        raise DataError(
+            f"the column {y!r} of {table.name} has no value in any of its {plural(len(table.rows), 'row')}; "
+            "name another with --y, or say --no-y to start without values"
+        )
+    decimal = form.decimal or _decimal_sign(table, y)
+    if form.y is None:
+        first = ", ".join(_first_values(table.column(y), decimal))
+        lines.append(f"the values are in the column {y!r} (guessed; --y or --no-y say otherwise): {first}")
+    if form.decimal is None and decimal == ",":
+        lines.append("numbers have a decimal comma (guessed; --decimal-point says otherwise)")
+    return x, y, decimal, lines
+
+
+def _decimal_sign(table: Table, y: str) -> str:
+    cells = table.column(y)
+    found = decimal_sign(cells, table.delimiter)
+    if found is None:
+        cell = next(cell for cell in cells if decimal_sign([cell], table.delimiter) is None)
+        raise DataError(
+            f"cannot tell whether {cell!r} in the column {y!r} of {table.name} has decimals or a separator "
+            "between thousands: say --decimal-comma or --decimal-point (and write thousands without a "
+            "separator), or name another column with --y"
+        )
+    return found
+
+
+def _first_values(cells: Iterable[str], decimal: str, n: int = 3) -> Iterator[str]:
+    """Yield the first values as they are read; cells that cannot be read as they are."""
+    filled = [cell for cell in cells if cell.lower() not in ("", "nan", "failed", "fail")]
+    for cell in filled[:n]:
+        try:
+            yield format_value(read_value(cell, decimal=decimal))
+        except DataError:
+            yield repr(cell)
+    if len(filled) > n:
+        yield "…"
+
+
+def without_names(table: Table, x: str, model: Any) -> Table:
+    """Return a table of molecules without the names and extensions that follow SMILES."""
+    from wrlso._chemistry.smiles import first_part
+    from wrlso.models.molecules.base import MoleculeVAE
+
+    if not isinstance(model, MoleculeVAE) or not any(" " in cell or "\t" in cell for cell in table.column(x)):
+        return table
+    column, rows, left_out = table.columns.index(x), [], []
+    for row in table.rows:
+        smiles, rest = first_part(row.cells[column])
+        left_out += [rest] if rest else []
+        rows.append(Row(row.number, (*row.cells[:column], smiles, *row.cells[column + 1 :])))
+    remarks = list(table.remarks)
+    for what, found in (
+        ("an extension (CXSMILES, of which stereochemistry and radicals are not read)", "|"),
+        ("a name", ""),
+    ):
+        some = [rest for rest in left_out if rest.startswith("|") == bool(found)]
+        if some:
+            remarks.append(
+                f"{plural(len(some), 'SMILES')} in {x!r} had {what} behind it, left out: {some[0]!r:.60}"
+            )
+    return replace(table, rows=tuple(rows), remarks=remarks)
 
 
 def learn_tokens(table: Table, x: str, model: Any) -> list[str]:
@@ -102,6 +168,8 @@ def read_start(
             value = None if cell.lower() == "nan" else read_value(cell, decimal=decimal)
             if value is not None and not text:
                 raise DataError("a value without an x")
+            if row.number in table.refused:
+                raise DataError(table.refused[row.number])
         except DataError as error:
             problems[row.number], value = [str(error)], None
         if text:
@@ -111,7 +179,7 @@ def read_start(
     if problems:
         bad = f"{plural(len(problems), 'row')} of {len(table.rows)}"
         raise explain(
-            f"{table.name}: {bad} cannot be used, so no campaign was made",
+            f"{table.name}: {bad} cannot be used, so no campaign was made{table.advice}",
             [f"row {number}: {'; '.join(problems[number])}" for number in sorted(problems)],
             len(table.rows),
         )

@@ -10,7 +10,6 @@ Text cells that a spreadsheet would run as a formula are written with an apostro
 
 import csv
 import io
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,62 +19,37 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from wrlso._utils.files import write_whole
+from wrlso.campaign.cells import Cell, format_value
 from wrlso.exceptions import DataError, ParameterError
 
 __all__ = [
     "DELIMITERS",
-    "FAILED",
-    "Cell",
+    "X_NAMES",
     "Row",
     "Table",
     "check_free",
     "check_place",
     "explain",
-    "find_column",
     "format_table",
-    "format_value",
-    "guess_values_column",
-    "guess_x_column",
+    "is_x_name",
     "plural",
     "protect",
     "read_table",
-    "read_value",
     "reserve",
     "unprotect",
     "unreadable",
 ]
-
-FAILED = math.nan  # the value of an experiment that failed, as in ``tell``
-Cell = str | float | int | None
 
 DELIMITERS = {"\t": "tab", ";": "semicolon", ",": "comma"}  # those that text holds most rarely first
 X_NAMES = (
     "x", "smiles", "canonical_smiles", "canonicalsmiles", "smi", "selfies", "expression", "equation",
     "sequence", "structure", "molecule", "string",
 )  # fmt: skip
-Y_NAMES = ("y", "value", "score", "objective", "target", "activity", "result", "measurement", "measured")
-_NOT_VALUES = re.compile(r"(.*[\s_])?(id|no|nr|number|index|row|batch|plate|date|year)\.?", re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _FORMULA = r"\s*[=+\-@\t\r\n＝＋－＠]"
 _DANGEROUS = re.compile(r"'*" + _FORMULA)
 _PROTECTED = re.compile(r"'+" + _FORMULA)
+_TITLES = 6  # lines in which the header is looked for
 _MANY, _SOME = 50, 5  # rows of a table whose every row is bad
-_FAILED_WORDS = {"failed", "fail", "nan"}
-_VAGUE_WORDS = {
-    "na",
-    "n/a",
-    "#n/a",
-    "none",
-    "null",
-    "nd",
-    "n.d.",
-    "-",
-    "--",
-    "?",
-    "tbd",
-    "missing",
-    "pending",
-}
 
 
 @dataclass(frozen=True)
@@ -88,18 +62,41 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The content of a file: name, columns, rows that are not blank, delimiter, and remarks for the user."""
+    """The content of a file.
+
+    Attributes
+    ----------
+    name : str
+    columns : tuple of str
+    rows : tuple of Row
+        Those that are not blank.
+    delimiter : str
+    remarks : list of str
+        For the user.
+    is_list : bool
+        Whether it has one x in each line, and cannot have values.
+    refused : dict
+        Row number → why its value cannot be used.
+    advice : str
+        What to do about refused rows, for the end of an error.
+    """
 
     name: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     delimiter: str = ","
     remarks: list[str] = field(default_factory=list)
+    is_list: bool = False
+    refused: dict[int, str] = field(default_factory=dict)
+    advice: str = ""
+
+    def cells(self, index: int) -> list[str]:
+        """Return the cells of a column by its position: names may be there twice."""
+        return [row.cells[index] for row in self.rows]
 
     def column(self, name: str) -> list[str]:
         """Return the cells of a column."""
-        index = self.columns.index(name)
-        return [row.cells[index] for row in self.rows]
+        return self.cells(self.columns.index(name))
 
     def named(self, row: Row, name: str | None) -> str:
         """Return the cell of a row in a column; blank where there is no such column."""
@@ -122,7 +119,8 @@ def explain(summary: str, problems: Sequence[str], n_rows: int) -> DataError:
 
 def unreadable(x: str, error: Exception) -> str:
     """Say that the model cannot read x, and why, without the row that it has in a batch of one."""
-    reason = re.sub(r",? *(in row 0\b|\(row 0\))", "", str(error))
+    reason = re.sub(r" \(codec\.transform cannot read x.*\)$", "", str(error))
+    reason = re.sub(r",? *(in row 0\b|\(row 0\))", "", reason)
     reason = re.sub(r"^.*?(: |; )row 0:? (.*row 0:? )?", "", reason)  # what a list of problems begins with
     text = repr(x)
     for shown in (text, text[:80], f"{text[:57]}..."):  # what is long is not written twice
@@ -200,6 +198,24 @@ def _decode(path: Path) -> tuple[str, list[str]]:
     return text, remarks
 
 
+def is_x_name(cell: str) -> bool:
+    """Return whether a cell is a usual name of a column of x."""
+    name = cell.strip().lower()
+    return name in X_NAMES or name.endswith((" smiles", "_smiles"))
+
+
+def _header(lines: Sequence[Sequence[str]]) -> int:
+    """Return the position of the header: the first line, or one below lines of a title.
+
+    Titles are narrower than the header, which must name a column of x as such columns are called.
+    """
+    n_filled = [sum(cell.strip() != "" for cell in line) for line in lines[:_TITLES]]
+    for position, line in enumerate(lines[:_TITLES]):
+        if any(map(is_x_name, line)):
+            return position if n_filled[position] > max(n_filled[:position], default=0) else 0
+    return 0
+
+
 def _sniff(text: str) -> str:
     """Return the first delimiter that gives most rows as many cells as the header, if that has several.
 
@@ -211,6 +227,7 @@ def _sniff(text: str) -> str:
             lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if line]
         except csv.Error:
             continue
+        lines = lines[_header(lines) :]
         if lines and len(lines[0]) > 1:
             scores[delimiter] = sum(len(line) == len(lines[0]) for line in lines) / len(lines)
     return max(scores, key=lambda delimiter: scores[delimiter]) if scores else ","
@@ -221,6 +238,11 @@ def _make_table(name: str, lines: list[tuple[int, list[str]]], delimiter: str, r
     filled = [(number, cells) for number, cells in filled if any(cells)]
     if not filled:
         raise DataError(f"{name} is empty; expected a header with column names and a row for each x")
+    first = _header([cells for _, cells in filled])
+    if first:
+        titles = " / ".join(cell for _, cells in filled[:first] for cell in cells if cell)
+        remarks = [*remarks, f"the names of the columns are in row {filled[first][0]}; above: {titles!r:.80}"]
+        filled = filled[first:]
     header = [unprotect(cell) for cell in filled[0][1]]
     while header and not header[-1]:
         header.pop()
@@ -230,6 +252,7 @@ def _make_table(name: str, lines: list[tuple[int, list[str]]], delimiter: str, r
             problems.append(
                 f"row {number}: {len(cells)} cells, but the header has {len(header)}; put quotation marks "
                 f"around a cell that holds a {DELIMITERS.get(delimiter, repr(delimiter))}"
+                + (", and delete a title above the names of the columns" if len(header) == 1 else "")
             )
         padded = [*cells, *[""] * (len(header) - len(cells))][: len(header)]
         rows.append(Row(number, tuple(unprotect(cell) for cell in padded)))
@@ -255,129 +278,7 @@ def _read_list(path: Path, text: str, remarks: list[str]) -> Table:
         raise DataError(f"{path.name} is empty; expected one x in each line")
     if named:
         remarks.append("what follows the first blank in a line was taken for a name and left out")
-    return Table(path.name, ("x",), tuple(rows), remarks=remarks)
-
-
-def read_value(cell: str, *, decimal: str = ".") -> float | None:
-    """Read a value: None for a blank cell, :data:`FAILED` (NaN) for "failed" or "nan".
-
-    Raises DataError, saying what is wrong with the cell, for everything that is not plainly a number.
-
-    Examples
-    --------
-    >>> read_value("1e-3"), read_value(" "), read_value("failed"), read_value("1,5", decimal=",")
-    (0.001, None, nan, 1.5)
-    """
-    text = cell.strip().replace("\u2212", "-")  # the minus sign of typeset text
-    if not text:
-        return None
-    if text.lower() in _FAILED_WORDS:
-        return FAILED
-    plain = text.replace(",", ".") if decimal == "," and "." not in text else text
-    if _NUMBER.fullmatch(plain) and not (decimal == "," and "." in text):
-        value = float(plain)
-        if math.isfinite(value):
-            return value
-        raise DataError(f"{cell!r} is too large for a number")
-    raise DataError(f"{cell!r} {_complaint(text, decimal)}")
-
-
-def _complaint(text: str, decimal: str) -> str:
-    lower = text.lower().lstrip("+-")
-    if lower in ("inf", "infinity", "∞"):
-        return "is not finite; write 'failed' if the experiment failed, or leave the cell blank"
-    if text.lower() in _VAGUE_WORDS:
-        return (
-            "may mean two things; write 'failed' if the experiment failed, leave it blank if not measured yet"
-        )
-    if text[0] in "<>≤≥~≈":
-        return "is a bound and not a value; write the number to use for it, or leave the cell blank"
-    if decimal == "," and _NUMBER.fullmatch(text):
-        return "has a decimal point where the file was said to have decimal commas"
-    if _NUMBER.fullmatch(text.replace(",", ".", 1)) and text.count(",") == 1:
-        return "is not a number; if the file has decimal commas, add --decimal-comma"
-    if re.fullmatch(r"[+-]?\d{1,3}([.,'’\s]\d{3})+([.,]\d+)?", text):
-        return "has separators between thousands; write the digits alone"
-    if re.match(r"[+-]?[\d.,]+\s*[^\d\s.,]+$", text):
-        return "is not a number; write it alone, without a unit or sign behind it"
-    return "is not a number"
-
-
-# ---------------------------------------------------------------- columns
-
-
-def find_column(table: Table, name: str) -> str:
-    """Return the column of that name; upper and lower case are the same.
-
-    Raises DataError, naming the columns that there are, when there is none or more than one.
-    """
-    found = [column for column in table.columns if column == name]
-    found = found or [column for column in table.columns if column.lower() == name.strip().lower()]
-    if len(found) != 1:
-        how_many = "two columns" if found else "no column"
-        raise DataError(f"{table.name} has {how_many} {name!r}; its columns are {_listed(table.columns)}")
-    return found[0]
-
-
-def guess_x_column(table: Table, decimal: str) -> str:
-    """Return the column that holds x: by its name, else the only one that holds no numbers.
-
-    Raises DataError when there is no such column or more than one.
-    """
-    for name in X_NAMES:
-        if sum(column.lower() == name for column in table.columns) == 1:
-            return find_column(table, name)
-    for column in table.columns:
-        if _NUMBER.fullmatch(column):
-            raise DataError(
-                f"{table.name} needs a first row with the names of its columns, but that has {column!r}"
-            )
-    texts = [column for column in table.columns if any(table.column(column))]
-    texts = [column for column in texts if column and not _holds_numbers(table, column, decimal)]
-    if len(texts) == 1 and table.columns.count(texts[0]) == 1:
-        return texts[0]
-    raise DataError(
-        f"cannot tell which column of {table.name} holds x: {_listed(table.columns)}; name it with --x"
-    )
-
-
-def guess_values_column(table: Table, x: str, decimal: str) -> str | None:
-    """Return the column that holds values: by its name, else the only one of numbers; None where none does.
-
-    Raises DataError when there are several.
-    """
-    others = [column for column in table.columns if column and column != x]
-    for name in Y_NAMES:
-        if sum(column.lower() == name for column in others) == 1:
-            return find_column(table, name)
-    numbers = [
-        column
-        for column in others
-        if _holds_numbers(table, column, decimal) and not _NOT_VALUES.fullmatch(column)
-    ]
-    if len(numbers) > 1:
-        raise DataError(
-            f"cannot tell which column of {table.name} holds the values: {_listed(numbers)}; name it "
-            "with --y, or say --no-y to start without values"
-        )
-    return numbers[0] if numbers else None
-
-
-def _holds_numbers(table: Table, column: str, decimal: str) -> bool:
-    """Whether most filled cells are numbers: a few typing errors are reported and do not hide the column."""
-    cells = [cell for cell in table.column(column) if cell]
-    return sum(_is_number(cell, decimal) for cell in cells) > len(cells) / 2
-
-
-def _is_number(cell: str, decimal: str) -> bool:
-    try:
-        return read_value(cell, decimal=decimal) is not None
-    except DataError:
-        return False
-
-
-def _listed(columns: Iterable[str]) -> str:
-    return ", ".join(repr(column) for column in columns)
+    return Table(path.name, ("x",), tuple(rows), remarks=remarks, is_list=True)
 
 
 def plural(n: int, noun: str) -> str:
@@ -402,13 +303,6 @@ def protect(text: str) -> str:
 def unprotect(text: str) -> str:
     """Take off the apostrophe that :func:`protect` put before text."""
     return text[1:] if _PROTECTED.match(text) else text
-
-
-def format_value(value: float | None, decimal: str = ".") -> str:
-    """Write a value so that :func:`read_value` gives the same one back; blank for None."""
-    if value is None:
-        return ""
-    return "failed" if math.isnan(value) else repr(float(value)).removesuffix(".0").replace(".", decimal)
 
 
 def format_table(

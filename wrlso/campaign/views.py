@@ -2,8 +2,9 @@
 
 import json
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,23 @@ from typing import Any
 import numpy as np
 
 from wrlso._state.training_due import training_due_in
+from wrlso.campaign.cells import FAILED, Cell
 from wrlso.campaign.results_table import current_value, describe_value
-from wrlso.campaign.tables import FAILED, Cell, format_table, plural
+from wrlso.campaign.tables import format_table, plural
+from wrlso.exceptions import DataError
 from wrlso.history import History, Record, Status, iso_time
 from wrlso.storage.lock import holder
 from wrlso.storage.names import LOCK
 
 __all__ = [
-    "best_line", "format_points", "json_export", "shown", "state_lines",
+    "best_line",
+    "format_points",
+    "is_flat",
+    "json_export",
+    "ranges",
+    "require_text",
+    "shown",
+    "state_lines",
     "who_works",
 ]  # fmt: skip
 
@@ -41,7 +51,22 @@ def local_time(time: str | None) -> str:
     return "" if time is None else f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M}"
 
 
-def best_line(history: History, direction: str) -> str:
+def is_flat(notes: Mapping[str, str]) -> bool:
+    """Return whether a campaign's model leaves stereochemistry out, as far as its notes say."""
+    return notes.get("stereo", "no" if notes.get("model") == "junction-tree" else "yes") == "no"
+
+
+def _molecule(record: Record, flat: bool) -> str | None:
+    """Return a flat SMILES where the value is the mean over what may be isomers, for a model that is flat."""
+    x = record.x
+    if not flat or len(record.values) < 2 or not isinstance(x, str) or not re.search(r"[@/\\]", x):
+        return None
+    from wrlso._chemistry.smiles import canonical
+
+    return canonical(x, stereo=False)
+
+
+def best_line(history: History, direction: str, *, flat: bool = False) -> str:
     """Return a line that names the best point so far."""
     y = history.y
     if not len(y):
@@ -49,14 +74,18 @@ def best_line(history: History, direction: str) -> str:
     row = int(history.observed_rows[np.argmin(y) if direction == "minimize" else np.argmax(y)])
     record = history.records[row]
     mean_of = f", mean of {len(record.values)}" if len(record.values) > 1 else ""
-    return f"best so far: {describe_value(current_value(record))}{mean_of} (id {row}): {shown(record.x)}"
+    molecule = _molecule(record, flat)
+    x = shown(record.x) if molecule is None else f"{shown(molecule)} (its isomers are one for this model)"
+    return f"best so far: {describe_value(current_value(record))}{mean_of} (id {row}): {x}"
 
 
-def state_lines(history: History, direction: str, retrain_every: int | None) -> list[str]:
+def state_lines(
+    history: History, direction: str, retrain_every: int | None, *, flat: bool = False
+) -> list[str]:
     """Return the state of a campaign: points by status, the best, trainings, and pending points."""
     counts = Counter(record.status for record in history)
     states = ", ".join(f"{counts[status]} {_WORDS[status]}" for status in _WORDS if counts[status])
-    lines = [f"{plural(len(history), 'point')}: {states}", best_line(history, direction)]
+    lines = [f"{plural(len(history), 'point')}: {states}", best_line(history, direction, flat=flat)]
     lines.append(_training_line(history, retrain_every))
     pending = [(row, record) for row, record in enumerate(history) if record.status == "pending"]
     if pending:
@@ -85,9 +114,11 @@ def format_points(
     delimiter: str,
     decimal: str,
     details: bool = False,
+    flat: bool = False,
 ) -> str:
     """Return points as CSV: id, x and value; with ``details`` all that is known of them.
 
+    ``flat``: whether the model leaves stereochemistry out; beside a mean stands the SMILES without it then.
     Telling the campaign this table changes nothing.
     """
     header = ["id", x, y, *(_COLUMNS if details else ())]
@@ -96,7 +127,8 @@ def format_points(
         record = history.records[row]
         value = current_value(record)
         y_cell: Cell = FAILED if record.status == "failed" else value
-        table.append([row, str(record.x), y_cell, *(_details(record, decimal) if details else ())])
+        x_cell = _molecule(record, flat) or str(record.x)
+        table.append([row, x_cell, y_cell, *(_details(record, decimal) if details else ())])
     return format_table(header, table, delimiter=delimiter, decimal=decimal)
 
 
@@ -143,7 +175,28 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | None) else repr(value)
 
 
+def ranges(rows: list[int]) -> str:
+    """Write 3, 4, 5, 9 as "3-5, 9"."""
+    parts: list[list[int]] = []
+    for row in sorted(rows):
+        if parts and row == parts[-1][-1] + 1:
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
+
+
 def who_works(campaign: Path) -> str | None:
     """Return who is asking, fitting or retraining now, or None."""
     who = holder(campaign / LOCK)
     return None if who is None else shown(who)
+
+
+def require_text(history: History) -> None:
+    """Raise DataError where x are no text, which a table could not hold."""
+    x = history.records[0].x if len(history) else ""
+    if not isinstance(x, str):
+        raise DataError(
+            f"this campaign's x are of type {type(x).__name__}, which a table cannot hold; use ask and tell "
+            "in Python, or: wrlso export CAMPAIGN --out all.json"
+        )

@@ -79,6 +79,8 @@ bench = typer.Typer(
     rich_markup_mode=None,
 )
 
+_LARGEST_SEED = 2**32 - 1  # what NumPy's RandomState takes
+
 
 # by name, as the studies that run them take seconds to import
 EXPRESSIONS_PEERS = ("random", "genetic")
@@ -92,7 +94,10 @@ def parse_seeds(text: str) -> list[int]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise typer.BadParameter(f"expected seeds such as 0-4 or 0,2,7, got {text!r}")
-        seeds += range(int(first), int(last if dash else first) + 1)
+        largest = int(last if dash else first)
+        if largest > _LARGEST_SEED:
+            raise typer.BadParameter(f"expected seeds of at most {_LARGEST_SEED}, got {text!r}")
+        seeds += range(int(first), largest + 1)
     return seeds
 
 

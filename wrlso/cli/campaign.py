@@ -28,6 +28,13 @@ class Direction(StrEnum):
     minimize = "minimize"
 
 
+class Salts(StrEnum):
+    """What a model of molecules does with several fragments."""
+
+    refuse = "refuse"
+    largest = "largest"
+
+
 class Delimiter(StrEnum):
     """What stands between the cells of a table."""
 
@@ -58,10 +65,22 @@ Feasible = Annotated[
 ]
 XColumn = Annotated[str | None, typer.Option("--x", metavar="COLUMN", help="Column of x.")]
 YColumn = Annotated[str | None, typer.Option("--y", metavar="COLUMN", help="Column of values.")]
+SaltsOption = Annotated[
+    Salts | None,
+    typer.Option(help="Salts and mixtures: refuse them, or take the largest fragment.  [default: as before]"),
+]
 Comma = Annotated[
     bool | None,
     typer.Option(
         "--decimal-comma/--decimal-point", help="Numbers such as 1,5 or 1.5.  [default: as in init]"
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="COLUMN=VALUE",
+        help="Read only the rows that hold this, such as 'Standard Type=IC50'; may be given several times.",
     ),
 ]
 DelimiterOption = Annotated[
@@ -102,11 +121,17 @@ def init(
     direction: Annotated[Direction, typer.Option(help="Which values are better.")] = Direction.maximize,
     decimal_comma: Annotated[
         bool | None,
-        typer.Option("--decimal-comma/--decimal-point", help="Numbers such as 1,5 or 1.5.  [default: point]"),
+        typer.Option(
+            "--decimal-comma/--decimal-point", help="Numbers such as 1,5 or 1.5.  [default: detected]"
+        ),
     ] = None,
     delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: detected]")] = None,
+    only: Only = None,
     feasible: Feasible = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same campaign.")] = 0,
+    salts: SaltsOption = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")
+    ] = 0,
     retrain_every: Annotated[
         int, typer.Option(min=0, help="Retrain when this many values are new; 0: only by wrlso retrain.")
     ] = 50,
@@ -133,11 +158,14 @@ def init(
     model of your own, written by its to_file.
 
     Columns that are not named are guessed from names and contents, and the guess is printed. Other columns
-    are ignored. UTF-8, UTF-16 and Windows files, commas, semicolons and tabs are recognised.
+    are ignored, except those that say what the values are (relation, unit, type): values that cannot be
+    compared are refused until --only has chosen some. UTF-8, UTF-16 and Windows files, commas, semicolons
+    and tabs are recognised, and decimal commas.
 
     For example:
       wrlso init solubility --data measured.csv --model expressions --x formula --y logS
       wrlso init permeability --data assay.csv --model selfies
+      wrlso init herg --data chembl.csv --model selfies --only units=nM
       wrlso init kinase --data library.smi --model mylab.models:make --direction minimize
     """
     from wrlso.campaign import commands as work
@@ -151,9 +179,10 @@ def init(
             campaign,
             data,
             model=model,
-            form=_form(x, y, delimiter, decimal_comma),
+            form=_form(x, y, delimiter, decimal_comma, only),
             values=not no_y,
             feasible=feasible,
+            salts=None if salts is None else salts.value,
             direction=direction.value,
             random_state=seed,
             retrain_every=retrain_every or None,
@@ -214,8 +243,10 @@ def tell(
     ] = False,
     decimal_comma: Comma = None,
     delimiter: DelimiterOption = None,
+    only: Only = None,
     model: Model = None,
     feasible: Feasible = None,
+    salts: SaltsOption = None,
 ) -> None:
     """Report results: a table that ask wrote, filled in, or any with the columns of x and values.
 
@@ -231,11 +262,14 @@ def tell(
       wrlso tell kinase from-a-colleague.csv --y "IC50 (nM)" --no-ids
     """
     from wrlso.campaign import commands as work
+    from wrlso.campaign.assays import keep_only
     from wrlso.campaign.tables import read_table
 
-    form = _form(x, y, delimiter, decimal_comma)
-    read_table(results, delimiter=form.delimiter)  # errors come before the campaign is opened, in seconds
-    with work.recording(campaign, model=model, feasible=feasible) as opt:
+    form = _form(x, y, delimiter, decimal_comma, only)
+    # errors come before the campaign is opened, which takes seconds
+    keep_only(read_table(results, delimiter=form.delimiter), form.only)
+    taken = None if salts is None else salts.value
+    with work.recording(campaign, model=model, feasible=feasible, salts=taken) as opt:
         _say(work.tell(opt, campaign, results, form=form, ids=not no_ids, replicates=replicates))
 
 
@@ -342,11 +376,17 @@ def report(
     _say(work.report(opt, out, force=force))
 
 
-def _form(x: str | None, y: str | None, delimiter: Delimiter | None, comma: bool | None) -> "Form":
+def _form(
+    x: str | None,
+    y: str | None,
+    delimiter: Delimiter | None,
+    comma: bool | None,
+    only: list[str] | None = None,
+) -> "Form":
     from wrlso.campaign.start_table import Form
 
     sign = None if delimiter is None else _SIGNS[delimiter]
-    return Form(x, y, sign, None if comma is None else "," if comma else ".")
+    return Form(x, y, sign, None if comma is None else "," if comma else ".", tuple(only or ()))
 
 
 def _verbose() -> int:

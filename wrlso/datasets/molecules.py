@@ -170,7 +170,7 @@ def canonical_smiles(
         When ``n_jobs`` is impossible.
     """
     check_jobs(n_jobs, none="one process")
-    name = f"canonical-{'stereo' if stereo else 'flat'}-rdkit{_rdkit_version()}" if cache else False
+    name = f"canonical-2-{'stereo' if stereo else 'flat'}-rdkit{_rdkit_version()}" if cache else False
     key = _cache_key(canonical, X, name)
     if key is not None and (kept := kept_lines(key, len(X))) is not None:
         return [line or None for line in kept]

@@ -3,15 +3,27 @@
 import hashlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wrlso._utils.validation import check_choice, check_real
+from wrlso._utils.validation import check_choice, check_instance, check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
-from wrlso.models.likelihoods import LIKELIHOODS
+from wrlso.models.contract import (
+    Misfit,
+    check_below,
+    check_classes,
+    checked_output,
+    dtype_of,
+    from_codec,
+    run_once,
+    single,
+    split_posterior,
+    to_codec,
+)
+from wrlso.models.likelihoods import LIKELIHOODS, Gaussian
 from wrlso.models.protocol import Objects
 
 __all__ = ["VAE", "Codec"]
@@ -38,11 +50,12 @@ class VAE(nn.Module):
     Parameters
     ----------
     encoder : torch.nn.Module
-        Takes a batch (n, ...) of x, float32 (int64 class indices for the categorical likelihood); returns
-        mean and log-variance, each (n, d), or one tensor (n, 2d) with the means first.
+        Takes a batch (n, ...) of x, in the precision of its weights (int64 class indices for the categorical
+        likelihood, standardised x for the Gaussian one); returns mean and log-variance, each (n, d), or one
+        tensor (n, 2d) with the means first.
     decoder : torch.nn.Module
         Takes (n, d); returns Bernoulli logits (n, ...), categorical logits (n, ..., classes), or the mean
-        (n, ...) of a Gaussian with variance 1.
+        (n, ...) of a Gaussian in standardised units.
     likelihood : {"bernoulli", "categorical", "gaussian"}, default="bernoulli"
         How the decoder's output is compared with x.
     beta : float, default=1.0
@@ -52,6 +65,20 @@ class VAE(nn.Module):
     label_smoothing : float in [0, 1), default=0.0
         Share of each binary or categorical part of x that the training loss spreads evenly over all classes.
         This bounds the logits, so that retraining can still learn parts that no good x has had so far.
+
+    Notes
+    -----
+    With the Gaussian likelihood, x may be in any units. Each feature's mean and standard deviation are
+    learned once, from the first x; the encoder is shown (x - mean) / deviation, the decoder's output is read
+    in these units, and what is decoded is in the units of x. The variance around the decoder's mean is one
+    number in these units, trained with the networks and at least 1e-4. A feature that is constant in the
+    first x is constant in all that is decoded. Integers come back as integers. Losses and likelihoods are
+    those of the standardised x. Where the first x is a single one, its magnitude stands for the deviation
+    until the first training that sees several. Numbers of float64 or wide integers are kept in float64: for
+    devices without it, give float32.
+
+    With the categorical likelihood, x may be one-hot, (n, ..., classes): then the logits have the shape of x,
+    the encoder takes one-hot floats or class indices (n, ...), and what is decoded is one-hot.
 
     Examples
     --------
@@ -74,6 +101,8 @@ class VAE(nn.Module):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
+        for name, part in (("encoder", encoder), ("decoder", decoder), ("codec", codec)):
+            check_instance(name, part)
         for name, module in (("encoder", encoder), ("decoder", decoder)):
             if not isinstance(module, nn.Module):
                 raise ParameterTypeError(f"{name} must be a torch.nn.Module, got {module!r}")
@@ -105,30 +134,33 @@ class VAE(nn.Module):
         return self._latent_dim
 
     def tensorize(self, X: Objects) -> Tensor:
-        """Return n objects as one compact tensor (n, ...): uint8, int64 or float32.
+        """Return n objects as one compact tensor (n, ...): uint8, int64, float32 or float64.
 
         Raises
         ------
         DataError
-            When objects differ in shape from each other or from earlier ones, are not finite, or lie outside
-            the likelihood's range.
+            When objects differ in shape from each other or from earlier ones, are not finite, lie outside
+            the likelihood's range, or the codec refuses them.
         ModelError
-            When the first x shows that encoder and decoder do not fit each other or x.
+            When the first x shows that encoder and decoder do not fit each other or x, or the codec returns
+            something else than numbers.
         """
         array = self._to_array(X)
-        inputs = self._likelihood.compact(array)
         if self._x_shape is None:
-            self._learn_shapes(inputs)
-            self._x_dtype = array.dtype
-        elif tuple(inputs.shape[1:]) != self._x_shape:
-            raise DataError(f"x must have shape {self._x_shape}, got {tuple(inputs.shape[1:])}")
-        if self._n_classes is not None and inputs.numel() and int(inputs.max()) >= self._n_classes:
-            raise DataError(f"x must hold classes below {self._n_classes}, got class {int(inputs.max())}")
+            return self._learn_shapes(array)
+        if array.shape[1:] != self._x_shape:
+            raise DataError(f"x must have shape {self._x_shape}, got {array.shape[1:]}")
+        inputs = self._likelihood.compact(array)
+        if self._n_classes is not None:
+            check_below(inputs, self._n_classes)
         return inputs
 
     @torch.no_grad()
     def encode(self, inputs: Tensor) -> Tensor:
-        """Return the (n, d) posterior means, always in evaluation mode."""
+        """Return the (n, d) posterior means, always in evaluation mode.
+
+        Raises ModelError when the encoder returns something else, or not finite numbers.
+        """
         with _evaluating(self):
             chunks = [self._posterior(chunk)[0] for chunk in inputs.split(_CHUNK)]
         Z = torch.cat(chunks) if chunks else torch.empty(0, self.latent_dim)
@@ -150,38 +182,39 @@ class VAE(nn.Module):
         device = next(self.decoder.parameters(), torch.empty(0)).device
         objects: list[Any] = []
         with _evaluating(self):
-            for chunk in torch.as_tensor(Z, dtype=torch.float32).split(_CHUNK):
-                output = self.decoder(chunk.to(device)).cpu()
+            for chunk in torch.as_tensor(Z, dtype=dtype_of(self.decoder, self.encoder)).split(_CHUNK):
+                output = self._decoder_output(chunk.to(device)).cpu()
                 finite = torch.isfinite(output).reshape(len(output), -1).all(dim=1)
                 # replace NaN before sampling, because multinomial refuses a whole batch for one NaN
                 output = torch.where(finite.reshape(-1, *[1] * (output.ndim - 1)), output, 0.0)
                 array = self._likelihood.sample(output, temperature, generator).numpy()
-                array = array.astype(self._x_dtype or array.dtype, copy=False)
+                array = self._likelihood.as_given(array, self._x_dtype or array.dtype)
                 objects += self._to_objects(array, finite.numpy())
         return objects
 
     def loss(self, inputs: Tensor) -> Tensor:
         """Return the (n,) negative ELBOs: one-sample reconstruction plus beta times the divergence."""
+        likelihood = self._likelihood
+        if self.training and isinstance(likelihood, Gaussian) and likelihood.is_provisional:
+            likelihood.learn(inputs)
         mean, log_variance = self._posterior(inputs)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         divergence = 0.5 * (log_variance.exp() + mean.square() - 1.0 - log_variance).sum(dim=1)
-        reconstruction = self._likelihood.nll(self.decoder(z), inputs, self.label_smoothing)
+        reconstruction = likelihood.nll(self._decoder_output(z), inputs, self.label_smoothing)
         return reconstruction + self.beta * divergence
 
     def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
         """Return the (n,) values log p(x_i | z_i), differentiable with respect to Z (n, d)."""
-        return -self._likelihood.nll(self.decoder(Z), inputs)
+        return -self._likelihood.nll(self._decoder_output(Z), inputs)
 
     def key(self, x: Any) -> Hashable:
         """Return the identity of x: its values, or x itself if there is a codec and x is hashable.
 
         Arrays of equal values are one point, also with different dtypes.
         """
-        if self.codec is not None and isinstance(x, Hashable):
-            return x
-        array = self._compact(x)
-        if array.dtype == np.uint8 and self.likelihood == "bernoulli":
-            array = np.packbits(array)
+        if self.codec is not None and _has_hash(x):
+            return cast("Hashable", x)
+        array = self._identity(x)
         digest = hashlib.blake2b(array.tobytes(), digest_size=16)
         digest.update(f"{array.dtype.kind}{array.shape}".encode())
         return digest.digest()
@@ -193,6 +226,7 @@ class VAE(nn.Module):
             "x_shape": self._x_shape,
             "x_dtype": None if self._x_dtype is None else self._x_dtype.str,
             "n_classes": self._n_classes,
+            **self._likelihood.get_state(),
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -200,6 +234,11 @@ class VAE(nn.Module):
         self._latent_dim, self._x_shape = state["latent_dim"], state["x_shape"]
         self._x_dtype = None if state["x_dtype"] is None else np.dtype(state["x_dtype"])
         self._n_classes = state["n_classes"]
+        self._likelihood.set_state(state)
+
+    def restore(self, inputs: np.ndarray) -> np.ndarray:
+        """Return arrays in the form and dtype of the first x, of what :meth:`tensorize` made of them."""
+        return self._likelihood.as_given(inputs, self._x_dtype or inputs.dtype)
 
     def extra_repr(self) -> str:
         """Show the parameters that are not modules."""
@@ -207,11 +246,16 @@ class VAE(nn.Module):
 
     def _posterior(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         device = next(self.parameters(), torch.empty(0)).device
-        return _split_posterior(self.encoder(self._likelihood.expand(inputs.to(device))), len(inputs))
+        shown = self._likelihood.expand(inputs.to(device), dtype_of(self.encoder, self.decoder))
+        mean, log_variance = split_posterior(self.encoder(shown), len(inputs))
+        return single(mean), single(log_variance)
+
+    def _decoder_output(self, Z: Tensor) -> Tensor:
+        return checked_output(self.decoder(Z.to(dtype_of(self.decoder, self.encoder))), len(Z))
 
     def _to_array(self, X: Objects) -> np.ndarray:
         if self.codec is not None:
-            return np.asarray(self.codec.transform(X))
+            return to_codec(self.codec, X)
         if isinstance(X, np.ndarray) and X.dtype != object:
             return X
         arrays = [x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x) for x in X]
@@ -226,7 +270,7 @@ class VAE(nn.Module):
                 raise DataError(f"x must have shape {expected}, got {array.shape} in row {row}")
         return np.stack(arrays) if arrays else np.empty((0, *(self._x_shape or ())))
 
-    def _compact(self, x: Any) -> np.ndarray:
+    def _identity(self, x: Any) -> np.ndarray:
         # skip the conversion of decoded arrays: every ask compares thousands of candidates
         if (
             self.likelihood == "bernoulli"
@@ -236,8 +280,8 @@ class VAE(nn.Module):
             and x.shape == self._x_shape
             and (x.size == 0 or x.max() <= 1)
         ):
-            return x
-        row: np.ndarray = self._likelihood.compact(self._to_array([x])).numpy()[0]
+            return np.packbits(x)
+        row: np.ndarray = self._likelihood.identity(self._to_array([x]))[0]
         return row
 
     def _to_objects(self, arrays: np.ndarray, valid: np.ndarray) -> list[Any]:
@@ -246,52 +290,63 @@ class VAE(nn.Module):
             return [array.copy() if ok else None for array, ok in zip(arrays, valid, strict=True)]
         objects: list[Any] = [None] * len(arrays)
         rows = np.flatnonzero(valid)
-        for row, x in zip(rows, self.codec.inverse_transform(arrays[rows]), strict=True):
+        for row, x in zip(rows, from_codec(self.codec, arrays[rows]) if len(rows) else [], strict=True):
             objects[row] = x
         return objects
 
+    def _learn_shapes(self, array: np.ndarray) -> Tensor:
+        """Learn how the first x (n, ...) are read, and return them in compact form; checks both networks."""
+        before, likelihood = self._likelihood.get_state(), self._likelihood
+        misfits: list[Misfit] = []
+        try:
+            for way in likelihood.ways(array):
+                likelihood.set_state({**before, **way})
+                inputs = likelihood.compact(array)
+                try:
+                    mean, output = self._run_once(inputs)
+                except Misfit as misfit:
+                    misfits.append(misfit)
+                    continue
+                before = likelihood.get_state()
+                self._latent_dim = mean.shape[1]
+                self._x_shape, self._x_dtype = array.shape[1:], array.dtype
+                self._n_classes = output.shape[-1] if self.likelihood == "categorical" else None
+                return inputs
+        finally:
+            likelihood.set_state(before)
+        nearest = max(misfits, key=lambda misfit: misfit.passed_encoder)
+        raise ModelError(str(nearest)) from nearest.__cause__
+
     @torch.no_grad()
-    def _learn_shapes(self, inputs: Tensor) -> None:
-        """Run both networks once and check that they fit each other and x."""
-        sample = inputs[:2]
+    def _run_once(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Run both networks on two x; raises Misfit where they do not fit each other or x."""
+        sample, likelihood = inputs[:2], self._likelihood
+        device = next(self.parameters(), torch.empty(0)).device
+        dtype = dtype_of(self.encoder, self.decoder)
+        if torch.float16 in (dtype, dtype_of(self.decoder, self.encoder)):
+            raise ModelError(
+                "the networks must have weights of float32, float64 or bfloat16, got float16, in which the "
+                "training's steps are not finite: call .float() on them"
+            )
+        # class 0 is one that every encoder knows; which others it knows is asked when their number is known
+        first = torch.zeros_like(sample) if self.likelihood == "categorical" else sample
         with _evaluating(self):
-            try:
-                mean, log_variance = self._posterior(sample)
-            except RuntimeError as error:
-                raise ModelError(
-                    "the encoder must take batches of x, but failed on one of shape "
-                    f"{tuple(sample.shape)}: {error}"
-                ) from error
-            if not (torch.isfinite(mean).all() and torch.isfinite(log_variance).all()):
-                raise ModelError("the encoder must return finite numbers, got NaN or infinity")
-            try:
-                output = self.decoder(mean)
-            except RuntimeError as error:
-                raise ModelError(
-                    f"the decoder must take latent points of the encoder's dimension {mean.shape[1]}, "
-                    f"but failed on an input of shape {tuple(mean.shape)}: {error}"
-                ) from error
-        problem = self._likelihood.output_shape_error(output, sample)
-        if problem:
-            raise ModelError(f"the decoder's output does not fit x: {problem}")
-        self._latent_dim = mean.shape[1]
-        self._x_shape = tuple(inputs.shape[1:])
-        self._n_classes = output.shape[-1] if self.likelihood == "categorical" else None
+            mean, output = run_once(self.encoder, self.decoder, likelihood.expand(first.to(device), dtype))
+            problem = likelihood.output_shape_error(output, sample)
+            if problem:
+                raise Misfit(f"the decoder's output does not fit x: {problem}", passed_encoder=True)
+            if self.likelihood == "categorical":
+                check_classes(self.encoder, inputs, output.shape[-1], likelihood.expand)
+                run_once(self.encoder, self.decoder, likelihood.expand(sample.to(device), dtype))
+        return mean, output
 
 
-def _split_posterior(output: Any, n: int) -> tuple[Tensor, Tensor]:
-    """Return mean and log-variance from a pair or from one tensor with both; raise ModelError otherwise."""
-    if isinstance(output, Tensor) and output.ndim == 2 and output.shape[1] % 2 == 0 and len(output) == n:
-        mean, log_variance = output.chunk(2, dim=1)
-        return mean, log_variance
-    if isinstance(output, tuple | list) and len(output) == 2:
-        mean, log_variance = output
-        if mean.ndim == 2 and mean.shape == log_variance.shape and len(mean) == n:
-            return mean, log_variance
-    shapes = [tuple(part.shape) for part in ([output] if isinstance(output, Tensor) else output)]
-    raise ModelError(
-        f"the encoder must return mean and log-variance, each ({n}, d), or one tensor ({n}, 2d), got {shapes}"
-    )
+def _has_hash(x: Any) -> bool:
+    try:
+        hash(x)
+    except TypeError:
+        return False
+    return True
 
 
 @contextmanager

@@ -62,6 +62,7 @@ def progress_curve(
     retrained_at: Sequence[int] = (),
     optimum: float | None = None,
     maximize: bool = True,
+    names: tuple[str, str] = ("queries", "value of a query"),
     figure: "Figure | SubFigure | None" = None,
 ) -> "Figure | SubFigure":
     """Draw all values in the order of the queries, the best so far, and when the model was retrained.
@@ -78,20 +79,22 @@ def progress_curve(
         Best possible value.
     maximize : bool, default=True
         Whether larger is better.
+    names : tuple of 2 str, default=("queries", "value of a query")
+        What the values are called, for values that are not those of queries: below the axis, in the legend.
     """
     values = np.asarray(y, dtype=np.float64)
     figure, axes = _axes(figure)
     queries = np.arange(1, len(values) + 1)
     for number, query in enumerate(retrained_at):
         axes.axvline(query, color="#DDDDDD", lw=0.8, zorder=0, label=None if number else "model retrained")
-    axes.plot(queries, values, ".", color=SKY, ms=4, label="value of a query")
+    axes.plot(queries, values, ".", color=SKY, ms=4, label=names[1])
     accumulate = np.fmax.accumulate if maximize else np.fmin.accumulate
     axes.step(queries, accumulate(values), where="post", color=BLUE, lw=2, label="best so far")
     if start is not None:
         axes.axhline(start, color=VERMILION, ls="--", lw=1, label="best of the starting data")
     if optimum is not None:
         axes.axhline(optimum, color=GREEN, ls=":", lw=1.2, label="optimum")
-    axes.set(xlabel="queries", ylabel="objective")
+    axes.set(xlabel=names[0], ylabel="objective")
     _legend(axes)
     return figure
 

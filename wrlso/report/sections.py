@@ -96,6 +96,7 @@ def _progress(campaign: Campaign, figures: Figures) -> Markup:
         start=start,
         retrained_at=[entry["n_observed"] - n_start for entry in trainings] if told else (),
         maximize=campaign.sign > 0,
+        names=("values told since the start", "value told") if told else ("starting data", "starting value"),
         figure=new_figure(10.0, 3.8),
     )
     where = f"value {best - n_start + 1} since the start" if best >= n_start else "in the starting data"

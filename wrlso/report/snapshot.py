@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from wrlso._state.settings import sign_of
+from wrlso._state.settings import sign_of, surrogate_or_default
 from wrlso.history import History, Record
 from wrlso.models.inference import evaluating, to_model
 from wrlso.models.protocol import LatentModel
@@ -171,8 +171,7 @@ def thin(y: Array, most: int) -> Rows:
 
 
 def _template(campaign: Campaign) -> Surrogate:
-    template: Surrogate = SparseGP() if campaign.opt.surrogate is None else campaign.opt.surrogate
-    return template
+    return surrogate_or_default(campaign.opt.surrogate)
 
 
 def _fit(campaign: Campaign, points: Any, values: Array, rng: np.random.Generator) -> Surrogate:

@@ -207,14 +207,14 @@ class OwnProcesses:
     def submit(self, task: Task, x: Any, token: str) -> Any:
         """Submit to an idle process; start one if none is idle."""
         task.check()
-        pool = self._idle.pop() if self._idle else self._new()
+        pool = self._idle.pop() if self._idle else self._new(task, x)
         self._of[token] = pool
         job = pool.submit(task, x, token)
         job.add_done_callback(lambda job: self._free(token, job))
         return job
 
     def began(self, token: str, job: Any) -> float | None:
-        """Return when the process was ready, because starting it takes seconds on a busy machine."""
+        """Return when the process was ready, because its start and imports take seconds on a busy machine."""
         return self._ready_at.get(self._of.get(token))
 
     def give_up(self, token: str, job: Any) -> Callable[[], bool]:
@@ -239,10 +239,11 @@ class OwnProcesses:
         for pool in pools:
             pool.shutdown(wait=False, kill_workers=kill)
 
-    def _new(self) -> Any:
+    def _new(self, task: Task, x: Any) -> Any:
         pool = ProcessPoolExecutor(1, env=self._environment)
         self._pools.append(pool)
-        ready = pool.submit(int)
+        # any function will do: to call it, the process loads what the objective and x need, such as numpy
+        ready = pool.submit(len, (task, x))
         ready.add_done_callback(lambda ready: self._ready_at.setdefault(pool, time.monotonic()))
         return pool
 

@@ -47,7 +47,7 @@ def new_campaign(path: Path, lock: str) -> Iterator[None]:
 
 def check_vacant(path: Path) -> None:
     """Raise StorageError for a folder in which there is something else than the remains of a campaign."""
-    strange = strangers(path)
+    strange = strangers(path) if path.is_dir() else []
     if strange:
         raise StorageError(
             f"{path} is not empty and no campaign (it holds {', '.join(strange[:3])}): name a new folder"

@@ -3,7 +3,8 @@
 import json
 import logging
 import platform
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -98,6 +99,7 @@ class Campaign:
         changes = Changes(history)
         blocks = [unpack_objects(model, data) for _, _, data in self.journal.objects(number, len(history))]
         changes.objects = list(_merged(blocks))
+        self._report_merged(history, changes)
         changes.events = list(self.journal.events(number, len(history.events)))
         n_rows = len(history) + sum(len(new.keys) for new in changes.objects)
         self.journal.expect_objects(n_rows, changes.events)
@@ -171,10 +173,28 @@ class Campaign:
     def report_environment(self) -> None:
         """Log what differs from when the campaign began, as results may differ in their last bits then."""
         then, now = json.loads(self.journal.get("created") or "{}"), describe_environment()
+        rdkit, rdkit_now = ((e.get("versions") or {}).get("rdkit") for e in (then, now))
+        if rdkit is None or rdkit_now is None:  # it is of no use to this campaign, or was not noted then
+            now["versions"].pop("rdkit", None)
+            (then.get("versions") or {}).pop("rdkit", None)
         for name in ("versions", "threads"):
             if then.get(name) != now[name]:
                 message = "%s began with %s %s, now it is %s: results may differ in their last bits"
                 _logger.info(message, self.path, name, then.get(name), now[name])
+        if rdkit is not None and rdkit_now not in (None, rdkit):
+            message = "%s began with RDKit %s, now it is %s: molecules are known by the new one's SMILES"
+            _logger.warning(message, self.path, rdkit, rdkit_now)
+
+    def _report_merged(self, history: History, changes: Changes) -> None:
+        """Log the stored objects that are one by the keys of today; no row of them is lost."""
+        first: dict[Hashable, int] = {}
+        keys = (key for new in changes.objects for key in new.keys)
+        for row, key in enumerate(keys, len(history)):
+            known = history.row(key)
+            known = first.setdefault(key, row) if known is None else known
+            if known != row:
+                message = "%s: rows %d and %d are one point by the model's key of today; both are kept"
+                _logger.warning(message, self.path, known, row)
 
     def clean(self) -> None:
         """Remove weights that nothing refers to; only for who holds the lock."""
@@ -253,6 +273,8 @@ def describe_environment() -> dict[str, Any]:
         "torch": torch.__version__,
         "scikit-learn": sklearn.__version__,
     }
+    if "rdkit" in sys.modules:  # on which the identity of molecules depends
+        versions["rdkit"] = sys.modules["rdkit"].__version__
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions,

@@ -12,14 +12,14 @@ from wrlso._state.codec import Foreign, dump, is_alike, is_own, load
 from wrlso._state.encodings import Encodings
 from wrlso._state.fitted import Arrived, latent
 from wrlso._state.learned import Learned
+from wrlso._state.settings import surrogate_or_default
 from wrlso.exceptions import ParameterError, StorageError
 from wrlso.history import History
-from wrlso.surrogate.sparse_gp import SparseGP
 
 __all__ = ["check_state", "counters", "model_fields", "new_arrays", "restore_arrays", "restore_counters"]
 
 _LEARNED = ("seed", "n_asks", "n_trainings", "n_at_training")
-_FITTED = ("n_seen", "n_at_fit", "revision")
+_FITTED = ("n_seen", "n_at_fit", "revision", "n_corrected")
 
 
 def counters(learned: Learned) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def restore_counters(learned: Learned, stored: dict[str, Any], acquisition: Any)
     """Put counters and the acquisition's state in place; ``acquisition`` is the user's or the default."""
     for name in _LEARNED:
         setattr(learned, name, int(stored[name]))
-    seen: dict[str, Any] = {name: int(stored[name]) for name in _FITTED}
+    seen: dict[str, Any] = {name: int(stored.get(name, 0)) for name in _FITTED}  # older ones lack the last
     learned.fitted = replace(learned.fitted, **seen)
     state = stored["acquisition"]
     if is_own(state) and is_alike(_refill(state, acquisition), acquisition):
@@ -173,7 +173,7 @@ def _refill(stored: Any, template: Any) -> Any:
 
 def _restored_surrogate(stored: Any, template: Any) -> Any:
     if is_own(stored):
-        wanted = SparseGP() if template is None else template
+        wanted = surrogate_or_default(template)
         return stored if is_alike(_refill(stored, wanted), wanted) else None
     surrogate = clone(template, safe=False)
     _set_state(surrogate, stored["state"], "surrogate")

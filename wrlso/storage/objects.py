@@ -93,15 +93,13 @@ def _check_codec(model: LatentModel, new: NewObjects, inputs: np.ndarray, cause:
 def _from_codec(model: Any, inputs: np.ndarray) -> list[Any]:
     if getattr(model, "codec", None) is None:
         raise TypeError("the model has no codec")
-    dtype = getattr(model, "_x_dtype", None) or inputs.dtype
-    return list(model.codec.inverse_transform(inputs.astype(dtype)))
+    restore = getattr(model, "restore", None)
+    return list(model.codec.inverse_transform(inputs if restore is None else restore(inputs)))
 
 
 def _pack_keys(new: NewObjects) -> Any:
     """Return the identities in a compact form, or None where the model must make them again."""
     keys = new.keys
-    if all(type(key) is type(x) and key is x for key, x in zip(keys, new.X, strict=True)):
-        return "x"
     if type(keys[0]) is bytes and all(type(key) is bytes and len(key) == len(keys[0]) for key in keys):
         joined = np.frombuffer(b"".join(key for key in keys if type(key) is bytes), np.uint8)
         return joined.reshape(len(keys), -1)
@@ -109,13 +107,24 @@ def _pack_keys(new: NewObjects) -> Any:
 
 
 def _unpack_keys(model: LatentModel, stored: Any, X: Sequence[Any]) -> list[Hashable]:
-    """Return the stored identities, or the model's where it now gives other ones."""
+    """Return the stored identities, or the model's where it now gives other ones.
+
+    Those of molecules are made again, as RDKit's canonical SMILES differ from version to version. What the
+    model can no longer read is known by its text, so that nothing that was told is lost.
+    """
     keys: list[Hashable] = []
     if isinstance(stored, np.ndarray) and len(stored) == len(X):
         keys = [row.tobytes() for row in stored]
-    elif stored == "x":
-        keys = list(X)
     checked = range(0, len(X), max(1, len(X) // _N_CHECKED))
     if keys and all(model.key(X[i]) == keys[i] for i in checked):
         return keys
-    return [model.key(x) for x in X]
+    return [_key(model, x) for x in X]
+
+
+def _key(model: LatentModel, x: Any) -> Hashable:
+    try:
+        return model.key(x)
+    except DataError:
+        if isinstance(x, str):
+            return x
+        raise

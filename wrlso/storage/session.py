@@ -27,6 +27,7 @@ from wrlso._utils.random import draw_seed
 from wrlso._utils.threads import bounded_threads
 from wrlso.exceptions import NoCandidateError, NotFittedError, StorageError, UnknownPointError
 from wrlso.history import History
+from wrlso.models.inference import key_of
 from wrlso.storage.folder import Campaign, create_campaign
 from wrlso.storage.info import Notes
 from wrlso.storage.journal import open_journal
@@ -106,7 +107,12 @@ class Session:
     def known_row(self, x: Any, *statuses: str) -> int:
         """Return the row of an x; raises UnknownPointError when it has none of the statuses."""
         learned, history = self.require()
-        row = history.row(learned.model.key(x))
+        key = key_of(learned.model, x)
+        row = history.row(key)
+        if row is not None and history.records[row].status not in statuses:
+            # rows of a stored campaign may have come to be one point: another of them may have the status
+            rows = (i for i, r in enumerate(history) if r.status in statuses and r.key == key)
+            row = next(rows, row)
         status = None if row is None else history.records[row].status
         if row is None or status not in statuses:
             raise UnknownPointError(

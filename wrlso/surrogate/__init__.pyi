@@ -5,6 +5,7 @@ from .protocol import HasWorkingScale as HasWorkingScale
 from .protocol import KnowsLengthscales as KnowsLengthscales
 from .protocol import KnowsNoise as KnowsNoise
 from .protocol import Surrogate as Surrogate
+from .protocol import TakesCorrections as TakesCorrections
 from .sparse_gp import SparseGP as SparseGP
 from .subset import select_subset as select_subset
 from .tanimoto_gp import TanimotoGP as TanimotoGP

@@ -168,13 +168,21 @@ def _inverse(L: Array) -> Array:
 
 
 def build_posterior(
-    hyper: Hyperparameters, X: Array, U: Array, y: Array, center: Array, scale: Array, jitter: float
+    hyper: Hyperparameters,
+    X: Array,
+    U: Array,
+    y: Array,
+    center: Array,
+    scale: Array,
+    jitter: float,
+    mean: float | None = None,
 ) -> tuple[Posterior, float]:
     """Optimal q(u) of Titsias (2009, Eq. 6) for standardised X, U, y, and the jitter that was used.
 
-    ``center`` and ``scale`` (d,) say how raw Z was standardised, so that the posterior takes raw Z.
+    ``center`` and ``scale`` (d,) say how raw Z was standardised, so that the posterior takes raw Z. A mean of
+    None is the most likely one.
     """
-    f = _factorize(hyper, covariance(hyper, X, U), covariance(hyper, U, U), y, jitter, None)
+    f = _factorize(hyper, covariance(hyper, X, U), covariance(hyper, U, U), y, jitter, mean)
     R = _inverse(f.LB)
     h = f.v / hyper.noise
     tensor = torch.from_numpy

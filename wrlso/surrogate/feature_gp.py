@@ -73,6 +73,10 @@ class FeatureGP(BaseEstimator):
         """Return a new surrogate that has seen these observations too; see :meth:`SparseGP.condition_on`."""
         return self._with(self._fitted().condition_on(self._features(Z), y))
 
+    def corrected(self, Z: Sequence[Any], y: Tensor) -> "FeatureGP":
+        """Return a new surrogate that has seen these values only; see :meth:`SparseGP.corrected`."""
+        return self._with(self._fitted().corrected(self._features(Z), y))
+
     def predict(self, Z: Sequence[Any]) -> tuple[Tensor, Tensor]:
         """Mean and variance (q,) of the noise-free objective at q objects, in the units of y."""
         return self._fitted().predict(self._features(Z))

@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
@@ -19,6 +18,8 @@ def inducing_points(X: Array, m: int, rng: np.random.Generator) -> Array:
     distinct = np.unique(X, axis=0)
     if len(distinct) <= m:
         return distinct
+    from sklearn.cluster import KMeans  # takes long to import, and only a fit needs it
+
     start = distinct[rng.choice(len(distinct), size=m, replace=False)]
     # tol=0 and one thread: a given start leads to the same centres, however many threads there are
     kmeans = KMeans(m, init=start, n_init=1, max_iter=_LLOYD_ITERATIONS, tol=0.0, random_state=0)

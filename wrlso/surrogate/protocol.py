@@ -7,7 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Array", "HasWorkingScale", "KnowsLengthscales", "KnowsNoise", "Surrogate"]
+__all__ = [
+    "Array",
+    "HasWorkingScale",
+    "KnowsLengthscales",
+    "KnowsNoise",
+    "Surrogate",
+    "TakesCorrections",
+]
 
 Array = NDArray[np.float64]
 
@@ -57,3 +64,11 @@ class HasWorkingScale(Protocol):
 
     def joint(self, Z: Any) -> tuple[Tensor, Tensor, float]:
         """Mean (q,), covariance (q, q) and noise variance at q points, on that scale."""
+
+
+@runtime_checkable
+class TakesCorrections(Protocol):
+    """A surrogate that takes in replicates and corrections of its values without another fit."""
+
+    def corrected(self, Z: Any, y: Tensor) -> "Surrogate":
+        """Return a new surrogate that has seen these values y (n,) only, hyperparameters unchanged."""

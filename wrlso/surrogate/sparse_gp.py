@@ -240,6 +240,33 @@ class SparseGP(BaseEstimator):
         conditioned.posterior_ = posterior
         return conditioned
 
+    def corrected(self, Z: Tensor, y: Tensor) -> "SparseGP":
+        """Return a new process that has seen these values only, with this one's inducing points; O(n m²).
+
+        Hyperparameters, the mean and the transformation of y stay. Where all data are inducing points, this
+        is what :meth:`condition_on` gives with the same values.
+
+        Parameters
+        ----------
+        Z : Tensor of float64, (n, d)
+            All points, n ≥ 1.
+        y : Tensor of float64, (n,)
+            Their values, in the units of the y that was fitted.
+
+        Returns
+        -------
+        SparseGP
+            A new object; this one is unchanged.
+        """
+        old = self._fitted()
+        points = self._check_dimension(check_points(Z))
+        t = self.transform_.forward(check_values(y, len(points)))
+        center, scale = old.center.numpy(), old.lengthscale.numpy() / old.hyper.lengthscale
+        X, U = (points - center) / scale, old.U.numpy() * old.hyper.lengthscale
+        corrected = copy(self)
+        corrected.posterior_ = build_posterior(old.hyper, X, U, t, center, scale, self.jitter, old.mean)[0]
+        return corrected
+
     def predict(self, Z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance (q,) of the noise-free objective at Z (q, d), in the units of y."""
         posterior = self._fitted()

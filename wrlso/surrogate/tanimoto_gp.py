@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -215,6 +215,29 @@ class TanimotoGP(BaseEstimator):
         conditioned = copy(self)
         conditioned.posterior_ = posterior.condition(self._levels(Z), self.transform_.forward(values))
         return conditioned
+
+    def corrected(self, Z: Sequence[Any], y: Tensor) -> "TanimotoGP":
+        """Return a new process that has seen these values only; O(n³), and exact.
+
+        Hyperparameters, the mean and the transformation of y stay.
+
+        Parameters
+        ----------
+        Z : sequence of n objects
+            n ≥ 1.
+        y : Tensor of float64, (n,)
+            Their values, in the units of the y that was fitted.
+
+        Returns
+        -------
+        TanimotoGP
+            A new object; this one is unchanged.
+        """
+        posterior = self._fitted()
+        t = self.transform_.forward(check_values(y, len(Z)))
+        corrected = copy(self)
+        corrected.posterior_ = replace(posterior, levels=self._levels(Z), t=t, blocks=(len(t),))
+        return corrected
 
     def predict(self, Z: Sequence[Any]) -> tuple[Tensor, Tensor]:
         """Mean and variance (q,) of the noise-free objective at q objects, in the units of y."""

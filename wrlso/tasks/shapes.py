@@ -18,9 +18,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import qmc
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from torch import Tensor
 
+from wrlso._utils.random import as_random_state
 from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
 from wrlso.exceptions import DataError, DataTypeError, NoCandidateError, ParameterError, ParameterTypeError
@@ -201,7 +201,7 @@ class Shapes(BaseEstimator):
                 raise ParameterError(
                     f"subset must be at most the {total} images of the data, got {self.subset}"
                 )
-            index = np.sort(check_random_state(random_state).choice(total, self.subset, replace=False))
+            index = np.sort(as_random_state(random_state).choice(total, self.subset, replace=False))
         X = _released_squares()[index] if self.data == "released" else _sprite_squares(index)
         if self.copies > 1:
             X = np.repeat(X, self.copies, axis=0)

@@ -113,7 +113,7 @@ def _search(
 ) -> "tuple[WeightedRetrainingOptimizer, OptimizeResult]":
     model = task.model()
     # shorter training than usual, for a short demonstration
-    trainer = search_options(model, len(X))["trainer"].set_params(initial_epochs=5, retrain_epochs=2.5)
+    trainer = search_options(model)["trainer"].set_params(initial_epochs=5, retrain_epochs=2.5)
     with quiet_about_small_k():
         opt = molecule_search(
             X, y, model=model, trainer=trainer, feasible=_SHAPE, retrain_every=_RETRAIN_EVERY,

@@ -27,7 +27,7 @@ __all__ = ["TreeReading", "read_tree", "read_trees", "readable"]
 _REMEMBERED = 2**16  # molecules kept in memory, about 2 kB each
 _MANY = 5_000  # from this number on, several processes read molecules and the result is kept on disk
 _BLOCK = 500
-_VERSION, _STEREO = "trees-1", "isomers-1"  # versions of the kept files, and of their isomers
+_VERSION, _STEREO = "trees-1", "isomers-2"  # versions of the kept files, and of their isomers
 _PROBLEM = "! "  # begins the line of an unreadable molecule; no SMILES begins so
 
 

@@ -442,7 +442,7 @@ class JunctionTreeVAE(MoleculeVAE):
         *,
         batch_size: int = 32,
         lr: float = 1e-3,
-        random_state: int = 0,
+        random_state: Any = 0,
         verbose: int = 1,
     ) -> Self:
         """Train on a list of SMILES, from the weights it has; labels that are new are added first.
@@ -455,7 +455,7 @@ class JunctionTreeVAE(MoleculeVAE):
         batch_size : int, default=32
         lr : float, default=1e-3
             Largest learning rate; it rises for 200 steps and falls along a cosine.
-        random_state : int, default=0
+        random_state : int, RandomState or None, default=0
         verbose : int, default=1
             0 for no progress bar.
         """

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from wrlso._chemistry.crossover import crossed, kekulized
 from wrlso._chemistry.selfies_tokens import to_smiles
-from wrlso._chemistry.smiles import listed_smiles, parse
+from wrlso._chemistry.smiles import listed_smiles, molecule_key, parse
 from wrlso._chemistry.token_mutation import edited
 from wrlso._utils.files import write_whole
+from wrlso._utils.random import seed_of
 from wrlso._utils.validation import check_count, check_flag, check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models.molecules.training import SequenceTraining
@@ -39,6 +40,7 @@ class MoleculeVAE(nn.Module):
 
     vocabulary: list[str]
     stereo: bool
+    salts: str
     max_tokens: int  # of a mutant
     _FORMAT: ClassVar[int | str]  # of the file; the model refuses other formats
     _CHANGEABLE: ClassVar[tuple[str, ...]]  # parameters that do not shape the weights
@@ -98,6 +100,10 @@ class MoleculeVAE(nn.Module):
     @abstractmethod
     def _parameters_to_keep(self) -> dict[str, Any]:
         """Return the constructor arguments of this model, without the vocabulary."""
+
+    def full_key(self, x: str) -> str:
+        """Return the canonical SMILES with its stereochemistry, also where :meth:`key` leaves that out."""
+        return molecule_key(x, True, self.salts)
 
     def draw(self, x: str, size: tuple[int, int] = (220, 160)) -> str:
         """Return a drawing of a molecule as SVG, for plots and reports."""
@@ -254,20 +260,20 @@ class MoleculeVAE(nn.Module):
         return model.eval()
 
     def _fit(
-        self, X: Sequence[str], epochs: float, batch_size: int, lr: float, random_state: int, verbose: int
+        self, X: Sequence[str], epochs: float, batch_size: int, lr: float, random_state: Any, verbose: int
     ) -> Self:
         """Train a copy on a list of SMILES, then take its weights; a failed training changes nothing."""
         check_real("epochs", epochs, above=0)
         check_count("batch_size", batch_size)
         check_real("lr", lr, above=0)
-        check_count("random_state", random_state, minimum=0)
+        seed = seed_of(random_state)
         check_count("verbose", verbose, minimum=0)
         several = not isinstance(X, str | bytes) and hasattr(X, "__len__") and getattr(X, "ndim", 1) > 0
         if not several or not len(X):
             raise DataTypeError(f"X must be a sequence of at least one SMILES, got {X!r:.80}")
         model = copy.deepcopy(self).extend(X)
         inputs = model.tensorize(X)
-        training = SequenceTraining(model, lr=lr, batch_size=batch_size, random_state=random_state)
+        training = SequenceTraining(model, lr=lr, batch_size=batch_size, random_state=seed)
         training.run(inputs, epochs, verbose=verbose)
         self._grow(model.vocabulary[len(self.vocabulary) :])
         self.load_state_dict(model.state_dict())

@@ -337,7 +337,7 @@ class SelfiesVAE(MoleculeVAE):
         *,
         batch_size: int = 256,
         lr: float = 2e-3,
-        random_state: int = 0,
+        random_state: Any = 0,
         verbose: int = 1,
     ) -> Self:
         """Add the new tokens of a list of SMILES, then train on it from the current weights.
@@ -350,7 +350,7 @@ class SelfiesVAE(MoleculeVAE):
         batch_size : int, default=256
         lr : float, default=2e-3
             Largest learning rate; the rate rises for 200 steps and falls along a cosine.
-        random_state : int, default=0
+        random_state : int, RandomState or None, default=0
         verbose : int, default=1
             0: no progress bar.
         """

@@ -14,9 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 
-from wrlso._utils.random import draw_seed, isolated_torch_rng
+from wrlso._utils.random import as_random_state, draw_seed, isolated_torch_rng
 from wrlso._utils.validation import check_choice, check_count
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
@@ -277,7 +276,7 @@ class Expressions(BaseEstimator):
             raise ParameterError(
                 f"n_start must be at most {len(texts)}, the worse half of the data, got {self.n_start}"
             )
-        chosen = np.sort(check_random_state(random_state).choice(len(texts), self.n_start, replace=False))
+        chosen = np.sort(as_random_state(random_state).choice(len(texts), self.n_start, replace=False))
         return [texts[i] for i in chosen], y[chosen]
 
     def model(self, random_state: Any = None, **options: Any) -> GrammarVAE:

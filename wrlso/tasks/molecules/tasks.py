@@ -16,9 +16,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 
 from wrlso._chemistry.smiles import canonical, optional_module, parse, read_molecules
+from wrlso._utils.random import as_random_state
 from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.datasets.molecules import canonical_smiles, fetch_zinc250k, load_molecules, score
 from wrlso.exceptions import ParameterError, ParameterTypeError
@@ -194,7 +194,7 @@ class _MoleculeTask(ABC, BaseEstimator):
                 raise ParameterError(
                     f"n_start must be at most {len(X)}, the number of molecules, got {self.n_start}"
                 )
-            chosen = check_random_state(random_state).choice(len(X), self.n_start, replace=False)
+            chosen = as_random_state(random_state).choice(len(X), self.n_start, replace=False)
             X = [X[i] for i in np.sort(chosen)]
         if not isinstance(scorer, _Objective):
             return X, score(scorer, X, n_jobs=self.n_jobs)
