@@ -189,9 +189,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         n : int, default=None
             Number of points; None: one point, not in a list.
         retrain : bool, default=True
-            False: search with the present model, even when training is due or runs in another thread. In
-            that case call :meth:`retrain` yourself when :attr:`training_due_` is true. An untrained model is
-            always trained first.
+            False: search with the present model, unless it is untrained. In that case call :meth:`retrain`
+            yourself when :attr:`training_due_` is true.
 
         Raises
         ------
