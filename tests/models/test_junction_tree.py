@@ -860,7 +860,7 @@ def test_training_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert 0 <= card["prior"]["valid"] <= 1
     with pytest.raises(ParameterError, match=r"holds a training with .*'hidden': 8.*, got .*'hidden': 9"):
         pretrain_trees.train(tmp_path, X, hidden=9)
-    with pytest.raises(DataError, match="more than the molecules that are held out, got 20"):
+    with pytest.raises(DataError, match="more than the held-out molecules, got 20"):
         pretrain_trees.train(tmp_path / "other", X[:20])
     assert not (tmp_path / "other").exists()
     with pytest.raises(ParameterError, match="use another folder"):

@@ -107,7 +107,7 @@ def test_training_that_fails_changes_nothing(model):
         ({"batch_size": 0}, ParameterError),
         ({"lr": float("nan")}, ParameterError),
         ({"lr": "x"}, ParameterTypeError),
-        ({"random_state": None}, ParameterTypeError),
+        ({"random_state": "a"}, ParameterTypeError),
         ({"verbose": "x"}, ParameterTypeError),
         ({"lr": 1e12, "epochs": 4}, NonFiniteLossError),
     ]:
@@ -192,7 +192,7 @@ def test_a_campaign_keeps_the_file_that_it_was_started_with(model, tmp_path, mon
     opt.save(tmp_path / "copy")
     assert campaign.open_campaign(tmp_path / "copy").pending_ == opt.pending_
     (camp / "pretrained.safetensors").unlink()
-    with pytest.raises(ParameterError, match="started with the model in 'mine.safetensors'.* is not there"):
+    with pytest.raises(ParameterError, match="started with the model in 'mine.safetensors'.* is missing"):
         campaign.open_campaign(camp)
     with pytest.raises(ParameterError, match="there is no file mine.safetensors"):
         make_model("mine.safetensors", 0)

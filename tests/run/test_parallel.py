@@ -629,7 +629,7 @@ def test_an_error_of_the_search_propagates_and_leaves_a_state_that_continues():
         return True
 
     opt = drawing(feasible=feasible)
-    with pytest.raises(OSError, match="the filter is gone"):
+    with pytest.raises(ParameterError, match="feasible must return.*raised OSError: the filter is gone"):
         maximize(count, opt, n_calls=30, executor=ThreadPoolExecutor(2), verbose=0)
     assert opt.pending_ == []
 
