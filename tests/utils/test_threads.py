@@ -3,10 +3,12 @@
 import threading
 
 import pytest
+import torch
 from conftest import count, make_optimizer, words
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from wrlso import LogExpectedImprovement
+from wrlso._state.asking import has_small_networks
 from wrlso._utils import threads
 from wrlso._utils.threads import bounded_threads
 
@@ -88,3 +90,20 @@ def test_an_ask_of_a_small_problem_is_bounded(two_threads):
     opt.ask(3)
     assert [{1}, {1}] == SEEN
     assert set(blas()) == {2}
+
+
+def test_networks_are_bounded_where_they_are_small(two_threads, monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with bounded_threads(SMALL):
+            assert torch.get_num_threads() == 2
+        with bounded_threads(SMALL, networks=True):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    model = torch.nn.Linear(10, 10)
+    assert has_small_networks(model)
+    monkeypatch.setattr("wrlso._state.asking._SMALL_MODEL", 110)
+    assert not has_small_networks(model)

@@ -17,10 +17,12 @@ from wrlso._utils.random import stream
 from wrlso.acquisition.prior_sampling import PriorSampling
 from wrlso.acquisition.state import AskRecord, Measured, Proposal, SearchState, predict_proposals
 from wrlso.history import History
+from wrlso.models.protocol import LatentModel
 
-__all__ = ["largest_product", "search"]
+__all__ = ["has_small_networks", "largest_product", "search"]
 
 _MIN_VALUES = 5  # with fewer values a search samples from the prior
+_SMALL_MODEL = 500_000  # parameters
 _MAX_CANDIDATES = 10_000  # most x without a value that one ask considers
 
 
@@ -29,6 +31,11 @@ def largest_product(settings: Settings, history: History) -> float:
     surrogate = surrogate_or_default(settings.surrogate)
     n = min(history.n_observed, sum(subset_sizes(surrogate)))
     return float(n) * min(n, getattr(surrogate, "n_inducing", 500)) ** 2
+
+
+def has_small_networks(model: LatentModel) -> bool:
+    """Whether a model is too small for several threads, which would wait more than they work."""
+    return sum(parameter.numel() for parameter in model.parameters()) < _SMALL_MODEL
 
 
 def search(

@@ -25,7 +25,7 @@ def _controller() -> Any:
 
 
 @contextmanager
-def bounded_threads(n_multiplications: float) -> Iterator[None]:
+def bounded_threads(n_multiplications: float, *, networks: bool = False) -> Iterator[None]:
     """Let the linear algebra inside run on one thread where the largest product or factor is small.
 
     The number of threads that was set before is there again afterwards. OpenBLAS has one number for the whole
@@ -35,9 +35,11 @@ def bounded_threads(n_multiplications: float) -> Iterator[None]:
     ----------
     n_multiplications : float
         Of the largest single product or factorisation inside.
+    networks : bool, default=False
+        Whether PyTorch's threads are bounded, too.
     """
     if n_multiplications >= ENOUGH_WORK:
         yield
         return
-    with _controller().limit(limits=1, user_api="blas"):
+    with _controller().limit(limits=1, user_api=None if networks else "blas"):
         yield

@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 from sklearn.base import clone
 
-from wrlso._state.asking import largest_product, search
+from wrlso._state.asking import has_small_networks, largest_product, search
 from wrlso._state.changes import Changes
 from wrlso._state.fit_on import places_of_proposals
 from wrlso._state.learned import Learned
@@ -231,7 +231,8 @@ class Session:
         """Search with a draft; publish it, the log of its training and the pending points together."""
         settings = self._settings
         for _ in range(10):
-            with bounded_threads(largest_product(settings, history)):
+            small = has_small_networks(draft.model)
+            with bounded_threads(largest_product(settings, history), networks=small):
                 proposals, predictions, record = search(settings, draft, history, n, self.lock)
             X = [proposal.x for proposal in proposals]
             with self.changing() as changes:
