@@ -5,9 +5,10 @@ Autoencoder", ICML 2017). Lark does the parsing.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,7 @@ class ContextFreeGrammar:
         self._parser: Lark | None = _make_parser(self.rules, separator)
         self._exact = _reads_back(self.terminals, separator)
         self._derivations: dict[str, tuple[int, ...]] = {}
+        self._short: dict[tuple[int, int, int], tuple[tuple[int, ...], ...]] = {}
 
     def __repr__(self) -> str:
         """Show the size."""
@@ -142,7 +144,7 @@ class ContextFreeGrammar:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the parser and the cache."""
-        return self.__dict__ | {"_parser": None, "_derivations": {}}
+        return self.__dict__ | {"_parser": None, "_derivations": {}, "_short": {}}
 
     def __deepcopy__(self, memo: Any) -> "ContextFreeGrammar":
         """Return the grammar itself, because it never changes."""
@@ -240,6 +242,44 @@ class ContextFreeGrammar:
             need += growth[rule]
             stack.extend(reversed(self.children[rule]))
         return tuple(derivation)
+
+    @cached_property
+    def alike(self) -> tuple[tuple[int, ...], ...]:
+        """For each rule the others that can replace it, with any subtrees below them."""
+        same = [(left, children) for left, children in zip(self._left, self.children, strict=True)]
+        rules = range(len(same))
+        return tuple(tuple(s for s in rules if s != r and same[s] == same[r]) for r in rules)
+
+    def short(self, symbol: int, extra: int, most: int) -> tuple[tuple[int, ...], ...]:
+        """Return the complete derivations of a nonterminal that take few rules, shortest first.
+
+        They take at most ``extra`` rules more than the shortest one. When there are more than ``most``, the
+        longest are left out, except that the shortest ones are always there.
+        """
+        key = (symbol, extra, most)
+        if key not in self._short:
+            shortest = int(self.shortest[symbol])
+            found: list[tuple[int, ...]] = []
+            for size in range(shortest, shortest + extra + 1):
+                longer = list(islice(self._of_size((symbol,), size), most + 1))
+                if found and len(found) + len(longer) > most:
+                    break
+                found += longer
+            self._short[key] = tuple(found)
+        return self._short[key]
+
+    def _of_size(self, symbols: tuple[int, ...], size: int) -> Iterator[tuple[int, ...]]:
+        """Yield the derivations of a row of nonterminals that take this many rules together."""
+        if not symbols:
+            if size == 0:
+                yield ()
+            return
+        first, *others = symbols
+        for rule in self._rules_of[first]:
+            below = (*self.children[rule], *others)
+            if sum(int(self.shortest[s]) for s in below) <= size - 1:
+                for rest in self._of_size(below, size - 1):
+                    yield (rule, *rest)
 
     @cached_property
     def growth(self) -> NDArray[np.int64]:

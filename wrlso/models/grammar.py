@@ -10,12 +10,14 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models.context_free import ContextFreeGrammar, shared_grammar
+from wrlso.models.derivations import DerivationMoves
 from wrlso.models.protocol import Objects
 
 __all__ = ["NETWORKS", "GrammarVAE"]
@@ -153,6 +155,37 @@ class GrammarVAE(nn.Module):
             return self.identity(x)
         return self.derivation(x)
 
+    def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[str | None]:
+        """Return n strings, each of X with one subtree of its derivation changed.
+
+        A subtree becomes the same with another first rule, a random one, a random one around it, a part of
+        itself, or any of the shortest ones; so constants become other constants. None for a mutant that does
+        not parse.
+
+        Raises
+        ------
+        DataError, DataTypeError
+            As :meth:`tensorize`.
+        """
+        moves = DerivationMoves(self.grammar, self.max_rules, _numpy_generator(generator))
+        return [self._string(moves.mutate(self.derivation(x))) for x in X]
+
+    def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[str | None]:
+        """Return n strings, the i-th with a subtree of X[i] replaced by one of Y[i].
+
+        None for a result that does not parse.
+
+        Raises
+        ------
+        DataError, DataTypeError
+            As :meth:`tensorize`, and when X and Y differ in length.
+        """
+        if len(X) != len(Y):
+            raise DataError(f"X and Y must have the same length, got {len(X)} and {len(Y)}")
+        moves = DerivationMoves(self.grammar, self.max_rules, _numpy_generator(generator))
+        pairs = zip(X, Y, strict=True)
+        return [self._string(moves.cross(self.derivation(x), self.derivation(y))) for x, y in pairs]
+
     # ---------------------------------------------------------------- the two networks
 
     @torch.no_grad()
@@ -186,12 +219,12 @@ class GrammarVAE(nn.Module):
             points = torch.where(finite[:, None], part, 0.0).to(self._growth.device)
             rows = self._derive(self.decoder(points).cpu(), temperature, generator).tolist()
             strings += [
-                self._string(row) if ok else None for row, ok in zip(rows, finite.tolist(), strict=True)
+                self._string(tuple(row[: row.index(self._stop)] if self._stop in row else row)) if ok else None
+                for row, ok in zip(rows, finite.tolist(), strict=True)
             ]
         return strings
 
-    def _string(self, row: list[int]) -> str | None:
-        rules = tuple(row[: row.index(self._stop)] if self._stop in row else row)
+    def _string(self, rules: tuple[int, ...]) -> str | None:
         x = self.grammar.canonical_text(rules)
         # a string that parses into other terminals may take more rules
         return x if x is not None and len(self.grammar.parse(x)) <= self.max_rules else None
@@ -255,6 +288,10 @@ class GrammarVAE(nn.Module):
     def _one_hot(self, inputs: Tensor) -> Tensor:
         rules = inputs.to(self._growth.device, torch.int64)
         return nn.functional.one_hot(rules, self._stop + 1)[:, :, : self._stop].float()
+
+
+def _numpy_generator(generator: torch.Generator | None) -> np.random.Generator:
+    return np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
 
 
 class _Stacks:

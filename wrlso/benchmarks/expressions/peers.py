@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import DataError, NoCandidateError
 from wrlso.models.context_free import ContextFreeGrammar
+from wrlso.models.derivations import Derivation, DerivationMoves
 
 __all__ = ["GrammarTask", "genetic_algorithm", "random_search"]
 
-Derivation = tuple[int, ...]
 Member = tuple[float, Derivation]  # value first
 Values = NDArray[np.float64]
 
+# the changes that the genetic algorithm was tuned with
 MUTATIONS = ("rule", "around", "part", "subtree")
 MAX_ATTEMPTS = 20_000  # proposals for one new point
 
@@ -40,90 +41,6 @@ class GrammarTask(Protocol):
 
     def keys(self, X: Sequence[str]) -> list[Any]:
         """Return the identities of some x."""
-
-
-class _Derivations:
-    """Random derivations and random changes of derivations, none longer than ``max_rules``."""
-
-    def __init__(self, task: GrammarTask, rng: np.random.Generator) -> None:
-        self.grammar = ContextFreeGrammar(task.grammar)
-        self.max_rules = task.max_rules
-        self.rng = rng
-        self.left = self.grammar.left.tolist()
-        self.children = self.grammar.children
-        rules = range(len(self.left))
-        # rules that can replace each other, with any subtrees below them
-        self.alike = [
-            [
-                s
-                for s in rules
-                if s != r and (self.left[s], self.children[s]) == (self.left[r], self.children[r])
-            ]
-            for r in rules
-        ]
-
-    def sample(self, symbol: int = 0, room: int | None = None) -> Derivation:
-        """Sample a derivation: each rule uniformly among those that leave room to complete the rest."""
-        return self.grammar.sample(self.max_rules if room is None else room, self.rng, symbol)
-
-    def sizes(self, derivation: Derivation) -> list[int]:
-        """Return the number of rules of the subtree that starts at each place."""
-        sizes, waiting = [0] * len(derivation), list[int]()
-        for place in range(len(derivation) - 1, -1, -1):
-            size = 1 + sum(waiting.pop() for _ in self.children[derivation[place]])
-            waiting.append(size)
-            sizes[place] = size
-        return sizes
-
-    def cross(self, mother: Derivation, father: Derivation) -> Derivation:
-        """Replace a subtree of the mother by one of the father."""
-        place, end = self._cut(mother)
-        room = self.max_rules - len(mother) + end - place
-        graft = self._choose(father, self.left[mother[place]], room) or mother[place:end]
-        return mother[:place] + graft + mother[end:]
-
-    def mutate(self, parent: Derivation) -> Derivation:
-        """Change one subtree: another rule, a random subtree, one around it, or a part of it."""
-        place, end = self._cut(parent)
-        old = parent[place:end]
-        room = self.max_rules - len(parent) + len(old)
-        kind = MUTATIONS[self.rng.integers(len(MUTATIONS))]
-        if kind == "rule" and (others := self.alike[old[0]]):
-            new = (others[self.rng.integers(len(others))], *old[1:])
-        elif kind == "around":
-            new = self._place_in(self.sample(self.left[old[0]], room), old, room)
-        elif kind == "part":
-            new = self._choose(old, self.left[old[0]], len(old) - 1) or old
-        else:
-            new = self.sample(self.left[old[0]], room)
-        return parent[:place] + new + parent[end:]
-
-    def _place_in(self, around: Derivation, inner: Derivation, room: int) -> Derivation:
-        """Replace a part of a subtree by another subtree; return this alone if it fits nowhere."""
-        sizes = self.sizes(around)
-        symbol = self.left[inner[0]]
-        fitting = [
-            i
-            for i in range(1, len(around))
-            if self.left[around[i]] == symbol and len(around) - sizes[i] + len(inner) <= room
-        ]
-        if not fitting:
-            return inner
-        start = fitting[self.rng.integers(len(fitting))]
-        return around[:start] + inner + around[start + sizes[start] :]
-
-    def _choose(self, derivation: Derivation, symbol: int, room: int) -> Derivation:
-        """Choose a subtree from this symbol that fits; return an empty one if none does."""
-        sizes = self.sizes(derivation)
-        fitting = [i for i, rule in enumerate(derivation) if self.left[rule] == symbol and sizes[i] <= room]
-        if not fitting:
-            return ()
-        start = fitting[self.rng.integers(len(fitting))]
-        return derivation[start : start + sizes[start]]
-
-    def _cut(self, derivation: Derivation) -> tuple[int, int]:
-        place = int(self.rng.integers(len(derivation)))
-        return place, place + self.sizes(derivation)[place]
 
 
 class _Calls:
@@ -200,7 +117,7 @@ def random_search(
     NoCandidateError
         When 20,000 proposals give no new string.
     """
-    derivations = _Derivations(task, rng)
+    derivations = DerivationMoves(ContextFreeGrammar(task.grammar), task.max_rules, rng)
     calls = _Calls(task, X, y, budget, derivations.grammar)
     while len(calls.values) < budget:
         calls.evaluate_new(derivations.sample)
@@ -254,7 +171,7 @@ def genetic_algorithm(
     check_count("population", population)
     check_count("tournament", tournament)
     check_real("crossover", crossover, minimum=0, maximum=1)
-    derivations = _Derivations(task, rng)
+    derivations = DerivationMoves(ContextFreeGrammar(task.grammar), task.max_rules, rng)
     calls = _Calls(task, X, y, budget, derivations.grammar)
     members = calls.best(population)
 
@@ -268,7 +185,7 @@ def genetic_algorithm(
         if crossed:
             derivation = derivations.cross(derivation, parent())
         if not crossed or rng.random() < 0.5:
-            derivation = derivations.mutate(derivation)
+            derivation = derivations.mutate(derivation, MUTATIONS)
         return derivation
 
     while len(calls.values) < budget:
