@@ -7,7 +7,7 @@ import pytest
 
 from wrlso import FeatureGP, LatentSearch, LogExpectedImprovement, Mixture, RankWeighting, SparseGP
 from wrlso.benchmarks.expressions.study import CONFIGURATIONS, ExpressionsStudy, expressions_study, run_peers
-from wrlso.benchmarks.records import read_records
+from wrlso.benchmarks.records import REACHED, read_records
 from wrlso.benchmarks.study import SETTINGS, run_study
 from wrlso.benchmarks.summaries import summarize, table
 from wrlso.exceptions import ParameterError, ParameterTypeError
@@ -55,13 +55,30 @@ def test_a_finished_run_is_not_run_again_and_another_study_is_refused(tmp_path):
         run_peers(other, ["random"], [0], tmp_path, progress=False)
 
 
-@pytest.mark.parametrize("options", [{"search": "latent"}, {"search": "latent-ascent", "identity": "text"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"search": "latent"},
+        {"search": "latent-ascent", "identity": "text"},
+        {"search": "behaviour", "moves": 0.7, "kernel": "linear+rbf"},
+    ],
+)
 def test_the_other_searches_run(tmp_path, options):
     study = expressions_study(**{**TINY.options(), **options, "budget": 4, "target": "paper"})
     (path,) = run_study(study, ["both"], [1], tmp_path, progress=False)
     record = json.loads(path.read_text())
     assert np.isfinite(record["y"]).all()
     assert record["options"]["search"] == options["search"]
+
+
+def test_a_run_that_may_stop_ends_with_the_batch_that_is_good_enough(tmp_path, monkeypatch):
+    monkeypatch.setitem(REACHED, "expressions", -7.0)  # the least score
+    for stop, n in ((True, 4), (None, 8)):
+        study = expressions_study(**{**TINY.options(), "moves": 1.0, "stop": stop})
+        (path,) = run_study(study, ["both"], [0], tmp_path / str(stop), progress=False)
+        record = json.loads(path.read_text())
+        assert len(record["y"]) == n
+        assert record["stopped"] == ("target" if stop else "budget")
 
 
 def test_settings_differ_in_weighting_and_retraining_only(tmp_path):

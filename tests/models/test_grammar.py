@@ -364,3 +364,58 @@ def test_common_subtrees_bring_strings_together():
     features = DerivationFragments(EXPRESSIONS)
     a, b, c = features(["x + sin( x * x )", "1 + sin( x * x )", "x * 3 / exp( 2 )"])
     assert (a - b).norm() < (a - c).norm()
+
+
+# ---------------------------------------------------------------- moves
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+@settings(deadline=None)
+@given(grammars, seeds)
+def test_mutants_and_children_are_derivations_that_fit(name, seed):
+    model, rng = model_of(name), np.random.default_rng(seed)
+    grammar = model.grammar
+    X = [x for x in (grammar.canonical_text(grammar.sample(15, rng)) for _ in range(20)) if x is not None]
+    X = [x for x in X if len(grammar.parse(x)) <= 15]
+    before = list(X)
+    for made in (model.mutate(X, generator(seed)), model.cross(X, X[::-1], generator(seed))):
+        assert len(made) == len(X)
+        assert all(len(grammar.parse(x)) <= 15 for x in made if x is not None)
+    assert before == X
+    assert model.mutate(X, generator(seed)) == model.mutate(X, generator(seed))
+    assert model.cross(X, X, generator(seed)) == model.cross(X, X, generator(seed))
+
+
+def test_a_constant_becomes_every_short_constant():
+    model = model_of("expressions")
+    mutants = set(model.mutate(["x + sin( 3 ) + sin( x * x )"] * 10_000, generator(0)))
+    assert {f"x + {c} + sin( x * x )" for c in ("1", "2", "3", "sin( 2 )", "exp( 3 )")} <= mutants
+    assert {"1 / 3 + sin( x * x )", "x + sin( 3 ) + sin( x )", "x + sin( 3 ) / sin( x * x )"} <= mutants
+
+
+def test_a_child_has_parts_of_both_parents():
+    model = model_of("expressions")
+    children = set(model.cross(["x + 1"] * 1000, ["sin( 2 ) * 3"] * 1000, generator(0)))
+    assert {"sin( 2 ) + 1", "x + sin( 2 )", "3 + 1", "sin( 2 ) * 3", "x + 2"} <= children
+    assert not any("exp(" in child or "/" in child for child in children)
+    with pytest.raises(DataError, match="same length, got 1 and 2"):
+        model.cross(["x"], ["x", "1"])
+
+
+@settings(deadline=None)
+@given(grammars, st.integers(0, 3))
+def test_short_derivations_are_all_that_there_are(name, extra):
+    grammar = GRAMMARS[name]
+    rng = np.random.default_rng(extra)
+    for symbol, shortest in enumerate(grammar.shortest.tolist()):
+        short = grammar.short(symbol, extra, 10**6)
+        assert len(set(short)) == len(short)
+        sampled = {grammar.sample(shortest + extra, rng, symbol) for _ in range(200)}
+        assert sampled <= set(short)
+        assert {len(each) for each in short} == {len(each) for each in short if len(each) <= shortest + extra}
+        few = grammar.short(symbol, extra, 5)
+        assert few == short[: len(few)]
+        assert len(few) <= 5 or len({len(each) for each in few}) == 1

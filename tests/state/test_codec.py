@@ -91,6 +91,7 @@ def examples():
     levels = {"keys": np.arange(4), "ends": np.arange(3)}
     made = {"Hyperparameters": hyper, "Levels": levels, "StructureKernel": {"linear": 0.2, "scale": 3.0}}
     arguments = made | {
+        "Behaviour": {"points": rows()[0]},
         "DerivationFragments": {"grammar": "S -> 'x' | S '+' 'x'"},
         "FeatureGP": {"features": class_of("MorganCounts")(radius=2)},
         "Floor": floats,

@@ -1,6 +1,7 @@
 """The expressions task: arithmetic, identity by values, data, scores."""
 
 import hashlib
+import pickle
 import tracemalloc
 import warnings
 
@@ -10,10 +11,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
+from wrlso import WeightedRetrainingOptimizer
 from wrlso.exceptions import DataError, DataTypeError, ParameterError, ParameterTypeError
 from wrlso.tasks import Expressions
-from wrlso.tasks.expressions import arithmetic as _arithmetic
 from wrlso.tasks.expressions import (
+    Behaviour,
     canonical,
     evaluate,
     fingerprints,
@@ -22,6 +24,7 @@ from wrlso.tasks.expressions import (
     reference_expressions,
     score,
 )
+from wrlso.tasks.expressions import arithmetic as _arithmetic
 from wrlso.tasks.expressions.arithmetic import postfix
 from wrlso.tasks.expressions.data import MAX_PRODUCTIONS, _count_sums, _sum
 from wrlso.tasks.expressions.task import _generated, _key_points
@@ -468,3 +471,71 @@ def test_memory_is_bounded():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 60e6
+
+
+# ---------------------------------------------------------------- features of behaviour
+
+
+@given(st.lists(trees, min_size=1, max_size=5), st.integers(1, 40))
+def test_features_of_behaviour_are_finite_and_those_of_each_expression(batch, n_points):
+    texts = [show(tree) for tree in batch]
+    features = Behaviour(POINTS, n_points)(texts)
+    assert features.shape == (len(texts), n_points)
+    assert np.isfinite(features).all()
+    for text, row in zip(texts, features, strict=True):
+        assert np.array_equal(Behaviour(POINTS, n_points)([text])[0], row)
+
+
+@given(trees)
+def test_behaviour_does_not_depend_on_the_spelling(tree):
+    text = show(tree)
+    first, second = Behaviour(POINTS)([text, f"(({text}))"])
+    assert np.array_equal(first, second)
+
+
+def test_behaviour_is_the_value_near_zero_and_its_logarithm_far_away():
+    (row,) = Behaviour([-1e-3, 1e3, 1e4], scale=1.0)(["x"])
+    assert row[0] == pytest.approx(-1e-3, rel=1e-6)
+    assert row[1:] == pytest.approx(np.log(2e3), rel=1e-5)  # what lies further away is cut
+    (row,) = Behaviour([0.0, 1.0])(["x / x"])
+    assert row == pytest.approx(np.arcsinh([0.0, 0.1]))  # 0 / 0 is undefined
+
+
+def test_behaviour_forgets_what_other_parameters_gave(monkeypatch):
+    behaviour = Behaviour(POINTS, 3)
+    before = behaviour(["x", "1"])
+    assert vars(pickle.loads(pickle.dumps(behaviour))).keys() == {"points", "n_points", "scale"}
+    assert np.array_equal(behaviour.set_params(scale=1.0)(["1"])[0], np.arcsinh([1.0, 1.0, 1.0]))
+    assert np.array_equal(behaviour.set_params(scale=10.0)(["x", "1"]), before)
+    monkeypatch.setattr("wrlso.tasks.expressions.behaviour._CACHE", 2)
+    assert np.array_equal(behaviour(["x", "1", "2"])[:2], before)
+    assert np.array_equal(behaviour(["3", "1"])[1:], before[1:])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error"),
+    [
+        ({"points": []}, DataError),
+        ({"points": [np.nan]}, DataError),
+        ({"points": "x"}, DataTypeError),
+        ({"points": [1.0], "n_points": 0}, ParameterError),
+        ({"points": [1.0], "scale": 0.0}, ParameterError),
+    ],
+)
+def test_behaviour_refuses_what_cannot_be(parameters, error):
+    with pytest.raises(error):
+        Behaviour(**parameters)(["x"])
+
+
+@pytest.mark.parametrize("behaviour", [True, False])
+def test_a_search_with_the_options_of_the_task_continues_after_it_was_stored(behaviour, tmp_path):
+    task = Expressions("paper", n_start=150)
+    X, y = task.initial_data(0)
+    options = task.search_options(behaviour=behaviour)
+    opt = WeightedRetrainingOptimizer(**options, random_state=0)
+    opt.fit(X, y)
+    batch = opt.ask(3)
+    opt.tell(batch, task.objectives(batch))
+    opt.save(tmp_path / "campaign")
+    again = WeightedRetrainingOptimizer.load(tmp_path / "campaign", model=task.model(0))
+    assert again.ask(3) == opt.ask(3)

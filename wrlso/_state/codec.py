@@ -51,6 +51,7 @@ _CLASSES = {
         "surrogate.tanimoto_gp": ["TanimotoGP"],
         "surrogate.tanimoto_posterior": ["StructureKernel", "TanimotoPosterior"],
         "surrogate.transforms": ["Floor", "Standardize", "Winsorize"],
+        "tasks.expressions.behaviour": ["Behaviour"],
         "tasks.expressions.task": ["Expressions"],
         "tasks.molecules.tasks": ["QED", "GuacaMol", "Molecules", "PenalizedLogP"],
         "tasks.shapes": ["CopiedRankWeighting", "OracleGrid", "Shapes"],

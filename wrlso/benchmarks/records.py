@@ -18,6 +18,7 @@ from wrlso._version import __version__
 from wrlso.exceptions import DataError, ParameterError
 
 __all__ = [
+    "REACHED",
     "check_same_options",
     "data_hash",
     "machine",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 Record = dict[str, Any]
+
+REACHED = {"expressions": -1e-9}  # tolerance for optimal expressions, whose score has rounding errors
 
 _PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 

@@ -29,6 +29,7 @@ from wrlso.optimizer import WeightedRetrainingOptimizer
 __all__ = [
     "SETTINGS",
     "DescribesRuns",
+    "KnowsEnough",
     "Run",
     "Study",
     "configured",
@@ -75,6 +76,15 @@ class Study(Protocol):
 
     def optimizer(self, setting: str, seed: int, folder: Path) -> WeightedRetrainingOptimizer:
         """Return the optimizer of one run, not yet fitted."""
+
+
+@runtime_checkable
+class KnowsEnough(Protocol):
+    """A study whose runs may end before the budget is spent."""
+
+    @property
+    def enough(self) -> float:
+        """The value with which a run ends."""
 
 
 @runtime_checkable
@@ -222,7 +232,8 @@ def _run_and_record(study: Study, setting: str, seed: int, path: Path, progress:
         optimizer.tell(X, y)
         del X, y
         optimizer.retrain()
-        run = run_queries(study, optimizer, bar)
+        enough = study.enough if isinstance(study, KnowsEnough) else math.inf
+        run = run_queries(study, optimizer, bar, target=enough)
     seconds = {"total": round(perf_counter() - start, 2)} | run.seconds
     more = study.describe(run.asked, run.values, optimizer) if isinstance(study, DescribesRuns) else {}
     write_record(
@@ -266,6 +277,8 @@ def run_queries(
         run.asked += X
         bar.update(len(y))
         bar.set_postfix(best=max(run.values))
+    if run.stopped == "budget" and len(run.values) < study.budget:
+        run.stopped = "target"
     run.seconds = _seconds_by_stage(optimizer) | {"objective": round(objective_seconds, 2)}
     history = optimizer.history_
     run.retrained_at = [training["n_observed"] - history.n_start for training in history.trainings[1:]]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wrlso.benchmarks.molecules.tables import draw_best, minutes_by_stage, top_three
-from wrlso.benchmarks.records import Record, mean_and_error, read_records, topk_curve
+from wrlso.benchmarks.records import REACHED, Record, mean_and_error, read_records, topk_curve
 from wrlso.benchmarks.study import SETTINGS
 from wrlso.exceptions import DataError
 from wrlso.plots import curves as plots
@@ -22,10 +22,9 @@ __all__ = ["OPTIMA", "released_curves", "summarize", "table"]
 
 TOP = (1, 10, 50)
 OPTIMA = {"shapes": 4096.0, "expressions": 0.0}
-REACHED = {"expressions": -1e-9}  # tolerance for optimal expressions, whose score has rounding errors
 PEERS = ("random", "subset", "genetic", "screened")
 # options that distinguish groups of runs in a folder
-VARIED = ("search", "surrogate", "max_heavy_atoms", "n_start", "k", "r", "transform", "thompson")
+VARIED = ("search", "moves", "surrogate", "max_heavy_atoms", "n_start", "k", "r", "transform", "thompson")
 DIAGNOSIS = {
     "new": "new candidates", "valid": "valid candidates", "rank_correlation": "rank correlation of the GP",
 }  # fmt: skip

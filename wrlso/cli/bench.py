@@ -204,6 +204,8 @@ class ExpressionsConfig(StrEnum):
     """Whose protocol a study of expressions follows."""
 
     default = "default"
+    behaviour = "behaviour"
+    moves = "moves"
     released = "released"
     successors = "successors"
 
@@ -219,6 +221,7 @@ class ExpressionsSearch(StrEnum):
     """What the Gaussian process models and how its acquisition is maximised."""
 
     features = "features"
+    behaviour = "behaviour"
     latent = "latent"
     latent_ascent = "latent-ascent"
 
@@ -231,7 +234,7 @@ def expressions(
     ] = ",".join(Setting),
     seeds: Seeds = "0-2",
     config: Annotated[
-        ExpressionsConfig, typer.Option(help="Protocol: ours, the released code's, the successors'.")
+        ExpressionsConfig, typer.Option(help="Ours, with values or moves of trees; or the released code's.")
     ] = ExpressionsConfig.default,
     target: Annotated[
         str | None, typer.Option(help="reference, paper, or an expression of x.  [default: reference]")
@@ -241,7 +244,7 @@ def expressions(
     ] = None,
     search: Annotated[
         ExpressionsSearch | None,
-        typer.Option(help="GP on tree fragments or on Z, over candidates; or log EI maximised in Z."),
+        typer.Option(help="GP on tree fragments, values or Z, over candidates; or log EI maximised in Z."),
     ] = None,
     budget: Annotated[int | None, typer.Option(min=1, help="Queries M.  [default: 500]")] = None,
     n_start: Annotated[int | None, typer.Option(min=1, help="Starting expressions.")] = None,

@@ -219,7 +219,9 @@ class GrammarVAE(nn.Module):
             points = torch.where(finite[:, None], part, 0.0).to(self._growth.device)
             rows = self._derive(self.decoder(points).cpu(), temperature, generator).tolist()
             strings += [
-                self._string(tuple(row[: row.index(self._stop)] if self._stop in row else row)) if ok else None
+                self._string(tuple(row[: row.index(self._stop)] if self._stop in row else row))
+                if ok
+                else None
                 for row, ok in zip(rows, finite.tolist(), strict=True)
             ]
         return strings

@@ -18,6 +18,7 @@ from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, Thompso
 from wrlso.acquisition.latent_search import LatentSearch
 from wrlso.benchmarks.expressions.peers import genetic_algorithm, random_search
 from wrlso.benchmarks.records import (
+    REACHED,
     check_same_options,
     data_hash,
     machine,
@@ -49,10 +50,10 @@ class ExpressionsStudy:
     ----------
     target, identity, n_start
         See :class:`wrlso.tasks.Expressions`.
-    search : {"features", "latent", "latent-ascent"}
+    search : {"features", "behaviour", "latent", "latent-ascent"}
         Input of the Gaussian process, and maximisation of the acquisition. "features": fragments of
-        derivation trees, over a pool of decoded candidates; "latent": Z, over the same pool;
-        "latent-ascent": Z, by gradient ascent, as in the paper.
+        derivation trees, over a pool of candidates; "behaviour": values of the expressions, over the same
+        pool; "latent": Z, over the same pool; "latent-ascent": Z, by gradient ascent, as in the paper.
     budget, k, r, batch
         Queries M; rank-weighting parameter; retrain every r new values; points asked for at once.
     network, latent_dim, hidden, beta
@@ -65,12 +66,16 @@ class ExpressionsStudy:
         See :class:`wrlso.CandidatePool`.
     n_best, n_random, n_inducing, transform, kernel
         See :class:`wrlso.SparseGP`.
+    moves : float or None
+        Share of the candidates that are not decoded but made by mutation and crossover, half by each.
+    stop : bool or None
+        Whether a run ends when it has found the target.
     """
 
     target: str = "reference"
     identity: Literal["values", "text"] = "values"
     n_start: int | None = 5000
-    search: Literal["features", "latent", "latent-ascent"] = "features"
+    search: Literal["features", "behaviour", "latent", "latent-ascent"] = "features"
     budget: int = 500
     k: float = 1e-2
     r: int = 50
@@ -93,11 +98,14 @@ class ExpressionsStudy:
     n_inducing: int = 400
     transform: str = "winsorize"
     kernel: str = "rbf"
+    moves: float | None = None
+    stop: bool | None = None
 
     def __post_init__(self) -> None:
         """Check the options that nothing else checks, before a run takes hours."""
-        check_choice("search", self.search, ("features", "latent", "latent-ascent"))
+        check_choice("search", self.search, ("features", "behaviour", "latent", "latent-ascent"))
         check_real("k", self.k, above=0, finite=False)
+        check_real("moves", self.moves, minimum=0, maximum=1, none="decoded candidates only")
         for name in ("budget", "r", "batch", "latent_dim"):
             check_count(name, getattr(self, name))
 
@@ -119,6 +127,11 @@ class ExpressionsStudy:
     def options(self) -> dict[str, Any]:
         """Return every option."""
         return asdict(self)
+
+    @property
+    def enough(self) -> float:
+        """The value with which a run ends: the optimum up to rounding, or none."""
+        return REACHED[self.name] if self.stop else math.inf
 
     def objective(self, x: Any) -> float:
         """Return the score of x."""
@@ -155,7 +168,7 @@ class ExpressionsStudy:
         )
 
     def _surrogate(self) -> Surrogate:
-        features = self.search == "features"
+        features = self.search in ("features", "behaviour")
         gp = SparseGP(
             self.n_inducing,
             self.n_best,
@@ -165,7 +178,9 @@ class ExpressionsStudy:
             transform=self.transform,
             ard=not features,
         )
-        return FeatureGP(self.task.surrogate().features, gp) if features else gp
+        if not features:
+            return gp
+        return FeatureGP(self.task.surrogate(behaviour=self.search == "behaviour").features, gp)
 
     def _acquisition(self) -> LogExpectedImprovement | Mixture:
         if self.search == "latent-ascent":
@@ -177,12 +192,19 @@ class ExpressionsStudy:
             greedy=self.greedy,
             sigma=(self.sigma_low, self.sigma_high),
             max_attempts=10 * self.n_candidates,
+            mutate=(self.moves or 0.0) / 2,
+            cross=(self.moves or 0.0) / 2,
         )
         return Mixture([LogExpectedImprovement(), ThompsonSampling()], self.turns, search=pool)
 
 
 CONFIGURATIONS: dict[str, ExpressionsStudy] = {
     "default": ExpressionsStudy(),
+    # Expressions.search_options, with and without features of behaviour.
+    "behaviour": ExpressionsStudy(
+        search="behaviour", moves=0.7, n_candidates=600, kernel="linear+rbf", stop=True
+    ),
+    "moves": ExpressionsStudy(moves=0.7, n_candidates=600, stop=True),
     # The released code's protocol with the paper's network: identity by text, log EI maximised in Z.
     "released": ExpressionsStudy(
         identity="text",

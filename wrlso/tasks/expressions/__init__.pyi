@@ -1,6 +1,7 @@
 from .arithmetic import canonical as canonical
 from .arithmetic import evaluate as evaluate
 from .arithmetic import score as score
+from .behaviour import Behaviour as Behaviour
 from .data import EXPRESSION_GRAMMAR as EXPRESSION_GRAMMAR
 from .data import generated_expressions as generated_expressions
 from .data import production_count as production_count

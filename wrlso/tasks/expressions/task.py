@@ -19,11 +19,13 @@ from wrlso._utils.random import as_random_state, draw_seed, isolated_torch_rng
 from wrlso._utils.validation import check_choice, check_count
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
-from wrlso.exceptions import DataError, DataTypeError, ParameterError
+from wrlso.exceptions import DataError, ParameterError
 from wrlso.models.fragments import DerivationFragments
 from wrlso.models.grammar import GrammarVAE
 from wrlso.surrogate.feature_gp import FeatureGP
+from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.tasks.expressions.arithmetic import canonical, evaluate, score
+from wrlso.tasks.expressions.behaviour import Behaviour, check_vector
 from wrlso.tasks.expressions.data import (
     EXPRESSION_GRAMMAR,
     MAX_PRODUCTIONS,
@@ -87,7 +89,7 @@ def fingerprints(expressions: Sequence[str], v: ArrayLike) -> list[bytes]:
     >>> a == b, a == c
     (True, False)
     """
-    values = evaluate(expressions, _key_points(_check_vector("v", v).tobytes()))
+    values = evaluate(expressions, _key_points(check_vector("v", v).tobytes()))
     with np.errstate(all="ignore"):
         mantissa, exponent = np.frexp(values)
         rounded = np.ldexp(np.rint(mantissa * 2.0**KEY_BITS) / 2.0**KEY_BITS, exponent)
@@ -95,6 +97,11 @@ def fingerprints(expressions: Sequence[str], v: ArrayLike) -> list[bytes]:
     rounded[np.abs(rounded) < np.finfo(np.float64).tiny] = 0.0
     rounded[np.isnan(rounded)] = np.nan
     return [blake2b(row.tobytes(), digest_size=16).digest() for row in rounded]
+
+
+@lru_cache(maxsize=2**17)
+def _fingerprint(expression: str, points: bytes) -> bytes:
+    return fingerprints([expression], np.frombuffer(points))[0]
 
 
 @lru_cache(maxsize=8)
@@ -253,7 +260,10 @@ class Expressions(BaseEstimator):
         check_choice("identity", self.identity, ("values", "text"))
         if self.identity == "text":
             return [canonical(x) for x in X]
-        return fingerprints(X, self._points())
+        points = self._points().tobytes()
+        if len(X) == 1:  # a search asks again and again for the same expressions
+            return [_fingerprint(X[0], points)]
+        return fingerprints(X, np.frombuffer(points))
 
     def initial_data(self, random_state: Any = None) -> tuple[list[str], Values]:
         """Return starting expressions from the worse half of the data, and their scores.
@@ -287,16 +297,55 @@ class Expressions(BaseEstimator):
         with isolated_torch_rng(draw_seed(random_state)):
             return GrammarVAE(self.grammar, max_rules=self.max_rules, identity=self.key, **options)
 
-    def surrogate(self) -> FeatureGP:
-        """Return an unfitted Gaussian process over fragments of derivation trees."""
-        return FeatureGP(DerivationFragments(self.grammar))
+    def search_options(self, *, behaviour: bool = True) -> dict[str, Any]:
+        """Return parameters of :class:`wrlso.WeightedRetrainingOptimizer` for this task.
+
+        Parameters
+        ----------
+        behaviour : bool, default=True
+            See :meth:`surrogate`.
+
+        Returns
+        -------
+        dict
+            ``model``: :meth:`model`; ``surrogate``: :meth:`surrogate`; ``acquisition``:
+            :meth:`acquisition`.
+
+        Examples
+        --------
+        >>> from wrlso import WeightedRetrainingOptimizer
+        >>> task = Expressions(n_start=200)
+        >>> opt = WeightedRetrainingOptimizer(**task.search_options(), random_state=0)
+        >>> batch = opt.fit(*task.initial_data(0)).ask(2)
+        """
+        return {
+            "model": self.model(0),
+            "surrogate": self.surrogate(behaviour=behaviour),
+            "acquisition": self.acquisition(),
+        }
+
+    def surrogate(self, *, behaviour: bool = False) -> FeatureGP:
+        """Return an unfitted Gaussian process over what expressions are made of, or over what they do.
+
+        Parameters
+        ----------
+        behaviour : bool, default=False
+            Whether the features are values at the points, see :class:`wrlso.tasks.expressions.Behaviour`,
+            instead of fragments of derivation trees.
+        """
+        if not behaviour:
+            return FeatureGP(DerivationFragments(self.grammar))
+        # the linear part says from afar in which direction the values should change
+        gp = SparseGP(400, 300, 50, n_hyper=200, kernel="linear+rbf", transform="winsorize", ard=False)
+        return FeatureGP(Behaviour(self._points()), gp)
 
     def acquisition(self) -> Mixture:
         """Return the best search of our studies: log EI and Thompson sampling, three and two of five points.
 
-        It decodes candidates in one generation at temperature 2, because many expressions are alike.
+        Two thirds of the candidates are made by mutation and crossover of derivation trees; the others are
+        decoded at temperature 2, because many expressions are alike. All are made in one generation.
         """
-        pool = CandidatePool(generations=1, temperature=2.0)
+        pool = CandidatePool(600, generations=1, temperature=2.0, mutate=0.35, cross=0.35)
         return Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=pool)
 
     def is_novel_and_valid(self, x: Any) -> bool:
@@ -316,12 +365,12 @@ class Expressions(BaseEstimator):
         return self.data, points.tobytes(), target.tobytes()
 
     def _points(self) -> Values:
-        return _standard_points() if self.points is None else _check_vector("points", self.points)
+        return _standard_points() if self.points is None else check_vector("points", self.points)
 
     def _points_and_target(self) -> tuple[Values, Values]:
         points = self._points()
         if not isinstance(self.target, str):
-            target = _check_vector("target", self.target)
+            target = check_vector("target", self.target)
             if len(target) != len(points):
                 raise ParameterError(
                     f"target must have a value for each of the {len(points)} points, got {len(target)}"
@@ -343,13 +392,3 @@ def _target_values(text: str, points: bytes) -> Values:
         raise ParameterError(f"target must be finite at all points, {text!r} is not")
     values.setflags(write=False)
     return values
-
-
-def _check_vector(name: str, given: Any) -> Values:
-    try:
-        vector: Values = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataTypeError(f"{name} must be numbers, got {given!r}") from error
-    if vector.ndim != 1 or not len(vector) or not np.isfinite(vector).all():
-        raise DataError(f"{name} must be finite numbers of shape (p,), p >= 1, got shape {vector.shape}")
-    return vector
