@@ -21,11 +21,10 @@ task = Expressions(target=measured, points=points)
 X, y = task.initial_data(0)
 
 # %%
-# The surrogate compares fragments of formulas. Log expected improvement and Thompson sampling take turns.
+# The surrogate compares what formulas do: their values. Mutation and crossover make most of the candidates;
+# log expected improvement and Thompson sampling take turns to choose.
 optimizer = WeightedRetrainingOptimizer(
-    model=task.model(0),
-    surrogate=task.surrogate(),
-    acquisition=task.acquisition(),
+    **task.search_options(0),
     weighting=RankWeighting(1e-2),
     trainer=Trainer(initial_epochs=10, retrain_epochs=0.3),
     random_state=0,

@@ -66,7 +66,7 @@ class DerivationMoves:
         old = parent[place:end]
         room = self.max_rules - len(parent) + len(old)
         symbol = self.left[old[0]]
-        kind = changes[self.rng.integers(len(changes))]
+        kind = changes[int(self.rng.integers(len(changes)))]
         if kind == "rule" and (others := self.grammar.alike[old[0]]):
             new = (others[self.rng.integers(len(others))], *old[1:])
         elif kind == "around":

@@ -297,11 +297,13 @@ class Expressions(BaseEstimator):
         with isolated_torch_rng(draw_seed(random_state)):
             return GrammarVAE(self.grammar, max_rules=self.max_rules, identity=self.key, **options)
 
-    def search_options(self, *, behaviour: bool = True) -> dict[str, Any]:
+    def search_options(self, random_state: Any = None, *, behaviour: bool = True) -> dict[str, Any]:
         """Return parameters of :class:`wrlso.WeightedRetrainingOptimizer` for this task.
 
         Parameters
         ----------
+        random_state : int, RandomState or None
+            Of the model's weights.
         behaviour : bool, default=True
             See :meth:`surrogate`.
 
@@ -315,11 +317,11 @@ class Expressions(BaseEstimator):
         --------
         >>> from wrlso import WeightedRetrainingOptimizer
         >>> task = Expressions(n_start=200)
-        >>> opt = WeightedRetrainingOptimizer(**task.search_options(), random_state=0)
+        >>> opt = WeightedRetrainingOptimizer(**task.search_options(0), random_state=0)
         >>> batch = opt.fit(*task.initial_data(0)).ask(2)
         """
         return {
-            "model": self.model(0),
+            "model": self.model(random_state),
             "surrogate": self.surrogate(behaviour=behaviour),
             "acquisition": self.acquisition(),
         }
