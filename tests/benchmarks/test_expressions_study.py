@@ -60,7 +60,7 @@ def test_a_finished_run_is_not_run_again_and_another_study_is_refused(tmp_path):
     [
         {"search": "latent"},
         {"search": "latent-ascent", "identity": "text"},
-        {"search": "behaviour", "moves": 0.7, "kernel": "linear+rbf"},
+        {"search": "behaviour", "moves": 0.8, "generations": 2},
     ],
 )
 def test_the_other_searches_run(tmp_path, options):

@@ -476,16 +476,18 @@ def test_memory_is_bounded():
 # ---------------------------------------------------------------- features of behaviour
 
 
+@settings(deadline=None)  # the first call finds the directions
 @given(st.lists(trees, min_size=1, max_size=5), st.integers(1, 40))
-def test_features_of_behaviour_are_finite_and_those_of_each_expression(batch, n_points):
+def test_features_of_behaviour_are_finite_and_those_of_each_expression(batch, n_components):
     texts = [show(tree) for tree in batch]
-    features = Behaviour(POINTS, n_points)(texts)
-    assert features.shape == (len(texts), n_points)
+    features = Behaviour(POINTS, n_components)(texts)
+    assert features.shape == (len(texts), n_components + 1)
     assert np.isfinite(features).all()
     for text, row in zip(texts, features, strict=True):
-        assert np.array_equal(Behaviour(POINTS, n_points)([text])[0], row)
+        assert np.array_equal(Behaviour(POINTS, n_components)([text])[0], row)
 
 
+@settings(deadline=None)
 @given(trees)
 def test_behaviour_does_not_depend_on_the_spelling(tree):
     text = show(tree)
@@ -493,20 +495,47 @@ def test_behaviour_does_not_depend_on_the_spelling(tree):
     assert np.array_equal(first, second)
 
 
+@settings(deadline=None)
+@given(trees, trees, st.integers(1, 40))
+def test_distances_of_behaviour_are_those_of_values_or_smaller(first, second, n_components):
+    texts = [show(first), show(second)]
+    features = Behaviour(POINTS, n_components, n_points=50, scale=1e9)(texts)
+    everything = Behaviour(POINTS, 50, n_points=50, scale=1e9)(texts)
+    assume(np.isfinite(values := evaluate(texts, POINTS[np.linspace(0, 999, 50).round().astype(int)])).all())
+    assume(np.abs(values).max() < 1e6)
+    scaled = values / 1e9
+    assert np.linalg.norm(features, axis=1) == pytest.approx(np.sqrt(np.square(scaled).mean(axis=1)))
+    distance = np.sqrt(np.square(scaled[0] - scaled[1]).mean())
+    assert np.linalg.norm(features[0] - features[1]) <= distance * (1 + 1e-6) + 1e-12
+    assert np.linalg.norm((everything[0] - everything[1])[:-1]) == pytest.approx(distance, abs=1e-9)
+
+
 def test_behaviour_is_the_value_near_zero_and_its_logarithm_far_away():
-    (row,) = Behaviour([-1e-3, 1e3, 1e4], scale=1.0)(["x"])
-    assert row[0] == pytest.approx(-1e-3, rel=1e-6)
-    assert row[1:] == pytest.approx(np.log(2e3), rel=1e-5)  # what lies further away is cut
-    (row,) = Behaviour([0.0, 1.0])(["x / x"])
-    assert row == pytest.approx(np.arcsinh([0.0, 0.1]))  # 0 / 0 is undefined
+    def length(points, text, scale):
+        (row,) = Behaviour(points, scale=scale)([text])
+        return np.linalg.norm(row) * np.sqrt(len(points))
+
+    assert length([1e-3], "x", 1.0) == pytest.approx(1e-3, rel=1e-5)
+    assert length([1e3], "x", 1.0) == pytest.approx(np.log(2e3), rel=1e-5)
+    assert length([1e9], "x", 1.0) == pytest.approx(np.log(2e3), rel=1e-5)  # further away it is cut
+    assert length([0.0, 1.0], "x / x", 10.0) == pytest.approx(np.arcsinh(0.1))  # 0 / 0 is undefined
+
+
+def test_fast_waves_are_alike_and_slow_ones_are_not():
+    a, b, c, d = Behaviour(POINTS)(["sin( exp( x * 3 ) )", "sin( exp( x * x ) )", "sin( x )", "sin( x + 2 )"])
+    assert np.linalg.norm(a - b) < 0.5 * np.linalg.norm(c - d)
 
 
 def test_behaviour_forgets_what_other_parameters_gave(monkeypatch):
     behaviour = Behaviour(POINTS, 3)
     before = behaviour(["x", "1"])
-    assert vars(pickle.loads(pickle.dumps(behaviour))).keys() == {"points", "n_points", "scale"}
-    assert np.array_equal(behaviour.set_params(scale=1.0)(["1"])[0], np.arcsinh([1.0, 1.0, 1.0]))
-    assert np.array_equal(behaviour.set_params(scale=10.0)(["x", "1"]), before)
+    names = {"points", "n_components", "n_points", "scale"}
+    assert vars(pickle.loads(pickle.dumps(behaviour))).keys() == names
+    assert not np.allclose(behaviour.set_params(scale=1.0)(["x", "1"]), before)
+    assert behaviour.set_params(n_components=2)(["x", "1"]).shape == (2, 3)
+    assert not np.allclose(behaviour.set_params(n_components=3, n_points=20)(["x", "1"]), before)
+    behaviour.set_params(scale=10.0, n_points=250)
+    assert np.array_equal(behaviour(["x", "1"]), before)
     monkeypatch.setattr("wrlso.tasks.expressions.behaviour._CACHE", 2)
     assert np.array_equal(behaviour(["x", "1", "2"])[:2], before)
     assert np.array_equal(behaviour(["3", "1"])[1:], before[1:])
@@ -519,6 +548,7 @@ def test_behaviour_forgets_what_other_parameters_gave(monkeypatch):
         ({"points": [np.nan]}, DataError),
         ({"points": "x"}, DataTypeError),
         ({"points": [1.0], "n_points": 0}, ParameterError),
+        ({"points": [1.0], "n_components": 0}, ParameterError),
         ({"points": [1.0], "scale": 0.0}, ParameterError),
     ],
 )

@@ -68,6 +68,8 @@ class ExpressionsStudy:
         See :class:`wrlso.SparseGP`.
     moves : float or None
         Share of the candidates that are not decoded but made by mutation and crossover, half by each.
+    generations : int or None
+        Rounds in which candidates are made; None: one.
     stop : bool or None
         Whether a run ends when it has found the target.
     """
@@ -99,6 +101,7 @@ class ExpressionsStudy:
     transform: str = "winsorize"
     kernel: str = "rbf"
     moves: float | None = None
+    generations: int | None = None
     stop: bool | None = None
 
     def __post_init__(self) -> None:
@@ -106,6 +109,7 @@ class ExpressionsStudy:
         check_choice("search", self.search, ("features", "behaviour", "latent", "latent-ascent"))
         check_real("k", self.k, above=0, finite=False)
         check_real("moves", self.moves, minimum=0, maximum=1, none="decoded candidates only")
+        check_count("generations", self.generations, none="one")
         for name in ("budget", "r", "batch", "latent_dim"):
             check_count(name, getattr(self, name))
 
@@ -187,7 +191,7 @@ class ExpressionsStudy:
             return LogExpectedImprovement(LatentSearch())
         pool = CandidatePool(
             self.n_candidates,
-            generations=1,
+            generations=self.generations or 1,
             temperature=self.temperature,
             greedy=self.greedy,
             sigma=(self.sigma_low, self.sigma_high),
@@ -201,10 +205,8 @@ class ExpressionsStudy:
 CONFIGURATIONS: dict[str, ExpressionsStudy] = {
     "default": ExpressionsStudy(),
     # Expressions.search_options, with and without features of behaviour.
-    "behaviour": ExpressionsStudy(
-        search="behaviour", moves=0.7, n_candidates=600, kernel="linear+rbf", stop=True
-    ),
-    "moves": ExpressionsStudy(moves=0.7, n_candidates=600, stop=True),
+    "behaviour": ExpressionsStudy(search="behaviour", moves=0.8, generations=3, stop=True),
+    "moves": ExpressionsStudy(moves=0.8, generations=3, stop=True),
     # The released code's protocol with the paper's network: identity by text, log EI maximised in Z.
     "released": ExpressionsStudy(
         identity="text",

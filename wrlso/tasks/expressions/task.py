@@ -23,7 +23,6 @@ from wrlso.exceptions import DataError, ParameterError
 from wrlso.models.fragments import DerivationFragments
 from wrlso.models.grammar import GrammarVAE
 from wrlso.surrogate.feature_gp import FeatureGP
-from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.tasks.expressions.arithmetic import canonical, evaluate, score
 from wrlso.tasks.expressions.behaviour import Behaviour, check_vector
 from wrlso.tasks.expressions.data import (
@@ -337,17 +336,15 @@ class Expressions(BaseEstimator):
         """
         if not behaviour:
             return FeatureGP(DerivationFragments(self.grammar))
-        # the linear part says from afar in which direction the values should change
-        gp = SparseGP(400, 300, 50, n_hyper=200, kernel="linear+rbf", transform="winsorize", ard=False)
-        return FeatureGP(Behaviour(self._points()), gp)
+        return FeatureGP(Behaviour(self._points()))
 
     def acquisition(self) -> Mixture:
         """Return the best search of our studies: log EI and Thompson sampling, three and two of five points.
 
-        Two thirds of the candidates are made by mutation and crossover of derivation trees; the others are
-        decoded at temperature 2, because many expressions are alike. All are made in one generation.
+        Four of five candidates are made by mutation and crossover of derivation trees; the others are decoded
+        at temperature 2, because many expressions are alike.
         """
-        pool = CandidatePool(600, generations=1, temperature=2.0, mutate=0.35, cross=0.35)
+        pool = CandidatePool(1000, generations=3, temperature=2.0, mutate=0.4, cross=0.4)
         return Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=pool)
 
     def is_novel_and_valid(self, x: Any) -> bool:
