@@ -197,6 +197,17 @@ def test_posterior_of_a_gp_with_few_inducing_points_is_that_of_titsias(kernel):
     np.testing.assert_allclose(got_covariance, covariance, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_many_observations_of_a_smooth_function_leave_a_covariance(seed):
+    # each explains the next to within rounding, and none may become an inducing point for rounding's sake
+    rng = np.random.default_rng(seed)
+    Z, new_Z, Zt = (rng.normal(size=(n, 1)) for n in (40, 200, 50))
+    gp = fitted(Z, np.sin(Z[:, 0]), max_noise=1e-5, ard=False)
+    posterior = gp.condition_on(tensor(new_Z), tensor(np.sin(new_Z[:, 0]))).posterior_
+    _, covariance = posterior.covariance(tensor(Zt))
+    assert np.linalg.eigvalsh(covariance.numpy()).min() > -1e-10 * gp.hyperparameters_.scale
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_conditioning_200_times_equals_conditioning_the_process_at_once(kernel):
     Z, y = problem(300, 4)

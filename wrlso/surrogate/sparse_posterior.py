@@ -12,7 +12,7 @@ __all__ = ["Posterior"]
 _FAR = 1e6  # lengthscales beyond which all correlations are 0 and squares might overflow
 _VARIANCE_FLOOR = 1e-12  # relative to the prior variance; smaller values are rounding
 _NEGLIGIBLE = 1e-10  # unexplained prior variance, in units of the noise, that needs no inducing point
-_ROUNDING = 1e-15  # unexplained share of the prior variance that may be rounding
+_ROUNDING = 1e-12  # unexplained share of the prior variance that may be rounding
 
 
 @dataclass(frozen=True)
