@@ -38,6 +38,7 @@ _CLASSES = {
         ],
         "acquisition.latent_search": ["LatentSearch"],
         "acquisition.prior_sampling": ["PriorSampling"],
+        "acquisition.size_range": ["SizeRange"],
         "acquisition.state": ["AskRecord"],
         "acquisition.trust_region": ["TrustRegion"],
         "models.fragments": ["DerivationFragments"],
