@@ -135,9 +135,9 @@ def table(record: Mapping[str, Any]) -> str:
     ratios = [max(row["asked"]) / max(row["known"]) for row in record["first_batches"]]
     small = [min(row["known"]) / min(row["asked"]) for row in record["first_batches"]]
     lines.append(
-        f"first batches: {sum(r > 1.3 for r in ratios)} of {len(ratios)} hold a molecule of more than 1.3 times "
-        f"the largest known size (at most {max(ratios):.2f} times), {sum(r > 1.3 for r in small)} one of less "
-        f"than 1/1.3 of the smallest (at least 1/{max(small):.2f})"
+        f"first batches: {sum(r > 1.3 for r in ratios)} of {len(ratios)} hold a molecule of more than 1.3 "
+        f"times the largest known\nsize (at most {max(ratios):.2f} times), {sum(r > 1.3 for r in small)} one "
+        f"of less than 1/1.3 of the smallest (at least 1/{max(small):.2f})"
     )
     return "\n".join(lines)
 
