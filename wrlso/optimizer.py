@@ -32,7 +32,7 @@ from wrlso.report.summary import html_summary, text_summary
 from wrlso.storage.info import Notes
 from wrlso.storage.session import Session, load_optimizer
 from wrlso.surrogate.protocol import Surrogate
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["WeightedRetrainingOptimizer"]
 
@@ -340,7 +340,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     @property
     def weights_(self) -> np.ndarray:
         """Their weights (n,) in training, mean 1."""
-        return weigh(sign_of(self.direction) * self.history_.y, self.weighting)
+        return weigh(sign_of(self.direction) * self.history_.y, self.history_.n_start, self.weighting)
 
     @property
     def pending_(self) -> list[Any]:
