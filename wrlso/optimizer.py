@@ -57,7 +57,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         Whether large or small values are better.
     weighting : callable y → w, default=None
         Weights of the data in training, given larger-is-better values; None: rank weighting with
-        k = max(1e-3, 1/N).
+        k = max(1e-3, 10/N).
     surrogate : Surrogate, default=None
         Model of the objective over Z; None: :class:`wrlso.SparseGP`.
     acquisition : Acquisition, default=None

@@ -29,7 +29,8 @@ _STEPS_OF_FEW = 500
 _MOST_HELD_OUT = 1000
 _NEVER_HELD_OUT = 10  # the heaviest points, which the search starts from
 _STEPS, _PASSES, _SECONDS = 4000, 20, 60.0  # bounds of a first training
-_STEPS_OF_NEW, _FEWEST_LATER, _MOST_LATER, _LATER_SECONDS = 2, 25, 500, 10.0  # of a later one
+_STEPS_OF_NEW, _FEWEST_LATER, _LONGER, _MOST_LATER, _LATER_SECONDS = 2, 25, 5, 1000, 10.0  # of a later one
+_FALLS = 0.02  # share of the loss by which a retraining that goes on lowers it in a look
 _LOOK = 50  # steps between two looks at what is held out
 _PATIENCE = 6  # looks without a better one
 _WARM_UP = 500  # steps in which β rises from 0
@@ -61,10 +62,11 @@ def steps_of_first(n: int, seconds: float, batch_size: int) -> int:
     return max(1, min(steps, int(_SECONDS / seconds)))
 
 
-def steps_of_later(n_new: int, seconds: float) -> int:
-    """Return the steps of a retraining after n new points: two for each, within bounds."""
-    steps = min(max(_STEPS_OF_NEW * n_new, _FEWEST_LATER), _MOST_LATER)
-    return max(1, min(steps, int(_LATER_SECONDS / seconds)))
+def steps_of_later(n_new: int, seconds: float) -> tuple[int, int]:
+    """Return the fewest and the most steps of a retraining after n new points."""
+    fewest = min(max(_STEPS_OF_NEW * n_new, _FEWEST_LATER), _MOST_LATER)
+    affordable = max(1, int(_LATER_SECONDS / seconds))
+    return min(fewest, affordable), min(_LONGER * fewest, _MOST_LATER, affordable)
 
 
 def active_dimensions(model: LatentModel, inputs: Inputs) -> int:
@@ -130,19 +132,21 @@ class Course:
         trained = _knows_its_data(self.model, self.inputs)
         return self._answer_collapse(1.0, held, 0 if trained else min(_WARM_UP, self.most // 2))
 
-    def later(self, share: float) -> Log:
-        """Take all steps, with a share of β or less."""
-        return self._answer_collapse(share, np.empty(0, np.int64), 0)
+    def later(self, share: float, fewest: int) -> Log:
+        """Train for as long as the loss falls, with a share of β or less."""
+        return self._answer_collapse(share, np.empty(0, np.int64), 0, fewest)
 
-    def _answer_collapse(self, largest: float, held: np.ndarray, warm_up: int) -> Log:
+    def _answer_collapse(
+        self, largest: float, held: np.ndarray, warm_up: int, fewest: int | None = None
+    ) -> Log:
         """Train with ever smaller β until the latent points differ."""
         beta = getattr(self.model, "beta", 0.0)
         if not beta:
-            return self._train(None, beta, held, 0)
+            return self._train(None, beta, held, 0, fewest)
         before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         shares = [share for share in _SHARES if share <= largest]
         for share in shares:
-            log = self._train(_warm_up(share * beta, warm_up), share * beta, held, warm_up)
+            log = self._train(_warm_up(share * beta, warm_up), share * beta, held, warm_up, fewest)
             log[-1]["beta_share"] = share
             if active_dimensions(self.model, self.inputs) or len(self.inputs) < 2 or share == shares[-1]:
                 break
@@ -152,8 +156,18 @@ class Course:
             self.model.load_state_dict(before)
         return log
 
-    def _train(self, schedule: Beta | None, beta: float, held: np.ndarray, warm_up: int) -> Log:
-        """Train, looking at the held-out rows with the final β from the end of the warm-up on."""
+    def _train(
+        self,
+        schedule: Beta | None,
+        beta: float,
+        held: np.ndarray,
+        warm_up: int,
+        fewest: int | None = None,
+    ) -> Log:
+        """Train, looking at the held-out rows with the final β from the end of the warm-up on.
+
+        With ``fewest``, after so many steps only as long as the training loss falls.
+        """
         loop, best = self.loop(schedule, _RISE), _Best()
         weights, epoch = self.weights.copy(), 0.0
         weights[held] = 0.0
@@ -168,6 +182,8 @@ class Course:
                 if len(held) and loop.n_steps >= warm_up:
                     loop.log[-1]["held_out"] = self._loss_of(held, beta)
                     best.see(loop.log[-1]["held_out"], loop)
+                if fewest is not None and loop.n_steps >= fewest and not _falls(loop.log):
+                    break
             if best.state is not None:
                 self.model.load_state_dict(best.state)
                 loop.log[-1] |= {"held_out": best.score, "best_step": best.step}
@@ -216,6 +232,13 @@ class _Best:
 
 def _warm_up(beta: float, steps: int) -> Beta:
     return lambda step: beta * min(1.0, (step + 1) / (steps + 1))
+
+
+def _falls(log: Log) -> bool:
+    if len(log) < 2:
+        return True
+    before, now = log[-2]["loss"], log[-1]["loss"]
+    return now < before - _FALLS * abs(before)
 
 
 def _held_out(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
