@@ -17,7 +17,7 @@ from torch import Tensor
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.random import isolated_torch_rng
 from wrlso.models.inference import evaluating
-from wrlso.models.protocol import HasLogLikelihood, LatentModel
+from wrlso.models.protocol import LatentModel
 from wrlso.training.loop import Batch, Inputs, Loop
 
 __all__ = ["Course", "active_dimensions", "seconds_of_step", "steps_of_first", "steps_of_later"]
@@ -35,7 +35,7 @@ _LOOK = 50  # steps between two looks at what is held out
 _PATIENCE = 6  # looks without a better one
 _WARM_UP = 500  # steps in which β rises from 0
 _RISE = 50  # steps in which the learning rate rises from 0
-_INFORMED = 1.0  # nats about x in its latent point, which networks of random weights do not have
+_INFORMED = 1.0  # nats of divergence
 _ACTIVE = 0.01  # variance of the posterior means (Burda, Grosse, Salakhutdinov, ICLR 2016)
 _SHARES = (1.0, 0.1, 0.01)  # of β, until the latent points are not all the same
 
@@ -77,16 +77,18 @@ def active_dimensions(model: LatentModel, inputs: Inputs) -> int:
     return int((Z.var(dim=0, correction=0) > _ACTIVE).sum())
 
 
-def _knows_its_data(model: LatentModel, inputs: Inputs) -> bool:
-    """Whether a latent point says more about its own x than about another: not with random weights."""
-    if not isinstance(model, HasLogLikelihood) or len(inputs) < 2:
+def _knows_its_data(model: Any, inputs: Inputs) -> bool:
+    """Whether latent points say something of their objects, which those of random weights do not."""
+    if not (beta := getattr(model, "beta", 0.0)):
         return False
     rows = torch.from_numpy(np.linspace(0, len(inputs) - 1, min(len(inputs), 100)).astype(np.int64))
-    with evaluating(model), isolated_torch_rng(0):
-        batch = _on_device(model, inputs[rows])
-        Z = model.encode(batch)
-        nats = (model.log_likelihood(batch, Z) - model.log_likelihood(batch, Z.roll(1, 0))).double().mean()
-    return float(nats) > _INFORMED
+    losses = []
+    for weight in (beta, 0.0):  # the same noise in both, so that they differ by the divergence only
+        model.beta = weight
+        with evaluating(model), isolated_torch_rng(0):
+            losses.append(float(model.loss(_on_device(model, inputs[rows])).double().mean()))
+    model.beta = beta
+    return (losses[0] - losses[1]) / beta > _INFORMED
 
 
 def _on_device(model: LatentModel, tensor: Tensor) -> Tensor:
