@@ -175,7 +175,7 @@ class Course:
         weights[held] = 0.0
         look = max(1, min(_LOOK, self.most // 10))
         try:
-            if len(held) and not warm_up:
+            if len(held):  # the given weights may be the best
                 best.see(self._loss_of(held, beta), loop)
             while loop.n_steps < self.most and best.age < _PATIENCE:
                 batches, passes = self._next(weights, min(look, self.most - loop.n_steps))
