@@ -16,7 +16,7 @@ from wrlso.models.protocol import LatentModel
 from wrlso.models.selfies.vae import SelfiesVAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["molecule_search", "search_options"]
 

@@ -32,7 +32,7 @@ from wrlso.report.summary import html_summary, text_summary
 from wrlso.storage.info import Notes
 from wrlso.storage.session import Session, load_optimizer
 from wrlso.surrogate.protocol import Surrogate
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["WeightedRetrainingOptimizer"]
 
@@ -57,7 +57,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         Whether large or small values are better.
     weighting : callable y → w, default=None
         Weights of the data in training, given larger-is-better values; None: rank weighting with
-        k = max(1e-3, 1/N).
+        k = max(1e-3, 10/N).
     surrogate : Surrogate, default=None
         Model of the objective over Z; None: :class:`wrlso.SparseGP`.
     acquisition : Acquisition, default=None
@@ -333,7 +333,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     @property
     def weights_(self) -> np.ndarray:
         """Their weights (n,) in training, mean 1."""
-        return weigh(sign_of(self.direction) * self.history_.y, self.weighting)
+        return weigh(sign_of(self.direction) * self.history_.y, self.history_.n_start, self.weighting)
 
     @property
     def pending_(self) -> list[Any]:

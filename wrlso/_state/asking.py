@@ -90,7 +90,7 @@ def _measured(settings: Settings, learned: Learned, history: History, values: Va
     """Return all points with a value; those outside the search's rows are encoded when they are wanted."""
     return Measured(
         torch.from_numpy(values.y),
-        torch.from_numpy(weigh(values.y, settings.weighting)),
+        torch.from_numpy(weigh(values.y, values.n_start, settings.weighting)),
         lambda places: learned.encode(history, values.rows[places]),
         lambda place: history.records[values.rows[place]].x,
     )

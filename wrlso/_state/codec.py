@@ -57,9 +57,11 @@ _CLASSES = {
         "tasks.expressions.task": ["Expressions"],
         "tasks.molecules.tasks": ["QED", "GuacaMol", "Molecules", "PenalizedLogP"],
         "tasks.shapes": ["CopiedRankWeighting", "OracleGrid", "Shapes"],
-        "training": ["GeometricBeta", "Trainer"],
+        "training.schedules": ["GeometricBeta"],
+        "training.trainer": ["Trainer"],
         "weighting": [
-            "CEMPIWeighting", "DbASWeighting", "RWRWeighting", "RankWeighting", "UniformWeighting",
+            "CEMPIWeighting", "DbASWeighting", "RWRWeighting", "RankWeighting", "Schedule",
+            "UniformWeighting",
         ],
     }.items()
     for name in names

@@ -17,7 +17,7 @@ from wrlso.models.vae import VAE, Codec
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.refit import check_refit_every
 from wrlso.surrogate.sparse_gp import SparseGP
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "sign_of", "surrogate_or_default"]
 
@@ -168,8 +168,9 @@ def _check_effects(settings: Settings) -> None:
                 )
     trainer = settings.trainer
     if trainer is not None and trainer.retrain == "scratch":
-        for name, default in (("retrain_epochs", 1), ("retrain_steps", None), ("retrain_lr", None)):
-            if (value := getattr(trainer, name)) != default:
+        for name, default in (("retrain_epochs", "auto"), ("retrain_steps", None), ("retrain_lr", None)):
+            # 1 was the default before, and is in the files of that time
+            if (value := getattr(trainer, name)) != default and (name, value) != ("retrain_epochs", 1):
                 raise ParameterError(
                     f"the trainer's {name} must be {default!r}, the default, with retrain='scratch', where "
                     f"every training is a first one, got {value!r}"

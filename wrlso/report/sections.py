@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
 from wrlso._state.training_due import training_due_in
+from wrlso._state.training_log import in_words
 from wrlso._version import __version__
 from wrlso.history import Record, iso_time
 from wrlso.plots import curves as plots
@@ -280,7 +281,8 @@ def _trainings(campaign: Campaign, figures: Figures) -> Markup:
             figure = plots.before_after(before, after, ylabel=label, ylim=limits)
             drawn.append(figures.add(name, figure, alt, caption))
     log = details("All trainings", _training_log(campaign, shares, losses))
-    return pair(drawn) + log + content
+    said = paragraph(f"The last training: {in_words(trainings[-1])}.")
+    return pair(drawn) + said + log + content
 
 
 def _training_log(campaign: Campaign, shares: list[list[float]], losses: list[list[float]]) -> Markup:

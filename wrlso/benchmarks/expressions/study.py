@@ -32,7 +32,7 @@ from wrlso.surrogate.feature_gp import FeatureGP
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.tasks.expressions.task import Expressions
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 from wrlso.weighting import RankWeighting, UniformWeighting
 
 __all__ = ["CONFIGURATIONS", "PEERS", "ExpressionsStudy", "expressions_study", "run_peers"]

@@ -37,7 +37,7 @@ from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.tasks.molecules.guacamol import GUACAMOL_OBJECTIVES
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 from wrlso.weighting import RankWeighting, UniformWeighting
 
 __all__ = ["CONFIGURATIONS", "OBJECTIVES", "PEERS", "MoleculesStudy", "molecules_study", "run_peers"]

@@ -44,7 +44,7 @@ from wrlso.benchmarks.surrogate.turbo import SETTINGS as TURBO
 from wrlso.benchmarks.surrogate.turbo import turbo
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.surrogate.sparse_gp import SparseGP
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["FUNCTIONS", "METHODS", "CubeModel", "EmbeddedFunction", "main", "run", "table"]
 
