@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Crosses", "DrawsObjects", "HasLogLikelihood", "LatentModel", "Mutates", "Objects", "SamplesPrior"]
+__all__ = ["Crosses", "DrawsObjects", "HasFeatures", "HasLogLikelihood", "LatentModel", "Mutates", "Objects", "SamplesPrior"]
 
 Objects: TypeAlias = Sequence[Any] | np.ndarray  # n objects; an array (n, ...) holds one in each row
 
@@ -79,6 +79,17 @@ class HasLogLikelihood(Protocol):
 
     def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
         """Return the (n,) values log p(x_i | z_i), differentiable with respect to Z."""
+
+
+@runtime_checkable
+class HasFeatures(Protocol):
+    """A model that describes its objects by numbers, from which the objective may be predicted."""
+
+    def features(self, X: Objects) -> np.ndarray:
+        """Return the features (n, D) float64 of n objects: finite, always the same for an object.
+
+        A training may change their units, one factor and shift for each column.
+        """
 
 
 @runtime_checkable

@@ -110,7 +110,7 @@ class SparseGP(BaseEstimator):
     True
     """
 
-    space: Literal["latent", "features"] = "latent"
+    space: Literal["latent", "features", "both"] = "latent"
 
     hyperparameters_: Hyperparameters
     trained_points_: Array
