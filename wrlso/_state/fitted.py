@@ -122,11 +122,11 @@ class Fitted:
         if changed and not stale:
             corrected = current._corrected(values, inputs) if fit else None
             current, stale = (current, True) if corrected is None else (corrected, False)
-        if stale and fit and 0 < current.n_seen < n and isinstance(current.surrogate, LearnsFromErrors):
+        learns = fit and isinstance(current.surrogate, LearnsFromErrors)
+        if stale and learns and 0 < current.n_seen < n:
             # after a training, too, each value is predicted before it is used
-            known = Values(values.rows[: self.n_seen], values.y[: self.n_seen], values.n_start, values.revision)
-            current = replace(current._fitted(known, wanted, inputs, rng(), fit=fit))
-            changed = False
+            seen = values._replace(rows=values.rows[: self.n_seen], y=values.y[: self.n_seen])
+            current, changed = current._fitted(seen, wanted, inputs, rng(), fit=fit), False
         elif stale:
             return replace(current._fitted(values, wanted, inputs, rng(), fit=fit), n_seen=n)
         if n > current.n_seen or changed:

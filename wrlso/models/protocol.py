@@ -14,7 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Crosses", "DrawsObjects", "HasFeatures", "HasLogLikelihood", "LatentModel", "Mutates", "Objects", "SamplesPrior"]
+__all__ = [
+    "Crosses",
+    "DrawsObjects",
+    "HasFeatures",
+    "HasLogLikelihood",
+    "LatentModel",
+    "Mutates",
+    "Objects",
+    "SamplesPrior",
+]
 
 Objects: TypeAlias = Sequence[Any] | np.ndarray  # n objects; an array (n, ...) holds one in each row
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from wrlso._utils.validation import check_count, check_real
@@ -23,7 +23,7 @@ from wrlso.surrogate.subset import select_subset
 __all__ = ["AutoSurrogate", "ProcessChoice"]
 
 _START = 10.0  # told values that the leave-one-out predictions of the first fit count as
-_FARTHEST = 5.0  # standard errors beyond which a wrong prediction costs no more, so that one value decides little
+_FARTHEST = 5.0  # standard errors beyond which a wrong prediction counts no more
 _MOST_JOINT = 500  # values told at once that are looked at
 _RECENT = 100  # values of which rank correlations are shown
 _N_HYPER = 300  # points on which hyperparameters are fitted
@@ -77,7 +77,7 @@ class AutoSurrogate(BaseEstimator):
 
     Parameters
     ----------
-    n_best, n_random : int, default 300 and 300
+    n_best, n_random : int, default 250 and 150
         Numbers of the best points, and of random others, that are used; all where there are fewer.
     transform : str, default "robust"
         Transformation of y; see :class:`wrlso.SparseGP`.
@@ -113,8 +113,8 @@ class AutoSurrogate(BaseEstimator):
 
     def __init__(
         self,
-        n_best: int = 300,
-        n_random: int = 300,
+        n_best: int = 250,
+        n_random: int = 150,
         *,
         transform: str = "robust",
         half_life: float = 50.0,
@@ -178,10 +178,10 @@ class AutoSurrogate(BaseEstimator):
             for name, process in processes.items()
         }
         other.told_ = np.concatenate([self.told_, y.numpy()])[-_RECENT:]
-        other.predicted_ = {
-            name: np.concatenate([self.predicted_[name], process.predict(_part(name, points))[0].numpy()])[-_RECENT:]
-            for name, process in processes.items()
-        }
+        other.predicted_ = {}
+        for name, process in processes.items():
+            means = process.predict(_part(name, points))[0].numpy()
+            other.predicted_[name] = np.concatenate([self.predicted_[name], means])[-_RECENT:]
         return other
 
     def condition_on(self, Z: Points, y: Tensor) -> "AutoSurrogate":
@@ -271,7 +271,9 @@ class AutoSurrogate(BaseEstimator):
 
 def _checked(points: Any) -> Points:
     if not isinstance(points, Points):
-        raise DataTypeError(f"expected points with Z and features (wrlso.surrogate.Points), got {points!r:.80}")
+        raise DataTypeError(
+            f"points: expected wrlso.surrogate.Points, with Z and features, got {points!r:.80}"
+        )
     return points
 
 

@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 @runtime_checkable
 class Surrogate(Protocol):
-    """A model of y given Z, or given features of x, or given both, that is refitted seldom and conditioned often."""
+    """A model of y given Z, features of x, or both, that is refitted seldom and conditioned often."""
 
     space: Literal["latent", "features", "both"]
     """Whether the points handed over are Z (n, d), a list of x, or :class:`wrlso.surrogate.Points`."""

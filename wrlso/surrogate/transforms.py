@@ -116,10 +116,10 @@ class Robust(Standardize):
 
     @classmethod
     def fit(cls, y: Array) -> Self:
-        """Clip below q10 - (q90 - q10), unless most values are equal."""
+        """Clip below q10 - ½ (q90 - q10), unless most values are equal."""
         q10, q90 = np.quantile(y, [0.1, 0.9])
         spread = 0.5 * q90 - 0.5 * q10
-        return cls._from(y, float(q10 - 2.0 * spread) if spread > 0 else -np.inf)
+        return cls._from(y, float(q10 - spread) if spread > 0 else -np.inf)
 
 
 TRANSFORMS: dict[str, type[TargetTransform]] = {
