@@ -136,7 +136,7 @@ class AutoSurrogate(BaseEstimator):
         return self._fitted()[_LATENT]
 
     def fit(self, Z: Points, y: Tensor, rng: np.random.Generator) -> Self:
-        """Fit all processes to n points and their values y (n,) float64; what told values have shown stays."""
+        """Fit all processes to n points and their values y (n,); what was learned from told ones stays."""
         self._check_parameters()
         points = _checked(Z)
         if len(points) == 0:
