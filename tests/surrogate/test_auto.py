@@ -130,6 +130,16 @@ def test_features_that_are_constant_or_missing_leave_the_process_in_Z():
     assert torch.equal(alone.predict(points)[0], alone.latent_.predict(points.Z)[0])
 
 
+def test_the_process_in_Z_answers_where_points_come_as_Z():
+    points, _, of_x, rng = some_points(4)
+    surrogate = AutoSurrogate().fit(points[:40], of_x[:40], rng)
+    Z, y = points.Z[40:], of_x[40:]
+    assert torch.equal(surrogate.predict(Z)[0], surrogate.latent_.predict(Z)[0])
+    mean, _ = surrogate.condition_on(Z, y).predict(Z)
+    assert torch.equal(mean, surrogate.latent_.condition_on(Z, y).predict(Z)[0])
+    assert not torch.equal(mean, surrogate.condition_on(points[40:], y).predict(points[40:])[0])
+
+
 def test_a_second_fit_keeps_the_scores_and_a_clone_does_not():
     points, of_Z, _, rng = some_points(5)
     surrogate = AutoSurrogate().fit(points[:40], of_Z[:40], rng).scored(points[40:], of_Z[40:])
@@ -142,13 +152,14 @@ def test_a_second_fit_keeps_the_scores_and_a_clone_does_not():
 def test_errors_name_what_is_wrong():
     points, y, _, rng = some_points(6, n=10)
     with pytest.raises(DataTypeError, match=r"points: expected wrlso\.surrogate\.Points"):
-        AutoSurrogate().fit(points.Z, y, rng)
+        AutoSurrogate().fit(["x"] * 10, y, rng)
     with pytest.raises(ParameterError, match="half_life"):
         AutoSurrogate(half_life=0.0).fit(points, y, rng)
     with pytest.raises(ParameterError, match=r"n_best \+ n_random"):
         AutoSurrogate(0, 0).fit(points, y, rng)
+    choice = AutoSurrogate().fit(points, points.features[:, 0], rng).working_scale(y)[0]
     with pytest.raises(DataError, match="expected features as in fit"):
-        AutoSurrogate().fit(points, y, rng).scored(Points(points.Z), y)
+        choice.predict(Points(points.Z))
     with pytest.raises(DataError, match="one row for each"):
         Points(points.Z, points.features[:3])
 

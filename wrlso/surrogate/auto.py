@@ -73,7 +73,7 @@ class AutoSurrogate(BaseEstimator):
     the process with the largest sum of log predictive densities, in which older values count less, makes
     the predictions of the search. Before any value was told, leave-one-out predictions of the starting data
     decide. Features are what the model's ``features`` returns, see :class:`wrlso.models.HasFeatures`; for
-    a model without them there is only the process over Z.
+    a model without them there is only the process over Z, which also answers where points come as a tensor Z.
 
     Parameters
     ----------
@@ -127,8 +127,7 @@ class AutoSurrogate(BaseEstimator):
     @property
     def chosen_(self) -> str:
         """Name of the process that predicts."""
-        self._fitted()
-        return max(self.scores_, key=lambda name: self.scores_[name])
+        return self._choice().name
 
     @property
     def latent_(self) -> SparseGP:
@@ -169,8 +168,8 @@ class AutoSurrogate(BaseEstimator):
         y : Tensor of float64, (q,)
             Their values.
         """
-        processes, points = self._fitted(), _checked(Z)[:_MOST_JOINT]
-        y = y[:_MOST_JOINT]
+        points, y = _checked(Z)[:_MOST_JOINT], y[:_MOST_JOINT]
+        processes = self._seeing(points)
         fade = 0.5 ** (len(y) / self.half_life)
         other = copy(self)
         other.scores_ = {
@@ -187,25 +186,28 @@ class AutoSurrogate(BaseEstimator):
     def condition_on(self, Z: Points, y: Tensor) -> "AutoSurrogate":
         """Return a new surrogate whose processes have seen these observations too."""
         points = _checked(Z)
-        return self._with({n: p.condition_on(_part(n, points), y) for n, p in self._fitted().items()})
+        return self._with({n: p.condition_on(_part(n, points), y) for n, p in self._seeing(points).items()})
 
     def corrected(self, Z: Points, y: Tensor) -> "AutoSurrogate":
         """Return a new surrogate whose processes have seen these values only."""
         points = _checked(Z)
-        return self._with({n: p.corrected(_part(n, points), y) for n, p in self._fitted().items()})
+        return self._with({n: p.corrected(_part(n, points), y) for n, p in self._seeing(points).items()})
 
     def predict(self, Z: Points) -> tuple[Tensor, Tensor]:
         """Mean and variance (q,) of the noise-free objective at q points, in the units of y."""
-        return self._choice().predict(_checked(Z))
+        points = _checked(Z)
+        return self._choice(points).predict(points)
 
     def sample(self, Z: Points, n: int, generator: torch.Generator) -> Tensor:
         """Return n joint samples (n, q) of the noise-free objective at q points."""
-        return self._choice().sample(_checked(Z), n, generator)
+        points = _checked(Z)
+        return self._choice(points).sample(points, n, generator)
 
     def score(self, Z: Points, y: Tensor) -> float:
         """Mean log predictive density of held-out observations; see :meth:`SparseGP.score`."""
-        choice = self._choice()
-        return choice.process.score(_part(choice.name, _checked(Z)), y)
+        points = _checked(Z)
+        choice = self._choice(points)
+        return choice.process.score(_part(choice.name, points), y)
 
     def noise_variance(self) -> float:
         """Variance of a measurement's noise; see :meth:`SparseGP.noise_variance`."""
@@ -213,7 +215,8 @@ class AutoSurrogate(BaseEstimator):
 
     def joint(self, Z: Points) -> tuple[Tensor, Tensor, float]:
         """Mean, covariance and noise variance at q points; see :meth:`SparseGP.joint`."""
-        return self._choice().joint(_checked(Z))
+        points = _checked(Z)
+        return self._choice(points).joint(points)
 
     def working_scale(self, y: Tensor) -> tuple[ProcessChoice, Tensor]:
         """Return the chosen process before y is transformed back; see :meth:`SparseGP.working_scale`."""
@@ -246,13 +249,21 @@ class AutoSurrogate(BaseEstimator):
                 wanted[_EACH] = SparseGP(**shared)
         return wanted
 
-    def _choice(self) -> ProcessChoice:
-        name = self.chosen_
-        return ProcessChoice(name, self.processes_[name])
+    def _choice(self, points: Points | None = None) -> ProcessChoice:
+        processes = self._fitted() if points is None else self._seeing(points)
+        name = max(processes, key=lambda name: self.scores_[name])
+        return ProcessChoice(name, processes[name])
+
+    def _seeing(self, points: Points) -> dict[str, SparseGP]:
+        """Return the processes that see something of points: without features the one over Z."""
+        processes = self._fitted()
+        return {_LATENT: processes[_LATENT]} if points.features is None else processes
 
     def _with(self, processes: dict[str, SparseGP]) -> "AutoSurrogate":
         other = copy(self)
         other.processes_ = processes
+        other.scores_ = {name: self.scores_[name] for name in processes}
+        other.predicted_ = {name: self.predicted_[name] for name in processes}
         return other
 
     def _fitted(self) -> dict[str, SparseGP]:
@@ -270,6 +281,8 @@ class AutoSurrogate(BaseEstimator):
 
 
 def _checked(points: Any) -> Points:
+    if isinstance(points, Tensor):
+        return Points(points)
     if not isinstance(points, Points):
         raise DataTypeError(
             f"points: expected wrlso.surrogate.Points, with Z and features, got {points!r:.80}"
