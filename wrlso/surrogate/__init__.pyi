@@ -4,7 +4,6 @@ from .linear_algebra import covariance_root as covariance_root
 from .morgan import MorganCounts as MorganCounts
 from .points import Points as Points
 from .protocol import HasWorkingScale as HasWorkingScale
-from .protocol import KnowsLengthscales as KnowsLengthscales
 from .protocol import KnowsNoise as KnowsNoise
 from .protocol import LearnsFromErrors as LearnsFromErrors
 from .protocol import Surrogate as Surrogate
