@@ -468,7 +468,7 @@ def test_subset_holds_the_latest_then_the_best_then_random_others(n, n_best, n_r
     n_latest = min(n_latest, size // 2)
     assert set(range(n - n_latest, n)) <= set(chosen.tolist())
     earlier = np.sort(y[: n - n_latest])[::-1]
-    kept = n_best * (size - n_latest) // size  # in the proportion of both numbers
+    kept = n_best * (size - n_latest) // max(size, 1)  # in the proportion of both numbers
     assert set(earlier[:kept]) <= set(y[chosen])
 
 

@@ -21,7 +21,7 @@ def select_subset(
     if n <= size:
         return np.arange(n)
     n_latest = min(n_latest, size // 2)
-    n_earlier, n_random = n - n_latest, -(-n_random * (size - n_latest) // size)
+    n_earlier, n_random = n - n_latest, -(-n_random * (size - n_latest) // max(size, 1))
     n_best = size - n_latest - n_random
     order = np.argpartition(y[:n_earlier], n_earlier - n_best) if n_best > 0 else np.arange(n_earlier)
     best, rest = order[n_earlier - n_best :], order[: n_earlier - n_best]
