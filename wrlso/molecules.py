@@ -9,6 +9,7 @@ import numpy as np
 from wrlso._chemistry.smiles import listed_smiles
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.acquisition.size_range import SizeRange
 from wrlso.models.junction_tree.vae import JunctionTreeVAE
 from wrlso.models.molecules.base import MoleculeVAE
 from wrlso.models.protocol import LatentModel
@@ -83,7 +84,8 @@ def search_options(model: LatentModel) -> dict[str, Any]:
         ``surrogate``: a :class:`wrlso.TanimotoGP`, which judges molecules by their fragments.
         ``acquisition``: log EI and Thompson sampling, three and two of five points, over a
         :class:`wrlso.CandidatePool` that also mutates molecules and crosses pairs of them; with
-        :class:`wrlso.models.SelfiesVAE` it also splices molecules and rewrites parts of them.
+        :class:`wrlso.models.SelfiesVAE` it also splices molecules and rewrites parts of them. A
+        :class:`wrlso.SizeRange` keeps to 1.3 times the sizes of the molecules with a value.
         ``trainer``: at most 150 steps in the first training and 50 in later ones.
     """
     chunks: dict[str, Any] = {}
@@ -91,18 +93,11 @@ def search_options(model: LatentModel) -> dict[str, Any]:
         chunks = {"block": model.sizes.chunk_dim, "splice": 0.3, "rewrite": 0.1, "sigma": (0.06, 0.3)}
     elif not isinstance(model, MoleculeVAE):
         return {}
-    pool = CandidatePool(
-        400,
-        generations=2,
-        max_attempts=4000,
-        mutate=0.35,
-        cross=0.35,
-        k="auto",
-        **chunks,
-    )
+    pool = CandidatePool(400, generations=2, max_attempts=4000, mutate=0.35, cross=0.35, k="auto", **chunks)
+    search = SizeRange(pool)
     return {
         "surrogate": TanimotoGP(),
-        "acquisition": Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=pool),
+        "acquisition": Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=search),
         "trainer": Trainer(
             initial_epochs=_PASSES,
             retrain_epochs=_PASSES / 4,

@@ -42,6 +42,7 @@ _CLASSES = {
         ],
         "acquisition.latent_search": ["LatentSearch"],
         "acquisition.prior_sampling": ["PriorSampling"],
+        "acquisition.size_range": ["SizeRange"],
         "acquisition.state": ["AskRecord"],
         "models.fragments": ["DerivationFragments"],
         "surrogate.auto": ["AutoSurrogate"],
