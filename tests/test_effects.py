@@ -31,6 +31,7 @@ from wrlso import (
 )
 from wrlso.acquisition import AskRecord, Proposal
 from wrlso.models import DerivationFragments
+from wrlso.surrogate import Points
 from wrlso.testing.grid import grid_state
 
 RNG = np.random.default_rng
@@ -102,6 +103,16 @@ def of_process(surrogate, points=None):
     far = torch.tensor([[9.0, 9.0]], dtype=torch.float64)
     surrogate = surrogate.condition_on(points(far), torch.tensor([1.0], dtype=torch.float64))
     return [*surrogate.predict(points(Z)), *surrogate.predict(points(far))]
+
+
+def of_choice(surrogate):
+    """Predictions after a fit to values with outliers below, and scores after a value that is told."""
+    draw = RNG(0)
+    Z = torch.from_numpy(draw.normal(size=(60, 2)))
+    y, points = torch.sin(Z[:, 0]) - torch.from_numpy(draw.exponential(size=60) ** 2), Points(Z, Z.sin())
+    surrogate.fit(points[:59], y[:59], RNG(0))
+    scores = surrogate.scored(points[59:], y[59:]).scores_
+    return [*surrogate.predict(points), *scores.values()]
 
 
 def of_molecules(surrogate):
@@ -268,6 +279,15 @@ TABLE = {
             "train_iter": (SOME, 5, 30),
             "jitter": ({}, 1e-8, 1e-4),
             "max_noise": ({}, None, 1e-3),
+        },
+    ),
+    "AutoSurrogate": (
+        of_choice,
+        {
+            "n_best": ({"n_random": 10}, 20, 25),
+            "n_random": ({"n_best": 20}, 10, 15),
+            "transform": ({}, "robust", "floor"),
+            "half_life": ({}, 50.0, 2.0),
         },
     ),
     "FeatureGP": (

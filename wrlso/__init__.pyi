@@ -48,6 +48,7 @@ from .models.vae import VAE as VAE
 from .optimizer import WeightedRetrainingOptimizer as WeightedRetrainingOptimizer
 from .run.loop import maximize as maximize
 from .run.loop import minimize as minimize
+from .surrogate.auto import AutoSurrogate as AutoSurrogate
 from .surrogate.feature_gp import FeatureGP as FeatureGP
 from .surrogate.morgan import MorganCounts as MorganCounts
 from .surrogate.sparse_gp import SparseGP as SparseGP

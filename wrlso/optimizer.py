@@ -58,8 +58,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     weighting : callable y → w, default=None
         Weights of the data in training, given larger-is-better values; None: rank weighting with
         k = max(1e-3, 10/N).
-    surrogate : Surrogate, default=None
-        Model of the objective over Z; None: :class:`wrlso.SparseGP`.
+    surrogate : Surrogate or "auto", default=None
+        Model of the objective; None and "auto": :class:`wrlso.AutoSurrogate`, over Z or features of x.
     acquisition : Acquisition, default=None
         Chooses the next points; None: :class:`wrlso.LogExpectedImprovement`.
     trainer : Trainer, default=None
@@ -107,7 +107,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         feasible: Callable[[Any], bool] | None = None,
         direction: str = "maximize",
         weighting: Callable[[np.ndarray], np.ndarray] | None = None,
-        surrogate: Surrogate | None = None,
+        surrogate: Surrogate | str | None = None,
         acquisition: Acquisition | None = None,
         trainer: Trainer | None = None,
         retrain_every: int | None = 50,

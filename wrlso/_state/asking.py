@@ -18,6 +18,7 @@ from wrlso.acquisition.prior_sampling import PriorSampling
 from wrlso.acquisition.state import AskRecord, Measured, Proposal, SearchState, predict_proposals
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel
+from wrlso.surrogate.auto import AutoSurrogate
 
 __all__ = ["has_small_networks", "largest_product", "search"]
 
@@ -83,7 +84,9 @@ def search(
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = acquisition.propose(state, n, rng)
     record.seconds = seconds | record.seconds
-    return proposals, predict_proposals(state.surrogate, proposals, sign), record
+    if isinstance(state.surrogate, AutoSurrogate):
+        record.surrogate = state.surrogate.summary()
+    return proposals, predict_proposals(state.surrogate, state.model, proposals, sign), record
 
 
 def _measured(settings: Settings, learned: Learned, history: History, values: Values) -> Measured:

@@ -17,6 +17,7 @@ from wrlso.exceptions import ParameterError
 from wrlso.history import History
 from wrlso.models.inference import encoded
 from wrlso.models.protocol import Objects
+from wrlso.surrogate.points import points_for
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.training.loop import Inputs
 from wrlso.training.trainer import Trainer
@@ -134,7 +135,7 @@ class Learned:
         self,
         history: History,
         values: Values,
-        surrogate: Surrogate | None,
+        surrogate: Surrogate | str | None,
         refit_every: int | str | None,
         *,
         fit: bool,
@@ -145,9 +146,12 @@ class Learned:
         """
 
         def inputs(surrogate: Surrogate, rows: np.ndarray) -> Any:
-            if surrogate.space == "features":
-                return [history.records[row].x for row in rows]
-            return self.encode(history, rows)
+            return points_for(
+                surrogate,
+                self.model,
+                lambda: [history.records[row].x for row in rows],
+                lambda: self.encode(history, rows),
+            )
 
         def rng() -> np.random.Generator:
             return stream(self.seed, FITTING, self.n_asks)

@@ -14,9 +14,9 @@ from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
 from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE, Codec
+from wrlso.surrogate.auto import AutoSurrogate
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.refit import check_refit_every
-from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.training.trainer import Trainer
 
 __all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "sign_of", "surrogate_or_default"]
@@ -39,7 +39,7 @@ class Settings(Protocol):
     feasible: Callable[[Any], bool] | None
     direction: str
     weighting: Callable[[np.ndarray], np.ndarray] | None
-    surrogate: Surrogate | None
+    surrogate: Surrogate | str | None
     acquisition: Acquisition | None
     trainer: Trainer | None
     retrain_every: int | None
@@ -124,9 +124,14 @@ def _resolve_device(device: str | torch.device) -> torch.device:
     return found
 
 
-def surrogate_or_default(surrogate: Surrogate | None) -> Surrogate:
-    """Return the surrogate that is wanted: the user's, or the default."""
-    return SparseGP() if surrogate is None else surrogate
+def surrogate_or_default(surrogate: Surrogate | str | None) -> Surrogate:
+    """Return the surrogate that is wanted: the user's, or for None and "auto" the default."""
+    if surrogate is None:
+        return AutoSurrogate()
+    if isinstance(surrogate, str):
+        check_choice("surrogate", surrogate, ("auto",))
+        return AutoSurrogate()
+    return surrogate
 
 
 def check_parameters(settings: Settings) -> None:
@@ -136,6 +141,7 @@ def check_parameters(settings: Settings) -> None:
     check_refit_every(settings.refit_every)
     check_real("unlabelled_share", settings.unlabelled_share, minimum=0, maximum=1)
     check_seed("random_state", settings.random_state)
+    surrogate = surrogate_or_default(settings.surrogate)
     for name in ("weighting", "surrogate", "acquisition", "trainer", "codec"):
         check_instance(name, getattr(settings, name))
     if isinstance(settings.callbacks, str) or not isinstance(settings.callbacks, Iterable):
@@ -146,7 +152,7 @@ def check_parameters(settings: Settings) -> None:
         if getattr(settings, name) is not None and not callable(getattr(settings, name)):
             raise ParameterTypeError(f"{name} must be callable or None, got {getattr(settings, name)!r}")
     for name, method in (("surrogate", "condition_on"), ("acquisition", "propose")):
-        part = getattr(settings, name)
+        part = surrogate if name == "surrogate" else getattr(settings, name)
         if part is not None and not callable(getattr(part, method, None)):
             raise ParameterTypeError(f"{name} must have a method {method}, got {part!r}")
     trainer: Any = settings.trainer

@@ -129,7 +129,7 @@ class CandidatePool(BaseEstimator):
         X, Z = self._gather(state, n, belief, screener, criterion, rng)
         if len(X) < n:
             raise screener.give_up(len(X), n)
-        belief, points = belief.over(_points(belief, X, Z))
+        belief, points = belief.over(belief.points(X, Z))
         free = np.ones(len(X), dtype=bool)
         proposals: list[Proposal] = []
         turn = state.turn
@@ -177,7 +177,7 @@ class CandidatePool(BaseEstimator):
                 widen *= 2.0 if collapsed else 1.5
             if not last and len(X) > 0:
                 choosers = [for_turn(criterion, state.turn + i) for i in range(n)]
-                chosen = _foremost(choosers, belief, _points(belief, X, Z), screener.generator)
+                chosen = _foremost(choosers, belief, belief.points(X, Z), screener.generator)
                 parents.best_X, parents.best_Z = [X[i] for i in chosen], Z[chosen]
         return X, Z
 
@@ -294,11 +294,6 @@ def _foremost(
         size = int(np.ceil(share * -(-len(points) // 10)))
         chosen += np.argsort(-scores, kind="stable")[:size].tolist()
     return np.array(list(dict.fromkeys(chosen)), dtype=np.int64)
-
-
-def _points(belief: Belief, X: list[Any], Z: Array) -> Any:
-    """The points in the form that the surrogate takes."""
-    return torch.from_numpy(Z) if belief.surrogate.space == "latent" else X
 
 
 def _supplied(state: SearchState, screener: Screener) -> tuple[list[Any], Array]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso.models.protocol import LatentModel
+from wrlso.surrogate.points import points_for
 from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import Surrogate
 
@@ -115,23 +116,30 @@ class Proposal:
 
 @dataclass
 class AskRecord:
-    """What one search did: candidates made, rejections by reason, seconds by phase, name of the strategy."""
+    """What one search did: candidates made, rejections by reason, seconds by phase, name of the strategy.
+
+    ``surrogate`` is the summary of a surrogate that chooses among several, see
+    :meth:`wrlso.surrogate.AutoSurrogate.summary`; None for others.
+    """
 
     n_decoded: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     strategy: str = ""
+    surrogate: dict[str, Any] | None = None
 
 
 def predict_proposals(
-    surrogate: Surrogate | None, proposals: list[Proposal], sign: float
+    surrogate: Surrogate | None, model: LatentModel, proposals: list[Proposal], sign: float
 ) -> list[tuple[float, float] | None]:
     """Return (mean, standard deviation) for each proposal in the user's sign; None without a surrogate."""
     if surrogate is None:
         return [None] * len(proposals)
-    if surrogate.space == "latent":
-        points: Any = torch.stack([proposal.z for proposal in proposals]).to("cpu", torch.float64)
-    else:
-        points = [proposal.x for proposal in proposals]
+    points = points_for(
+        surrogate,
+        model,
+        lambda: [proposal.x for proposal in proposals],
+        lambda: torch.stack([proposal.z for proposal in proposals]).to("cpu", torch.float64),
+    )
     mean, deviation = predict_measurements(surrogate, points)
     return [(sign * float(m), float(s)) for m, s in zip(mean, deviation, strict=True)]

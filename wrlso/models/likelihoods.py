@@ -42,6 +42,9 @@ class Likelihood(Protocol):
     def expand(self, inputs: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Turn the compact form into what an encoder of this precision takes."""
 
+    def features(self, inputs: Tensor, n_classes: int | None) -> Tensor:
+        """Return what says as numbers (n, ...) float64 what x is."""
+
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
         """Return the error in the shape of a decoder's output, None for a correct shape."""
 
@@ -117,6 +120,10 @@ class Bernoulli:
     def expand(self, inputs: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return floats."""
         return inputs.to(dtype)
+
+    def features(self, inputs: Tensor, n_classes: int | None) -> Tensor:
+        """Return x itself."""
+        return inputs.double()
 
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
         """Logits must have the shape of x."""
@@ -205,6 +212,10 @@ class Categorical:
         if self.one_hot == "floats":
             return F.one_hot(inputs.to(torch.int64), self.n_classes).to(dtype)
         return inputs.to(torch.int64)
+
+    def features(self, inputs: Tensor, n_classes: int | None) -> Tensor:
+        """Return x as one-hot rows."""
+        return F.one_hot(inputs.to(torch.int64), n_classes or self.n_classes).double()
 
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
         """Logits have the shape of the indices and a last axis of classes."""
@@ -356,6 +367,10 @@ class Gaussian(nn.Module):
         centre, spread = _units(self._learned, inputs.device)
         scale = torch.where(spread > 0, spread, torch.from_numpy(_magnitude(centre.cpu().numpy())).to(spread))
         return ((inputs.double() - centre) / scale).clamp(-_FARTHEST, _FARTHEST).to(dtype)
+
+    def features(self, inputs: Tensor, n_classes: int | None) -> Tensor:
+        """Return how many spreads each feature is from its centre."""
+        return self.expand(inputs, torch.float64)
 
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
         """The mean must have the shape of x."""

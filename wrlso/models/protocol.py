@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Crosses", "DrawsObjects", "LatentModel", "Mutates", "Objects", "SamplesPrior"]
+__all__ = ["Crosses", "DrawsObjects", "HasFeatures", "LatentModel", "Mutates", "Objects", "SamplesPrior"]
 
 Objects: TypeAlias = Sequence[Any] | np.ndarray  # n objects; an array (n, ...) holds one in each row
 
@@ -71,6 +71,17 @@ class LatentModel(Protocol):
 
     def to(self, device: torch.device | str) -> Self:
         """Move to a device."""
+
+
+@runtime_checkable
+class HasFeatures(Protocol):
+    """A model that describes its objects by numbers, from which the objective may be predicted."""
+
+    def features(self, X: Objects) -> np.ndarray:
+        """Return the features (n, D) float64 of n objects: finite, always the same for an object.
+
+        A training may change their units, one factor and shift for each column.
+        """
 
 
 @runtime_checkable

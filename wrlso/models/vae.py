@@ -207,6 +207,14 @@ class VAE(nn.Module):
         """Return the (n,) values log p(x_i | z_i), differentiable with respect to Z (n, d)."""
         return -self._likelihood.nll(self._decoder_output(Z), inputs)
 
+    def features(self, X: Objects) -> np.ndarray:
+        """Return n objects as numbers (n, D) float64: bits, one-hot classes, or standardised reals.
+
+        With a codec those of the arrays that it makes.
+        """
+        inputs = self.tensorize(X)
+        return np.asarray(self._likelihood.features(inputs, self._n_classes).reshape(len(inputs), -1).numpy())
+
     def key(self, x: Any) -> Hashable:
         """Return the identity of x: its values, or x itself if there is a codec and x is hashable.
 

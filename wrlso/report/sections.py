@@ -19,6 +19,7 @@ from wrlso._version import __version__
 from wrlso.history import Record, iso_time
 from wrlso.plots import curves as plots
 from wrlso.plots.figures import improvements, new_figure
+from wrlso.report.choice import choices_text
 from wrlso.report.drawings import draw, picture, text_of
 from wrlso.report.page import Figures, alert, code, details, heading, pair, paragraph, strip, table, tiles
 from wrlso.report.snapshot import (
@@ -201,7 +202,12 @@ def _predictions(campaign: Campaign, figures: Figures) -> Markup:
         f"Share of measurements inside predicted intervals, by level. {quality}",
         "Above the diagonal predictions are too cautious, below it too sure.",
     )
-    return paragraph(origin) + paragraph(quality) + pair([prediction, calibration])
+    return (
+        paragraph(origin)
+        + paragraph(quality)
+        + paragraph(choices_text(campaign.history))
+        + pair([prediction, calibration])
+    )
 
 
 def _latent(campaign: Campaign, figures: Figures) -> Markup:

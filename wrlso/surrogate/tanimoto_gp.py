@@ -107,7 +107,7 @@ class TanimotoGP(BaseEstimator):
     (True, True)
     """
 
-    space: Literal["latent", "features"] = "features"
+    space: Literal["latent", "features", "both"] = "features"
 
     evidence_: float
     linear_: float
