@@ -247,7 +247,7 @@ class Session:
                 if (places := places_of_proposals(settings.fit_on, proposals)) is not None:
                     draft.place(np.array(rows), places)
                 for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
-                    changes.note("ask", row, data=(proposal.z.numpy(), prediction))
+                    changes.note("ask", row, data=(proposal.z.numpy(), prediction, proposal.source))
                 changes.note("search", data=record)
             return [keep(x) for x in X]
         raise NoCandidateError("others told every proposed point before it could be returned, 10 times")
