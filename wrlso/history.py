@@ -38,8 +38,8 @@ class Event(NamedTuple):
     time : int
         Microseconds since 1970, UTC.
     data : object
-        For "update" the earlier values; for "ask" z (d,), the surrogate's prediction and, in campaigns of now,
-        the source of the candidate; for "search" the
+        For "update" the earlier values; for "ask" z (d,), the surrogate's prediction and the source of the
+        candidate, which campaigns of before lack; for "search" the
         :class:`wrlso.acquisition.AskRecord`; for "train" the log; for the "tell" of a failure its reason,
         or None.
     """

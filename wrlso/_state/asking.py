@@ -92,7 +92,7 @@ def search(
 
 
 def _past(history: History, rows: np.ndarray) -> Past:
-    """Return the last proposals, with their places among the points with a value, in the order of ``rows``."""
+    """Return the last proposals, with their places among the points with a value, ordered as ``rows``."""
     asked = history.asked[-_MOST_PROPOSALS:]
     places = np.full(len(history), -1, dtype=np.int64)
     places[rows] = np.arange(len(rows))

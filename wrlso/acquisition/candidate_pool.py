@@ -161,7 +161,7 @@ class CandidatePool(BaseEstimator):
         return found
 
     def _making(self, state: SearchState, screener: Screener, rng: np.random.Generator) -> Making:
-        """Return what the sources make candidates of; a stalled search uses other parents, and goes farther."""
+        """Return what sources make candidates of; a stalled search uses other parents, and goes farther."""
         landscape = Landscape.of(state, rng, _MARGIN, _QUANTILE)
         y = state.all_measured.y
         if not (level := stalled(state.past, np.asarray(y.numpy(), dtype=np.float64))):

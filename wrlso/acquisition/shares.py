@@ -1,4 +1,4 @@
-"""How much each source of candidates makes, by what came of its candidates; and whether a search has stalled."""
+"""How much each source of candidates makes, by what came of them; and whether a search has stalled."""
 
 from collections.abc import Mapping
 

@@ -16,7 +16,7 @@ from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.models.inference import Array
 from wrlso.models.protocol import Crosses, HasBlocks, LatentModel, Mutates
 
-__all__ = ["Cross", "Making", "Mutate", "Near", "Prior", "Rewrite", "Source", "Splice", "SUPPLIED", "usable"]
+__all__ = ["SUPPLIED", "Cross", "Making", "Mutate", "Near", "Prior", "Rewrite", "Source", "Splice", "usable"]
 
 SUPPLIED = "supplied"  # the source of x without a value that the user gave
 _FURTHER = 2.5  # times as long is a step that moves one or two blocks as one that moves all
@@ -55,7 +55,7 @@ class Making:
         return self.state.model
 
     def decode(self, Z: Array, temperature: float) -> list[Any]:
-        """Decode points (n, d), clipped to where the data lies: half at temperature 0, half at ``temperature``."""
+        """Decode points (n, d), clipped to where the data lies, half of them at temperature 0."""
         Z = self.landscape.clip(self.rng.permutation(Z))
         half = len(Z) // 2
         return self.screener.decode(Z[:half], 0.0) + self.screener.decode(Z[half:], temperature)
@@ -95,7 +95,7 @@ class _Part(BaseEstimator):
 
 
 class Near(_Part):
-    """Decode latent points near incumbents: half perturbed, others between two, or moved by differences of data.
+    """Decode points near incumbents: half perturbed, others between two, or moved by differences of data.
 
     Parameters
     ----------

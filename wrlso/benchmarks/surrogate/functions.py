@@ -31,6 +31,7 @@ from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.latent_search import LatentSearch
 from wrlso.acquisition.protocol import Acquisition
+from wrlso.acquisition.sources import Near, Prior
 from wrlso.acquisition.trust_region import TrustRegion
 from wrlso.benchmarks.records import (
     check_same_options,
@@ -184,7 +185,9 @@ def _mixture(search: CandidatePool | LatentSearch, turns: list[int]) -> Mixture:
 
 
 METHODS: dict[str, Callable[[], Acquisition]] = {
-    "pool": lambda: _mixture(CandidatePool(sigma=(0.01, 2.0)), [1, 1]),
+    "pool": lambda: _mixture(
+        CandidatePool(1000, generations=4, sources=[Near(sigma=(0.01, 2.0)), Prior(0.2)]), [1, 1]
+    ),
     "trust-region": lambda: _mixture(LatentSearch(5, 600, max_iter=10, bounds=TrustRegion()), [3, 1]),
 }
 """The compared searches of this library, chosen on seeds from 100 on; "turbo" is the peer."""
