@@ -259,8 +259,7 @@ class MoleculesStudy:
     def acquisition(self, model: LatentModel) -> Mixture:
         """Return the acquisition function with its pool.
 
-        Splicing, rewriting and the sigmas apply to models whose parts of a molecule have coordinates of
-        their own.
+        Splicing, rewriting and the sigmas are for models whose z has a block for each part of a molecule.
         """
         pool = CandidatePool(
             self.n_candidates,
@@ -278,8 +277,7 @@ class MoleculesStudy:
         sources: list[Source] = [Near(plain * (1.0 - self.explore), sigma=sigma), Prior(plain * self.explore)]
         if blocks:
             sources += [Splice(decoded * self.splice), Rewrite(decoded * self.rewrite)]
-        sources += [Mutate(self.mutate), Cross(self.cross)]
-        return [source for source in sources if source.share > 0]
+        return [each for each in [*sources, Mutate(self.mutate), Cross(self.cross)] if each.share > 0]
 
     def describe(self, X: Sequence[str], y: Sequence[float], optimizer: Any) -> dict[str, Any]:
         """Return the record's data on the evaluated molecules and on the progress of the search."""
