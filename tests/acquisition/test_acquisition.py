@@ -544,7 +544,7 @@ def test_mutants_are_made_of_incumbents_and_of_the_best_candidates():
     state = SearchState(**(vars(state) | {"point": X.__getitem__}))
 
     def steps(generations):
-        search = CandidatePool(200, generations=generations, sources=["mutate"])
+        search = CandidatePool(60, generations=generations, sources=["mutate"])
         proposals, record = LogExpectedImprovement(search=search).propose(state, 20, rng())
         found = [p.x for p in proposals]
         assert not set(found) & cells
