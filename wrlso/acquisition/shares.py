@@ -10,8 +10,8 @@ from wrlso.acquisition.state import Past
 __all__ = ["shares_of", "stalled"]
 
 _HALF_LIFE = 40.0  # proposals after which what one brought counts half
-_FLOOR = 0.25  # smallest share of a source, as a part of its share at the start
-_PRIOR = 10.0  # proposals that stand for what is believed at first: that all sources are alike
+_FLOOR = 0.1  # smallest share of a source, as a part of its share at the start
+_PRIOR = 5.0  # proposals that stand for what is believed at first: that all sources are alike
 _CHOSEN = 0.1  # what a proposal is worth that was chosen, and no more
 _NEAR = 0.4  # one with a value among the best
 _BETTER = 1.0  # one that improved on all before it
@@ -25,7 +25,7 @@ def shares_of(start: Mapping[str, float], past: Past, y: NDArray[np.float64]) ->
 
     Every proposal earns its source a little for being chosen, more for a value among the best, most for an
     improvement. A source's rate is what it earned, by how many of the candidates it made: one that made many
-    of which few were chosen has a low rate. What is long ago counts less. No share falls below a quarter of
+    of which few were chosen has a low rate. What is long ago counts less. No share falls far below a tenth of
     that at the start, so that a source can come back.
 
     Parameters

@@ -277,7 +277,8 @@ class MoleculesStudy:
         sources: list[Source] = [Near(plain * (1.0 - self.explore), sigma=sigma), Prior(plain * self.explore)]
         if blocks:
             sources += [Splice(decoded * self.splice), Rewrite(decoded * self.rewrite)]
-        return [each for each in [*sources, Mutate(self.mutate), Cross(self.cross)] if each.share > 0]
+        sources += [Mutate(self.mutate), Cross(self.cross)]
+        return [each for each in sources if each.share > 0]
 
     def describe(self, X: Sequence[str], y: Sequence[float], optimizer: Any) -> dict[str, Any]:
         """Return the record's data on the evaluated molecules and on the progress of the search."""
