@@ -28,7 +28,6 @@ from wrlso.acquisition import (
     log_h,
 )
 from wrlso.acquisition.belief import Belief
-from wrlso.acquisition.box import Box
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.recombination import Parents, rewritten, some_blocks, spliced
 from wrlso.exceptions import (
@@ -96,7 +95,6 @@ def campaign(n=40, d=2, seed=0, model=None, screen=None, fit=True, **more):
 SEARCHES = [
     CandidatePool(n_candidates=200),
     LatentSearch(n_starts=4, n_raw=64, max_iter=20),
-    LatentSearch(n_starts=4, n_raw=64, max_iter=20, bounds="ball"),
 ]
 FUNCTIONS = [LogExpectedImprovement, UpperConfidenceBound, ThompsonSampling]
 ALL = [function(search=search) for search in SEARCHES for function in FUNCTIONS] + [PriorSampling()]
@@ -756,7 +754,6 @@ def of_near(**parameters):
         (of_near(temperature=-1.0), ParameterError, "temperature"),
         (of_near(share=0.0), ParameterError, "share"),
         (LogExpectedImprovement(search=LatentSearch(0)), ParameterError, "n_starts"),
-        (LogExpectedImprovement(search=LatentSearch(bounds="cube")), ParameterError, "bounds"),
         (LogExpectedImprovement(search=LatentSearch(quantile=1.5)), ParameterError, "quantile"),
         (LogExpectedImprovement(search="pool"), ParameterTypeError, "search must be a strategy"),
         (UpperConfidenceBound(-1.0), ParameterError, "beta"),
@@ -884,9 +881,8 @@ def test_incumbents_are_sampled_by_rank_weights_whatever_n(n, n_left_out):
 
 def test_starts_near_the_best_fifth_are_near_that_of_all_values():
     few, all_ = (
-        LatentSearch(2, 40)._raw_points(state, Landscape.of(of_all(500, 500), rng(), 1.1, 0.999), box, rng(3))
+        LatentSearch(2, 40)._raw_points(state, Landscape.of(of_all(500, 500), rng(), 1.1, 0.999), rng(3))
         for state in (of_all(500, 20), of_all(500, 500))
-        for box in [Box.around_data(Landscape.of(of_all(500, 500), rng(), 1.1, 0.999))]
     )
     np.testing.assert_array_equal(few, all_)
 

@@ -16,7 +16,6 @@ from wrlso import (
     PriorSampling,
     TanimotoGP,
     ThompsonSampling,
-    TrustRegion,
     UpperConfidenceBound,
 )
 from wrlso.acquisition import Acquisition, AskRecord, Mutate, Proposal
@@ -35,8 +34,6 @@ SEARCHES = [
     CandidatePool(100, generations=1, parents=(0.1, 10.0)),
     CandidatePool(100, sources=["near", Mutate(2.0), "cross"]),
     latent(),
-    latent(bounds="ball"),
-    latent(bounds=TrustRegion()),
 ]
 FUNCTIONS = [
     LogExpectedImprovement(),

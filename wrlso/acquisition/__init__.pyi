@@ -22,4 +22,3 @@ from .state import Measured as Measured
 from .state import Past as Past
 from .state import Proposal as Proposal
 from .state import SearchState as SearchState
-from .trust_region import TrustRegion as TrustRegion
