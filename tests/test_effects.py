@@ -30,7 +30,7 @@ from wrlso import (
     UpperConfidenceBound,
 )
 from wrlso.models import DerivationFragments
-from wrlso.testing.grid import grid_state
+from wrlso.testing.grid import Grid, grid_state
 
 RNG = np.random.default_rng
 GRAMMAR = "S -> 'x' | S '+' 'x'"
@@ -69,6 +69,21 @@ def of_acquisition(acquisition, rare=7):
 
 def of_search(search):
     return of_acquisition(LogExpectedImprovement(search))
+
+
+class Blocks(Grid):
+    """Points of a grid, two coordinates in a block."""
+
+    block = 2
+
+
+def of_source(source):
+    """Proposals with where they came from, beside another source of as large a share as usual."""
+    other = "prior" if source.name == "mutate" else "mutate"
+    search = CandidatePool(60, generations=2, sources=[source, other])
+    state = replace(grid_state(), model=Blocks())
+    proposals, record = LogExpectedImprovement(search).propose(state, 3, RNG(0))
+    return [(p.x, p.source) for p in proposals], record.sources
 
 
 def of_process(surrogate, points=None):
@@ -161,6 +176,8 @@ def of_optimizer(options):
 FEW = {"n_inducing": 10, "n_trained": 0}
 SOME = {"n_inducing": 10, "n_trained": 4, "train_iter": 5}
 POOL = {"n_candidates": 60, "generations": 2}
+SHARE = {"share": ({}, 1.0, 9.0)}
+HOT = {"temperature": ({}, 1.0, 3.0)}
 LATENT = {"n_starts": 3, "n_raw": 32, "max_iter": 3}
 
 # class → what is seen of it; argument → (the other arguments, its value, another value)
@@ -201,6 +218,12 @@ TABLE = {
             "max_attempts": (POOL, None, 20),
         },
     ),
+    "Near": (of_source, SHARE | HOT | {"sigma": ({}, (0.1, 2.0), (0.01, 0.02))}),
+    "Prior": (of_source, SHARE | HOT),
+    "Splice": (of_source, SHARE | HOT),
+    "Rewrite": (of_source, SHARE | HOT),
+    "Mutate": (of_source, SHARE),
+    "Cross": (of_source, SHARE),
     "LatentSearch": (
         lambda search: of_acquisition(LogExpectedImprovement(search), rare=23),
         {
@@ -344,7 +367,7 @@ def test_every_argument_is_in_the_table():
     assert {name: set(arguments) for name, (_, arguments) in TABLE.items()} == {
         name: set(inspect.signature(cls).parameters) for name, cls in classes().items()
     }
-    assert set(TABLE) <= set(wrlso.__all__) | {"DerivationFragments"}
+    assert set(TABLE) <= {*wrlso.__all__, *wrlso.acquisition.__all__, "DerivationFragments"}
 
 
 @pytest.mark.parametrize(("name", "argument"), CASES)
