@@ -78,12 +78,14 @@ class Blocks(Grid):
 
 
 def of_source(source):
-    """Proposals with where they came from, beside another source of as large a share as usual."""
+    """Proposals with where they came from, of the source alone and beside another one."""
     other = "prior" if source.name == "mutate" else "mutate"
-    search = CandidatePool(60, generations=2, sources=[source, other])
-    state = replace(grid_state(), model=Blocks())
-    proposals, record = LogExpectedImprovement(search).propose(state, 3, RNG(0))
-    return [(p.x, p.source) for p in proposals], record.sources
+    state, found = replace(grid_state(), model=Blocks()), []
+    for sources in ([source], [source, other]):
+        search = CandidatePool(60, generations=2, sources=sources)
+        proposals, record = LogExpectedImprovement(search).propose(state, 3, RNG(0))
+        found.append(([(p.x, p.source) for p in proposals], record.sources))
+    return found
 
 
 def of_process(surrogate, points=None):
