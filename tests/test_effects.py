@@ -29,6 +29,7 @@ from wrlso import (
     UniformWeighting,
     UpperConfidenceBound,
 )
+from wrlso.acquisition import AskRecord, Proposal
 from wrlso.models import DerivationFragments
 from wrlso.testing.grid import Grid, grid_state
 
@@ -88,6 +89,24 @@ def of_source(source):
     return found
 
 
+class Listed:
+    """Proposes the first of its molecules that may be proposed."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def propose(self, state, n, rng, criterion):
+        found = [x for x in self.X if state.screen(x) is None]
+        return [Proposal(x, torch.zeros(1), 0.0) for x in found[:n]], AskRecord()
+
+
+def of_sizes(search):
+    """The first proposal beside molecules of at most ten atoms."""
+    pytest.importorskip("rdkit")
+    state = replace(grid_state(), point=lambda i: "C" * (1 + i % 10))
+    return [p.x for p in search.propose(state, 1, RNG(0), LogExpectedImprovement())[0]]
+
+
 def of_process(surrogate, points=None):
     """Predictions after a fit, a warm fit, and an observation far away."""
     draw = RNG(0)
@@ -104,7 +123,7 @@ def of_process(surrogate, points=None):
 
 def of_molecules(surrogate):
     pytest.importorskip("rdkit")
-    y = torch.tensor([0.0, 5.0, 1.0, 1.5, 3.0, 0.5, 2.0, 2.2, 1.1, 0.7], dtype=torch.float64)
+    y = torch.tensor([-20.0, 5.0, 1.0, 1.5, 3.0, 0.5, 2.0, 2.2, 1.1, 0.7], dtype=torch.float64)
     return surrogate.fit(SMILES, y, RNG(0)).predict([*SMILES, "CCCCCCCCCO"])
 
 
@@ -237,6 +256,13 @@ TABLE = {
             "step": (LATENT, 0.1, 1.0),
             "temperature": (LATENT | {"n_starts": 1}, 1.0, 3.0),
             "max_attempts": (LATENT, 1000, 1),
+        },
+    ),
+    "SizeRange": (
+        of_sizes,
+        {
+            "search": ({}, Listed(["C" * 30, "C" * 12]), Listed(["C" * 11])),
+            "margin": ({"search": Listed(["C" * 30, "C" * 12])}, 1.3, 3.0),
         },
     ),
     "SparseGP": (

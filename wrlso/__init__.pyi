@@ -22,6 +22,7 @@ from .acquisition.functions import ThompsonSampling as ThompsonSampling
 from .acquisition.functions import UpperConfidenceBound as UpperConfidenceBound
 from .acquisition.latent_search import LatentSearch as LatentSearch
 from .acquisition.prior_sampling import PriorSampling as PriorSampling
+from .acquisition.size_range import SizeRange as SizeRange
 from .exceptions import DataError as DataError
 from .exceptions import DataTypeError as DataTypeError
 from .exceptions import ExecutorError as ExecutorError

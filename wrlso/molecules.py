@@ -9,6 +9,7 @@ import numpy as np
 from wrlso._chemistry.smiles import listed_smiles
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.acquisition.size_range import SizeRange
 from wrlso.acquisition.sources import Cross, Mutate, Near, Prior, Rewrite, Source, Splice
 from wrlso.models.junction_tree.vae import JunctionTreeVAE
 from wrlso.models.molecules.base import MoleculeVAE
@@ -84,7 +85,8 @@ def search_options(model: LatentModel) -> dict[str, Any]:
         ``surrogate``: a :class:`wrlso.TanimotoGP`, which judges molecules by their fragments.
         ``acquisition``: log EI and Thompson sampling, three and two of five points, over a
         :class:`wrlso.CandidatePool` of which at the start 35 % each are mutants and crosses of molecules and
-        the rest is decoded; with :class:`wrlso.models.SelfiesVAE` some are spliced or partly rewritten.
+        the rest is decoded; with :class:`wrlso.models.SelfiesVAE` some are spliced or partly rewritten. A
+        :class:`wrlso.SizeRange` keeps to 1.3 times the sizes of the molecules with a value.
         ``trainer``: at most 150 steps in the first training and 50 in later ones.
     """
     if not isinstance(model, MoleculeVAE):
@@ -95,9 +97,10 @@ def search_options(model: LatentModel) -> dict[str, Any]:
     else:
         sources += [Near(0.25), Prior(0.05)]
     pool = CandidatePool(400, generations=2, sources=sources, max_attempts=4000)
+    search = SizeRange(pool)
     return {
         "surrogate": TanimotoGP(),
-        "acquisition": Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=pool),
+        "acquisition": Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=search),
         "trainer": Trainer(
             initial_epochs=_PASSES,
             retrain_epochs=_PASSES / 4,

@@ -9,6 +9,7 @@ from .prior_sampling import PriorSampling as PriorSampling
 from .protocol import Acquisition as Acquisition
 from .protocol import Criterion as Criterion
 from .protocol import SearchStrategy as SearchStrategy
+from .size_range import SizeRange as SizeRange
 from .sources import Cross as Cross
 from .sources import Making as Making
 from .sources import Mutate as Mutate
