@@ -32,7 +32,7 @@ from wrlso import (
 from wrlso.acquisition import AskRecord, Proposal
 from wrlso.models import DerivationFragments
 from wrlso.surrogate import Points
-from wrlso.testing.grid import grid_state
+from wrlso.testing.grid import Grid, grid_state
 
 RNG = np.random.default_rng
 GRAMMAR = "S -> 'x' | S '+' 'x'"
@@ -71,6 +71,23 @@ def of_acquisition(acquisition, rare=7):
 
 def of_search(search):
     return of_acquisition(LogExpectedImprovement(search))
+
+
+class Blocks(Grid):
+    """Points of a grid, two coordinates in a block."""
+
+    block = 2
+
+
+def of_source(source):
+    """Proposals with where they came from, of the source alone and beside another one."""
+    other = "prior" if source.name == "mutate" else "mutate"
+    state, found = replace(grid_state(), model=Blocks()), []
+    for sources in ([source], [source, other]):
+        search = CandidatePool(60, generations=2, sources=sources)
+        proposals, record = LogExpectedImprovement(search).propose(state, 3, RNG(0))
+        found.append(([(p.x, p.source) for p in proposals], record.sources))
+    return found
 
 
 class Listed:
@@ -191,6 +208,8 @@ def of_optimizer(options):
 FEW = {"n_inducing": 10, "n_trained": 0}
 SOME = {"n_inducing": 10, "n_trained": 4, "train_iter": 5}
 POOL = {"n_candidates": 60, "generations": 2}
+SHARE = {"share": ({}, 1.0, 9.0)}
+HOT = {"temperature": ({}, 1.0, 3.0)}
 LATENT = {"n_starts": 3, "n_raw": 32, "max_iter": 3}
 
 # class → what is seen of it; argument → (the other arguments, its value, another value)
@@ -226,22 +245,17 @@ TABLE = {
         {
             "n_candidates": (POOL, 60, 90),
             "generations": (POOL, 2, 3),
-            "temperature": (POOL, 1.0, 3.0),
-            "greedy": (POOL, 0.5, 0.0),
-            "sigma": (POOL, (0.1, 2.0), (0.01, 0.02)),
-            "margin": (POOL, 1.1, 0.5),
-            "quantile": (POOL, 0.999, 0.3),
+            "sources": (POOL, None, ["near"]),
+            "parents": (POOL, (0.02, 2.0), (100.0,)),
             "max_attempts": (POOL, None, 20),
-            "splice": (POOL, 0.0, 0.5),
-            "rewrite": (POOL, 0.0, 0.5),
-            "mutate": (POOL, 0.0, 0.5),
-            "cross": (POOL, 0.0, 0.5),
-            "block": (POOL, 1, 2),
-            "k": (POOL, None, "auto"),
-            "explore": (POOL, 1 / 3, 0.9),
-            "least_new": (POOL, 0.0, 1.0),
         },
     ),
+    "Near": (of_source, SHARE | HOT | {"sigma": ({}, (0.1, 2.0), (0.01, 0.02))}),
+    "Prior": (of_source, SHARE | HOT),
+    "Splice": (of_source, SHARE | HOT),
+    "Rewrite": (of_source, SHARE | HOT),
+    "Mutate": (of_source, SHARE),
+    "Cross": (of_source, SHARE),
     "LatentSearch": (
         lambda search: of_acquisition(LogExpectedImprovement(search), rare=23),
         {
@@ -401,7 +415,7 @@ def test_every_argument_is_in_the_table():
     assert {name: set(arguments) for name, (_, arguments) in TABLE.items()} == {
         name: set(inspect.signature(cls).parameters) for name, cls in classes().items()
     }
-    assert set(TABLE) <= set(wrlso.__all__) | {"DerivationFragments"}
+    assert set(TABLE) <= {*wrlso.__all__, *wrlso.acquisition.__all__, "DerivationFragments"}
 
 
 @pytest.mark.parametrize(("name", "argument"), CASES)

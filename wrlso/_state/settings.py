@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from wrlso._utils.validation import check_choice, check_count, check_instance, check_real, check_seed
-from wrlso.acquisition.functions import LogExpectedImprovement
+from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
 from wrlso.models.protocol import LatentModel
@@ -60,8 +60,10 @@ def sign_of(direction: str) -> float:
 
 
 def acquisition_of(settings: Settings) -> Acquisition:
-    """Return the user's acquisition, or the default."""
-    return LogExpectedImprovement() if settings.acquisition is None else settings.acquisition
+    """Return the user's acquisition, or the default: log EI and Thompson sampling in turns."""
+    if settings.acquisition is not None:
+        return settings.acquisition
+    return Mixture([LogExpectedImprovement(), ThompsonSampling()])
 
 
 def _has_latent_dim(model: Any) -> bool:

@@ -14,7 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Crosses", "DrawsObjects", "HasFeatures", "LatentModel", "Mutates", "Objects", "SamplesPrior"]
+__all__ = [
+    "Crosses",
+    "DrawsObjects",
+    "HasBlocks",
+    "HasFeatures",
+    "LatentModel",
+    "Mutates",
+    "Objects",
+    "SamplesPrior",
+]
 
 Objects: TypeAlias = Sequence[Any] | np.ndarray  # n objects; an array (n, ...) holds one in each row
 
@@ -90,6 +99,15 @@ class SamplesPrior(Protocol):
 
     def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Sample n latent points (n, d) from the region of the training data."""
+
+
+@runtime_checkable
+class HasBlocks(Protocol):
+    """A model whose z is a sequence of blocks, each of which says what stands at one place of x."""
+
+    @property
+    def block(self) -> int:
+        """Coordinates in a block, a divisor of d. Blocks of zeros behind the last other one are not used."""
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ from wrlso.plots import curves as plots
 from wrlso.plots.figures import improvements, new_figure
 from wrlso.report.choice import choices_text
 from wrlso.report.drawings import draw, picture, text_of
+from wrlso.report.origins import origins
 from wrlso.report.page import Figures, alert, code, details, heading, pair, paragraph, strip, table, tiles
 from wrlso.report.snapshot import (
     MIN_PREDICTIONS,
@@ -71,7 +72,7 @@ def sections(campaign: Campaign, figures: Figures) -> list[Section]:
     """Return (name, title, content) of all sections; figures are added to ``figures``."""
     return [
         ("progress", "Progress", _progress(campaign, figures)),
-        ("candidates", "Next candidates", _candidates(campaign)),
+        ("candidates", "Next candidates", _candidates(campaign) + origins(campaign)),
         ("best", "Best points", _best(campaign)),
         ("predictions", "Prediction against measurement", _predictions(campaign, figures)),
         ("latent", "Latent space", _latent(campaign, figures)),
