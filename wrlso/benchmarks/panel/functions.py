@@ -51,14 +51,15 @@ class Ehrlich:
         x = np.asarray(x)
         if not self.feasible(x):
             return None
-        return float(np.prod([self._quality(x, *pair) for pair in zip(self.motifs, self.spacings, strict=True)]))
+        pairs = zip(self.motifs, self.spacings, strict=True)
+        return float(np.prod([self._quality(x, motif, spacing) for motif, spacing in pairs]))
 
     def feasible(self, x: Any) -> bool:
         """Return whether each transition of x has a positive probability."""
         return bool((self.transitions[x[:-1], x[1:]] > 0).all())
 
     def optimum(self) -> NDArray[np.int64]:
-        """Return a feasible x with value 1: the motifs one after another, each element held until the next."""
+        """Return a feasible x with value 1: motif after motif, each element held until the next."""
         x = np.zeros(self.length, dtype=np.int64)
         room = self.length // len(self.motifs)
         for i, (motif, spacing) in enumerate(zip(self.motifs, self.spacings, strict=True)):

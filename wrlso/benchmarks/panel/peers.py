@@ -21,8 +21,15 @@ from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.weighting import UniformWeighting
 
 __all__ = [
-    "PEERS", "applies", "directed_evolution", "genetic_algorithm", "local_search", "ours", "prior_draws", "tpe",
-]  # fmt: skip
+    "PEERS",
+    "applies",
+    "directed_evolution",
+    "genetic_algorithm",
+    "local_search",
+    "ours",
+    "prior_draws",
+    "tpe",
+]
 
 _PEER = 2  # random stream of a seed
 _FEW_COLUMNS = 200  # to which Optuna is limited: it samples one column at a time
@@ -71,8 +78,8 @@ def directed_evolution(calls: Calls, seed: int, *, parents: int = 5, round_size:
     rng, space = stream(seed, _PEER), calls.problem.space
     while calls.left:
         best = [calls.X[i] for i in calls.best(parents)]
-        for i in range(round_size):
-            calls.evaluate(calls.new(lambda x=best[i % len(best)]: space.mutate(x, rng)))  # type: ignore[misc]
+        for x in itertools.islice(itertools.cycle(best), round_size):
+            calls.evaluate(calls.new(lambda x=x: space.mutate(x, rng)))  # type: ignore[misc]
 
 
 def local_search(calls: Calls, seed: int, *, patience: int = 100) -> None:
@@ -115,9 +122,7 @@ def tpe(calls: Calls, seed: int) -> None:
         return {name: int(value) if category else float(value) for name, value, category in values}
 
     def trial(x: Any, value: float) -> Any:
-        return optuna.create_trial(
-            params=parameters(x), distributions=distributions, value=max(value, worst)
-        )
+        return optuna.create_trial(params=parameters(x), distributions=distributions, value=max(value, worst))
 
     rng, worst = stream(seed, _PEER), min(calls.y)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=0)
@@ -143,7 +148,8 @@ def prior_draws(calls: Calls, seed: int) -> None:
 def ours(calls: Calls, seed: int, **settings: Any) -> WeightedRetrainingOptimizer:
     """Ask the optimizer for one point after the other; ``settings`` are those of the study."""
     problem = calls.problem
-    X, y = calls.X[: calls.n_start], np.array(calls.y) * problem.sign
+    y = np.array(calls.y) * problem.sign
+    X: Any = calls.X[: calls.n_start]
     X = np.stack(X) if isinstance(X[0], np.ndarray) else X
     with quiet_about_small_k():
         optimizer = problem.optimizer(X, y, seed, **settings)

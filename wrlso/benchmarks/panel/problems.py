@@ -5,7 +5,7 @@ Half of the problems are for development. The other half are run once, when the 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from wrlso.benchmarks.panel.functions import (
 )
 from wrlso.benchmarks.panel.spaces import Columns, Derived, Molecular, Space, bits, categories, reals
 from wrlso.datasets.molecules import canonical_smiles, fetch_zinc250k
+from wrlso.models.protocol import Objects
 from wrlso.molecules import molecule_search
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.tasks.expressions.data import reference_expressions
@@ -73,7 +74,7 @@ class Problem:
     reference: float
     n_start: int
     objective: Callable[[Any], float | None]
-    pool: Callable[[int, np.random.Generator], Sequence[Any]]
+    pool: Callable[[int, np.random.Generator], Objects]
     space: Space
     parts: Callable[[int], dict[str, Any]]
 
@@ -109,17 +110,17 @@ class Problem:
 
     def optimizer(self, X: Any, y: Values, seed: int, **settings: Any) -> WeightedRetrainingOptimizer:
         """Return an optimizer fitted to a start; ``settings`` are none, but where a study is about them."""
-        options = {"direction": self.direction, "random_state": seed} | settings
+        options: dict[str, Any] = {"direction": self.direction, "random_state": seed} | settings
         parts = self.parts(seed)
         if not parts:
             return molecule_search(X, y, **options)
         return WeightedRetrainingOptimizer(**parts, **options).fit(X, y)
 
-    def _distinct(self, X: Sequence[Any]) -> list[Any]:
+    def _distinct(self, X: Objects) -> list[Any]:
         return list({self.space.key(x): x for x in X}.values())
 
 
-@lru_cache(maxsize=None)
+@cache
 def problem(name: str) -> Problem:
     """Return a problem of the panel by name; see ``HALVES``."""
     check_choice("problem", name, _PROBLEMS)
@@ -179,19 +180,18 @@ def _uniform(low: Sequence[float], high: Sequence[float]) -> Callable[[int, np.r
     return lambda n, rng: rng.uniform(low, high, (n, len(low)))
 
 
-def _ehrlich(name: str, *sizes: int, seed: int, latent_dim: int) -> Problem:
-    function = Ehrlich(*sizes, seed=seed)
+def _ehrlich(name: str, function: Ehrlich, latent_dim: int) -> Problem:
     space = categories(function.length, function.n_classes)
     parts = _own("categorical", (function.length,), latent_dim, classes=function.n_classes)
     return Problem(name, "categories", "maximize", 1.0, 750, function, function.sample, space, parts)
 
 
 def _ehrlich_small() -> Problem:
-    return _ehrlich("ehrlich-small", 12, 24, 3, 4, 4, seed=11, latent_dim=12)
+    return _ehrlich("ehrlich-small", Ehrlich(12, 24, 3, 4, 4, seed=11), 12)
 
 
 def _ehrlich_large() -> Problem:
-    return _ehrlich("ehrlich-large", 20, 40, 4, 4, 4, seed=12, latent_dim=16)
+    return _ehrlich("ehrlich-large", Ehrlich(20, 40, 4, 4, 4, seed=12), 16)
 
 
 def _nk() -> Problem:

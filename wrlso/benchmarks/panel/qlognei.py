@@ -3,6 +3,9 @@
 Its process sees the flattened x, or where x is no table the latent points of the model that the start has
 trained. Candidates are mutants and crosses of the best points; numbers are also optimised by gradient.
 
+It would be slow on all candidates, so a cheaper criterion, log EI over the best predicted mean, chooses
+twenty of them first.
+
 Glossary: F (n, D) features of x, y (n,) values, larger better.
 """
 
@@ -16,6 +19,7 @@ import torch
 from torch import Tensor
 
 from wrlso._utils.random import isolated_torch_rng, stream
+from wrlso.acquisition.functions import log_h
 from wrlso.benchmarks.panel.calls import Calls
 from wrlso.benchmarks.panel.spaces import Columns
 
@@ -23,7 +27,9 @@ __all__ = ["optional", "qlognei"]
 
 _PEER = 2  # random stream of a seed
 _CROSSED = 0.4
-_PARENTS = 20
+_PARENTS = 20  # best points that candidates are made of
+_BASELINE = 20  # points that may be the best one, judged by their means
+_SHORTLIST = 20
 
 
 def optional(name: str, peer: str) -> Any:
@@ -122,10 +128,14 @@ def _propose(
     from botorch.acquisition import qLogNoisyExpectedImprovement
     from botorch.sampling import SobolQMCNormalSampler
 
+    means = process.posterior(F).mean.detach().squeeze(-1)
+    baseline = F[means.argsort(descending=True)[:_BASELINE]]
     sampler = SobolQMCNormalSampler(torch.Size([64]), seed=int(rng.integers(2**31)))
-    criterion = qLogNoisyExpectedImprovement(process, F, sampler=sampler, prune_baseline=True)
+    criterion = qLogNoisyExpectedImprovement(process, baseline, sampler=sampler, prune_baseline=False)
     X = _candidates(calls, n_candidates, rng)
     points = features(X)
+    listed = _log_improvement(process, points, float(means.max())).argsort(descending=True)[:_SHORTLIST]
+    X, points = [X[i] for i in listed.tolist()], points[listed]
     space = calls.problem.space
     if isinstance(space, Columns) and not space.is_category.any():
         point = _ascend(criterion, F.shape[1])
@@ -136,14 +146,21 @@ def _propose(
         return X[int(criterion(points[:, None]).argmax())]
 
 
+def _log_improvement(process: Any, points: Tensor, best: float) -> Tensor:
+    with torch.no_grad():
+        posterior = process.posterior(points)
+        deviation = posterior.variance.squeeze(-1).sqrt().clamp_min(1e-9)
+        found: Tensor = deviation.log() + log_h((posterior.mean.squeeze(-1) - best) / deviation)
+    return found
+
+
 def _ascend(criterion: Any, d: int) -> Tensor:
     from botorch.optim import optimize_acqf
 
     bounds = torch.stack([torch.zeros(d), torch.ones(d)]).double()
-    found, _ = optimize_acqf(
-        criterion, bounds, q=1, num_restarts=4, raw_samples=128, options={"maxiter": 50}
-    )
-    return found[0].detach()
+    found, _ = optimize_acqf(criterion, bounds, q=1, num_restarts=4, raw_samples=128, options={"maxiter": 50})
+    point: Tensor = found[0].detach()
+    return point
 
 
 def _candidates(calls: Calls, n: int, rng: np.random.Generator) -> list[Any]:

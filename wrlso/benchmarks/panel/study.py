@@ -125,7 +125,8 @@ def run_panel(
     for run in runs:
         if run.path(out).exists():
             check_same_options(run.path(out), read_record(run.path(out)), run.options())
-    due = [(run_and_record, (run, out, progress and n_jobs == 1)) for run in runs if not run.path(out).exists()]
+    missing = [run for run in runs if not run.path(out).exists()]
+    due = [(run_and_record, (run, out, progress and n_jobs == 1)) for run in missing]
     run_in_processes(due, n_jobs, 1, description="runs" if progress and n_jobs != 1 else None)
     return [run.path(out) for run in runs]
 
