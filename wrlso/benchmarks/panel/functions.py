@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_diabetes, load_digits
-from sklearn.gaussian_process.kernels import RBF
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 __all__ = ["NK", "Colouring", "Diabetes", "DigitScore", "Ehrlich", "MaxSAT", "borehole", "welded_beam_cost"]
@@ -185,6 +183,9 @@ class Colouring:
         return float(self.weights[colours[:, 0] != colours[:, 1]].sum())
 
 
+_GAMMA = 0.02
+
+
 class DigitScore:
     """How surely a support vector machine takes an image (8, 8) of zeros and ones for one digit.
 
@@ -193,11 +194,14 @@ class DigitScore:
 
     def __init__(self, digit: int) -> None:
         images, labels = digit_images()
-        self.machine = SVC(gamma=0.02, C=3.0).fit(images.reshape(len(images), -1), labels == digit)
+        machine = SVC(gamma=_GAMMA, C=3.0).fit(images.reshape(len(images), -1), labels == digit)
+        self.points, self.weights = machine.support_vectors_, machine.dual_coef_[0]
+        self.offset = float(machine.intercept_[0])
 
     def __call__(self, x: Any) -> float:
         """Return the distance from the boundary, in the machine's units; positive for the digit."""
-        return float(self.machine.decision_function(np.asarray(x, dtype=np.float64).reshape(1, -1))[0])
+        distances = ((np.asarray(x, dtype=np.float64).reshape(1, -1) - self.points) ** 2).sum(axis=1)
+        return float(self.weights @ np.exp(-_GAMMA * distances)) + self.offset
 
 
 @lru_cache(maxsize=1)
@@ -205,6 +209,9 @@ def digit_images() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return the 1,797 digits (n, 8, 8) of zeros and ones, and their labels (n,)."""
     images, labels = load_digits(return_X_y=True)
     return (images >= 8).astype(np.uint8).reshape(-1, 8, 8), labels.astype(np.int64)
+
+
+_SMOOTH = 0.055
 
 
 class Diabetes:
@@ -217,15 +224,17 @@ class Diabetes:
     def __init__(self) -> None:
         self.X, y = load_diabetes(return_X_y=True, scaled=False)
         self.low, self.high = self.X.min(axis=0), self.X.max(axis=0)
-        self.scaler = StandardScaler().fit(self.X)
+        self.centre, self.spread = self.X.mean(axis=0), self.X.std(axis=0)
         self.mean = float(y.mean())
-        self.machine = KernelRidge(alpha=0.3, kernel=RBF(3.0))
-        self.machine.fit(self.scaler.transform(self.X), y - self.mean)
+        self.points = (self.X - self.centre) / self.spread
+        machine = KernelRidge(alpha=0.3, kernel="rbf", gamma=_SMOOTH).fit(self.points, y - self.mean)
+        self.weights = machine.dual_coef_
 
     def __call__(self, x: Any) -> float:
         """Return the prediction for one row (10,)."""
-        row = self.scaler.transform(np.clip(np.asarray(x, dtype=np.float64), self.low, self.high)[None])
-        return self.mean + float(self.machine.predict(row)[0])
+        row = (np.clip(np.asarray(x, dtype=np.float64), self.low, self.high) - self.centre) / self.spread
+        distances = ((self.points - row) ** 2).sum(axis=1)
+        return self.mean + float(self.weights @ np.exp(-_SMOOTH * distances))
 
 
 # radius of the borehole and of influence (m), transmissivities (m²/a) and heads (m) of two aquifers, length

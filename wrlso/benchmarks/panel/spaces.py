@@ -63,7 +63,7 @@ class Columns:
         found = self.values(x).copy()
         changed = rng.random(len(found)) < _SHARE
         changed[rng.integers(len(found))] = True
-        for i in np.flatnonzero(changed):
+        for i in np.flatnonzero(changed).tolist():
             found[i] = self._changed(i, found[i], rng)
         return self.build(found)
 
