@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -140,14 +140,14 @@ def run_and_record(run: PanelRun, out: Path, progress: bool) -> None:
     title = f"{run.problem}, {run.start}, {run.peer}, seed {run.seed}"
     with ProgressBar(total=run.calls, desc=title, disable=not progress) as bar:
         calls = Calls(task, X, y, run.calls, bar.update)
-        stopped, begin = "budget", perf_counter()
+        stopped, begin, worked = "budget", perf_counter(), process_time()
         try:
             PEERS[run.peer](calls, run.seed)
         except Spent:
             pass
         except NothingNew as error:
             stopped = f"nothing new: {error.__cause__ or ''}".rstrip(": ")
-        seconds = perf_counter() - begin
+        seconds = {"total": perf_counter() - begin, "processor": process_time() - worked}
     best = float(task.sign * np.max(task.sign * y))
     write_record(
         path,
@@ -167,7 +167,7 @@ def run_and_record(run: PanelRun, out: Path, progress: bool) -> None:
             "threads": torch.get_num_threads(),
             "starting_data": {"sha256": start_hash(X, y), "n": len(y), "best": best},
             "stopped": stopped,
-            "seconds": {"total": round(seconds, 2)},
+            "seconds": {name: round(spent, 2) for name, spent in seconds.items()},
             "y": [None if value is None else float(f"{value:.{_DIGITS}g}") for value in calls.told],
         },
     )

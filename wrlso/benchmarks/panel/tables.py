@@ -112,8 +112,8 @@ def summarize_panel(folder: Path) -> dict[str, list[dict[str, str]]]:
         reached = reached or [min(record["options"]["calls"] for record in part)]
         tables[f"overall-{half}"] = _overall(part, reached)
         tables[f"problems-{half}"] = problem_table(part, reached[-1])
-        if any(record["peer"] == "both" for record in part):
-            tables[f"settings-{half}"] = _settings(part, reached)
+        if rows := _settings(part, reached):
+            tables[f"settings-{half}"] = rows
     return tables
 
 
@@ -130,14 +130,15 @@ def _overall(records: Sequence[Record], checkpoints: Sequence[int]) -> list[dict
     for row in rows:
         mine = [record for record in records if record["peer"] == row["method"]]
         row["runs"] = str(len(mine))
-        row["seconds a run"] = f"{np.mean([record['seconds']['total'] for record in mine]):.0f}"
+        row["seconds a run"] = f"{np.mean([record['seconds']['processor'] for record in mine]):.0f}"
     return rows
 
 
 def _settings(records: Sequence[Record], checkpoints: Sequence[int]) -> list[dict[str, str]]:
     """Return the score of "both" less that of each other setting, overall and for each problem."""
-    rows = []
-    for other in [name for name in SETTINGS if name != "both" and any(r["peer"] == name for r in records)]:
+    rows: list[dict[str, str]] = []
+    there = {record["peer"] for record in records}
+    for other in [name for name in SETTINGS if "both" in there and name in there - {"both"}]:
         for name in ["all", *dict.fromkeys(record["problem"] for record in records)]:
             part = [record for record in records if name in ("all", record["problem"])]
             row = {"difference": f"both − {other}", "problem": name}
