@@ -70,6 +70,7 @@ def test_version():
         (("bench", "draws"), "--k --seeds --config --objective --model --first-steps --n-samples --out"),
         (("bench", "expressions"), "--settings --seeds --config --target --identity --search --k --r --out"),
         (("bench", "shapes"), "--settings --seeds --config --k --r --n-jobs --out"),
+        (("bench", "panel"), "--half --problems --starts --peers --seeds --calls --jobs --out"),
         (("bench", "plot"), "DIR --released"),
     ],
 )
