@@ -831,10 +831,6 @@ def test_what_belongs_to_the_networks_is_refused_beside_a_model(options, message
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"surrogate": FeatureGP(np.array), "fit_on": "asked"},
-            "fit_on must be 'encoding' with FeatureGP, which models features of x",
-        ),
         ({"trainer": Trainer(retrain="scratch", retrain_lr=0.1)}, "retrain_lr must be None, the default"),
         ({"trainer": Trainer(retrain="scratch", retrain_steps=3)}, "retrain_steps must be None, the default"),
         ({"trainer": Trainer(retrain="scratch", retrain_epochs=3)}, "retrain_epochs must be 1, the default"),

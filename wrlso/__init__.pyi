@@ -22,7 +22,6 @@ from .acquisition.functions import ThompsonSampling as ThompsonSampling
 from .acquisition.functions import UpperConfidenceBound as UpperConfidenceBound
 from .acquisition.latent_search import LatentSearch as LatentSearch
 from .acquisition.prior_sampling import PriorSampling as PriorSampling
-from .acquisition.trust_region import TrustRegion as TrustRegion
 from .exceptions import DataError as DataError
 from .exceptions import DataTypeError as DataTypeError
 from .exceptions import ExecutorError as ExecutorError

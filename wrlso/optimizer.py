@@ -71,11 +71,6 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         values are evidence of 20 to 1 against it, when the values have doubled, or after 200 new values. An
         int: after so many new values. None: never. Until then it is conditioned on new values exactly.
         Replicates and corrections count as new values (:class:`wrlso.surrogate.TakesCorrections`).
-    fit_on : {"encoding", "asked", "inverted"}, default="encoding"
-        The latent point of x for the surrogate. "encoding": the encoding of x. "asked": the z of its ask
-        since the last training (:class:`wrlso.CandidatePool` asks at encodings anyway). "inverted": the
-        encoding after ten gradient steps that make decoding to x more likely; needs a model that follows
-        :class:`wrlso.models.HasLogLikelihood`. A surrogate of features of x needs "encoding".
     unlabelled_share : float in [0, 1], default=0.9
         Largest share of the training weight for all x without a value. No such x weighs more than average.
     device : str or torch.device, default="auto"
@@ -117,7 +112,6 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         trainer: Trainer | None = None,
         retrain_every: int | None = 50,
         refit_every: int | str | None = "auto",
-        fit_on: str = "encoding",
         unlabelled_share: float = 0.9,
         device: str | torch.device = "auto",
         random_state: Any = None,
@@ -138,7 +132,6 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self.trainer = trainer
         self.retrain_every = retrain_every
         self.refit_every = refit_every
-        self.fit_on = fit_on
         self.unlabelled_share = unlabelled_share
         self.device = device
         self.random_state = random_state

@@ -27,7 +27,6 @@ from wrlso.acquisition import (
     log_h,
 )
 from wrlso.acquisition.belief import Belief
-from wrlso.acquisition.box import Box
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.recombination import Parents, rewritten, some_blocks, spliced
 from wrlso.exceptions import (
@@ -95,7 +94,6 @@ def campaign(n=40, d=2, seed=0, model=None, screen=None, fit=True, **more):
 SEARCHES = [
     CandidatePool(n_candidates=200),
     LatentSearch(n_starts=4, n_raw=64, max_iter=20),
-    LatentSearch(n_starts=4, n_raw=64, max_iter=20, bounds="ball"),
 ]
 FUNCTIONS = [LogExpectedImprovement, UpperConfidenceBound, ThompsonSampling]
 ALL = [function(search=search) for search in SEARCHES for function in FUNCTIONS] + [PriorSampling()]
@@ -765,7 +763,6 @@ def test_search_beats_random_at_the_same_budget(search):
         (LogExpectedImprovement(search=CandidatePool(sigma=1.0)), ParameterError, "pair"),
         (LogExpectedImprovement(search=CandidatePool(temperature=-1.0)), ParameterError, "temperature"),
         (LogExpectedImprovement(search=LatentSearch(0)), ParameterError, "n_starts"),
-        (LogExpectedImprovement(search=LatentSearch(bounds="cube")), ParameterError, "bounds"),
         (LogExpectedImprovement(search=LatentSearch(quantile=1.5)), ParameterError, "quantile"),
         (LogExpectedImprovement(search="pool"), ParameterTypeError, "search must be a strategy"),
         (UpperConfidenceBound(-1.0), ParameterError, "beta"),
@@ -890,9 +887,8 @@ def test_the_best_few_are_incumbents_alike_however_many_values_there_are():
 
 def test_starts_near_the_best_fifth_are_near_that_of_all_values():
     few, all_ = (
-        LatentSearch(2, 40)._raw_points(state, Landscape.of(of_all(500, 500), rng(), 1.1, 0.999), box, rng(3))
+        LatentSearch(2, 40)._raw_points(state, Landscape.of(of_all(500, 500), rng(), 1.1, 0.999), rng(3))
         for state in (of_all(500, 20), of_all(500, 500))
-        for box in [Box.around_data(Landscape.of(of_all(500, 500), rng(), 1.1, 0.999))]
     )
     np.testing.assert_array_equal(few, all_)
 

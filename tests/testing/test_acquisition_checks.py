@@ -16,7 +16,6 @@ from wrlso import (
     PriorSampling,
     TanimotoGP,
     ThompsonSampling,
-    TrustRegion,
     UpperConfidenceBound,
 )
 from wrlso.acquisition import Acquisition, AskRecord, Proposal
@@ -35,8 +34,6 @@ SEARCHES = [
     CandidatePool(100, generations=1, explore=0.0, k=(1e-3, 1e-1)),
     CandidatePool(100, mutate=0.3, cross=0.3, splice=0.2, rewrite=0.1, block=2),
     latent(),
-    latent(bounds="ball"),
-    latent(bounds=TrustRegion()),
 ]
 FUNCTIONS = [
     LogExpectedImprovement(),

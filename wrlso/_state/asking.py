@@ -53,8 +53,8 @@ def search(
     with lock:  # another thread may tell meanwhile
         pending, unlabelled = history.rows_with("pending"), history.rows_with("unlabelled")
         values = Values(history.observed_rows, sign * history.y, history.n_start, history.revision)
-        n_rows, n_told = len(history), history.n_observed + len(history.rows_with("failed"))
-    wanted, learned.fit_on = acquisition_of(settings), settings.fit_on
+        n_told = history.n_observed + len(history.rows_with("failed"))
+    wanted = acquisition_of(settings)
     if is_own(wanted) and not is_alike(learned.acquisition, wanted):  # the user has changed it since fit
         learned.acquisition = clone(wanted, safe=False)
     acquisition = learned.acquisition
@@ -76,8 +76,6 @@ def search(
         pending_X=[history.records[row].x for row in pending],
         candidates=[history.records[row].x for row in unlabelled],
         candidates_Z=learned.encode(history, unlabelled) if len(unlabelled) else None,
-        rows=rows,
-        n_rows=n_rows,
         n_told=n_told,
         point=lambda i: history.records[rows[i]].x,
         measured=measured,

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from wrlso._state.encodings import Encodings
-from wrlso._state.fit_on import FIT_ON, places_of_inputs
 from wrlso._state.fitted import Fitted, Values
 from wrlso._utils.random import stream
 from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import ParameterError
 from wrlso.history import History
+from wrlso.models.inference import encoded
 from wrlso.models.protocol import Objects
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.training import Inputs, Trainer
@@ -37,7 +37,6 @@ class Learned:
     given_weights: dict[str, Tensor] | None  # kept only when retraining starts from them
     seed: int
     acquisition: Acquisition
-    fit_on: str = FIT_ON[0]  # the latent point of x for the surrogate
     n_asks: int = 0
     n_trainings: int = 0
     n_at_training: int = 0  # distinct values at the last training
@@ -100,11 +99,11 @@ class Learned:
         self.model, self.Z, self.fitted = model, None, self.fitted.without_rows()
 
     def encode(self, history: History, rows: np.ndarray) -> Tensor:
-        """Return the latent points (m, d) float64 of rows: encoded once per model, unless placed."""
+        """Return the latent points (m, d) float64 of rows: encoded once per model."""
         missing = rows if self.Z is None else self.Z.missing(rows)
         if len(missing):
             inputs = history.inputs[torch.from_numpy(missing)]
-            self.place(missing, places_of_inputs(self.fit_on, self.model, inputs))
+            self.place(missing, encoded(self.model, inputs))
         return self.encodings[rows]
 
     def place(self, rows: np.ndarray, Z: Tensor) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from wrlso._state.fit_on import FIT_ON
 from wrlso._utils.validation import check_choice, check_count, check_instance, check_real, check_seed
 from wrlso.acquisition.functions import LogExpectedImprovement
 from wrlso.acquisition.protocol import Acquisition
@@ -45,7 +44,6 @@ class Settings(Protocol):
     trainer: Trainer | None
     retrain_every: int | None
     refit_every: int | str | None
-    fit_on: str
     unlabelled_share: float
     device: str | torch.device
     random_state: Any
@@ -136,7 +134,6 @@ def check_parameters(settings: Settings) -> None:
     check_choice("direction", settings.direction, ("maximize", "minimize"))
     check_count("retrain_every", settings.retrain_every, none="never")
     check_refit_every(settings.refit_every)
-    check_choice("fit_on", settings.fit_on, FIT_ON)
     check_real("unlabelled_share", settings.unlabelled_share, minimum=0, maximum=1)
     check_seed("random_state", settings.random_state)
     for name in ("weighting", "surrogate", "acquisition", "trainer", "codec"):
@@ -169,11 +166,6 @@ def _check_effects(settings: Settings) -> None:
                     f"{name} must be {default!r}, the default, where model is given, got {value!r}: it "
                     f"belongs to the model that encoder and decoder make. Set it on the model"
                 )
-    if settings.fit_on != FIT_ON[0] and getattr(settings.surrogate, "space", "latent") == "features":
-        raise ParameterError(
-            f"fit_on must be {FIT_ON[0]!r} with {type(settings.surrogate).__name__}, which models features "
-            f"of x and no latent points, got {settings.fit_on!r}"
-        )
     trainer = settings.trainer
     if trainer is not None and trainer.retrain == "scratch":
         for name, default in (("retrain_epochs", 1), ("retrain_steps", None), ("retrain_lr", None)):

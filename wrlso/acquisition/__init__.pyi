@@ -13,4 +13,3 @@ from .state import AskRecord as AskRecord
 from .state import Measured as Measured
 from .state import Proposal as Proposal
 from .state import SearchState as SearchState
-from .trust_region import TrustRegion as TrustRegion

@@ -69,10 +69,6 @@ class SearchState:
         Their encodings.
     pending_X : sequence
         The pending points themselves; only surrogates of features of x need them.
-    rows : ndarray of int64, (n,), or None
-        Numbers that the points of Z keep from ask to ask; None: their positions.
-    n_rows : int or None
-        A number above all that were given so far, also to points without a value; None: n.
     n_told : int or None
         Distinct points that were ever told, failed experiments included; None: n.
     point : callable or None
@@ -91,8 +87,6 @@ class SearchState:
     candidates: Sequence[Any] = ()
     candidates_Z: Tensor | None = None
     pending_X: Sequence[Any] = ()
-    rows: NDArray[np.int64] | None = None
-    n_rows: int | None = None
     n_told: int | None = None
     point: Callable[[int], Any] | None = None
     measured: Measured | None = None
@@ -105,24 +99,9 @@ class SearchState:
         return Measured(self.y, self.weights, lambda places: self.Z[torch.from_numpy(places)], self.point)
 
     @property
-    def numbers(self) -> NDArray[np.int64]:
-        """The points' numbers (n,)."""
-        return np.arange(len(self.y)) if self.rows is None else self.rows
-
-    @property
-    def next_number(self) -> int:
-        """The number of the next point that appears."""
-        return len(self.y) if self.n_rows is None else self.n_rows
-
-    @property
-    def told(self) -> int:
-        """How many points were told."""
-        return len(self.y) if self.n_told is None else self.n_told
-
-    @property
     def turn(self) -> int:
         """How many points were told or are pending: the number of the next point, for :class:`Criterion`."""
-        return self.told + len(self.pending)
+        return (len(self.y) if self.n_told is None else self.n_told) + len(self.pending)
 
 
 @dataclass(frozen=True)

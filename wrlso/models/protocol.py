@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Crosses", "DrawsObjects", "HasLogLikelihood", "LatentModel", "Mutates", "Objects", "SamplesPrior"]
+__all__ = ["Crosses", "DrawsObjects", "LatentModel", "Mutates", "Objects", "SamplesPrior"]
 
 Objects: TypeAlias = Sequence[Any] | np.ndarray  # n objects; an array (n, ...) holds one in each row
 
@@ -71,14 +71,6 @@ class LatentModel(Protocol):
 
     def to(self, device: torch.device | str) -> Self:
         """Move to a device."""
-
-
-@runtime_checkable
-class HasLogLikelihood(Protocol):
-    """A model with the likelihood of x at z and its gradients, to invert the decoder."""
-
-    def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
-        """Return the (n,) values log p(x_i | z_i), differentiable with respect to Z."""
 
 
 @runtime_checkable

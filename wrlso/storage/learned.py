@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 
-from wrlso._state.codec import Foreign, dump, is_alike, is_own, load
+from wrlso._state.codec import GONE, Foreign, dump, is_alike, is_own, load
 from wrlso._state.encodings import Encodings
 from wrlso._state.fitted import Arrived, latent
 from wrlso._state.learned import Learned
@@ -172,6 +172,8 @@ def _refill(stored: Any, template: Any) -> Any:
 
 
 def _restored_surrogate(stored: Any, template: Any) -> Any:
+    if stored is GONE:
+        return None
     if is_own(stored):
         wanted = surrogate_or_default(template)
         return stored if is_alike(_refill(stored, wanted), wanted) else None

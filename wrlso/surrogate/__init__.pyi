@@ -2,7 +2,6 @@ from .feature_gp import FeatureGP as FeatureGP
 from .linear_algebra import covariance_root as covariance_root
 from .morgan import MorganCounts as MorganCounts
 from .protocol import HasWorkingScale as HasWorkingScale
-from .protocol import KnowsLengthscales as KnowsLengthscales
 from .protocol import KnowsNoise as KnowsNoise
 from .protocol import Surrogate as Surrogate
 from .protocol import TakesCorrections as TakesCorrections

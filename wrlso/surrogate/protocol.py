@@ -10,7 +10,6 @@ from torch import Tensor
 __all__ = [
     "Array",
     "HasWorkingScale",
-    "KnowsLengthscales",
     "KnowsNoise",
     "Surrogate",
     "TakesCorrections",
@@ -45,14 +44,6 @@ class KnowsNoise(Protocol):
 
     def noise_variance(self) -> float:
         """Variance of a measurement's noise in the units of y."""
-
-
-@runtime_checkable
-class KnowsLengthscales(Protocol):
-    """A surrogate of Z that knows over which distance the objective changes in each dimension."""
-
-    def lengthscales(self) -> Array:
-        """Lengthscales (d,) float64 in the units of Z."""
 
 
 @runtime_checkable

@@ -24,7 +24,7 @@ from wrlso.surrogate.linear_algebra import covariance_root
 from wrlso.surrogate.protocol import Array
 from wrlso.surrogate.sparse_posterior import Posterior
 from wrlso.surrogate.subset import select_subset
-from wrlso.surrogate.transforms import TRANSFORMS, Standardize, TargetTransform, make_transform
+from wrlso.surrogate.transforms import TRANSFORMS, Standardize, make_transform
 
 __all__ = ["SparseGP"]
 
@@ -54,10 +54,10 @@ class SparseGP(BaseEstimator):
     kernel : {"rbf", "matern52", "linear+rbf", "linear+matern52"}
         Covariance function, with one lengthscale per dimension. Away from the data a linear part extrapolates
         the trend, where the other kernels return to the mean.
-    transform : {"standardize", "winsorize", "floor", "rank"}
+    transform : {"standardize", "winsorize", "floor"}
         Transformation of y. ``"standardize"``: mean 0 and variance 1. ``"winsorize"`` and ``"floor"`` raise
         low values first: to Tukey's lower fence, or to a floor twice as far below the median as the best
-        value lies above it. ``"rank"``: normal quantiles of the ranks.
+        value lies above it.
     ard : bool, default True
         Whether each dimension of Z has its own scale and lengthscale. False: all share one of each, for
         many features.
@@ -117,7 +117,7 @@ class SparseGP(BaseEstimator):
     bound_: float
     n_iter_: int
     posterior_: Posterior
-    transform_: TargetTransform
+    transform_: Standardize
 
     def __init__(
         self,
@@ -298,7 +298,7 @@ class SparseGP(BaseEstimator):
         return view, torch.from_numpy(self.transform_.forward(check_values(y, len(y))))
 
     def noise_variance(self) -> float:
-        """Variance of a measurement's noise in the units of y (with ``transform="rank"`` at the median)."""
+        """Variance of a measurement's noise in the units of y."""
         noise = torch.tensor([self._fitted().hyper.noise], dtype=torch.float64)
         return float(self.transform_.moments(torch.zeros_like(noise), noise)[1])
 

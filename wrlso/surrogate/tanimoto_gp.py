@@ -32,7 +32,7 @@ from wrlso.surrogate.morgan import MorganCounts
 from wrlso.surrogate.protocol import Array
 from wrlso.surrogate.subset import select_subset
 from wrlso.surrogate.tanimoto_posterior import StructureKernel, TanimotoPosterior
-from wrlso.surrogate.transforms import TRANSFORMS, Standardize, TargetTransform, make_transform
+from wrlso.surrogate.transforms import TRANSFORMS, Standardize, make_transform
 
 __all__ = ["TanimotoGP"]
 
@@ -63,7 +63,7 @@ class TanimotoGP(BaseEstimator):
     n_best, n_random : int, default 1000 and 1000
         Numbers of the best points, and of random others, that are used; all where there are fewer. With n
         points a fit costs O(n³), everything else O(n²) for each point, and memory is O(n²).
-    transform : {"floor", "winsorize", "standardize", "rank"}
+    transform : {"floor", "winsorize", "standardize"}
         Transformation of y; see :class:`wrlso.SparseGP`.
     linear : float in [0, 1) or "auto", default="auto"
         Share of the prior's variance that a linear function of the counts has, at an average object. The
@@ -110,7 +110,7 @@ class TanimotoGP(BaseEstimator):
     linear_: float
     n_evaluations_: int
     posterior_: "TanimotoPosterior"
-    transform_: TargetTransform
+    transform_: Standardize
 
     def __init__(
         self,

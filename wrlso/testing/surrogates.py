@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wrlso._utils.validation import check_flag, check_real
 from wrlso.exceptions import DataError
-from wrlso.surrogate.protocol import HasWorkingScale, KnowsLengthscales, KnowsNoise, Surrogate
+from wrlso.surrogate.protocol import HasWorkingScale, KnowsNoise, Surrogate
 from wrlso.testing.checks import Checks, describe, global_random_state, isolated_global_rng, short_repr
 
 __all__ = ["check_surrogate"]
@@ -32,9 +32,9 @@ def check_surrogate(
 ) -> None:
     """Check that a surrogate keeps the contract of :class:`wrlso.surrogate.Surrogate`.
 
-    And of :class:`wrlso.surrogate.HasWorkingScale`, :class:`wrlso.surrogate.KnowsNoise` and
-    :class:`wrlso.surrogate.KnowsLengthscales`, where it has their methods. The checks run on copies, so the
-    surrogate stays as it is, and so does all global random state.
+    And of :class:`wrlso.surrogate.HasWorkingScale` and :class:`wrlso.surrogate.KnowsNoise`, where it has
+    their methods. The checks run on copies, so the surrogate stays as it is, and so does all global random
+    state.
 
     Parameters
     ----------
@@ -285,11 +285,6 @@ class SurrogateChecks(Checks):
             noise = self.attempt(must, self.surrogate.noise_variance, self.Z)
             if not isinstance(noise, float) or not 0 <= noise < np.inf:
                 self.fail(must, f"it is {noise!r}", self.Z)
-        if self.space == "latent" and isinstance(self.surrogate, KnowsLengthscales):
-            must = "have finite lengthscales() (d,) > 0"
-            scales = np.asarray(self.attempt(must, self.surrogate.lengthscales, self.Z))
-            if scales.shape != (self.Z.shape[1],) or not ((scales > 0) & np.isfinite(scales)).all():
-                self.fail(must, f"they are {scales!r}", self.Z)
         if isinstance(self.surrogate, HasWorkingScale):
             self.check_working_scale(self.surrogate)
 
