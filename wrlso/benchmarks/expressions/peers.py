@@ -14,7 +14,7 @@ from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import DataError, NoCandidateError
 from wrlso.models.context_free import ContextFreeGrammar
 
-__all__ = ["GrammarTask", "genetic_algorithm", "random_search"]
+__all__ = ["Derivations", "GrammarTask", "genetic_algorithm", "random_search"]
 
 Derivation = tuple[int, ...]
 Member = tuple[float, Derivation]  # value first
@@ -42,7 +42,7 @@ class GrammarTask(Protocol):
         """Return the identities of some x."""
 
 
-class _Derivations:
+class Derivations:
     """Random derivations and random changes of derivations, none longer than ``max_rules``."""
 
     def __init__(self, task: GrammarTask, rng: np.random.Generator) -> None:
@@ -200,7 +200,7 @@ def random_search(
     NoCandidateError
         When 20,000 proposals give no new string.
     """
-    derivations = _Derivations(task, rng)
+    derivations = Derivations(task, rng)
     calls = _Calls(task, X, y, budget, derivations.grammar)
     while len(calls.values) < budget:
         calls.evaluate_new(derivations.sample)
@@ -254,7 +254,7 @@ def genetic_algorithm(
     check_count("population", population)
     check_count("tournament", tournament)
     check_real("crossover", crossover, minimum=0, maximum=1)
-    derivations = _Derivations(task, rng)
+    derivations = Derivations(task, rng)
     calls = _Calls(task, X, y, budget, derivations.grammar)
     members = calls.best(population)
 
