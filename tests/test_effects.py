@@ -87,7 +87,7 @@ def of_process(surrogate, points=None):
 
 def of_molecules(surrogate):
     pytest.importorskip("rdkit")
-    y = torch.tensor([0.0, 5.0, 1.0, 1.5, 3.0, 0.5, 2.0, 2.2, 1.1, 0.7], dtype=torch.float64)
+    y = torch.tensor([-9.0, 5.0, 1.0, 1.5, 3.0, 0.5, 2.0, 2.2, 1.1, 0.7], dtype=torch.float64)
     return surrogate.fit(SMILES, y, RNG(0)).predict([*SMILES, "CCCCCCCCCO"])
 
 
