@@ -25,6 +25,7 @@ from .acquisition.prior_sampling import PriorSampling as PriorSampling
 from .exceptions import DataError as DataError
 from .exceptions import DataTypeError as DataTypeError
 from .exceptions import ExecutorError as ExecutorError
+from .exceptions import FormerSettingsWarning as FormerSettingsWarning
 from .exceptions import GrammarError as GrammarError
 from .exceptions import LowEffectiveSampleSizeWarning as LowEffectiveSampleSizeWarning
 from .exceptions import MergedIsomersWarning as MergedIsomersWarning
