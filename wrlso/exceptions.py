@@ -82,6 +82,10 @@ class WrlsoWarning(UserWarning):
     """Base class of all warnings issued by wrlso."""
 
 
+class FormerSettingsWarning(WrlsoWarning):
+    """A campaign was made with settings that this version no longer has, and goes on without them."""
+
+
 class MergedIsomersWarning(WrlsoWarning):
     """Isomers are one molecule for a model without stereochemistry, and the mean of their values counts."""
 

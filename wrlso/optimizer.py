@@ -32,7 +32,7 @@ from wrlso.report.summary import html_summary, text_summary
 from wrlso.storage.info import Notes
 from wrlso.storage.session import Session, load_optimizer
 from wrlso.surrogate.protocol import Surrogate
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["WeightedRetrainingOptimizer"]
 
@@ -57,9 +57,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         Whether large or small values are better.
     weighting : callable y → w, default=None
         Weights of the data in training, given larger-is-better values; None: rank weighting with
-        k = max(1e-3, 1/N).
-    surrogate : Surrogate, default=None
-        Model of the objective over Z; None: :class:`wrlso.SparseGP`.
+        k = max(1e-3, 10/N).
+    surrogate : Surrogate or "auto", default=None
+        Model of the objective; None and "auto": :class:`wrlso.AutoSurrogate`, over Z or features of x.
     acquisition : Acquisition, default=None
         Chooses the next points; None: :class:`wrlso.LogExpectedImprovement`.
     trainer : Trainer, default=None
@@ -71,11 +71,6 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         values are evidence of 20 to 1 against it, when the values have doubled, or after 200 new values. An
         int: after so many new values. None: never. Until then it is conditioned on new values exactly.
         Replicates and corrections count as new values (:class:`wrlso.surrogate.TakesCorrections`).
-    fit_on : {"encoding", "asked", "inverted"}, default="encoding"
-        The latent point of x for the surrogate. "encoding": the encoding of x. "asked": the z of its ask
-        since the last training (:class:`wrlso.CandidatePool` asks at encodings anyway). "inverted": the
-        encoding after ten gradient steps that make decoding to x more likely; needs a model that follows
-        :class:`wrlso.models.HasLogLikelihood`. A surrogate of features of x needs "encoding".
     unlabelled_share : float in [0, 1], default=0.9
         Largest share of the training weight for all x without a value. No such x weighs more than average.
     device : str or torch.device, default="auto"
@@ -112,12 +107,11 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         feasible: Callable[[Any], bool] | None = None,
         direction: str = "maximize",
         weighting: Callable[[np.ndarray], np.ndarray] | None = None,
-        surrogate: Surrogate | None = None,
+        surrogate: Surrogate | str | None = None,
         acquisition: Acquisition | None = None,
         trainer: Trainer | None = None,
         retrain_every: int | None = 50,
         refit_every: int | str | None = "auto",
-        fit_on: str = "encoding",
         unlabelled_share: float = 0.9,
         device: str | torch.device = "auto",
         random_state: Any = None,
@@ -138,7 +132,6 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self.trainer = trainer
         self.retrain_every = retrain_every
         self.refit_every = refit_every
-        self.fit_on = fit_on
         self.unlabelled_share = unlabelled_share
         self.device = device
         self.random_state = random_state
@@ -340,7 +333,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     @property
     def weights_(self) -> np.ndarray:
         """Their weights (n,) in training, mean 1."""
-        return weigh(sign_of(self.direction) * self.history_.y, self.weighting)
+        return weigh(sign_of(self.direction) * self.history_.y, self.history_.n_start, self.weighting)
 
     @property
     def pending_(self) -> list[Any]:

@@ -60,7 +60,8 @@ def test_a_finished_run_is_not_run_again_and_another_study_is_refused(tmp_path):
     [
         {"search": "latent"},
         {"search": "latent-ascent", "identity": "text"},
-        {"search": "behaviour", "moves": 0.8, "generations": 2},
+        {"search": "behaviour"},
+        {"search": "auto"},
     ],
 )
 def test_the_other_searches_run(tmp_path, options):
@@ -74,7 +75,7 @@ def test_the_other_searches_run(tmp_path, options):
 def test_a_run_that_may_stop_ends_with_the_batch_that_is_good_enough(tmp_path, monkeypatch):
     monkeypatch.setitem(REACHED, "expressions", -7.0)  # the least score
     for stop, n in ((True, 4), (None, 8)):
-        study = expressions_study(**{**TINY.options(), "moves": 1.0, "stop": stop})
+        study = expressions_study(**{**TINY.options(), "stop": stop})
         (path,) = run_study(study, ["both"], [0], tmp_path / str(stop), progress=False)
         record = json.loads(path.read_text())
         assert len(record["y"]) == n

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wrlso.benchmarks.expressions.peers import _Derivations, genetic_algorithm, random_search
+from wrlso.benchmarks.expressions.peers import genetic_algorithm, random_search
 from wrlso.exceptions import DataError, NoCandidateError, ParameterError
 from wrlso.models import ContextFreeGrammar
+from wrlso.models.derivations import DerivationMoves
 from wrlso.tasks import Expressions
 
 QUERIES = """
@@ -45,7 +46,7 @@ grammars = st.sampled_from([(QUERIES, 20), (QUERIES, 4), (Expressions.grammar, 1
 @given(grammars, st.integers(0, 2**32))
 def test_every_change_of_a_derivation_is_a_derivation_within_the_rules(grammar, seed):
     text, max_rules = grammar
-    trees = _Derivations(Task(text, max_rules), np.random.default_rng(seed))
+    trees = DerivationMoves(ContextFreeGrammar(text), max_rules, np.random.default_rng(seed))
     for _ in range(20):
         mother, father = trees.sample(), trees.sample()
         for child in (mother, trees.cross(mother, father), trees.mutate(mother), trees.mutate(father)):
@@ -56,7 +57,7 @@ def test_every_change_of_a_derivation_is_a_derivation_within_the_rules(grammar, 
 @settings(deadline=None)  # the first call builds a parser
 @given(grammars, st.integers(0, 2**32))
 def test_sizes_are_those_of_complete_subtrees(grammar, seed):
-    trees = _Derivations(Task(*grammar), np.random.default_rng(seed))
+    trees = DerivationMoves(ContextFreeGrammar(grammar[0]), grammar[1], np.random.default_rng(seed))
     derivation = trees.sample()
     sizes = trees.sizes(derivation)
     assert sizes[0] == len(derivation)
@@ -72,7 +73,7 @@ def test_crossing_brings_whole_parts_of_the_father():
     grammar = ContextFreeGrammar(QUERIES)
     mother = grammar.parse("select a from a where a = a")
     father = grammar.parse("select * from b where not b = b")
-    trees = _Derivations(Task(), np.random.default_rng(0))
+    trees = DerivationMoves(grammar, 20, np.random.default_rng(0))
     children = {grammar.text(trees.cross(mother, father)) for _ in range(500)}
     assert "select a from a where not b = b" in children
     assert "select a from a where b = b" in children
@@ -83,7 +84,7 @@ def test_crossing_brings_whole_parts_of_the_father():
 
 def test_mutations_reach_the_neighbours():
     grammar = ContextFreeGrammar(Expressions.grammar)
-    trees = _Derivations(Expressions(), np.random.default_rng(0))
+    trees = DerivationMoves(grammar, 15, np.random.default_rng(0))
     parent = grammar.parse("x + sin( 1 )")
     children = {grammar.text(trees.mutate(parent)) for _ in range(3000)}
     neighbours = {

@@ -65,11 +65,12 @@ def test_version():
         (("export",), "CAMPAIGN --out --json --csv --force"),
         (("report",), "CAMPAIGN --out --force"),
         (("demo",), "--out --task --seed --budget --search"),
-        (("bench",), "shapes expressions molecules draws scores plot"),
+        (("bench",), "shapes expressions molecules panel draws scores plot"),
         (("bench", "molecules"), "--settings --seeds --config --objective --max-heavy-atoms --n-start --out"),
         (("bench", "draws"), "--k --seeds --config --objective --model --first-steps --n-samples --out"),
         (("bench", "expressions"), "--settings --seeds --config --target --identity --search --k --r --out"),
         (("bench", "shapes"), "--settings --seeds --config --k --r --n-jobs --out"),
+        (("bench", "panel"), "--half --problems --starts --peers --seeds --calls --jobs --out"),
         (("bench", "plot"), "DIR --released"),
     ],
 )

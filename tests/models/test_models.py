@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from torch import nn
 
 from wrlso import VAE, DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError, conv_vae
-from wrlso.models import HasLogLikelihood, LatentModel, coordinate_vae
+from wrlso.models import LatentModel, coordinate_vae
 from wrlso.testing import check_latent_model
 
 BINARY = (np.random.default_rng(0).random((9, 4, 4)) < 0.4).astype(np.uint8)
@@ -147,7 +147,6 @@ def test_samples_follow_the_likelihood(likelihood):
 def test_every_ready_model_passes_the_check_for_latent_models(vae, X):
     check_latent_model(vae, list(X))
     vae.tensorize(X)
-    assert isinstance(vae, HasLogLikelihood)
     assert isinstance(vae, LatentModel)
 
 

@@ -69,7 +69,7 @@ MOLECULES = ["CCO", "CCN", "CC=O", "C1CCCCC1", "CC(=O)N", "O=CN(C)C", "CCCC", "C
     [
         (SparseGP(5, max_iter=3), torch.from_numpy(rows(8))),
         (SparseGP(5, max_iter=3, transform="winsorize"), torch.from_numpy(rows(8))),
-        (SparseGP(5, max_iter=3, transform="rank", kernel="matern52"), torch.from_numpy(rows(8))),
+        (SparseGP(5, max_iter=3, transform="floor", kernel="matern52"), torch.from_numpy(rows(8))),
         (TanimotoGP(MorganCounts()), MOLECULES),
         (TanimotoGP(MorganCounts(), transform="standardize"), MOLECULES),
         (FeatureGP(FEATURES, SparseGP(4, max_iter=3)), FORMULAS),
@@ -98,7 +98,6 @@ def examples():
         "GuacaMol": {"goal": "osimertinib"},
         "Mixture": {"parts": [LogExpectedImprovement(xi=0.1)], "turns": [2]},
         "Molecules": {"function": wrlso.rank_weights},  # a function that a campaign can name
-        "NormalScores": {"values": rows()[0], "scores": rows()[1], "low_slope": 1.0, "high_slope": 2.0},
         "OracleGrid": {"objective": wrlso.rank_weights},
         "Posterior": {
             "hyper": class_of("Hyperparameters")(**hyper),
@@ -106,6 +105,7 @@ def examples():
             **{name: torch.ones(3) for name in ("lengthscale", "center")},
             "mean": -0.0,
         },
+        "SizeRange": {"search": class_of("CandidatePool")(30), "margin": 1.5},
         "Standardize": floats,
         "TanimotoPosterior": {
             "levels": class_of("Levels")(**levels),

@@ -42,13 +42,13 @@ from wrlso import (
     TanimotoGP,
     ThompsonSampling,
     Trainer,
-    TrustRegion,
     UniformWeighting,
     UpperConfidenceBound,
     WeightedRetrainingOptimizer,
     coordinate_vae,
     rank_weights,
 )
+from wrlso.acquisition import Near
 from wrlso.campaign import export
 from wrlso.models import DerivationFragments, JunctionTreeVAE, SelfiesVAE, clique_vocabulary
 from wrlso.molecules import molecule_search
@@ -181,7 +181,7 @@ def bernoulli(folder: Path) -> None:
 
 
 def categorical(folder: Path) -> None:
-    """Make one of strings with a codec and a test of one's own, smaller is better, ascent in a region."""
+    """Make one of strings with a codec and a test of one's own, smaller is better, ascent in Z."""
     opt = WeightedRetrainingOptimizer(
         **string_networks(),
         likelihood="categorical",
@@ -191,12 +191,9 @@ def categorical(folder: Path) -> None:
         direction="minimize",
         weighting=DbASWeighting(quantile=0.7, noise=0.5),
         surrogate=SparseGP(n_inducing=10, max_iter=10, kernel="matern52", transform="winsorize"),
-        acquisition=UpperConfidenceBound(
-            1.5, search=LatentSearch(n_starts=3, n_raw=64, max_iter=5, bounds=TrustRegion(n_failures=2))
-        ),
+        acquisition=UpperConfidenceBound(1.5, search=LatentSearch(n_starts=3, n_raw=64, max_iter=5)),
         trainer=Trainer(initial_epochs=3, batch_size=8, lr=0.01, w_max=2.0, retrain_lr=0.005, grad_clip=1.0),
         retrain_every=6,
-        fit_on="asked",
         random_state=1,
     ).fit(strings(), [score(x) for x in strings()])
     opt.autosave(folder)
@@ -214,7 +211,7 @@ def gaussian(folder: Path) -> None:
         **dense(5, 5, d=2),
         likelihood="gaussian",
         weighting=RWRWeighting(alpha=2.0),
-        surrogate=SparseGP(max_iter=10, transform="rank", n_best=8, n_random=6),
+        surrogate=SparseGP(max_iter=10, n_best=8, n_random=6),
         acquisition=ThompsonSampling(search=CandidatePool(n_candidates=100, generations=2)),
         trainer=Trainer(
             initial_epochs=4,
@@ -263,11 +260,10 @@ def coordinates(folder: Path) -> None:
         acquisition=Mixture(
             [LogExpectedImprovement(), UpperConfidenceBound(beta=1.0)],
             [2, 1],
-            search=CandidatePool(n_candidates=60, generations=2, k=(0.1, 1.0)),
+            search=CandidatePool(n_candidates=60, generations=2, parents=(0.1, 1.0)),
         ),
         trainer=Trainer(initial_epochs=3, batch_size=8, lr=0.01),
         retrain_every=4,
-        fit_on="inverted",
         random_state=4,
     ).fit(X, X.sum(axis=(1, 2)))
     opt.autosave(folder)
@@ -292,7 +288,7 @@ def grammar(folder: Path) -> None:
         ),
         acquisition=Mixture(
             [LogExpectedImprovement(), ThompsonSampling()],
-            search=CandidatePool(60, generations=1, temperature=2.0),
+            search=CandidatePool(60, generations=1, sources=[Near(temperature=2.0)]),
         ),
         trainer=Trainer(initial_epochs=3, batch_size=8, lr=0.01),
         retrain_every=4,
@@ -339,7 +335,7 @@ def trees(folder: Path) -> None:
         model=small_tree_vae(),
         weighting=UniformWeighting(),
         surrogate=TanimotoGP(MorganCounts(2, chirality=True), linear=0.2, transform="standardize"),
-        acquisition=LogExpectedImprovement(CandidatePool(40, generations=1, mutate=0.3, cross=0.3)),
+        acquisition=LogExpectedImprovement(CandidatePool(40, generations=1)),
         trainer=Trainer(initial_epochs=2, batch_size=8),
         retrain_every=4,
         random_state=7,
@@ -440,9 +436,9 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def load(name: str, folder: Path) -> WeightedRetrainingOptimizer:
+def load(name: str, folder: Path, *, autosave: bool = True) -> WeightedRetrainingOptimizer:
     """Return the optimizer of a campaign; what it does is written to the folder."""
-    return WeightedRetrainingOptimizer.load(folder, **KINDS[name].arguments(folder))
+    return WeightedRetrainingOptimizer.load(folder, autosave=autosave, **KINDS[name].arguments(folder))
 
 
 def state(opt: WeightedRetrainingOptimizer) -> dict[str, Any]:

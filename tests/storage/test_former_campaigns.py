@@ -1,16 +1,34 @@
 """What earlier versions stored is read by this one, which goes on with new points."""
 
 import json
+import re
 import shutil
+import warnings
 
+import numpy as np
 import pytest
+import torch
 from make_campaigns import FOLDER, KINDS, load, next_asked, state
 
 from wrlso.campaign import export
+from wrlso.exceptions import FormerSettingsWarning
 from wrlso.storage import campaign_info
 
-GONE = "inducing='greedy', "  # a parameter that this version no longer has is left out when it is read
+# what this version no longer has is left out when it is read
+GONE = ("inducing='greedy', ", "bounds=TrustRegion(n_failures=2), ", ", transform='rank'")
 EXPECTED = {name: json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")) for name in KINDS}
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::wrlso.exceptions.FormerSettingsWarning")
+
+
+def in_one_line(text):
+    """A parameter's text without what is gone and without its layout."""
+    text = " ".join(text.split())
+    for gone in GONE:
+        text = text.replace(gone, "")
+    # the pool's parameters are others now, and its defaults, too
+    return re.sub(r"CandidatePool\((?:[^()]|\([^()]*\))*\)", "CandidatePool", text)
 
 
 @pytest.fixture(params=KINDS)
@@ -41,8 +59,12 @@ def test_everything_comes_back(name, folder):
     assert (info["needs"], info["counts"]) == (expected["needs"], expected["counts"])
     if KINDS[name].shell:
         assert export(folder) == expected["export"]
-    parameters = {k: text.replace(GONE, "") for k, text in expected["state"]["parameters"].items()}
-    assert_same(state(load(name, folder)), expected["state"] | {"parameters": parameters})
+    found = state(load(name, folder))
+    parameters = {
+        k: in_one_line(text) for k, text in expected["state"]["parameters"].items() if k != "fit_on"
+    }
+    found["parameters"] = {k: in_one_line(text) for k, text in found["parameters"].items()}
+    assert_same(found, expected["state"] | {"parameters": parameters})
 
 
 def test_what_is_told_now_is_stored_with_it(name, folder):
@@ -63,3 +85,44 @@ def test_the_search_goes_on_with_new_points(name, folder, tmp_path):
     asked = next_asked(load(name, folder))
     assert len({key for key, _, _ in asked} - known) == 2
     assert next_asked(load(name, shutil.copytree(FOLDER / name, tmp_path / "again"))) == asked
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("categorical", r"fit_on='asked' \(points lie at their encodings\), TrustRegion$"),
+        ("coordinate_vae", r"fit_on='inverted' \(points lie at their encodings\)$"),
+        ("gaussian", r"transform='rank' \(the default takes its place\)$"),
+    ],
+)
+def test_settings_that_are_gone_are_named_until_something_is_learned(name, words, tmp_path):
+    folder = shutil.copytree(FOLDER / name, tmp_path / name)
+    for _ in range(2):
+        with pytest.warns(FormerSettingsWarning, match=words) as caught:
+            opt = load(name, folder)
+        assert caught[0].filename.endswith("make_campaigns.py")  # the line that called load
+    opt.ask()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(name, folder)
+
+
+@pytest.mark.parametrize("name", ["categorical", "coordinate_vae"])
+@pytest.mark.parametrize("how", ["ask", "save", "overwrite", "copy"])
+def test_points_that_lay_elsewhere_lie_at_their_encodings(name, how, tmp_path):
+    folder = shutil.copytree(FOLDER / name, tmp_path / name)
+    opt = load(name, folder, autosave=how != "overwrite")
+    told = opt.pending_[0]
+    if how == "ask":
+        opt.ask()
+    else:
+        opt.save(folder if how != "copy" else tmp_path / "copy")
+    folder = folder if how != "copy" else tmp_path / "copy"
+    again = load(name, folder)
+    for each in (opt, again):
+        learned, history = each._session.require()
+        rows = np.arange(len(history))
+        expected = learned.model.encode(history.inputs[torch.from_numpy(rows)])
+        np.testing.assert_allclose(learned.encode(history, rows), expected, rtol=1e-5, atol=1e-6)
+    if how == "copy":  # both go on, each in its own folder
+        assert next_asked(again.tell(told, 1.0)) == next_asked(opt.tell(told, 1.0))

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from wrlso._state.codec import dump, load
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
-from wrlso.surrogate import FeatureGP, KnowsLengthscales, SparseGP, Surrogate, select_subset
+from wrlso.surrogate import FeatureGP, SparseGP, Surrogate, select_subset
 from wrlso.surrogate.collapsed_bound import evidence
 from wrlso.surrogate.inducing import inducing_points
 from wrlso.surrogate.kernels import KERNELS, Hyperparameters, correlation
@@ -307,10 +307,9 @@ def test_gradient_at_a_data_point_is_finite():
     assert torch.isfinite(Zt.grad).all()
 
 
-@pytest.mark.parametrize("transform", ["standardize", "rank"])
-def test_samples_have_the_moments_of_predictions(transform):
+def test_samples_have_the_moments_of_predictions():
     Z, y = problem(60)
-    gp = fitted(Z, y, transform=transform)
+    gp = fitted(Z, y)
     Zt = tensor(np.random.default_rng(3).normal(size=(5, 3)))
     draws = gp.sample(Zt, 20_000, torch.Generator().manual_seed(0))
     mean, variance = gp.predict(Zt)
@@ -318,10 +317,9 @@ def test_samples_have_the_moments_of_predictions(transform):
     error = (draws.mean(0) - mean) / variance.sqrt()
     np.testing.assert_allclose(error, 0.0, atol=0.03)
     np.testing.assert_allclose(draws.var(0), variance, rtol=0.06)
-    if transform == "standardize":
-        _, covariance = gp.posterior_.covariance(Zt)
-        expected = covariance * gp.transform_.scale**2
-        np.testing.assert_allclose(torch.cov(draws.T), expected, atol=0.05 * float(variance.max()))
+    _, covariance = gp.posterior_.covariance(Zt)
+    expected = covariance * gp.transform_.scale**2
+    np.testing.assert_allclose(torch.cov(draws.T), expected, atol=0.05 * float(variance.max()))
 
 
 def test_samples_depend_on_the_generator_only():
@@ -362,14 +360,6 @@ def test_order_of_the_data_does_not_matter_when_they_are_few():
     np.testing.assert_allclose(other_variance, variance, rtol=1e-6)
 
 
-def test_rank_transform_sees_order_only():
-    Z, y = problem(50, noise=0.0)
-    gp, warped = fitted(Z, y, transform="rank"), fitted(Z, np.exp(3 * y), transform="rank")
-    np.testing.assert_allclose(
-        gp.hyperparameters_.lengthscale, warped.hyperparameters_.lengthscale, rtol=1e-9
-    )
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     y=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30),
@@ -379,8 +369,6 @@ def test_rank_transform_sees_order_only():
 @example([0.0, 1.1125369292536007e-308], [-2.0, 1.0, 2.0], "standardize")
 @example([0.0, 1.1125369292536007e-308], [-2.0, 1.0, 2.0], "winsorize")
 @example([0.0, 1.1125369292536007e-308], [-2.0, 1.0, 2.0], "floor")
-@example([0.0, 1.1125369292536007e-308, 5.0], [-2.0, 1.0, 7.0], "rank")
-@example([-5.0, 0.0, 1.1125369292536007e-308], [-7.0, 1.0, 7.0], "rank")
 def test_transforms_are_monotone_and_finite(y, new, name):
     transform = make_transform(name, np.array(y))
     t = transform.forward(np.sort(new))
@@ -389,10 +377,9 @@ def test_transforms_are_monotone_and_finite(y, new, name):
     assert torch.isfinite(transform.inverse(tensor(t))).all()
 
 
-@pytest.mark.parametrize("name", ["standardize", "rank"])
-def test_transforms_invert(name):
+def test_standardizing_can_be_undone():
     y = np.random.default_rng(0).normal(size=40) ** 3
-    transform = make_transform(name, y)
+    transform = make_transform("standardize", y)
     wide = np.concatenate([y, [y.min() - 2.0, y.max() + 3.0]])
     np.testing.assert_allclose(
         transform.inverse(tensor(transform.forward(wide))), wide, rtol=1e-9, atol=1e-12
@@ -492,14 +479,15 @@ def test_subset_holds_the_latest_then_the_best_then_random_others(n, n_best, n_r
     n_latest = min(n_latest, size // 2)
     assert set(range(n - n_latest, n)) <= set(chosen.tolist())
     earlier = np.sort(y[: n - n_latest])[::-1]
-    assert set(earlier[: min(n_best, size - n_latest)]) <= set(y[chosen])
+    kept = n_best * (size - n_latest) // max(size, 1)  # in the proportion of both numbers
+    assert set(earlier[:kept]) <= set(y[chosen])
 
 
 def test_subset_draws_the_others_evenly():
     y, rng = np.arange(40.0), np.random.default_rng(0)
     counts = sum(np.bincount(select_subset(y, 5, 10, rng, n_latest=3), minlength=40) for _ in range(2000))
-    assert (counts[32:] == 2000).all()  # 32 to 36 are the best of the earlier ones
-    np.testing.assert_allclose(counts[:32] / 2000, 7 / 32, atol=0.05)
+    assert (counts[33:] == 2000).all()  # 33 to 36 are the best of the earlier ones
+    np.testing.assert_allclose(counts[:33] / 2000, 8 / 33, atol=0.05)
 
 
 def lloyd(X, centers, n_iterations=10):
@@ -713,6 +701,7 @@ def test_bad_data_are_refused_and_change_nothing(Z, y, error, message):
         ({"n_hyper": 0}, ParameterError, "n_hyper"),
         ({"n_trained": -1}, ParameterError, "n_trained"),
         ({"train_iter": 0.5}, ParameterTypeError, "train_iter"),
+        ({"train_iter": 5, "n_trained": 0}, ParameterError, "train_iter: expected 100, the default"),
         ({"kernel": "cosine"}, ParameterError, "kernel"),
         ({"transform": "log"}, ParameterError, "transform"),
         ({"jitter": -1.0}, ParameterError, "jitter"),
@@ -820,7 +809,6 @@ def test_lengthscales_are_in_the_units_of_the_points_and_longest_where_nothing_c
     Z, y = problem(80, 3, noise=0.05)
     gp = fitted(Z, y, max_iter=50)
     found = gp.lengthscales()
-    assert isinstance(gp, KnowsLengthscales)
     assert found.shape == (3,)
     assert found[0] < 0.5 * found[2] < 0.5 * found[1]  # a wave, a straight line, and nothing
     # a power of two rounds nothing: the optimizer sees the same numbers, and has no difference to magnify

@@ -557,12 +557,10 @@ def test_behaviour_refuses_what_cannot_be(parameters, error):
         Behaviour(**parameters)(["x"])
 
 
-@pytest.mark.parametrize("behaviour", [True, False])
-def test_a_search_with_the_options_of_the_task_continues_after_it_was_stored(behaviour, tmp_path):
+def test_a_search_with_the_options_of_the_task_continues_after_it_was_stored(tmp_path):
     task = Expressions("paper", n_start=150)
     X, y = task.initial_data(0)
-    options = task.search_options(0, behaviour=behaviour)
-    opt = WeightedRetrainingOptimizer(**options, random_state=0)
+    opt = WeightedRetrainingOptimizer(**task.search_options(0), random_state=0)
     opt.fit(X, y)
     batch = opt.ask(3)
     opt.tell(batch, task.objectives(batch))

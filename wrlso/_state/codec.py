@@ -19,7 +19,7 @@ import numpy as np
 
 from wrlso.exceptions import DataTypeError, StorageError
 
-__all__ = ["Foreign", "dump", "dump_json", "is_alike", "is_own", "load", "load_json"]
+__all__ = ["GONE", "Foreign", "dump", "dump_json", "is_alike", "is_own", "load", "load_json"]
 
 _TAG = "!"
 _DAMAGE = (
@@ -28,6 +28,10 @@ _DAMAGE = (
 _WEIGHTING = "wrlso.weighting"  # whose functions a file can name
 # Former name → present name of a class that was renamed: files of earlier versions hold the former one.
 _FORMER_NAMES: dict[str, str] = {}
+# Classes and values of parameters that are gone. What was learned with them is of no use; a parameter that
+# has one takes its default.
+_GONE_CLASSES = ("NormalScores", "TrustRegion")
+_GONE_VALUES = {"transform": ("rank",)}
 # All that a file can name, and where it is defined. A class that moves keeps its name here.
 _CLASSES = {
     name: f"wrlso.{module}.{name}"
@@ -38,26 +42,29 @@ _CLASSES = {
         ],
         "acquisition.latent_search": ["LatentSearch"],
         "acquisition.prior_sampling": ["PriorSampling"],
+        "acquisition.size_range": ["SizeRange"],
+        "acquisition.sources": ["Cross", "Mutate", "Near", "Prior", "Rewrite", "Splice"],
         "acquisition.state": ["AskRecord"],
-        "acquisition.trust_region": ["TrustRegion"],
         "models.fragments": ["DerivationFragments"],
+        "surrogate.auto": ["AutoSurrogate"],
         "surrogate.feature_gp": ["FeatureGP"],
         "surrogate.kernels": ["Hyperparameters"],
         "surrogate.minmax_kernel": ["Levels"],
         "surrogate.morgan": ["MorganCounts"],
-        "surrogate.normal_scores": ["NormalScores"],
         "surrogate.sparse_gp": ["SparseGP"],
         "surrogate.sparse_posterior": ["Posterior"],
         "surrogate.tanimoto_gp": ["TanimotoGP"],
         "surrogate.tanimoto_posterior": ["StructureKernel", "TanimotoPosterior"],
-        "surrogate.transforms": ["Floor", "Standardize", "Winsorize"],
+        "surrogate.transforms": ["Floor", "Robust", "Standardize", "Winsorize"],
         "tasks.expressions.behaviour": ["Behaviour"],
         "tasks.expressions.task": ["Expressions"],
         "tasks.molecules.tasks": ["QED", "GuacaMol", "Molecules", "PenalizedLogP"],
         "tasks.shapes": ["CopiedRankWeighting", "OracleGrid", "Shapes"],
-        "training": ["GeometricBeta", "Trainer"],
+        "training.schedules": ["GeometricBeta"],
+        "training.trainer": ["Trainer"],
         "weighting": [
-            "CEMPIWeighting", "DbASWeighting", "RWRWeighting", "RankWeighting", "UniformWeighting",
+            "CEMPIWeighting", "DbASWeighting", "RWRWeighting", "RankWeighting", "Schedule",
+            "UniformWeighting",
         ],
     }.items()
     for name in names
@@ -69,6 +76,9 @@ class Foreign:
     """Stands for a user's object that a file cannot hold."""
 
     type_name: str
+
+
+GONE = Foreign("gone")  # what is read where only a former version has a class for it
 
 
 def is_own(value: Any) -> bool:
@@ -269,6 +279,8 @@ def _read_random_state(packed: dict[str, Any], arrays: list[np.ndarray]) -> np.r
 
 
 def _read_object(packed: dict[str, Any], arrays: list[np.ndarray]) -> Any:
+    if packed["class"] in _GONE_CLASSES:
+        return GONE
     cls: Any = _class_named(packed["class"])
     if cls is None:
         raise ValueError(f"it names {packed['class']!r:.80}, which is no class of wrlso that can be stored")
@@ -277,15 +289,30 @@ def _read_object(packed: dict[str, Any], arrays: list[np.ndarray]) -> Any:
         raise ValueError(f"a {cls.__name__} with impossible attributes")
     if _is_estimator(cls):
         # a parameter that the file lacks takes its default
-        names = set(cls._get_param_names()) & set(state)
-        created = cls(**{name: state.pop(name) for name in names})
+        given = {name: state.pop(name) for name in set(cls._get_param_names()) & set(state)}
+        created = cls(**{name: value for name, value in given.items() if not _is_gone(name, value)})
         # and those that this version no longer has are left out: what is learned is marked by an underscore
         state = {name: value for name, value in state.items() if "_" in (name[0], name[-1])}
+        if any(value is GONE for value in state.values()):
+            return GONE
     else:
         created = cls.__new__(cls)
+        state = _missing(cls) | state
     for name, value in state.items():
         object.__setattr__(created, name, value)
     return created
+
+
+def _missing(cls: Any) -> dict[str, Any]:
+    """Return the defaults of a dataclass, for fields that files of before lack."""
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    plain = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
+    made = {f.name: f.default_factory() for f in fields if f.default_factory is not dataclasses.MISSING}
+    return plain | made
+
+
+def _is_gone(name: str, value: Any) -> bool:
+    return value is GONE or (isinstance(value, str) and value in _GONE_VALUES.get(name, ()))
 
 
 _READERS: dict[str, Callable[[dict[str, Any], list[np.ndarray]], Any]] = {

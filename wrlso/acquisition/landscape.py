@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from wrlso._utils.random import torch_generator
 from wrlso.acquisition.state import SearchState
@@ -45,6 +46,11 @@ class Landscape:
     def clip(self, Z: Array) -> Array:
         """Project Z onto the box."""
         return np.clip(Z, -self.half_width, self.half_width)
+
+    def project(self, Z: Tensor) -> Tensor:
+        """Return the nearest points (q, d) of the box, differentiably."""
+        half = torch.from_numpy(self.half_width)
+        return torch.minimum(torch.maximum(Z, -half), half)
 
     def sample(self, model: LatentModel, n: int, rng: np.random.Generator) -> Array:
         """Sample n points where the data lies: from the model's own prior, else around random rows."""

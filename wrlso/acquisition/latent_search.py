@@ -10,14 +10,11 @@ from torch import Tensor
 
 from wrlso._utils.ascent import ascend
 from wrlso._utils.validation import check_count, check_real
-from wrlso.acquisition.ball import Ball
 from wrlso.acquisition.belief import Belief, for_turn, safe_scores
-from wrlso.acquisition.box import Box
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.screening import Screener
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
-from wrlso.acquisition.trust_region import Region, TrustRegion
 from wrlso.exceptions import ParameterError
 from wrlso.models.inference import Array
 
@@ -40,12 +37,8 @@ class LatentSearch(BaseEstimator):
         Starts of the gradient ascent, which moves them all together.
     n_raw : int, default 512
         Points scored to choose the starts.
-    bounds : {"quantile", "ball"} or TrustRegion, default "quantile"
-        Where to look. ``"quantile"``: the box ± ``margin`` × the ``quantile`` of |Z| per dimension.
-        ``"ball"``: the part of it in a ball, with ``margin`` × that quantile of the norms as its radius. A
-        region in the box that follows the search, in which all starts then lie.
     margin, quantile : float, default 1.1 and 0.999
-        See ``bounds``.
+        The search stays in a box: ± ``margin`` × the ``quantile`` of |Z| per dimension.
     max_iter : int, default 30
         Gradient steps of all starts, and as many iterations of L-BFGS-B of the best one of them.
     step : float, default 0.1
@@ -61,7 +54,6 @@ class LatentSearch(BaseEstimator):
         n_starts: int = 20,
         n_raw: int = 512,
         *,
-        bounds: str | TrustRegion = "quantile",
         margin: float = 1.1,
         quantile: float = 0.999,
         max_iter: int = 30,
@@ -71,7 +63,6 @@ class LatentSearch(BaseEstimator):
     ) -> None:
         self.n_starts = n_starts
         self.n_raw = n_raw
-        self.bounds = bounds
         self.margin = margin
         self.quantile = quantile
         self.max_iter = max_iter
@@ -85,22 +76,20 @@ class LatentSearch(BaseEstimator):
         """Return n proposals; see :class:`wrlso.acquisition.Acquisition`."""
         self._check_parameters()
         check_count("n", n)
-        belief = Belief.of(state)
+        belief = Belief.of(state, latent=True)
         if belief.surrogate.space != "latent":
             raise ParameterError(
                 f"LatentSearch needs a surrogate of Z, got {type(belief.surrogate).__name__}, which models "
                 f"features of x: use CandidatePool"
             )
         landscape = Landscape.of(state, rng, self.margin, self.quantile)
-        bounds = self._place(state, landscape, belief, rng)
         screener = Screener(state, type(self).__name__, rng)
         proposals: list[Proposal] = []
         turn = state.turn
         while len(proposals) < n:
             chooser = for_turn(criterion, turn + len(proposals))
-            proposal = self._one(state, belief, landscape, bounds, screener, chooser, rng)
+            proposal = self._one(state, belief, landscape, screener, chooser, rng)
             if proposal is None:
-                self._leave_region()
                 raise screener.give_up(len(proposals), n)
             proposals.append(proposal)
             if len(proposals) < n:
@@ -112,23 +101,22 @@ class LatentSearch(BaseEstimator):
         state: SearchState,
         belief: Belief,
         landscape: Landscape,
-        bounds: Box,
         screener: Screener,
         criterion: Criterion,
         rng: np.random.Generator,
     ) -> Proposal | None:
         generator = screener.generator
-        raw = self._raw_points(state, landscape, bounds, rng)
+        raw = self._raw_points(state, landscape, rng)
         scores = safe_scores(criterion, belief, torch.from_numpy(raw), generator)
         order = np.argsort(-scores, kind="stable")
         ranked = raw[order]
         if criterion.differentiable and self.max_iter > 0:
-            starts = self._pick_starts(raw, scores, bounds)
-            finals = self._ascend(starts, belief, bounds, criterion, generator)
+            starts = self._pick_starts(raw, scores)
+            finals = self._ascend(starts, belief, landscape, criterion, generator)
             values = safe_scores(criterion, belief, torch.from_numpy(finals), generator)
             ranked = np.concatenate([finals[np.argsort(-values, kind="stable")], ranked])
         attempts = 0
-        for Z, temperature in self._stages(ranked, state, landscape, bounds, rng):
+        for Z, temperature in self._stages(ranked, state, landscape, rng):
             Z = Z[: self.max_attempts - attempts]
             attempts += len(Z)
             for x, z in zip(screener.decode(Z, temperature), Z, strict=True):
@@ -145,7 +133,6 @@ class LatentSearch(BaseEstimator):
         ranked: Array,
         state: SearchState,
         landscape: Landscape,
-        bounds: Box,
         rng: np.random.Generator,
     ) -> Iterator[tuple[Array, float]]:
         """Latent points to decode and temperatures, from the best to the last resort; never ends."""
@@ -154,10 +141,6 @@ class LatentSearch(BaseEstimator):
         yield ranked[size : 5 * size], 0.0
         for factor in (0.5, 1.0, 2.0):
             yield ranked[: 2 * size], factor * self.temperature
-        if isinstance(bounds, Region):
-            for _ in _STEPS:
-                yield bounds.sample(size, rng), self.temperature
-            self._leave_region()
         best = _best_rows(state, 10, landscape)
         while True:
             for step in _STEPS:
@@ -165,37 +148,15 @@ class LatentSearch(BaseEstimator):
                 noise = step * landscape.spread * rng.standard_normal(rows.shape)
                 yield landscape.clip(rows + noise), self.temperature
 
-    def _leave_region(self) -> None:
-        if isinstance(self.bounds, TrustRegion):
-            self.bounds.give_up()
-
-    def _place(
-        self, state: SearchState, landscape: Landscape, belief: Belief, rng: np.random.Generator
-    ) -> Box:
-        """Return where to look."""
-        if isinstance(self.bounds, TrustRegion):
-            return self.bounds.follow(state, landscape, belief.surrogate, rng)
-        box = Box.around_data(landscape)
-        if self.bounds == "quantile":
-            return box
-        return Ball.within(box, landscape, self.margin, self.quantile)
-
-    def _raw_points(
-        self, state: SearchState, landscape: Landscape, bounds: Box, rng: np.random.Generator
-    ) -> Array:
-        if isinstance(bounds, Region):
-            return bounds.sample(max(self.n_raw, self.n_starts), rng)
+    def _raw_points(self, state: SearchState, landscape: Landscape, rng: np.random.Generator) -> Array:
         half = max(self.n_raw // 2, self.n_starts)
         prior = landscape.sample(state.model, half, rng)
         near = _sampled_best(state, _TOP_SHARE, half, landscape, rng)
         near = near + 0.1 * landscape.spread * rng.standard_normal(near.shape)
-        points = torch.from_numpy(np.concatenate([prior, near]))
-        return np.asarray(bounds.project(points).numpy())
+        return landscape.clip(np.concatenate([prior, near]))
 
-    def _pick_starts(self, raw: Array, scores: Array, bounds: Box) -> Array:
-        """Best of the region, or of each half: samples of the prior, and points near the best data."""
-        if isinstance(bounds, Region):
-            return np.asarray(raw[np.argsort(-scores, kind="stable")[: self.n_starts]])
+    def _pick_starts(self, raw: Array, scores: Array) -> Array:
+        """Return the best of each half: samples of the prior, and points near the best data."""
         half, share = len(raw) // 2, (self.n_starts + 1) // 2
         prior = np.argsort(-scores[:half], kind="stable")[:share]
         near = half + np.argsort(-scores[half:], kind="stable")[: self.n_starts - share]
@@ -205,50 +166,51 @@ class LatentSearch(BaseEstimator):
         self,
         starts: Array,
         belief: Belief,
-        bounds: Box,
+        landscape: Landscape,
         criterion: Criterion,
         generator: torch.Generator,
     ) -> Array:
         """Move all starts uphill together, the best one all the way; return the best of each path."""
-        unit = torch.from_numpy(bounds.unit)
+        unit = torch.from_numpy(landscape.spread)
 
         def score(steps: Tensor) -> Tensor:
             return criterion.score(belief.surrogate, steps * unit, belief.best, generator)
 
         def project(steps: Tensor) -> Tensor:
-            return bounds.project(steps * unit) / unit
+            return landscape.project(steps * unit) / unit
 
         best, values = ascend(score, torch.from_numpy(starts) / unit, self.max_iter, self.step, project)
-        best, top = bounds.project(best * unit), int(values.argmax())
-        best[top] = self._polish(best[top], belief, bounds, criterion, generator)
+        best, top = landscape.project(best * unit), int(values.argmax())
+        best[top] = self._polish(best[top], belief, landscape, criterion, generator)
         return np.asarray(best.numpy())
 
     def _polish(
-        self, z: Tensor, belief: Belief, bounds: Box, criterion: Criterion, generator: torch.Generator
+        self,
+        z: Tensor,
+        belief: Belief,
+        landscape: Landscape,
+        criterion: Criterion,
+        generator: torch.Generator,
     ) -> Tensor:
         """Take one point (d,) the rest of the way uphill with L-BFGS-B."""
 
         def loss(flat: Array) -> tuple[float, Array]:
             point = torch.from_numpy(flat[None].copy()).requires_grad_(True)
-            value = criterion.score(belief.surrogate, bounds.project(point), belief.best, generator).sum()
+            value = criterion.score(belief.surrogate, landscape.project(point), belief.best, generator).sum()
             (gradient,) = torch.autograd.grad(value, point)
             return -float(value.detach()), -torch.nan_to_num(gradient).numpy().ravel()
 
-        box = np.stack([bounds.low, bounds.high], axis=1)
+        box = np.stack([-landscape.half_width, landscape.half_width], axis=1)
         options = {"maxiter": self.max_iter, "maxfun": 2 * self.max_iter}
         start = np.asarray(z.numpy())
         found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=box, options=options)
         if not (np.isfinite(found.x).all() and found.fun <= loss(start)[0]):
             return z
-        return bounds.project(torch.from_numpy(found.x[None]))[0]
+        return landscape.project(torch.from_numpy(found.x[None]))[0]
 
     def _check_parameters(self) -> None:
         for name, least in (("n_starts", 1), ("n_raw", 1), ("max_iter", 0), ("max_attempts", 1)):
             check_count(name, getattr(self, name), minimum=least)
-        if isinstance(self.bounds, TrustRegion):
-            self.bounds.check_parameters()
-        elif not isinstance(self.bounds, str) or self.bounds not in ("quantile", "ball"):
-            raise ParameterError(f"bounds must be 'quantile', 'ball' or a TrustRegion, got {self.bounds!r}")
         check_real("step", self.step, above=0.0)
         check_real("margin", self.margin, above=0.0)
         check_real("quantile", self.quantile, above=0.0, maximum=1.0)

@@ -128,7 +128,8 @@ def read_record(path: Path) -> Record:
 def read_records(folder: Path) -> list[Record]:
     """Return all records in a folder, in the order of their file names.
 
-    Their ``"kind"`` is "run" (of an optimizer) or "scores" (of samples of a model trained with some k).
+    Their ``"kind"`` is "run" (of an optimizer), "scores" (of samples of a model trained with some k) or
+    "panel".
 
     Raises
     ------

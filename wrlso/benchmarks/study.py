@@ -34,6 +34,7 @@ __all__ = [
     "Study",
     "configured",
     "quiet_about_small_k",
+    "run_in_processes",
     "run_queries",
     "run_study",
 ]
@@ -177,14 +178,14 @@ def run_study(
         if path.exists():
             check_same_options(path, read_record(path), study.options())
     due = [(setting, seed, path) for (setting, seed), path in paths.items() if not path.exists()]
-    _parallel(
+    run_in_processes(
         [(study.prepare, (seed, out)) for seed in sorted({seed for _, seed, _ in due})],
         n_jobs,
         threads,
         description="shared models" if progress and n_jobs != 1 else None,
     )
     queries = progress and n_jobs == 1
-    _parallel(
+    run_in_processes(
         [(_run_and_record, (study, setting, seed, path, queries)) for setting, seed, path in due],
         n_jobs,
         threads,
@@ -193,12 +194,13 @@ def run_study(
     return list(paths.values())
 
 
-def _parallel(
+def run_in_processes(
     calls: Sequence[tuple[Callable[..., None], tuple[Any, ...]]],
     n_jobs: int,
     threads: int,
     description: str | None,
 ) -> None:
+    """Make calls one after the other, or in processes with a bar of this name; None: without a bar."""
     if n_jobs == 1:
         for function, arguments in calls:
             _on_threads(threads, function, *arguments)

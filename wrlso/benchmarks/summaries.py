@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wrlso.benchmarks.molecules.tables import draw_best, minutes_by_stage, top_three
+from wrlso.benchmarks.panel.tables import summarize_panel
 from wrlso.benchmarks.records import REACHED, Record, mean_and_error, read_records, topk_curve
 from wrlso.benchmarks.study import SETTINGS
 from wrlso.exceptions import DataError
@@ -24,7 +25,7 @@ TOP = (1, 10, 50)
 OPTIMA = {"shapes": 4096.0, "expressions": 0.0}
 PEERS = ("random", "subset", "genetic", "screened")
 # options that distinguish groups of runs in a folder
-VARIED = ("search", "moves", "surrogate", "max_heavy_atoms", "n_start", "k", "r", "transform", "thompson")
+VARIED = ("search", "surrogate", "max_heavy_atoms", "n_start", "k", "r", "transform", "thompson")
 DIAGNOSIS = {
     "new": "new candidates", "valid": "valid candidates", "rank_correlation": "rank correlation of the GP",
 }  # fmt: skip
@@ -57,7 +58,8 @@ def summarize(folder: Path, *, released: Path | None = None) -> list[Path]:
     ``scores-enumeration.png``. For several tasks ``topk.png`` shows Top1 only, and ``overview.md`` and
     ``overview.csv`` compare the tasks. For one task on molecules also: ``best.png``, the best molecules;
     ``top3.md`` and ``top3.csv``, the three best values beside published ones; ``minutes.md`` and
-    ``minutes.csv``, the time of each stage.
+    ``minutes.csv``, the time of each stage. For the panel: the tables of
+    :func:`wrlso.benchmarks.panel.tables.summarize_panel`.
 
     Parameters
     ----------
@@ -79,6 +81,9 @@ def summarize(folder: Path, *, released: Path | None = None) -> list[Path]:
     runs = [record for record in records if record["kind"] == "run"]
     scores = [record for record in records if record["kind"] == "scores"]
     written = _summarize_runs(folder, runs, released) if runs else []
+    if any(record["kind"] == "panel" for record in records):
+        for name, rows in summarize_panel(folder).items():
+            written += _write_table(folder, name, rows)
     return written + (_draw_scores(folder, scores) if scores else [])
 
 

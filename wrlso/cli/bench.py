@@ -17,6 +17,7 @@ __all__ = [
     "Epochs",
     "ExpressionsConfig",
     "ExpressionsSearch",
+    "Half",
     "Identity",
     "LatentDim",
     "MoleculesConfig",
@@ -33,6 +34,7 @@ __all__ = [
     "draws",
     "expressions",
     "molecules",
+    "panel",
     "parse_numbers",
     "parse_seeds",
     "parse_settings",
@@ -205,7 +207,7 @@ class ExpressionsConfig(StrEnum):
 
     default = "default"
     behaviour = "behaviour"
-    moves = "moves"
+    auto = "auto"
     released = "released"
     successors = "successors"
 
@@ -221,9 +223,10 @@ class ExpressionsSearch(StrEnum):
     """What the Gaussian process models and how its acquisition is maximised."""
 
     features = "features"
-    behaviour = "behaviour"
     latent = "latent"
     latent_ascent = "latent-ascent"
+    behaviour = "behaviour"
+    auto = "auto"
 
 
 @bench.command()
@@ -234,7 +237,7 @@ def expressions(
     ] = ",".join(Setting),
     seeds: Seeds = "0-2",
     config: Annotated[
-        ExpressionsConfig, typer.Option(help="Ours, with values or moves of trees; or the released code's.")
+        ExpressionsConfig, typer.Option(help="Ours, the defaults with or without values, or others'.")
     ] = ExpressionsConfig.default,
     target: Annotated[
         str | None, typer.Option(help="reference, paper, or an expression of x.  [default: reference]")
@@ -244,7 +247,7 @@ def expressions(
     ] = None,
     search: Annotated[
         ExpressionsSearch | None,
-        typer.Option(help="GP on tree fragments, values or Z, over candidates; or log EI maximised in Z."),
+        typer.Option(help="GP on tree fragments or Z; log EI maximised in Z; or the defaults."),
     ] = None,
     budget: Annotated[int | None, typer.Option(min=1, help="Queries M.  [default: 500]")] = None,
     n_start: Annotated[int | None, typer.Option(min=1, help="Starting expressions.")] = None,
@@ -371,6 +374,54 @@ def molecules(
     paths = run_study(study, names, numbers, out, n_jobs=n_jobs, threads=threads)
     paths += run_peers(study, peers, numbers, out)
     typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+
+
+class Half(StrEnum):
+    """The halves of the panel."""
+
+    development = "development"
+    confirmation = "confirmation"
+
+
+@bench.command()
+def panel(
+    out: Out,
+    half: Annotated[Half | None, typer.Option(help="Problems to run.  [default: both halves]")] = None,
+    problems: Annotated[str | None, typer.Option(help="Problems by name, instead of a half.")] = None,
+    starts: Annotated[str, typer.Option(help="Any of poor,rich,tiny.")] = "poor,rich,tiny",
+    peers: Annotated[
+        str | None,
+        typer.Option(
+            help="Any of both,retraining,weighting,neither,prior,genetic,evolution,local,tpe,qlognei."
+            "  [default: all]"
+        ),
+    ] = None,
+    seeds: Seeds = "100",
+    calls: Annotated[int, typer.Option(min=1, help="Calls of the objective in a run.")] = 200,
+    n_jobs: Annotated[
+        int, typer.Option("--jobs", "--n-jobs", min=1, help="Processes; each run uses one thread.")
+    ] = 1,
+) -> None:
+    """Compare the defaults, with nothing set, with other methods on problems of many kinds.
+
+    Development uses seeds 100 and up; the confirmation half is run once, when the defaults are frozen.
+
+    Example: wrlso bench panel --half development --peers both,genetic --seeds 100-104 --jobs 2 --out runs
+    """
+    numbers = parse_seeds(seeds)
+    from wrlso.benchmarks.panel.peers import PEERS
+    from wrlso.benchmarks.panel.study import panel_names, run_panel
+
+    names = panel_names(None if half is None else half.value, None if problems is None else _names(problems))
+    paths = run_panel(
+        out, names, _names(starts), list(PEERS) if peers is None else _names(peers), numbers,
+        calls=calls, n_jobs=n_jobs,
+    )  # fmt: skip
+    typer.echo(f"{len(paths)} records in {out}; make their tables with: wrlso bench plot {out}")
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
 
 
 @bench.command()

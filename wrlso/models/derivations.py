@@ -6,11 +6,12 @@ import numpy as np
 
 from wrlso.models.context_free import ContextFreeGrammar
 
-__all__ = ["CHANGES", "Derivation", "DerivationMoves"]
+__all__ = ["EVERY_CHANGE", "Derivation", "DerivationMoves"]
 
 Derivation = tuple[int, ...]
 
-CHANGES = ("rule", "around", "part", "subtree", "short")
+CHANGES = ("rule", "around", "part", "subtree")  # those of the genetic algorithm, which was tuned with them
+EVERY_CHANGE = (*CHANGES, "short")
 _SHORT = 4  # rules that a subtree may have beyond the fewest, to count as short
 _MOST_SHORT = 1000  # short subtrees that are listed for one symbol
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models.context_free import ContextFreeGrammar, shared_grammar
-from wrlso.models.derivations import DerivationMoves
+from wrlso.models.derivations import EVERY_CHANGE, DerivationMoves
+from wrlso.models.fragments import DerivationFragments
 from wrlso.models.protocol import Objects
 
 __all__ = ["NETWORKS", "GrammarVAE"]
@@ -99,6 +100,7 @@ class GrammarVAE(nn.Module):
         self.beta = beta
         self.label_smoothing = label_smoothing
         self.identity = identity
+        self._fragments = DerivationFragments(self.grammar.source, separator=self.grammar.separator)
         self._stop = len(self.grammar.rules)  # pads the end of a derivation
         self._register_tables()
         sizes = _Sizes(max_rules, self._stop, latent_dim, hidden)
@@ -149,6 +151,10 @@ class GrammarVAE(nn.Module):
         dtype = torch.uint8 if self._stop < 256 else torch.int16
         return torch.tensor(rows, dtype=dtype).reshape(len(rows), self.max_rules)
 
+    def features(self, X: Objects) -> np.ndarray:
+        """Return counts of fragments of derivation trees, see :class:`wrlso.models.DerivationFragments`."""
+        return np.asarray(self._fragments(list(X)))
+
     def key(self, x: str) -> Hashable:
         """Return the identity of a string."""
         if self.identity is not None:
@@ -168,7 +174,7 @@ class GrammarVAE(nn.Module):
             As :meth:`tensorize`.
         """
         moves = DerivationMoves(self.grammar, self.max_rules, _numpy_generator(generator))
-        return [self._string(moves.mutate(self.derivation(x))) for x in X]
+        return [self._string(moves.mutate(self.derivation(x), EVERY_CHANGE)) for x in X]
 
     def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[str | None]:
         """Return n strings, the i-th with a subtree of X[i] replaced by one of Y[i].

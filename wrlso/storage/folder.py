@@ -33,6 +33,7 @@ from wrlso.storage.weights import read_weights, weights_files, write_weights
 __all__ = ["Campaign", "create_campaign", "describe_environment"]
 
 _logger = logging.getLogger(__name__)
+_PLACES = ("encodings", "subset", "condition")  # what is stored of where points lie
 
 
 class Campaign:
@@ -121,7 +122,8 @@ class Campaign:
 
     def read_learned(self, learned: Learned, history: History, acquisition: Any, surrogate: Any) -> None:
         """Put counters, acquisition, encodings and surrogate in place."""
-        arrays = self.journal.arrays()
+        void = _PLACES if self._has_moved else ()
+        arrays = [part for part in self.journal.arrays() if part[0] not in void]
         stored = next(load(data) for kind, data in arrays if kind == "core")
         restore_counters(learned, stored, acquisition)
         restore_arrays(learned, history, arrays, surrogate)
@@ -166,9 +168,17 @@ class Campaign:
 
     def write_parameters(self, parameters: str, needs: str) -> None:
         """Write the optimizer's parameters where they have changed."""
+        if self._has_moved:
+            self.journal.remove_arrays(*_PLACES)
         for key, value in (("parameters", parameters), ("needs", needs)):
             if self.journal.get(key) != value:
                 self.journal.put(key, value)
+
+    @property
+    def _has_moved(self) -> bool:
+        """Whether former parameters put points elsewhere than at their encodings."""
+        parameters = json.loads(self.journal.get("parameters") or "{}")
+        return bool(parameters.get("fit_on", "encoding") != "encoding")
 
     def report_environment(self) -> None:
         """Log what differs from when the campaign began, as results may differ in their last bits then."""

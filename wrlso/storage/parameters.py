@@ -1,15 +1,24 @@
 """The optimizer's parameters in a file: the library's parts by name, of the user's only the names."""
 
 import json
+import warnings
 from typing import Any
 
 from wrlso._state.codec import Foreign, dump_json, load_json
 from wrlso._state.settings import Settings
-from wrlso.exceptions import ParameterError, StorageError
+from wrlso.exceptions import FormerSettingsWarning, ParameterError, StorageError
 
 __all__ = ["load_parameters", "pack_parameters"]
 
 _NOT_STORED = ("callbacks",)
+# Parameters and values that are gone, as they stand in the file of a former version.
+_GONE = {
+    '"fit_on": "asked"': "fit_on='asked' (points lie at their encodings)",
+    '"fit_on": "inverted"': "fit_on='inverted' (points lie at their encodings)",
+    '"bounds": "ball"': "bounds='ball'",
+    '"class": "TrustRegion"': "TrustRegion",
+    '"transform": "rank"': "transform='rank' (the default takes its place)",
+}
 _MODULES = ("encoder", "decoder", "model", "codec")
 
 
@@ -42,6 +51,14 @@ def load_parameters(campaign: Any, given: dict[str, Any]) -> dict[str, Any]:
     if text is None or needs_text is None:
         raise StorageError(f"the campaign in {campaign.path} is damaged: its parameters are missing")
     parameters: dict[str, Any] = load_json(text)
+    parameters.pop("fit_on", None)
+    if gone := [words for stored, words in _GONE.items() if stored in text]:
+        warnings.warn(
+            f"the campaign in {campaign.path} goes on without what this version no longer has: "
+            + ", ".join(gone),
+            FormerSettingsWarning,
+            stacklevel=5,
+        )
     needs: dict[str, str] = json.loads(needs_text)
     missing = {name: kind for name, kind in needs.items() if given.get(name) is None}
     if missing:

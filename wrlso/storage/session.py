@@ -17,7 +17,6 @@ from sklearn.base import clone
 
 from wrlso._state.asking import has_small_networks, largest_product, search
 from wrlso._state.changes import Changes
-from wrlso._state.fit_on import places_of_proposals
 from wrlso._state.learned import Learned
 from wrlso._state.retraining import swap_in, train
 from wrlso._state.screen import screen_of
@@ -189,8 +188,8 @@ class Session:
         if changes.history.uid != campaign.generation[1]:
             campaign.begin(changes.history)
         if learned is not None:
+            campaign.write_parameters(*pack_parameters(self._settings))  # first: it drops what is void now
             campaign.write_learned(learned, before if changes.history is self.history else None)
-            campaign.write_parameters(*pack_parameters(self._settings))
         current = learned or self.learned
         if current is not None:
             campaign.write_changes(current.model, changes.history, changes)
@@ -244,10 +243,8 @@ class Session:
                 if log is not None:
                     changes.note("train", data=log)
                 rows = changes.add(draft.model, X)
-                if (places := places_of_proposals(settings.fit_on, proposals)) is not None:
-                    draft.place(np.array(rows), places)
                 for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
-                    changes.note("ask", row, data=(proposal.z.numpy(), prediction))
+                    changes.note("ask", row, data=(proposal.z.numpy(), prediction, proposal.source))
                 changes.note("search", data=record)
             return [keep(x) for x in X]
         raise NoCandidateError("others told every proposed point before it could be returned, 10 times")
@@ -352,11 +349,12 @@ class Session:
         """Bring a folder that holds an earlier state of this campaign up to date."""
         with campaign.lock.held():
             with self.lock, campaign.transaction():
+                # first, because it drops what is void now
+                campaign.write_parameters(*pack_parameters(self._settings))
                 if campaign is self.campaign:
                     self._take_in()
                 else:
                     self._overwrite(campaign)
-                campaign.write_parameters(*pack_parameters(self._settings))
             campaign.clean()
 
     def _overwrite(self, campaign: Campaign) -> None:

@@ -10,8 +10,8 @@ from torch import Tensor
 __all__ = [
     "Array",
     "HasWorkingScale",
-    "KnowsLengthscales",
     "KnowsNoise",
+    "LearnsFromErrors",
     "Surrogate",
     "TakesCorrections",
 ]
@@ -21,10 +21,10 @@ Array = NDArray[np.float64]
 
 @runtime_checkable
 class Surrogate(Protocol):
-    """A model of y given Z, or given features of x, that is refitted seldom and conditioned often."""
+    """A model of y given Z, features of x, or both, that is refitted seldom and conditioned often."""
 
-    space: Literal["latent", "features"]
-    """Whether the points handed over are Z (n, d) or a list of x."""
+    space: Literal["latent", "features", "both"]
+    """Whether the points handed over are Z (n, d), a list of x, or :class:`wrlso.surrogate.Points`."""
 
     def fit(self, Z: Any, y: Tensor, rng: np.random.Generator) -> Self:
         """Fit hyperparameters and posterior to Z (n, d) float64 and y (n,), larger is better."""
@@ -48,14 +48,6 @@ class KnowsNoise(Protocol):
 
 
 @runtime_checkable
-class KnowsLengthscales(Protocol):
-    """A surrogate of Z that knows over which distance the objective changes in each dimension."""
-
-    def lengthscales(self) -> Array:
-        """Lengthscales (d,) float64 in the units of Z."""
-
-
-@runtime_checkable
 class HasWorkingScale(Protocol):
     """A surrogate that is jointly normal on a scale of its own, on which a search compares points."""
 
@@ -72,3 +64,11 @@ class TakesCorrections(Protocol):
 
     def corrected(self, Z: Any, y: Tensor) -> "Surrogate":
         """Return a new surrogate that has seen these values y (n,) only, hyperparameters unchanged."""
+
+
+@runtime_checkable
+class LearnsFromErrors(Protocol):
+    """A surrogate that learns from how well it predicted values, before it is given them."""
+
+    def scored(self, Z: Any, y: Tensor) -> "Surrogate":
+        """Return a new surrogate that remembers how well it predicts these values, unseen so far."""

@@ -1,4 +1,4 @@
-"""A sparse Gaussian process over Z, the default model of the objective."""
+"""A sparse Gaussian process over Z, one of those that the default surrogate chooses among."""
 
 import logging
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from wrlso.surrogate.linear_algebra import covariance_root
 from wrlso.surrogate.protocol import Array
 from wrlso.surrogate.sparse_posterior import Posterior
 from wrlso.surrogate.subset import select_subset
-from wrlso.surrogate.transforms import TRANSFORMS, Standardize, TargetTransform, make_transform
+from wrlso.surrogate.transforms import TRANSFORMS, Standardize, make_transform
 
 __all__ = ["SparseGP"]
 
@@ -54,10 +54,11 @@ class SparseGP(BaseEstimator):
     kernel : {"rbf", "matern52", "linear+rbf", "linear+matern52"}
         Covariance function, with one lengthscale per dimension. Away from the data a linear part extrapolates
         the trend, where the other kernels return to the mean.
-    transform : {"standardize", "winsorize", "floor", "rank"}
-        Transformation of y. ``"standardize"``: mean 0 and variance 1. ``"winsorize"`` and ``"floor"`` raise
-        low values first: to Tukey's lower fence, or to a floor twice as far below the median as the best
-        value lies above it. ``"rank"``: normal quantiles of the ranks.
+    transform : {"standardize", "winsorize", "floor", "robust"}
+        Transformation of y. ``"standardize"``: mean 0 and variance 1. ``"winsorize"``, ``"floor"`` and
+        ``"robust"`` raise low values first: to Tukey's lower fence; to a floor twice as far below the median
+        as the best value lies above it; or, at most a tenth of them, to half of the range between the outer
+        tenths below the lowest tenth.
     ard : bool, default True
         Whether each dimension of Z has its own scale and lengthscale. False: all share one of each, for
         many features.
@@ -110,14 +111,14 @@ class SparseGP(BaseEstimator):
     True
     """
 
-    space: Literal["latent", "features"] = "latent"
+    space: Literal["latent", "features", "both"] = "latent"
 
     hyperparameters_: Hyperparameters
     trained_points_: Array
     bound_: float
     n_iter_: int
     posterior_: Posterior
-    transform_: TargetTransform
+    transform_: Standardize
 
     def __init__(
         self,
@@ -298,7 +299,7 @@ class SparseGP(BaseEstimator):
         return view, torch.from_numpy(self.transform_.forward(check_values(y, len(y))))
 
     def noise_variance(self) -> float:
-        """Variance of a measurement's noise in the units of y (with ``transform="rank"`` at the median)."""
+        """Variance of a measurement's noise in the units of y."""
         noise = torch.tensor([self._fitted().hyper.noise], dtype=torch.float64)
         return float(self.transform_.moments(torch.zeros_like(noise), noise)[1])
 
@@ -400,6 +401,11 @@ class SparseGP(BaseEstimator):
             raise ParameterError("n_best + n_random: expected at least 1, got 0")
         if self.n_hyper is not None:
             check_int("n_hyper", self.n_hyper, 1)
+        if self.n_trained == 0 and self.train_iter != 100:
+            raise ParameterError(
+                "train_iter: expected 100, the default, with n_trained=0, where no inducing point is "
+                f"optimised, got {self.train_iter}"
+            )
         for name, allowed in (("kernel", KERNELS), ("transform", tuple(TRANSFORMS))):
             if getattr(self, name) not in allowed:
                 raise ParameterError(f"{name}: expected one of {allowed}, got {getattr(self, name)!r}")

@@ -1,16 +1,15 @@
 """Transformations of y before a Gaussian process sees it, and of its predictions back to the units of y."""
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wrlso.surrogate.normal_scores import NormalScores
 from wrlso.surrogate.protocol import Array
 
-__all__ = ["TRANSFORMS", "TargetTransform", "make_transform"]
+__all__ = ["TRANSFORMS", "Standardize", "make_transform"]
 
 _LARGEST = torch.finfo(torch.float64).max
 _SMALLEST = 1e-150  # spread of values, so that what is divided by it stays finite
@@ -18,29 +17,9 @@ _DEPTH = 2.0  # the floor lies that many times as far below the median as the be
 _FENCE = 1.5  # Tukey's: values lower than this many interquartile ranges under the lower quartile are clipped
 
 
-class TargetTransform(Protocol):
-    """A monotone map from y to the scale on which the Gaussian process works."""
-
-    @classmethod
-    def fit(cls, y: Array) -> Self:
-        """Learn the map from y (n,)."""
-
-    def forward(self, y: Array) -> Array:
-        """Map y (n,) to the working scale."""
-
-    def log_slope(self, y: Array) -> Array:
-        """Return log t'(y) (n,), which turns a density on the working scale into one of y."""
-
-    def inverse(self, t: Tensor) -> Tensor:
-        """Map working values of any shape back to the units of y, differentiably."""
-
-    def moments(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (q,) of y when the working value is normal with these moments."""
-
-
 @dataclass(frozen=True)
 class Standardize:
-    """(max(y, lower) - center) / scale; ``lower`` is -inf unless :class:`Winsorize` sets it."""
+    """(max(y, lower) - center) / scale; ``lower`` is -inf unless a subclass sets it."""
 
     center: float
     scale: float
@@ -67,7 +46,7 @@ class Standardize:
         return 2.0 * ((0.5 * np.maximum(y, self.lower) - 0.5 * self.center) / self.scale)
 
     def log_slope(self, y: Array) -> Array:
-        """Return -log scale."""
+        """Return log t'(y) (n,), which turns a density on the working scale into one of y."""
         return np.full(len(y), -np.log(self.scale))
 
     def inverse(self, t: Tensor) -> Tensor:
@@ -107,14 +86,29 @@ class Floor(Standardize):
         return cls._from(y, max(median - 2.0 * _DEPTH * spread, -_LARGEST) if spread > 0 else -np.inf)
 
 
-TRANSFORMS: dict[str, type[TargetTransform]] = {
+@dataclass(frozen=True)
+class Robust(Standardize):
+    """Standardise after raising the few values that are far below all others to a fence.
+
+    At most a tenth is raised, so that differences between the others remain.
+    """
+
+    @classmethod
+    def fit(cls, y: Array) -> Self:
+        """Clip below q10 - ½ (q90 - q10), unless most values are equal."""
+        q10, q90 = np.quantile(y, [0.1, 0.9])
+        spread = 0.5 * q90 - 0.5 * q10
+        return cls._from(y, float(q10 - spread) if spread > 0 else -np.inf)
+
+
+TRANSFORMS: dict[str, type[Standardize]] = {
     "standardize": Standardize,
     "winsorize": Winsorize,
     "floor": Floor,
-    "rank": NormalScores,
+    "robust": Robust,
 }
 
 
-def make_transform(name: str, y: Array) -> TargetTransform:
+def make_transform(name: str, y: Array) -> Standardize:
     """Fit the transformation of that name to y (n,)."""
     return TRANSFORMS[name].fit(y)

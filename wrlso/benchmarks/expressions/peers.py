@@ -20,8 +20,6 @@ __all__ = ["GrammarTask", "genetic_algorithm", "random_search"]
 Member = tuple[float, Derivation]  # value first
 Values = NDArray[np.float64]
 
-# the changes that the genetic algorithm was tuned with
-MUTATIONS = ("rule", "around", "part", "subtree")
 MAX_ATTEMPTS = 20_000  # proposals for one new point
 
 
@@ -185,7 +183,7 @@ def genetic_algorithm(
         if crossed:
             derivation = derivations.cross(derivation, parent())
         if not crossed or rng.random() < 0.5:
-            derivation = derivations.mutate(derivation, MUTATIONS)
+            derivation = derivations.mutate(derivation)
         return derivation
 
     while len(calls.values) < budget:

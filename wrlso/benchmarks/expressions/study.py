@@ -16,6 +16,7 @@ from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.latent_search import LatentSearch
+from wrlso.acquisition.sources import Near, Prior
 from wrlso.benchmarks.expressions.peers import genetic_algorithm, random_search
 from wrlso.benchmarks.records import (
     REACHED,
@@ -33,13 +34,14 @@ from wrlso.surrogate.feature_gp import FeatureGP
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.tasks.expressions.task import Expressions
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 from wrlso.weighting import RankWeighting, UniformWeighting
 
 __all__ = ["CONFIGURATIONS", "PEERS", "ExpressionsStudy", "expressions_study", "run_peers"]
 
 PEERS = {"random": random_search, "genetic": genetic_algorithm}
 _PEER_STREAM = 0
+_WITH_DEFAULTS = ("behaviour", "auto")
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,12 @@ class ExpressionsStudy:
     ----------
     target, identity, n_start
         See :class:`wrlso.tasks.Expressions`.
-    search : {"features", "behaviour", "latent", "latent-ascent"}
+    search : {"features", "latent", "latent-ascent", "behaviour", "auto"}
         Input of the Gaussian process, and maximisation of the acquisition. "features": fragments of
-        derivation trees, over a pool of candidates; "behaviour": values of the expressions, over the same
-        pool; "latent": Z, over the same pool; "latent-ascent": Z, by gradient ascent, as in the paper.
+        derivation trees, over a pool of decoded candidates; "latent": Z, over the same pool;
+        "latent-ascent": Z, by gradient ascent, as in the paper. "behaviour":
+        :meth:`wrlso.tasks.Expressions.search_options`; "auto": the model only. In these two the library's
+        defaults hold for everything else, and of the options below only budget, r, batch and stop count.
     budget, k, r, batch
         Queries M; rank-weighting parameter; retrain every r new values; points asked for at once.
     network, latent_dim, hidden, beta
@@ -62,14 +66,10 @@ class ExpressionsStudy:
         See :class:`wrlso.Trainer`.
     turns : pair of int
         Numbers of points of a batch that log EI and Thompson sampling choose.
-    n_candidates, temperature, greedy, sigma_low, sigma_high
-        See :class:`wrlso.CandidatePool`.
+    n_candidates, temperature, sigma_low, sigma_high
+        See :class:`wrlso.CandidatePool` and :class:`wrlso.acquisition.Near`.
     n_best, n_random, n_inducing, transform, kernel
         See :class:`wrlso.SparseGP`.
-    moves : float or None
-        Share of the candidates that are not decoded but made by mutation and crossover, half by each.
-    generations : int or None
-        Rounds in which candidates are made; None: one.
     stop : bool or None
         Whether a run ends when it has found the target.
     """
@@ -77,7 +77,7 @@ class ExpressionsStudy:
     target: str = "reference"
     identity: Literal["values", "text"] = "values"
     n_start: int | None = 5000
-    search: Literal["features", "behaviour", "latent", "latent-ascent"] = "features"
+    search: Literal["features", "latent", "latent-ascent", "behaviour", "auto"] = "features"
     budget: int = 500
     k: float = 1e-2
     r: int = 50
@@ -92,7 +92,6 @@ class ExpressionsStudy:
     turns: tuple[int, int] = (3, 2)
     n_candidates: int = 1000
     temperature: float = 2.0
-    greedy: float = 0.5
     sigma_low: float = 0.1
     sigma_high: float = 2.0
     n_best: int = 300
@@ -100,16 +99,12 @@ class ExpressionsStudy:
     n_inducing: int = 400
     transform: str = "winsorize"
     kernel: str = "rbf"
-    moves: float | None = None
-    generations: int | None = None
     stop: bool | None = None
 
     def __post_init__(self) -> None:
         """Check the options that nothing else checks, before a run takes hours."""
-        check_choice("search", self.search, ("features", "behaviour", "latent", "latent-ascent"))
+        check_choice("search", self.search, ("features", "latent", "latent-ascent", *_WITH_DEFAULTS))
         check_real("k", self.k, above=0, finite=False)
-        check_real("moves", self.moves, minimum=0, maximum=1, none="decoded candidates only")
-        check_count("generations", self.generations, none="one")
         for name in ("budget", "r", "batch", "latent_dim"):
             check_count(name, getattr(self, name))
 
@@ -121,7 +116,8 @@ class ExpressionsStudy:
     @property
     def variant(self) -> str:
         """Name part that distinguishes runs of a folder with the same setting and seed."""
-        return f"{_file_name(self.target)}-{self.identity}-{self.search}-k{self.k:g}-r{self.r}"
+        k = "" if self.search in _WITH_DEFAULTS else f"-k{self.k:g}"
+        return f"{_file_name(self.target)}-{self.identity}-{self.search}{k}-r{self.r}"
 
     @property
     def task(self) -> Expressions:
@@ -151,6 +147,15 @@ class ExpressionsStudy:
     def optimizer(self, setting: str, seed: int, folder: Path) -> WeightedRetrainingOptimizer:
         """Return the optimizer of one run, not yet fitted."""
         weighted, retrained = setting in ("weighting", "both"), setting in ("retraining", "both")
+        if self.search in _WITH_DEFAULTS:
+            task = self.task
+            parts = task.search_options(seed) if self.search == "behaviour" else {"model": task.model(seed)}
+            return WeightedRetrainingOptimizer(
+                **parts,
+                weighting=None if weighted else UniformWeighting(),
+                retrain_every=self.r if retrained else None,
+                random_state=seed,
+            )
         return WeightedRetrainingOptimizer(
             model=self._model(seed),
             weighting=RankWeighting(self.k) if weighted and math.isfinite(self.k) else UniformWeighting(),
@@ -172,7 +177,7 @@ class ExpressionsStudy:
         )
 
     def _surrogate(self) -> Surrogate:
-        features = self.search in ("features", "behaviour")
+        features = self.search == "features"
         gp = SparseGP(
             self.n_inducing,
             self.n_best,
@@ -182,31 +187,28 @@ class ExpressionsStudy:
             transform=self.transform,
             ard=not features,
         )
-        if not features:
-            return gp
-        return FeatureGP(self.task.surrogate(behaviour=self.search == "behaviour").features, gp)
+        return FeatureGP(self.task.surrogate().features, gp) if features else gp
 
     def _acquisition(self) -> LogExpectedImprovement | Mixture:
         if self.search == "latent-ascent":
             return LogExpectedImprovement(LatentSearch())
         pool = CandidatePool(
             self.n_candidates,
-            generations=self.generations or 1,
-            temperature=self.temperature,
-            greedy=self.greedy,
-            sigma=(self.sigma_low, self.sigma_high),
+            generations=1,
+            sources=[
+                Near(sigma=(self.sigma_low, self.sigma_high), temperature=self.temperature),
+                Prior(0.2, temperature=self.temperature),
+            ],
             max_attempts=10 * self.n_candidates,
-            mutate=(self.moves or 0.0) / 2,
-            cross=(self.moves or 0.0) / 2,
         )
         return Mixture([LogExpectedImprovement(), ThompsonSampling()], self.turns, search=pool)
 
 
 CONFIGURATIONS: dict[str, ExpressionsStudy] = {
     "default": ExpressionsStudy(),
-    # Expressions.search_options, with and without features of behaviour.
-    "behaviour": ExpressionsStudy(search="behaviour", moves=0.8, generations=3, stop=True),
-    "moves": ExpressionsStudy(moves=0.8, generations=3, stop=True),
+    # The library's defaults, with and without features of what expressions do.
+    "behaviour": ExpressionsStudy(search="behaviour", stop=True),
+    "auto": ExpressionsStudy(search="auto", stop=True),
     # The released code's protocol with the paper's network: identity by text, log EI maximised in Z.
     "released": ExpressionsStudy(
         identity="text",

@@ -33,7 +33,6 @@ Array = NDArray[np.float64]
 PROCESSES: dict[str, Callable[[], TanimotoGP]] = {
     "default": TanimotoGP,
     "winsorize": lambda: TanimotoGP(transform="winsorize"),
-    "rank": lambda: TanimotoGP(transform="rank"),
     "1,500 best and 500 random": lambda: TanimotoGP(None, 1500, 500),
     "1,900 best and 100 random": lambda: TanimotoGP(None, 1900, 100),
 }

@@ -74,7 +74,6 @@ PROCESSES: dict[str, Callable[[], TanimotoGP | FeatureGP]] = {
     "chirality": lambda: TanimotoGP(MorganCounts(chirality=True)),
     "standardize": lambda: TanimotoGP(transform="standardize"),
     "winsorize": lambda: TanimotoGP(transform="winsorize"),
-    "rank": lambda: TanimotoGP(transform="rank"),
     "250 + 250": lambda: TanimotoGP(None, 250, 250),
     "500 + 500": lambda: TanimotoGP(None, 500, 500),
     "500 + 1500": lambda: TanimotoGP(None, 500, 1500),

@@ -26,7 +26,6 @@ from torch import nn
 from wrlso._version import __version__
 from wrlso.acquisition.functions import LogExpectedImprovement
 from wrlso.acquisition.latent_search import LatentSearch
-from wrlso.acquisition.trust_region import TrustRegion
 from wrlso.datasets.molecules import load_molecules
 from wrlso.models.junction_tree.vae import JunctionTreeVAE
 from wrlso.models.selfies.vae import SelfiesVAE
@@ -35,7 +34,7 @@ from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.tasks.expressions.task import Expressions
 from wrlso.tasks.molecules.tasks import QED, PenalizedLogP
 from wrlso.tasks.shapes import Shapes
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 from wrlso.weighting import RankWeighting
 
 __all__ = ["SEARCHES", "Search", "compare", "first_difference", "main", "record"]
@@ -56,13 +55,13 @@ class Search(NamedTuple):
 
 
 def images() -> Search:
-    """Grow squares, by ascent in Z inside a trust region."""
+    """Grow squares, by ascent in Z."""
     task = Shapes(subset=150)
     X, y = task.initial_data(0)
     optimizer = WeightedRetrainingOptimizer(
         model=task.model(0),
         weighting=RankWeighting(k=1e-2),
-        acquisition=LogExpectedImprovement(LatentSearch(n_starts=5, n_raw=128, bounds=TrustRegion())),
+        acquisition=LogExpectedImprovement(LatentSearch(n_starts=5, n_raw=128)),
         trainer=Trainer(initial_epochs=5),
         retrain_every=RETRAIN_EVERY,
         random_state=0,
@@ -77,7 +76,6 @@ def formulas() -> Search:
     optimizer = WeightedRetrainingOptimizer(
         model=task.model(0),
         surrogate=task.surrogate(),
-        acquisition=task.acquisition(),
         trainer=Trainer(initial_epochs=5),
         retrain_every=RETRAIN_EVERY,
         random_state=1,

@@ -27,7 +27,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "none moved": {"n_trained": 0},
     "none moved; matern52": {"n_trained": 0, "kernel": "matern52"},
     "winsorize": {"transform": "winsorize"},
-    "rank": {"transform": "rank"},
 }
 """Differences from kernel="rbf", n_trained=200, train_iter=100, transform="standardize"."""
 

@@ -29,9 +29,8 @@ from tqdm.auto import tqdm
 from wrlso._utils.validation import check_choice, check_count
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
-from wrlso.acquisition.latent_search import LatentSearch
 from wrlso.acquisition.protocol import Acquisition
-from wrlso.acquisition.trust_region import TrustRegion
+from wrlso.acquisition.sources import Near, Prior
 from wrlso.benchmarks.records import (
     check_same_options,
     data_hash,
@@ -46,7 +45,7 @@ from wrlso.benchmarks.surrogate.turbo import SETTINGS as TURBO
 from wrlso.benchmarks.surrogate.turbo import turbo
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.surrogate.sparse_gp import SparseGP
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["FUNCTIONS", "METHODS", "CubeModel", "EmbeddedFunction", "main", "run", "table"]
 
@@ -179,13 +178,12 @@ class CubeModel(PointModel):
         return _WIDTH * (torch.rand(n, self.latent_dim, dtype=torch.float64, generator=generator) - 0.5)
 
 
-def _mixture(search: CandidatePool | LatentSearch, turns: list[int]) -> Mixture:
-    return Mixture([LogExpectedImprovement(), ThompsonSampling()], turns, search=search)
-
-
 METHODS: dict[str, Callable[[], Acquisition]] = {
-    "pool": lambda: _mixture(CandidatePool(sigma=(0.01, 2.0)), [1, 1]),
-    "trust-region": lambda: _mixture(LatentSearch(5, 600, max_iter=10, bounds=TrustRegion()), [3, 1]),
+    "pool": lambda: Mixture(
+        [LogExpectedImprovement(), ThompsonSampling()],
+        [1, 1],
+        search=CandidatePool(1000, generations=4, sources=[Near(sigma=(0.01, 2.0)), Prior(0.2)]),
+    ),
 }
 """The compared searches of this library, chosen on seeds from 100 on; "turbo" is the peer."""
 SURROGATE: dict[str, Any] = {"kernel": "matern52", "transform": "winsorize", "max_noise": TURBO["noise"][1]}

@@ -17,8 +17,6 @@ from sklearn.base import BaseEstimator
 
 from wrlso._utils.random import as_random_state, draw_seed, isolated_torch_rng
 from wrlso._utils.validation import check_choice, check_count
-from wrlso.acquisition.candidate_pool import CandidatePool
-from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.models.fragments import DerivationFragments
 from wrlso.models.grammar import GrammarVAE
@@ -296,21 +294,18 @@ class Expressions(BaseEstimator):
         with isolated_torch_rng(draw_seed(random_state)):
             return GrammarVAE(self.grammar, max_rules=self.max_rules, identity=self.key, **options)
 
-    def search_options(self, random_state: Any = None, *, behaviour: bool = True) -> dict[str, Any]:
-        """Return parameters of :class:`wrlso.WeightedRetrainingOptimizer` for this task.
+    def search_options(self, random_state: Any = None) -> dict[str, Any]:
+        """Return parameters of :class:`wrlso.WeightedRetrainingOptimizer` that find formulas.
 
         Parameters
         ----------
         random_state : int, RandomState or None
             Of the model's weights.
-        behaviour : bool, default=True
-            See :meth:`surrogate`.
 
         Returns
         -------
         dict
-            ``model``: :meth:`model`; ``surrogate``: :meth:`surrogate`; ``acquisition``:
-            :meth:`acquisition`.
+            ``model``: :meth:`model`; ``surrogate``: :meth:`surrogate`, of what expressions do.
 
         Examples
         --------
@@ -319,11 +314,7 @@ class Expressions(BaseEstimator):
         >>> opt = WeightedRetrainingOptimizer(**task.search_options(0), random_state=0)
         >>> batch = opt.fit(*task.initial_data(0)).ask(2)
         """
-        return {
-            "model": self.model(random_state),
-            "surrogate": self.surrogate(behaviour=behaviour),
-            "acquisition": self.acquisition(),
-        }
+        return {"model": self.model(random_state), "surrogate": self.surrogate(behaviour=True)}
 
     def surrogate(self, *, behaviour: bool = False) -> FeatureGP:
         """Return an unfitted Gaussian process over what expressions are made of, or over what they do.
@@ -337,15 +328,6 @@ class Expressions(BaseEstimator):
         if not behaviour:
             return FeatureGP(DerivationFragments(self.grammar))
         return FeatureGP(Behaviour(self._points()))
-
-    def acquisition(self) -> Mixture:
-        """Return the best search of our studies: log EI and Thompson sampling, three and two of five points.
-
-        Four of five candidates are made by mutation and crossover of derivation trees; the others are decoded
-        at temperature 2, because many expressions are alike.
-        """
-        pool = CandidatePool(1000, generations=3, temperature=2.0, mutate=0.4, cross=0.4)
-        return Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=pool)
 
     def is_novel_and_valid(self, x: Any) -> bool:
         """Return whether x has at most 15 productions of the grammar and is not in the worse half.
