@@ -13,7 +13,7 @@ import numpy as np
 from wrlso._utils.random import stream
 from wrlso.acquisition.prior_sampling import PriorSampling
 from wrlso.benchmarks.panel.calls import Calls, NothingNew
-from wrlso.benchmarks.panel.qlognei import optional, qlognei
+from wrlso.benchmarks.panel.qlognei import MANY_COLUMNS, optional, qlognei
 from wrlso.benchmarks.panel.spaces import Columns, Space
 from wrlso.benchmarks.study import SETTINGS, quiet_about_small_k
 from wrlso.exceptions import NoCandidateError
@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 _PEER = 2  # random stream of a seed
-_FEW_COLUMNS = 200  # to which Optuna is limited: it samples one column at a time
 
 
 def genetic_algorithm(
@@ -165,7 +164,7 @@ def ours(calls: Calls, seed: int, **settings: Any) -> WeightedRetrainingOptimize
 
 def applies(peer: str, space: Space) -> bool:
     """Return whether a peer works on this space: Optuna needs a table of few columns."""
-    return peer != "tpe" or (isinstance(space, Columns) and len(space.low) <= _FEW_COLUMNS)
+    return peer != "tpe" or (isinstance(space, Columns) and len(space.low) <= MANY_COLUMNS)
 
 
 def _setting(name: str) -> Callable[[Calls, int], Any]:

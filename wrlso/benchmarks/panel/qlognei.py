@@ -1,7 +1,8 @@
 """BoTorch's noisy log expected improvement on the problems of the panel.
 
-Its process sees the flattened x, or where x is no table the latent points of the model that the start has
-trained. Candidates are mutants and crosses of the best points; numbers are also optimised by gradient.
+Its process sees the flattened x. Where x is no table, or one of more than 200 columns, it sees the latent
+points of the model that the start has trained. Candidates are mutants and crosses of the best points; numbers
+are also optimised by gradient.
 
 It would be slow on all candidates, so a cheaper criterion, log EI over the best predicted mean, chooses
 twenty of them first.
@@ -23,9 +24,10 @@ from wrlso.acquisition.functions import log_h
 from wrlso.benchmarks.panel.calls import Calls
 from wrlso.benchmarks.panel.spaces import Columns
 
-__all__ = ["optional", "qlognei"]
+__all__ = ["MANY_COLUMNS", "optional", "qlognei"]
 
 _PEER = 2  # random stream of a seed
+MANY_COLUMNS = 200  # beyond which x is no table for methods that model each column
 _CROSSED = 0.4
 _PARENTS = 20  # best points that candidates are made of
 _BASELINE = 20  # points that may be the best one, judged by their means
@@ -80,10 +82,11 @@ def qlognei(
 
 def _features(calls: Calls, seed: int) -> Callable[[Sequence[Any]], Tensor]:
     space = calls.problem.space
-    if isinstance(space, Columns):
+    if isinstance(space, Columns) and len(space.low) <= MANY_COLUMNS:
         return lambda X: torch.from_numpy(space.flat(X))
     y = np.array(calls.y) * calls.problem.sign
-    model = calls.problem.optimizer(calls.X, y, seed, retrain_every=None).model_
+    X: Any = np.stack(calls.X) if isinstance(calls.X[0], np.ndarray) else calls.X
+    model = calls.problem.optimizer(X, y, seed, retrain_every=None).model_
 
     def encoded(X: Sequence[Any]) -> Tensor:
         with torch.no_grad():
