@@ -29,8 +29,10 @@ from wrlso import (
     UniformWeighting,
     UpperConfidenceBound,
 )
+from wrlso.acquisition import AskRecord, Proposal
 from wrlso.models import DerivationFragments
-from wrlso.testing.grid import grid_state
+from wrlso.surrogate import Points
+from wrlso.testing.grid import Grid, grid_state
 
 RNG = np.random.default_rng
 GRAMMAR = "S -> 'x' | S '+' 'x'"
@@ -71,6 +73,41 @@ def of_search(search):
     return of_acquisition(LogExpectedImprovement(search))
 
 
+class Blocks(Grid):
+    """Points of a grid, two coordinates in a block."""
+
+    block = 2
+
+
+def of_source(source):
+    """Proposals with where they came from, of the source alone and beside another one."""
+    other = "prior" if source.name == "mutate" else "mutate"
+    state, found = replace(grid_state(), model=Blocks()), []
+    for sources in ([source], [source, other]):
+        search = CandidatePool(60, generations=2, sources=sources)
+        proposals, record = LogExpectedImprovement(search).propose(state, 3, RNG(0))
+        found.append(([(p.x, p.source) for p in proposals], record.sources))
+    return found
+
+
+class Listed:
+    """Proposes the first of its molecules that may be proposed."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def propose(self, state, n, rng, criterion):
+        found = [x for x in self.X if state.screen(x) is None]
+        return [Proposal(x, torch.zeros(1), 0.0) for x in found[:n]], AskRecord()
+
+
+def of_sizes(search):
+    """The first proposal beside molecules of at most ten atoms."""
+    pytest.importorskip("rdkit")
+    state = replace(grid_state(), point=lambda i: "C" * (1 + i % 10))
+    return [p.x for p in search.propose(state, 1, RNG(0), LogExpectedImprovement())[0]]
+
+
 def of_process(surrogate, points=None):
     """Predictions after a fit, a warm fit, and an observation far away."""
     draw = RNG(0)
@@ -85,9 +122,19 @@ def of_process(surrogate, points=None):
     return [*surrogate.predict(points(Z)), *surrogate.predict(points(far))]
 
 
+def of_choice(surrogate):
+    """Predictions after a fit to values with outliers below, and scores after a value that is told."""
+    draw = RNG(0)
+    Z = torch.from_numpy(draw.normal(size=(60, 2)))
+    y, points = torch.sin(Z[:, 0]) - torch.from_numpy(draw.exponential(size=60) ** 2), Points(Z, Z.sin())
+    surrogate.fit(points[:59], y[:59], RNG(0))
+    scores = surrogate.scored(points[59:], y[59:]).scores_
+    return [*surrogate.predict(points), *scores.values()]
+
+
 def of_molecules(surrogate):
     pytest.importorskip("rdkit")
-    y = torch.tensor([0.0, 5.0, 1.0, 1.5, 3.0, 0.5, 2.0, 2.2, 1.1, 0.7], dtype=torch.float64)
+    y = torch.tensor([-20.0, 5.0, 1.0, 1.5, 3.0, 0.5, 2.0, 2.2, 1.1, 0.7], dtype=torch.float64)
     return surrogate.fit(SMILES, y, RNG(0)).predict([*SMILES, "CCCCCCCCCO"])
 
 
@@ -161,6 +208,8 @@ def of_optimizer(options):
 FEW = {"n_inducing": 10, "n_trained": 0}
 SOME = {"n_inducing": 10, "n_trained": 4, "train_iter": 5}
 POOL = {"n_candidates": 60, "generations": 2}
+SHARE = {"share": ({}, 1.0, 9.0)}
+HOT = {"temperature": ({}, 1.0, 3.0)}
 LATENT = {"n_starts": 3, "n_raw": 32, "max_iter": 3}
 
 # class → what is seen of it; argument → (the other arguments, its value, another value)
@@ -196,22 +245,17 @@ TABLE = {
         {
             "n_candidates": (POOL, 60, 90),
             "generations": (POOL, 2, 3),
-            "temperature": (POOL, 1.0, 3.0),
-            "greedy": (POOL, 0.5, 0.0),
-            "sigma": (POOL, (0.1, 2.0), (0.01, 0.02)),
-            "margin": (POOL, 1.1, 0.5),
-            "quantile": (POOL, 0.999, 0.3),
+            "sources": (POOL, None, ["near"]),
+            "parents": (POOL, (0.02, 2.0), (100.0,)),
             "max_attempts": (POOL, None, 20),
-            "splice": (POOL, 0.0, 0.5),
-            "rewrite": (POOL, 0.0, 0.5),
-            "mutate": (POOL, 0.0, 0.5),
-            "cross": (POOL, 0.0, 0.5),
-            "block": (POOL, 1, 2),
-            "k": (POOL, None, "auto"),
-            "explore": (POOL, 1 / 3, 0.9),
-            "least_new": (POOL, 0.0, 1.0),
         },
     ),
+    "Near": (of_source, SHARE | HOT | {"sigma": ({}, (0.1, 2.0), (0.01, 0.02))}),
+    "Prior": (of_source, SHARE | HOT),
+    "Splice": (of_source, SHARE | HOT),
+    "Rewrite": (of_source, SHARE | HOT),
+    "Mutate": (of_source, SHARE),
+    "Cross": (of_source, SHARE),
     "LatentSearch": (
         lambda search: of_acquisition(LogExpectedImprovement(search), rare=23),
         {
@@ -223,6 +267,13 @@ TABLE = {
             "step": (LATENT, 0.1, 1.0),
             "temperature": (LATENT | {"n_starts": 1}, 1.0, 3.0),
             "max_attempts": (LATENT, 1000, 1),
+        },
+    ),
+    "SizeRange": (
+        of_sizes,
+        {
+            "search": ({}, Listed(["C" * 30, "C" * 12]), Listed(["C" * 11])),
+            "margin": ({"search": Listed(["C" * 30, "C" * 12])}, 1.3, 3.0),
         },
     ),
     "SparseGP": (
@@ -242,6 +293,15 @@ TABLE = {
             "train_iter": (SOME, 5, 30),
             "jitter": ({}, 1e-8, 1e-4),
             "max_noise": ({}, None, 1e-3),
+        },
+    ),
+    "AutoSurrogate": (
+        of_choice,
+        {
+            "n_best": ({"n_random": 10}, 20, 25),
+            "n_random": ({"n_best": 20}, 10, 15),
+            "transform": ({}, "robust", "floor"),
+            "half_life": ({}, 50.0, 2.0),
         },
     ),
     "FeatureGP": (
@@ -355,7 +415,7 @@ def test_every_argument_is_in_the_table():
     assert {name: set(arguments) for name, (_, arguments) in TABLE.items()} == {
         name: set(inspect.signature(cls).parameters) for name, cls in classes().items()
     }
-    assert set(TABLE) <= set(wrlso.__all__) | {"DerivationFragments"}
+    assert set(TABLE) <= {*wrlso.__all__, *wrlso.acquisition.__all__, "DerivationFragments"}
 
 
 @pytest.mark.parametrize(("name", "argument"), CASES)

@@ -354,7 +354,7 @@ def test_options_are_rules_for_the_data_of_each_ask_and_training():
             return (self.m - inputs) ** 2
 
     options = search_options(SelfiesVAE.pretrained())
-    assert options["acquisition"].search.k == "auto"
+    assert options["acquisition"].search.search.k == "auto"
     for n, most in ((12, 5), (500, 20), (2000, 50), (10_000, 50)):
         steps.clear()
         log = options["trainer"].fine_tune(Quick(), torch.zeros(n), np.ones(n), np.random.default_rng(0))

@@ -682,7 +682,8 @@ def test_bad_starting_data(X, y, error, message):
         ({"weighting": lambda y: y[:-1]}, DataError, "40"),
         ({"weighting": lambda y: y * np.nan}, DataError, "finite"),
         ({"weighting": lambda y: -np.ones(len(y))}, DataError, "negative|>= 0"),
-        ({"surrogate": "gp"}, ParameterTypeError, "surrogate must have a method condition_on"),
+        ({"surrogate": "gp"}, ParameterError, "surrogate must be one of 'auto'"),
+        ({"surrogate": 3}, ParameterTypeError, "surrogate must have a method condition_on"),
         ({"acquisition": 3}, ParameterTypeError, "acquisition must have a method propose"),
         ({"trainer": object()}, ParameterTypeError, "trainer must be a Trainer"),
         ({"device": "moon"}, ParameterError, "device must be 'auto' or a torch device, got 'moon'"),
@@ -833,7 +834,10 @@ def test_what_belongs_to_the_networks_is_refused_beside_a_model(options, message
     [
         ({"trainer": Trainer(retrain="scratch", retrain_lr=0.1)}, "retrain_lr must be None, the default"),
         ({"trainer": Trainer(retrain="scratch", retrain_steps=3)}, "retrain_steps must be None, the default"),
-        ({"trainer": Trainer(retrain="scratch", retrain_epochs=3)}, "retrain_epochs must be 1, the default"),
+        (
+            {"trainer": Trainer(retrain="scratch", retrain_epochs=3)},
+            "retrain_epochs must be 'auto', the default",
+        ),
     ],
 )
 def test_an_argument_that_another_leaves_without_effect_is_refused(options, message):

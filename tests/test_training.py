@@ -21,7 +21,6 @@ from wrlso import (
     ParameterTypeError,
     Trainer,
     rank_weights,
-    training,
     uniform_weights,
 )
 from wrlso._utils.progress_bar import ProgressBar
@@ -359,7 +358,7 @@ def test_the_bar_moves_with_every_step_and_ends_full(epochs, monkeypatch, capsys
             seen.append(n)
             return super().update(n)
 
-    monkeypatch.setattr(training, "ProgressBar", Bar)
+    monkeypatch.setattr("wrlso.training.trainer.ProgressBar", Bar)
     trainer = Trainer(initial_epochs=epochs, batch_size=4, w_max=math.inf)
     log = trainer.fit(Means(), torch.ones(40), np.ones(40), RNG(0), verbose=1)
     assert len(seen) == (log[-1]["n_steps"] if epochs else 0)

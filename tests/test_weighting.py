@@ -22,12 +22,14 @@ from wrlso.exceptions import (
     ParameterError,
     ParameterTypeError,
 )
-from wrlso.testing import objective_values, weightings
+from wrlso.testing import check_weighting, objective_values, weightings
 from wrlso.weighting import (
     CEMPIWeighting,
     DbASWeighting,
+    Progress,
     RankWeighting,
     RWRWeighting,
+    Schedule,
     UniformWeighting,
     cem_pi_weights,
     dbas_weights,
@@ -503,3 +505,50 @@ class TestBenchmark:
 def test_the_library_does_not_import_hypothesis():
     code = "import sys, wrlso; sys.exit('hypothesis' in sys.modules or 'wrlso.testing' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# ---------------------------------------------------------------- rules for k
+
+progresses = st.integers(1, 10**6).flatmap(
+    lambda n: st.builds(Progress, st.just(n), st.integers(0, n), st.integers(0, n))
+)
+
+
+@given(progresses, st.floats(0.1, 1e3), st.floats(0.1, 1e3), st.integers(1, 1000), st.integers(1, 100))
+def test_a_schedule_stays_between_its_ends_and_widens_only_when_stalled(p, start, stop, over, patience):
+    k = Schedule(start, stop, over)(p)
+    low, high = sorted((start, stop))
+    assert min(low / p.n, 1) * (1 - 1e-9) <= k <= min(high / p.n, 1) * (1 + 1e-9)
+    stalled = Schedule(start, stop, over, patience)(p)
+    assert k * (1 - 1e-9) <= stalled <= 1 + 1e-9
+    if not p.since_improvement:
+        assert stalled == k
+
+
+def test_a_schedule_goes_from_start_to_stop_and_doubles_when_stalled():
+    rule = Schedule(start=40, stop=10, over=100, patience=50)
+    assert [rule(Progress(1000, 1000 - told)) * 1000 for told in (0, 50, 100, 900)] == pytest.approx(
+        [40, 20, 10, 10]
+    )
+    assert rule(Progress(1000, 0, 50)) * 1000 == pytest.approx(20)
+
+
+def test_rank_weighting_takes_any_rule_and_a_rule_is_a_weighting():
+    check_weighting(RankWeighting(k=Schedule(patience=10)), max_examples=20)
+    y = np.arange(30.0)
+    assert np.array_equal(RankWeighting(k=lambda p: 3 / p.n)(y), rank_weights(y, 0.1))
+    at = RankWeighting(k=Schedule(start=30, stop=3, over=10)).at(Progress.of(y, 20))
+    assert at(y) == pytest.approx(rank_weights(y, 0.1))
+
+
+def test_progress_counts_values_since_the_best_and_since_the_start():
+    y = np.array([3.0, 1.0, 5.0, 2.0, 5.0, 4.0])
+    assert Progress.of(y, 3) == Progress(6, 3, 3)
+    assert Progress.of(y, 4) == Progress(6, 4, 2)
+    assert Progress.of(y, 3).n_told == 3
+
+
+@pytest.mark.parametrize("wrong", [{"start": 0}, {"stop": -1}, {"over": 0}, {"patience": 0}])
+def test_wrong_schedules_are_refused(wrong):
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        Schedule(**wrong)

@@ -22,6 +22,7 @@ from .acquisition.functions import ThompsonSampling as ThompsonSampling
 from .acquisition.functions import UpperConfidenceBound as UpperConfidenceBound
 from .acquisition.latent_search import LatentSearch as LatentSearch
 from .acquisition.prior_sampling import PriorSampling as PriorSampling
+from .acquisition.size_range import SizeRange as SizeRange
 from .exceptions import DataError as DataError
 from .exceptions import DataTypeError as DataTypeError
 from .exceptions import ExecutorError as ExecutorError
@@ -47,6 +48,7 @@ from .models.vae import VAE as VAE
 from .optimizer import WeightedRetrainingOptimizer as WeightedRetrainingOptimizer
 from .run.loop import maximize as maximize
 from .run.loop import minimize as minimize
+from .surrogate.auto import AutoSurrogate as AutoSurrogate
 from .surrogate.feature_gp import FeatureGP as FeatureGP
 from .surrogate.morgan import MorganCounts as MorganCounts
 from .surrogate.sparse_gp import SparseGP as SparseGP

@@ -38,7 +38,8 @@ class Event(NamedTuple):
     time : int
         Microseconds since 1970, UTC.
     data : object
-        For "update" the earlier values; for "ask" z (d,) and the surrogate's prediction; for "search" the
+        For "update" the earlier values; for "ask" z (d,), the surrogate's prediction and the source of the
+        candidate, which campaigns of before lack; for "search" the
         :class:`wrlso.acquisition.AskRecord`; for "train" the log; for the "tell" of a failure its reason,
         or None.
     """
@@ -79,6 +80,8 @@ class Record:
     prediction : (float, float) or None
         The surrogate's mean and standard deviation (noise included) at the time of the ask, in the user's
         sign; None for points that were not asked or asked without a surrogate.
+    source : str
+        Where the candidate came from at the last ask, such as "near" or "mutate"; empty: not said.
     n_failures : int
         Number of failed experiments on x.
     reason : str or None
@@ -96,6 +99,7 @@ class Record:
     asked: bool = False
     z: np.ndarray | None = None
     prediction: tuple[float, float] | None = None
+    source: str = ""
     n_failures: int = 0
     reason: str | None = None
     revisions: list[list[float]] = field(default_factory=list)
@@ -182,6 +186,8 @@ class History:
         Row i is the tensor of ``records[i]``.
     events : list of Event
         All events in order.
+    asked : list of int
+        The row of each "ask" event, in order.
     asks : list
         One :class:`wrlso.acquisition.AskRecord` for each ask.
     trainings : list of dict
@@ -200,6 +206,7 @@ class History:
         self.records: list[Record] = []
         self.inputs = TensorRows()
         self.events: list[Event] = []
+        self.asked: list[int] = []
         self.asks: list[Any] = []
         self.trainings: list[dict[str, Any]] = []
         self.n_start = 0
@@ -284,7 +291,9 @@ class History:
         elif kind == "ask":
             record = self.records[row]
             record.asked, record.asked_at = True, iso_time(time)
-            record.z, record.prediction = data
+            record.z, record.prediction, *source = data
+            record.source = source[0] if source else ""
+            self.asked.append(row)
             self._set_status(row, "pending")
         elif kind == "release":
             self._set_status(row, "released")

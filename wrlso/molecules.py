@@ -9,13 +9,15 @@ import numpy as np
 from wrlso._chemistry.smiles import listed_smiles
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.acquisition.size_range import SizeRange
+from wrlso.acquisition.sources import Cross, Mutate, Near, Prior, Rewrite, Source, Splice
 from wrlso.models.junction_tree.vae import JunctionTreeVAE
 from wrlso.models.molecules.base import MoleculeVAE
 from wrlso.models.protocol import LatentModel
 from wrlso.models.selfies.vae import SelfiesVAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["molecule_search", "search_options"]
 
@@ -82,27 +84,23 @@ def search_options(model: LatentModel) -> dict[str, Any]:
     dict
         ``surrogate``: a :class:`wrlso.TanimotoGP`, which judges molecules by their fragments.
         ``acquisition``: log EI and Thompson sampling, three and two of five points, over a
-        :class:`wrlso.CandidatePool` that also mutates molecules and crosses pairs of them; with
-        :class:`wrlso.models.SelfiesVAE` it also splices molecules and rewrites parts of them.
+        :class:`wrlso.CandidatePool` of which at the start 35 % each are mutants and crosses of molecules and
+        the rest is decoded; with :class:`wrlso.models.SelfiesVAE` some are spliced or partly rewritten. A
+        :class:`wrlso.SizeRange` keeps to 1.3 times the sizes of the molecules with a value.
         ``trainer``: at most 150 steps in the first training and 50 in later ones.
     """
-    chunks: dict[str, Any] = {}
-    if isinstance(model, SelfiesVAE):
-        chunks = {"block": model.sizes.chunk_dim, "splice": 0.3, "rewrite": 0.1, "sigma": (0.06, 0.3)}
-    elif not isinstance(model, MoleculeVAE):
+    if not isinstance(model, MoleculeVAE):
         return {}
-    pool = CandidatePool(
-        400,
-        generations=2,
-        max_attempts=4000,
-        mutate=0.35,
-        cross=0.35,
-        k="auto",
-        **chunks,
-    )
+    sources: list[Source] = [Mutate(0.35), Cross(0.35)]
+    if isinstance(model, SelfiesVAE):
+        sources += [Near(0.15, sigma=(0.06, 0.3)), Prior(0.03), Splice(0.09), Rewrite(0.03)]
+    else:
+        sources += [Near(0.25), Prior(0.05)]
+    pool = CandidatePool(400, generations=2, sources=sources, max_attempts=4000)
+    search = SizeRange(pool)
     return {
         "surrogate": TanimotoGP(),
-        "acquisition": Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=pool),
+        "acquisition": Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=search),
         "trainer": Trainer(
             initial_epochs=_PASSES,
             retrain_epochs=_PASSES / 4,

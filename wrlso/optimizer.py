@@ -32,7 +32,7 @@ from wrlso.report.summary import html_summary, text_summary
 from wrlso.storage.info import Notes
 from wrlso.storage.session import Session, load_optimizer
 from wrlso.surrogate.protocol import Surrogate
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["WeightedRetrainingOptimizer"]
 
@@ -57,9 +57,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         Whether large or small values are better.
     weighting : callable y → w, default=None
         Weights of the data in training, given larger-is-better values; None: rank weighting with
-        k = max(1e-3, 1/N).
-    surrogate : Surrogate, default=None
-        Model of the objective over Z; None: :class:`wrlso.SparseGP`.
+        k = max(1e-3, 10/N).
+    surrogate : Surrogate or "auto", default=None
+        Model of the objective; None and "auto": :class:`wrlso.AutoSurrogate`, over Z or features of x.
     acquisition : Acquisition, default=None
         Chooses the next points; None: :class:`wrlso.LogExpectedImprovement`.
     trainer : Trainer, default=None
@@ -107,7 +107,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         feasible: Callable[[Any], bool] | None = None,
         direction: str = "maximize",
         weighting: Callable[[np.ndarray], np.ndarray] | None = None,
-        surrogate: Surrogate | None = None,
+        surrogate: Surrogate | str | None = None,
         acquisition: Acquisition | None = None,
         trainer: Trainer | None = None,
         retrain_every: int | None = 50,
@@ -333,7 +333,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     @property
     def weights_(self) -> np.ndarray:
         """Their weights (n,) in training, mean 1."""
-        return weigh(sign_of(self.direction) * self.history_.y, self.weighting)
+        return weigh(sign_of(self.direction) * self.history_.y, self.history_.n_start, self.weighting)
 
     @property
     def pending_(self) -> list[Any]:

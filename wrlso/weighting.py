@@ -14,23 +14,28 @@ Models via Weighted Retraining", NeurIPS 2020: Eq. 3 (rank weighting), appendix 
 other weightings are those that it compares with.
 """
 
+import math
 import warnings
-from typing import final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self, final
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 from sklearn.base import BaseEstimator
 
-from wrlso._utils.validation import check_real
+from wrlso._utils.validation import check_count, check_real
 from wrlso._utils.vectors import FloatArray, check_vector, check_weights
 from wrlso.exceptions import DataError, LowEffectiveSampleSizeWarning, ParameterError
 
 __all__ = [
     "CEMPIWeighting",
     "DbASWeighting",
+    "Progress",
     "RWRWeighting",
     "RankWeighting",
+    "Schedule",
     "UniformWeighting",
     "cem_pi_weights",
     "dbas_weights",
@@ -378,28 +383,119 @@ def normalize_weights(w: npt.ArrayLike, n: int, *, warn: bool = True) -> FloatAr
     return _with_mean_one(weights / weights.max())
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a search is: what a rule for k may depend on.
+
+    Parameters
+    ----------
+    n : int
+        Number N of points with a value.
+    n_start : int
+        How many of them the search began with.
+    since_improvement : int
+        How many values have been told since the best one; at most ``n - n_start``.
+    """
+
+    n: int
+    n_start: int
+    since_improvement: int = 0
+
+    @property
+    def n_told(self) -> int:
+        """Values told since the start: the part of the budget that is used."""
+        return self.n - self.n_start
+
+    @classmethod
+    def of(cls, y: FloatArray, n_start: int) -> Self:
+        """Return the progress of a search with larger-is-better values y (n,) in the order of telling."""
+        n_start = min(n_start, len(y))
+        after = len(y) - 1 - int(np.argmax(y)) if len(y) else 0
+        return cls(len(y), n_start, min(after, len(y) - n_start))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A rule for k: explore first, exploit later, and explore again when the search stalls.
+
+    kN, the number of best points that weigh about the same, falls geometrically from ``start`` to ``stop``
+    over the first ``over`` values that are told. It doubles for every ``patience`` values without an
+    improvement.
+
+    Parameters
+    ----------
+    start, stop : float, default=30, 10
+        kN at the start of a search, and after ``over`` values, > 0.
+    over : int, default=200
+        Values between the two, at least 1: the budget, if there is one.
+    patience : int or None, default=None
+        Values without an improvement that double kN, at least 1; None: it never grows.
+
+    Examples
+    --------
+    >>> from wrlso.weighting import Progress, Schedule
+    >>> rule = Schedule(start=40, stop=10, over=100, patience=50)
+    >>> [round(1000 * rule(Progress(n=1000, n_start=start))) for start in (1000, 950, 900, 0)]  # kN
+    [40, 20, 10, 10]
+    >>> round(1000 * rule(Progress(n=1000, n_start=0, since_improvement=100)))
+    40
+    """
+
+    start: float = 30.0
+    stop: float = 10.0
+    over: int = 200
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        check_real("start", self.start, above=0)
+        check_real("stop", self.stop, above=0)
+        check_count("over", self.over)
+        check_count("patience", self.patience, none="kN never grows")
+
+    def __call__(self, progress: Progress) -> float:
+        """Return k, at most 1."""
+        share = min(1.0, progress.n_told / self.over)
+        n_best = math.log(self.start) + share * (math.log(self.stop) - math.log(self.start))
+        if self.patience is not None:
+            n_best += math.log(2) * progress.since_improvement / self.patience
+        return math.exp(min(n_best, math.log(progress.n)) - math.log(progress.n))
+
+
 @final
 class RankWeighting(BaseEstimator):
     """Rank weighting, the paper's: see :func:`rank_weights`.
 
     Parameters
     ----------
-    k : float, default=1e-3
-        How evenly the weight is spread, > 0; ``math.inf`` gives uniform weights.
+    k : float or callable, default=1e-3
+        How evenly the weight is spread, > 0; ``math.inf`` gives uniform weights. A callable, such as
+        :class:`Schedule`, takes the :class:`Progress` of the search and returns k.
 
     Examples
     --------
     >>> from wrlso.weighting import RankWeighting
     >>> RankWeighting(k=0.5)([1.0, 2.0])
     array([0.66666667, 1.33333333])
+    >>> RankWeighting(k=lambda progress: 1 / progress.n)([1.0, 2.0])
+    array([0.66666667, 1.33333333])
     """
 
-    def __init__(self, k: float = 1e-3) -> None:
+    def __init__(self, k: float | Callable[[Progress], float] = 1e-3) -> None:
         self.k = k
 
     def __call__(self, y: npt.ArrayLike) -> FloatArray:
-        """Return :func:`rank_weights` of y (n,), an array (n,) with mean 1."""
-        return rank_weights(y, k=self.k)
+        """Return :func:`rank_weights` of y (n,), an array (n,) with mean 1, for a search that begins."""
+        n = len(check_vector("y", y))
+        return rank_weights(y, k=self.k_at(Progress(n, n)))
+
+    def k_at(self, progress: Progress) -> float:
+        """Return k at this point of a search."""
+        return self.k(progress) if callable(self.k) else self.k
+
+    def at(self, progress: Progress) -> "RankWeighting":
+        """Return this weighting with the k, a number, of this point of a search."""
+        return RankWeighting(self.k_at(progress))
 
 
 @final

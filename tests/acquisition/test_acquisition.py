@@ -20,6 +20,7 @@ from wrlso.acquisition import (
     LogExpectedImprovement,
     Measured,
     Mixture,
+    Near,
     PriorSampling,
     SearchState,
     ThompsonSampling,
@@ -341,7 +342,7 @@ def test_supplied_candidates_compete():
     best = (12, 9)
     state, _ = campaign(n=60, candidates=[best], candidates_Z=torch.tensor([best]).double() / 5.0)
     acquisition = UpperConfidenceBound(
-        0.0, search=CandidatePool(n_candidates=12, generations=1, sigma=(0.01, 0.02))
+        0.0, search=CandidatePool(12, generations=1, sources=[Near(sigma=(0.01, 0.02))])
     )
     (proposal,), _ = acquisition.propose(state, 1, rng())
     assert proposal.x == best
@@ -478,21 +479,6 @@ def test_splicing_moves_tails_both_ways_and_often_not_at_all():
     assert 0.2 < shorter < 0.3
 
 
-def test_incumbents_follow_values_where_k_says_so():
-    state, _ = campaign(n=60)
-    landscape = Landscape.of(state, rng(), 1.1, 0.999)
-    best = state.Z[state.y.argmax()].numpy()
-
-    def share(k):
-        return float((Parents.sample(state, landscape, rng(), k).incumbents == best).all(axis=1).mean())
-
-    assert share(None) < 0.05
-    assert share(1e-3) > 0.15
-    assert share(1e-1) < share(1e-3)
-    assert share(np.inf) < 0.05
-    assert share((1e-3, np.inf)) == pytest.approx(0.5 * (share(1e-3) + share(np.inf)), abs=0.05)
-
-
 @given(st.integers(1, 8), st.integers(1, 4), st.integers(0, 2**32 - 1))
 def test_rewriting_hides_one_to_three_neighbouring_blocks_in_use(n_blocks, size, seed):
     draw = rng(seed)
@@ -522,15 +508,18 @@ def test_one_or_two_whole_blocks_in_use_are_chosen(n_blocks, size, seed):
     assert not chosen[behind].any()
 
 
-@pytest.mark.parametrize(
-    "shares", [{"splice": 0.5}, {"splice": 1.0}, {"rewrite": 1.0}, {"splice": 0.7, "rewrite": 0.3}]
-)
-def test_spliced_and_rewritten_candidates_are_proposed(shares):
-    state, cells = campaign(n=40, d=4)
-    search = CandidatePool(n_candidates=100, generations=2, block=2, k=1e-2, **shares)
+class Blocky(GridModel):
+    block = 2
+
+
+@pytest.mark.parametrize("sources", [["splice"], ["rewrite"], ["splice", "rewrite", "near"]])
+def test_spliced_and_rewritten_candidates_are_proposed(sources):
+    state, cells = campaign(n=40, d=4, model=Blocky(4))
+    search = CandidatePool(n_candidates=100, generations=2, sources=sources)
     proposals, record = LogExpectedImprovement(search=search).propose(state, 3, rng())
     assert not {p.x for p in proposals} & cells
-    assert record.n_decoded >= 100
+    assert {p.source for p in proposals} <= set(sources)
+    assert sum(record.sources[name]["made"] for name in sources) == record.n_decoded >= 100
 
 
 class Mutant(GridModel):
@@ -553,17 +542,18 @@ def test_mutants_are_made_of_incumbents_and_of_the_best_candidates():
     state = SearchState(**(vars(state) | {"point": X.__getitem__}))
 
     def steps(generations):
-        search = CandidatePool(200, generations=generations, mutate=1.0, least_new=0.0)
+        search = CandidatePool(60, generations=generations, sources=["mutate"])
         proposals, record = LogExpectedImprovement(search=search).propose(state, 20, rng())
-        assert record.n_decoded == 200
         found = [p.x for p in proposals]
         assert not set(found) & cells
+        assert {p.source for p in proposals} == {"mutate"}
+        assert record.sources["mutate"]["made"] == record.n_decoded
         for proposal in proposals:
             np.testing.assert_allclose(proposal.z.numpy(), np.array(proposal.x) / 5.0, rtol=1e-6)
         return [min(abs(x[0] - cell[0]) for cell in cells if cell[1:] == x[1:]) for x in found]
 
     assert set(steps(1)) == {1}
-    assert 1 < max(steps(4)) <= 4
+    assert max(steps(4)) > 1
 
 
 def test_half_of_the_candidates_can_be_mutants_and_none_are_without_data():
@@ -586,16 +576,17 @@ class Crosser(Mutant):
 def test_crossed_candidates_are_made_of_two_incumbents():
     state, cells = campaign(n=40, model=Crosser())
     state = SearchState(**(vars(state) | {"point": sorted(cells).__getitem__}))
-    search = CandidatePool(200, generations=1, cross=1.0, least_new=0.0)
+    search = CandidatePool(200, generations=1, sources=["cross"])
     proposals, record = LogExpectedImprovement(search=search).propose(state, 20, rng())
-    assert record.n_decoded == 200
+    assert record.sources["cross"] == {
+        "made": record.n_decoded,
+        "new": record.n_decoded - sum(record.rejected.values()),
+        "chosen": 20,
+    }
     found = {p.x for p in proposals}
     assert not found & cells
     assert {x[0] for x in found} <= {x[0] for x in cells}
     assert {x[1:] for x in found} <= {x[1:] for x in cells}
-    state, _ = campaign(n=10, model=Mutant())
-    with pytest.raises(ParameterError, match="cross=0.5 needs a model with a method cross, which Mutant"):
-        LogExpectedImprovement(search=CandidatePool(cross=0.5)).propose(state, 1, rng())
 
 
 class Loses(Mutant):
@@ -603,24 +594,25 @@ class Loses(Mutant):
         return super().mutate(X, generator)[1:]
 
 
-def test_mutants_need_a_model_that_makes_them_and_points_to_make_them_of():
-    def propose(model, **more):
-        state, _ = campaign(n=10, model=model, **more)
-        LogExpectedImprovement(search=CandidatePool(generations=1, mutate=0.5)).propose(state, 1, rng())
+def test_sources_that_a_model_cannot_serve_are_refused_by_name_and_left_out_else():
+    def propose(model, sources=None):
+        state, cells = campaign(n=10, model=model)
+        state = SearchState(**(vars(state) | {"point": sorted(cells).__getitem__}))
+        search = CandidatePool(300, generations=1, sources=sources)
+        return LogExpectedImprovement(search=search).propose(state, 1, rng())[1]
 
-    with pytest.raises(ParameterError, match="mutate=0.5 needs a model with a method mutate"):
-        propose(GridModel())
-    with pytest.raises(ParameterError, match="mutate=0.5 needs a search state with its points"):
-        propose(Mutant())
-    _, cells = campaign(n=10)
-    with pytest.raises(ModelError, match="as many objects as it gets, 500, got 499"):
-        propose(Loses(), point=sorted(cells).__getitem__)
-
-
-def test_blocks_have_to_fill_the_latent_space():
-    state, _ = campaign(n=10)
-    with pytest.raises(ParameterError, match="block must divide the model's latent_dim, 2, got 3"):
-        LogExpectedImprovement(search=CandidatePool(splice=0.5, block=3)).propose(state, 1, rng())
+    with pytest.raises(ParameterError, match="the source 'mutate' needs a model with a method mutate, which"):
+        propose(GridModel(), ["mutate"])
+    with pytest.raises(ParameterError, match="'cross' needs a model with a method cross, which Mutant"):
+        propose(Mutant(), ["cross"])
+    with pytest.raises(ParameterError, match="'splice' needs a model whose z has blocks"):
+        propose(GridModel(), ["splice"])
+    with pytest.raises(ModelError, match="as many objects as it gets, 300, got 299"):
+        propose(Loses(), ["mutate"])
+    state, _ = campaign(n=10, model=Mutant())
+    with pytest.raises(ParameterError, match="'mutate' needs a search state with its points"):
+        LogExpectedImprovement(CandidatePool(sources=["mutate"])).propose(state, 1, rng())
+    assert set(propose(GridModel()).sources) == {"near", "prior"}
 
 
 def test_without_variance_it_is_the_improvement_itself():
@@ -659,53 +651,44 @@ class NearestModel(GridModel):
 @pytest.mark.parametrize("generations", [1, 3])
 def test_a_collapsed_search_is_noticed_and_widened(generations, caplog):
     state, cells = campaign(n=40)
-    state = SearchState(**(vars(state) | {"model": NearestModel(cells, 4.0)}))
-
-    def new_share(least_new):
-        search = CandidatePool(
-            300, generations=generations, sigma=(0.1, 0.5), greedy=1.0, least_new=least_new, margin=20.0
-        )
-        proposals, record = LogExpectedImprovement(search=search).propose(state, 1, rng())
-        assert proposals[0].x not in cells
-        return (record.n_decoded - sum(record.rejected.values())), record.n_decoded
-
+    state = SearchState(**(vars(state) | {"model": NearestModel(cells, 1.5)}))
+    search = CandidatePool(300, generations=generations, sources=[Near(sigma=(0.05, 0.1))])
     with caplog.at_level("INFO", logger="wrlso"):
-        plain, n_plain = new_share(0.0)
-        assert not caplog.records
-        widened, n_widened = new_share(0.2)
-    assert plain < 0.2 * n_plain
-    assert widened > plain
-    assert n_plain < n_widened <= 2 * n_plain
-    assert [record.getMessage().split(":")[1] for record in caplog.records] == [" widening"]
+        proposals, record = LogExpectedImprovement(search=search).propose(state, 1, rng())
+    assert proposals[0].x not in cells
+    assert 300 < record.n_decoded <= 5 * 300
+    assert [entry.getMessage().split(":")[1] for entry in caplog.records] == [" widening"]
 
 
-@pytest.mark.parametrize("explore", [0.0, 0.6, 0.7, 1.0])
-def test_a_collapsed_search_widens_whatever_it_explores(explore):
+@pytest.mark.parametrize("sources", [["near"], ["prior"], None])
+def test_a_collapsed_search_widens_whatever_its_sources(sources):
     _, cells = campaign()
     state, _ = campaign(model=GridModel(2, only=sorted(cells)[:5] + [(30, i) for i in range(6)]))
-    proposals, _ = LogExpectedImprovement(CandidatePool(200, explore=explore)).propose(state, 2, rng())
+    proposals, _ = LogExpectedImprovement(CandidatePool(200, sources=sources)).propose(state, 2, rng())
     assert len({p.x for p in proposals}) == 2
 
 
 @pytest.mark.parametrize(("n", "limit"), [(20_000, None), (4000, None), (3000, 600)])
 def test_all_candidates_are_made_in_their_generations(n, limit, monkeypatch):
-    sizes, plain = [], CandidatePool._offspring
+    sizes, plain = [], CandidatePool._make
 
-    def offspring(self, size, *arguments):
+    def make(self, size, *arguments):
         sizes.append(size)
         return plain(self, size, *arguments)
 
-    monkeypatch.setattr(CandidatePool, "_offspring", offspring)
+    monkeypatch.setattr(CandidatePool, "_make", make)
     state, _ = campaign(n=40, d=8)
-    LogExpectedImprovement(CandidatePool(n, max_attempts=limit)).propose(state, 1, rng())
+    pool = CandidatePool(n, generations=4, max_attempts=limit, sources=[Near(sigma=(1.0, 2.0))])
+    _, record = LogExpectedImprovement(pool).propose(state, 1, rng())
     assert sizes == [(limit or n) // 4] * 4
+    assert record.n_decoded >= (limit or n)
 
 
 def test_a_search_that_finds_enough_is_not_widened(caplog):
     state, _ = campaign()
     with caplog.at_level("INFO", logger="wrlso"):
         _, record = LogExpectedImprovement(search=CandidatePool(n_candidates=200)).propose(state, 1, rng())
-    assert record.n_decoded == 200
+    assert record.n_decoded < 600
     assert not caplog.records
 
 
@@ -745,23 +728,31 @@ def test_search_beats_random_at_the_same_budget(search):
 # ------------------------------------------------------------------ misuse
 
 
+def of_near(**parameters):
+    return LogExpectedImprovement(search=CandidatePool(sources=[Near(**parameters)]))
+
+
 @pytest.mark.parametrize(
     ("acquisition", "error", "message"),
     [
         (LogExpectedImprovement(search=CandidatePool(0)), ParameterError, "n_candidates"),
-        (LogExpectedImprovement(search=CandidatePool(splice=1.5)), ParameterError, "splice"),
-        (LogExpectedImprovement(search=CandidatePool(rewrite=-0.1)), ParameterError, "rewrite"),
-        (LogExpectedImprovement(search=CandidatePool(mutate=2.0)), ParameterError, "mutate"),
-        (LogExpectedImprovement(search=CandidatePool(mutate=0.6, cross=0.6)), ParameterError, "cross"),
-        (LogExpectedImprovement(search=CandidatePool(block=0)), ParameterError, "block"),
-        (LogExpectedImprovement(search=CandidatePool(k=0.0)), ParameterError, "k must be"),
-        (LogExpectedImprovement(search=CandidatePool(k=(1.0, 0.0))), ParameterError, "k must be"),
-        (LogExpectedImprovement(search=CandidatePool(k=())), ParameterError, "k must hold at least one"),
-        (LogExpectedImprovement(search=CandidatePool(least_new=-0.1)), ParameterError, "least_new"),
-        (LogExpectedImprovement(search=CandidatePool(sigma=(0.0, 1.0))), ParameterError, r"sigma\[0\]"),
-        (LogExpectedImprovement(search=CandidatePool(sigma=(2.0, 1.0))), ParameterError, r"sigma\[1\]"),
-        (LogExpectedImprovement(search=CandidatePool(sigma=1.0)), ParameterError, "pair"),
-        (LogExpectedImprovement(search=CandidatePool(temperature=-1.0)), ParameterError, "temperature"),
+        (LogExpectedImprovement(search=CandidatePool(parents=(0.0,))), ParameterError, r"parents\[0\]"),
+        (LogExpectedImprovement(search=CandidatePool(parents=())), ParameterError, "parents must hold"),
+        (LogExpectedImprovement(search=CandidatePool(parents=1.0)), ParameterTypeError, "parents must be"),
+        (LogExpectedImprovement(search=CandidatePool(sources=())), ParameterError, "sources must hold"),
+        (LogExpectedImprovement(search=CandidatePool(sources="near")), ParameterTypeError, "sequence"),
+        (LogExpectedImprovement(search=CandidatePool(sources=["far"])), ParameterError, "among near, prior"),
+        (
+            LogExpectedImprovement(search=CandidatePool(sources=[Near])),
+            ParameterTypeError,
+            "a source must be",
+        ),
+        (LogExpectedImprovement(search=CandidatePool(sources=["near", Near()])), ParameterError, "once"),
+        (of_near(sigma=(0.0, 1.0)), ParameterError, r"sigma\[0\]"),
+        (of_near(sigma=(2.0, 1.0)), ParameterError, r"sigma\[1\]"),
+        (of_near(sigma=1.0), ParameterError, "pair"),
+        (of_near(temperature=-1.0), ParameterError, "temperature"),
+        (of_near(share=0.0), ParameterError, "share"),
         (LogExpectedImprovement(search=LatentSearch(0)), ParameterError, "n_starts"),
         (LogExpectedImprovement(search=LatentSearch(quantile=1.5)), ParameterError, "quantile"),
         (LogExpectedImprovement(search="pool"), ParameterTypeError, "search must be a strategy"),
@@ -860,29 +851,32 @@ def of_all(n, subset, seed=0):
 @given(
     st.integers(50, 3000),
     st.integers(5, 50),
-    st.sampled_from([None, "auto", 1e-3, 0.1, (1e-3, "auto")]),
+    st.sampled_from([(0.02,), (100.0,), (0.02, 2.0)]),
     st.integers(0, 99),
 )
-def test_incumbents_do_not_depend_on_how_much_the_surrogate_was_fitted_to(n, subset, k, seed):
+def test_incumbents_do_not_depend_on_how_much_the_surrogate_was_fitted_to(n, subset, spread, seed):
     found = []
     for size in (subset, n):
         state = of_all(n, size, seed)
-        found.append(Parents.sample(state, Landscape.of(state, rng(), 1.1, 0.999), rng(seed), k))
+        found.append(Parents.sample(state, Landscape.of(state, rng(), 1.1, 0.999), rng(seed), spread))
     np.testing.assert_array_equal(found[0].rows, found[1].rows)
     np.testing.assert_array_equal(found[0].incumbents, found[1].incumbents)
     assert found[0].objects(3, rng())[0][0] == "x"
 
 
-def test_the_best_few_are_incumbents_alike_however_many_values_there_are():
-    for n in (20, 1000, 50_000):
-        state = of_all(n, 20)
-        data = state.all_measured
-        rows = Parents.sample(state, Landscape.of(state, rng(), 1.1, 0.999), rng(), "auto").rows
-        best, third = (int(data.y.argsort(descending=True)[i]) for i in (0, 3))
-        share = np.array([(rows == row).mean() for row in (best, third)])
-        expected = rank_weights(data.y.numpy(), 2.5 / n)[[best, third]] / n
-        np.testing.assert_allclose(share, expected, atol=0.05)
-        assert 0.02 < share[0] < 0.25
+@pytest.mark.parametrize("n_left_out", [0, 3])
+@pytest.mark.parametrize("n", [20, 1000, 50_000])
+def test_incumbents_are_sampled_by_rank_weights_whatever_n(n, n_left_out):
+    state = of_all(n, 20)
+    order = state.all_measured.y.argsort(descending=True).numpy()
+    landscape = Landscape.of(state, rng(), 1.1, 0.999)
+    rows = Parents.sample(state, landscape, rng(), (0.02, 2.0), n_left_out).rows
+    assert not set(rows) & set(order[:n_left_out])
+    left = n - n_left_out
+    weights = [rank_weights(-np.arange(left), each / left) / left for each in (0.02, 2.0)]
+    for place in (0, 1, 3):
+        share = (rows == order[n_left_out + place]).mean()
+        assert share == pytest.approx(np.mean(weights, axis=0)[place], abs=0.06)
 
 
 def test_starts_near_the_best_fifth_are_near_that_of_all_values():

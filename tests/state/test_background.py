@@ -31,10 +31,10 @@ def tell(opt, n, **options):
 class Held(Trainer):
     """A trainer that waits in each fine-tuning until it is let go."""
 
-    def fine_tune(self, model, inputs, weights, rng, verbose=0):
+    def fine_tune(self, *args, **options):
         begun.set()
         assert go.wait(30)
-        return super().fine_tune(model, inputs, weights, rng, verbose)
+        return super().fine_tune(*args, **options)
 
 
 begun, go = threading.Event(), threading.Event()

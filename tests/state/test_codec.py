@@ -104,6 +104,7 @@ def examples():
             **{name: torch.ones(3) for name in ("lengthscale", "center")},
             "mean": -0.0,
         },
+        "SizeRange": {"search": class_of("CandidatePool")(30), "margin": 1.5},
         "Standardize": floats,
         "TanimotoPosterior": {
             "levels": class_of("Levels")(**levels),

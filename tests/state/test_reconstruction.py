@@ -102,7 +102,8 @@ def test_measuring_changes_no_random_numbers(monkeypatch):
     asked = make_optimizer().fit(X, X.sum(axis=1)).ask(3)
     monkeypatch.setattr("wrlso._state.retraining.measure_reconstruction", lambda *_: {})
     monkeypatch.setattr(
-        "wrlso._state.asking.predict_proposals", lambda surrogate, proposals, sign: [None] * len(proposals)
+        "wrlso._state.asking.predict_proposals",
+        lambda surrogate, model, proposals, sign: [None] * len(proposals),
     )
     np.testing.assert_array_equal(make_optimizer().fit(X, X.sum(axis=1)).ask(3), asked)
 

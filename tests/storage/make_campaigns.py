@@ -48,6 +48,7 @@ from wrlso import (
     coordinate_vae,
     rank_weights,
 )
+from wrlso.acquisition import Near
 from wrlso.campaign import export
 from wrlso.models import DerivationFragments, JunctionTreeVAE, SelfiesVAE, clique_vocabulary
 from wrlso.molecules import molecule_search
@@ -259,7 +260,7 @@ def coordinates(folder: Path) -> None:
         acquisition=Mixture(
             [LogExpectedImprovement(), UpperConfidenceBound(beta=1.0)],
             [2, 1],
-            search=CandidatePool(n_candidates=60, generations=2, k=(0.1, 1.0)),
+            search=CandidatePool(n_candidates=60, generations=2, parents=(0.1, 1.0)),
         ),
         trainer=Trainer(initial_epochs=3, batch_size=8, lr=0.01),
         retrain_every=4,
@@ -287,7 +288,7 @@ def grammar(folder: Path) -> None:
         ),
         acquisition=Mixture(
             [LogExpectedImprovement(), ThompsonSampling()],
-            search=CandidatePool(60, generations=1, temperature=2.0),
+            search=CandidatePool(60, generations=1, sources=[Near(temperature=2.0)]),
         ),
         trainer=Trainer(initial_epochs=3, batch_size=8, lr=0.01),
         retrain_every=4,
@@ -334,7 +335,7 @@ def trees(folder: Path) -> None:
         model=small_tree_vae(),
         weighting=UniformWeighting(),
         surrogate=TanimotoGP(MorganCounts(2, chirality=True), linear=0.2, transform="standardize"),
-        acquisition=LogExpectedImprovement(CandidatePool(40, generations=1, mutate=0.3, cross=0.3)),
+        acquisition=LogExpectedImprovement(CandidatePool(40, generations=1)),
         trainer=Trainer(initial_epochs=2, batch_size=8),
         retrain_every=4,
         random_state=7,

@@ -259,11 +259,6 @@ def test_another_process_for_features_takes_effect_at_the_next_fit():
             ParameterError,
             r"parts\[0\] must not be a mixture",
         ),
-        (
-            LogExpectedImprovement(CandidatePool(splice=0.7, rewrite=0.7)),
-            ParameterError,
-            "at most 1",
-        ),
         (Mixture([ThompsonSampling]), ParameterTypeError, "parts\\[0\\] must be an acquisition"),
         (
             Mixture([ThompsonSampling()], search=CandidatePool),
@@ -272,7 +267,7 @@ def test_another_process_for_features_takes_effect_at_the_next_fit():
         ),
         (Mixture([ThompsonSampling()], [0]), ParameterError, "turns\\[0\\] must be an integer of at least 1"),
         (LogExpectedImprovement(xi=-1.0), ParameterError, "xi must be"),
-        (LogExpectedImprovement(CandidatePool(greedy=2.0)), ParameterError, "greedy must be"),
+        (LogExpectedImprovement(CandidatePool(parents=(-1.0,))), ParameterError, "parents"),
     ],
 )
 def test_impossible_parameters_are_refused_before_the_search(mixture, error, message):

@@ -163,7 +163,7 @@ X0 = np.tril(np.ones((12, 12)))[np.arange(60) % 10] * np.random.default_rng(0).i
 
 def optimizer(refit_every, **options):
     torch.manual_seed(0)
-    pool = CandidatePool(40, generations=2, least_new=0.0)
+    pool = CandidatePool(40, generations=2)
     return WeightedRetrainingOptimizer(
         nn.Linear(12, 4), nn.Linear(2, 12), surrogate=SparseGP(max_iter=5, warm_iter=3),
         acquisition=LogExpectedImprovement(pool), retrain_every=None,

@@ -18,7 +18,7 @@ from wrlso import (
     ThompsonSampling,
     UpperConfidenceBound,
 )
-from wrlso.acquisition import Acquisition, AskRecord, Proposal
+from wrlso.acquisition import Acquisition, AskRecord, Mutate, Proposal
 from wrlso.exceptions import NoCandidateError, ParameterError, ParameterTypeError
 from wrlso.testing import CheckFailedError, check_acquisition, check_latent_model
 from wrlso.testing.checks import global_random_state
@@ -31,8 +31,8 @@ def latent(**parameters):
 
 SEARCHES = [
     CandidatePool(100),
-    CandidatePool(100, generations=1, explore=0.0, k=(1e-3, 1e-1)),
-    CandidatePool(100, mutate=0.3, cross=0.3, splice=0.2, rewrite=0.1, block=2),
+    CandidatePool(100, generations=1, parents=(0.1, 10.0)),
+    CandidatePool(100, sources=["near", Mutate(2.0), "cross"]),
     latent(),
 ]
 FUNCTIONS = [

@@ -15,14 +15,16 @@ from wrlso._state.settings import Settings, acquisition_of, sign_of, surrogate_o
 from wrlso._state.weights import weigh
 from wrlso._utils.random import stream
 from wrlso.acquisition.prior_sampling import PriorSampling
-from wrlso.acquisition.state import AskRecord, Measured, Proposal, SearchState, predict_proposals
+from wrlso.acquisition.state import AskRecord, Measured, Past, Proposal, SearchState, predict_proposals
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel
+from wrlso.surrogate.auto import AutoSurrogate
 
 __all__ = ["has_small_networks", "largest_product", "search"]
 
 _MIN_VALUES = 5  # with fewer values a search samples from the prior
 _SMALL_MODEL = 500_000  # parameters
+_MOST_PROPOSALS = 300  # that say how well the sources of candidates do
 _MAX_CANDIDATES = 10_000  # most x without a value that one ask considers
 
 
@@ -54,6 +56,7 @@ def search(
         pending, unlabelled = history.rows_with("pending"), history.rows_with("unlabelled")
         values = Values(history.observed_rows, sign * history.y, history.n_start, history.revision)
         n_told = history.n_observed + len(history.rows_with("failed"))
+        past = _past(history, values.rows)
     wanted = acquisition_of(settings)
     if is_own(wanted) and not is_alike(learned.acquisition, wanted):  # the user has changed it since fit
         learned.acquisition = clone(wanted, safe=False)
@@ -79,18 +82,34 @@ def search(
         n_told=n_told,
         point=lambda i: history.records[rows[i]].x,
         measured=measured,
+        past=past,
     )
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = acquisition.propose(state, n, rng)
     record.seconds = seconds | record.seconds
-    return proposals, predict_proposals(state.surrogate, proposals, sign), record
+    if isinstance(state.surrogate, AutoSurrogate):
+        record.surrogate = state.surrogate.summary()
+    return proposals, predict_proposals(state.surrogate, state.model, proposals, sign), record
+
+
+def _past(history: History, rows: np.ndarray) -> Past:
+    """Return the last proposals, with their places among the points with a value, ordered as ``rows``."""
+    asked = history.asked[-_MOST_PROPOSALS:]
+    places = np.full(len(history), -1, dtype=np.int64)
+    places[rows] = np.arange(len(rows))
+    return Past(
+        [history.records[row].source for row in asked],
+        [int(place) if place >= 0 else None for place in places[asked]],
+        history.n_start,
+        [ask for ask in history.asks[-_MOST_PROPOSALS:] if ask is not None],
+    )
 
 
 def _measured(settings: Settings, learned: Learned, history: History, values: Values) -> Measured:
     """Return all points with a value; those outside the search's rows are encoded when they are wanted."""
     return Measured(
         torch.from_numpy(values.y),
-        torch.from_numpy(weigh(values.y, settings.weighting)),
+        torch.from_numpy(weigh(values.y, values.n_start, settings.weighting)),
         lambda places: learned.encode(history, values.rows[places]),
         lambda place: history.records[values.rows[place]].x,
     )

@@ -42,8 +42,11 @@ _CLASSES = {
         ],
         "acquisition.latent_search": ["LatentSearch"],
         "acquisition.prior_sampling": ["PriorSampling"],
+        "acquisition.size_range": ["SizeRange"],
+        "acquisition.sources": ["Cross", "Mutate", "Near", "Prior", "Rewrite", "Splice"],
         "acquisition.state": ["AskRecord"],
         "models.fragments": ["DerivationFragments"],
+        "surrogate.auto": ["AutoSurrogate"],
         "surrogate.feature_gp": ["FeatureGP"],
         "surrogate.kernels": ["Hyperparameters"],
         "surrogate.minmax_kernel": ["Levels"],
@@ -52,13 +55,15 @@ _CLASSES = {
         "surrogate.sparse_posterior": ["Posterior"],
         "surrogate.tanimoto_gp": ["TanimotoGP"],
         "surrogate.tanimoto_posterior": ["StructureKernel", "TanimotoPosterior"],
-        "surrogate.transforms": ["Floor", "Standardize", "Winsorize"],
+        "surrogate.transforms": ["Floor", "Robust", "Standardize", "Winsorize"],
         "tasks.expressions.task": ["Expressions"],
         "tasks.molecules.tasks": ["QED", "GuacaMol", "Molecules", "PenalizedLogP"],
         "tasks.shapes": ["CopiedRankWeighting", "OracleGrid", "Shapes"],
-        "training": ["GeometricBeta", "Trainer"],
+        "training.schedules": ["GeometricBeta"],
+        "training.trainer": ["Trainer"],
         "weighting": [
-            "CEMPIWeighting", "DbASWeighting", "RWRWeighting", "RankWeighting", "UniformWeighting",
+            "CEMPIWeighting", "DbASWeighting", "RWRWeighting", "RankWeighting", "Schedule",
+            "UniformWeighting",
         ],
     }.items()
     for name in names
@@ -291,9 +296,18 @@ def _read_object(packed: dict[str, Any], arrays: list[np.ndarray]) -> Any:
             return GONE
     else:
         created = cls.__new__(cls)
+        state = _missing(cls) | state
     for name, value in state.items():
         object.__setattr__(created, name, value)
     return created
+
+
+def _missing(cls: Any) -> dict[str, Any]:
+    """Return the defaults of a dataclass, for fields that files of before lack."""
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    plain = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
+    made = {f.name: f.default_factory() for f in fields if f.default_factory is not dataclasses.MISSING}
+    return plain | made
 
 
 def _is_gone(name: str, value: Any) -> bool:

@@ -13,7 +13,8 @@ from torch import Tensor
 from wrlso._state.codec import is_alike, is_own
 from wrlso._state.settings import surrogate_or_default
 from wrlso._utils.validation import check_count
-from wrlso.surrogate.protocol import HasWorkingScale, Surrogate, TakesCorrections
+from wrlso.surrogate.points import Points
+from wrlso.surrogate.protocol import HasWorkingScale, LearnsFromErrors, Surrogate, TakesCorrections
 from wrlso.surrogate.refit import refit_is_due, standardized_errors
 from wrlso.surrogate.subset import select_subset
 
@@ -88,7 +89,7 @@ class Fitted:
     def refreshed(
         self,
         values: Values,
-        wanted: Surrogate | None,
+        wanted: Surrogate | str | None,
         refit_every: int | str | None,
         inputs: Callable[[Surrogate, np.ndarray], Any],
         rng: Callable[[], np.random.Generator],
@@ -104,8 +105,8 @@ class Fitted:
         Parameters
         ----------
         values : Values
-        wanted : Surrogate or None
-            The user's; None: :class:`wrlso.SparseGP`.
+        wanted : Surrogate, "auto" or None
+            The user's; None and "auto": :class:`wrlso.AutoSurrogate`.
         refit_every : int, "auto" or None
         inputs : callable
             ``inputs(surrogate, rows)`` returns the surrogate's inputs.
@@ -121,14 +122,20 @@ class Fitted:
         if changed and not stale:
             corrected = current._corrected(values, inputs) if fit else None
             current, stale = (current, True) if corrected is None else (corrected, False)
-        if stale:
+        learns = fit and isinstance(current.surrogate, LearnsFromErrors)
+        if stale and learns and 0 < current.n_seen < n:
+            # after a training, too, each value is predicted before it is used
+            seen = values._replace(rows=values.rows[: self.n_seen], y=values.y[: self.n_seen])
+            current, changed = current._fitted(seen, wanted, inputs, rng(), fit=fit), False
+        elif stale:
             return replace(current._fitted(values, wanted, inputs, rng(), fit=fit), n_seen=n)
         if n > current.n_seen or changed:
             new, known = current._arrived(values, refit_every, inputs, fit=fit)
             n_new = n - current.n_at_fit + current.n_corrected
             errors = np.concatenate([current.errors, new.errors]) if known else None
+            scored = replace(current, surrogate=_scored(current.surrogate, new))
             if refit_is_due(refit_every, current.n_at_fit, n_new, errors):
-                current = current._fitted(values, wanted, inputs, rng(), fit=fit)
+                current = scored._fitted(values, wanted, inputs, rng(), fit=fit)
             elif len(new.rows):
                 current = current._conditioned(new)
         return replace(current, n_seen=n)
@@ -216,11 +223,21 @@ class Fitted:
         if rows is not None and y is not None:
             rows, y = np.concatenate([rows, new.rows]), np.concatenate([y, new.y])
         if new.inputs is not None and surrogate is not None:
+            surrogate = _scored(surrogate, new)
             surrogate = surrogate.condition_on(new.inputs, torch.from_numpy(new.y))
         errors = np.concatenate([self.errors, new.errors])
         return replace(self, surrogate=surrogate, rows=rows, y=y, errors=errors)
 
 
+def _scored(surrogate: Any, new: Arrived) -> Any:
+    """Let a surrogate that learns from its errors see those at new values."""
+    if new.inputs is None or not len(new.rows) or not isinstance(surrogate, LearnsFromErrors):
+        return surrogate
+    return surrogate.scored(new.inputs, torch.from_numpy(new.y))
+
+
 def latent(inputs: Any) -> Tensor | None:
-    """Return a surrogate's inputs if they are points of Z, None if they are objects."""
+    """Return the part of a surrogate's inputs that is points of Z, None if they are objects."""
+    if isinstance(inputs, Points):
+        return inputs.Z
     return inputs if isinstance(inputs, Tensor) else None

@@ -17,8 +17,10 @@ from wrlso.exceptions import ParameterError
 from wrlso.history import History
 from wrlso.models.inference import encoded
 from wrlso.models.protocol import Objects
+from wrlso.surrogate.points import points_for
 from wrlso.surrogate.protocol import Surrogate
-from wrlso.training import Inputs, Trainer
+from wrlso.training.loop import Inputs
+from wrlso.training.trainer import Trainer
 
 __all__ = ["ASKING", "FITTING", "TRAINING", "Learned"]
 
@@ -47,10 +49,19 @@ class Learned:
         """Return a copy to work on; this one stays as it is."""
         return replace(self, acquisition=copy.deepcopy(self.acquisition))
 
-    def train(self, trainer: Trainer, inputs: Inputs, weights: np.ndarray, verbose: int) -> dict[str, Any]:
+    def train(
+        self,
+        trainer: Trainer,
+        inputs: Inputs,
+        weights: np.ndarray,
+        verbose: int,
+        *,
+        n_new: int | None = None,
+        beta_share: float = 1.0,
+    ) -> dict[str, Any]:
         """Replace the model by a trained copy, and forget encodings and the surrogate's data.
 
-        Returns the trainer's log and the seconds of the training.
+        Returns the log and the seconds of the training; see :meth:`wrlso.training.Trainer.fine_tune`.
         """
         start = time.perf_counter()
         model = copy.deepcopy(self.model)
@@ -64,7 +75,12 @@ class Learned:
                     )
                 model.load_state_dict(self.given_weights)
             rng = stream(self.seed, TRAINING, self.n_trainings)
-            log = (trainer.fit if initial else trainer.fine_tune)(model, inputs, weights, rng, verbose)
+            if initial:
+                log = trainer.fit(model, inputs, weights, rng, verbose)
+            else:
+                log = trainer.fine_tune(
+                    model, inputs, weights, rng, verbose, n_new=n_new, beta_share=beta_share
+                )
         self._put_in_place(model)
         self.n_trainings += 1
         return {"epochs": log, "seconds": time.perf_counter() - start}
@@ -119,7 +135,7 @@ class Learned:
         self,
         history: History,
         values: Values,
-        surrogate: Surrogate | None,
+        surrogate: Surrogate | str | None,
         refit_every: int | str | None,
         *,
         fit: bool,
@@ -130,9 +146,12 @@ class Learned:
         """
 
         def inputs(surrogate: Surrogate, rows: np.ndarray) -> Any:
-            if surrogate.space == "features":
-                return [history.records[row].x for row in rows]
-            return self.encode(history, rows)
+            return points_for(
+                surrogate,
+                self.model,
+                lambda: [history.records[row].x for row in rows],
+                lambda: self.encode(history, rows),
+            )
 
         def rng() -> np.random.Generator:
             return stream(self.seed, FITTING, self.n_asks)

@@ -1,6 +1,7 @@
 """Training on all data, also while a search runs: how to stop it, and how to publish its result."""
 
 import copy
+import logging
 import threading
 import warnings
 from dataclasses import dataclass
@@ -10,16 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wrlso._state.asking import has_small_networks
 from wrlso._state.learned import Learned
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
 from wrlso._state.settings import Settings, sign_of
 from wrlso._state.training_due import training_due_in
-from wrlso._state.weights import training_weights
+from wrlso._state.training_log import in_words
+from wrlso._state.weights import training_weights, weighting_now
+from wrlso._utils.threads import ENOUGH_WORK, bounded_threads
 from wrlso.exceptions import NonFiniteLossError, TrainingDivergedWarning
 from wrlso.history import History, RowSubset
-from wrlso.training import Trainer
+from wrlso.training.automatic import active_dimensions
+from wrlso.training.trainer import Trainer
+from wrlso.weighting import RankWeighting, effective_sample_size
 
 __all__ = ["StoppableRows", "TrainingStopped", "swap_in", "train", "training_is_due"]
+
+_logger = logging.getLogger(__name__)
 
 _SMALLER_STEPS = (1.0, 0.1, 0.01)  # of the learning rate, until a retraining does not diverge
 
@@ -82,21 +90,48 @@ def train(
     with lock:  # another thread may tell meanwhile
         observed, y = history.observed_rows, sign * history.y
         unlabelled = history.rows_with("unlabelled")
-    weights = training_weights(y, len(unlabelled), settings.unlabelled_share, settings.weighting)
+        n_start = history.n_start if history.trainings else len(y)
+    weights = training_weights(y, n_start, len(unlabelled), settings.unlabelled_share, settings.weighting)
     rows = torch.from_numpy(np.concatenate([observed, unlabelled]))
     trainer = Trainer() if settings.trainer is None else settings.trainer
     sample = rows_to_reconstruct(observed, y, unlabelled)
     before = measure_reconstruction(learned.model, history, sample)
-    log = _train_or_keep(
-        learned, trainer, StoppableRows(history.inputs, rows, stop), weights, settings.verbose
-    )
-    after = measure_reconstruction(learned.model, history, sample)
+    inputs = StoppableRows(history.inputs, rows, stop)
+    retraining = {"n_new": len(y) - learned.n_at_training, "beta_share": _share_of_beta(history)}
+    with bounded_threads(0.0 if has_small_networks(learned.model) else ENOUGH_WORK, networks=True):
+        log = _train_or_keep(learned, trainer, inputs, weights, settings.verbose, retraining)
+        after = measure_reconstruction(learned.model, history, sample)
     learned.n_at_training = len(y)
-    return {"n_observed": len(y), "reconstruction": {"before": before, "after": after}} | log
+    log = {"n_observed": len(y), "reconstruction": {"before": before, "after": after}} | log
+    if len(rows):
+        log |= _described(learned.model, RowSubset(history.inputs, rows), weights)
+        now = weighting_now(y, n_start, settings.weighting) if len(y) else None
+        log["k"] = now.k if isinstance(now, RankWeighting) else None
+    _logger.info("training: %s", in_words(log))
+    return log
+
+
+def _share_of_beta(history: History) -> float:
+    """Return the share of β with which the last training kept the latent points apart."""
+    epochs = history.trainings[-1]["epochs"] if history.trainings else []
+    return float(epochs[-1].get("beta_share", 1.0)) if epochs else 1.0
+
+
+def _described(model: Any, inputs: RowSubset, weights: np.ndarray) -> dict[str, Any]:
+    return {
+        "active": active_dimensions(model, inputs),
+        "latent_dim": int(model.latent_dim),
+        "effective_sample_size": effective_sample_size(weights),
+    }
 
 
 def _train_or_keep(
-    learned: Learned, trainer: Trainer, inputs: StoppableRows, weights: np.ndarray, verbose: int
+    learned: Learned,
+    trainer: Trainer,
+    inputs: StoppableRows,
+    weights: np.ndarray,
+    verbose: int,
+    retraining: dict[str, Any],
 ) -> dict[str, Any]:
     """Train with ever smaller steps where a retraining diverges; keep the model where all of them do.
 
@@ -108,7 +143,8 @@ def _train_or_keep(
         smaller.lr *= share
         smaller.retrain_lr = None if trainer.retrain_lr is None else trainer.retrain_lr * share
         try:
-            return learned.train(trainer if share == 1.0 else smaller, inputs, weights, verbose)
+            used = trainer if share == 1.0 else smaller
+            return learned.train(used, inputs, weights, verbose, **retraining)
         except NonFiniteLossError as error:
             if learned.n_trainings == 0:
                 raise

@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from wrlso._utils.validation import check_choice, check_count, check_instance, check_real, check_seed
-from wrlso.acquisition.functions import LogExpectedImprovement
+from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
 from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE, Codec
+from wrlso.surrogate.auto import AutoSurrogate
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.refit import check_refit_every
-from wrlso.surrogate.sparse_gp import SparseGP
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "sign_of", "surrogate_or_default"]
 
@@ -39,7 +39,7 @@ class Settings(Protocol):
     feasible: Callable[[Any], bool] | None
     direction: str
     weighting: Callable[[np.ndarray], np.ndarray] | None
-    surrogate: Surrogate | None
+    surrogate: Surrogate | str | None
     acquisition: Acquisition | None
     trainer: Trainer | None
     retrain_every: int | None
@@ -60,8 +60,10 @@ def sign_of(direction: str) -> float:
 
 
 def acquisition_of(settings: Settings) -> Acquisition:
-    """Return the user's acquisition, or the default."""
-    return LogExpectedImprovement() if settings.acquisition is None else settings.acquisition
+    """Return the user's acquisition, or the default: log EI and Thompson sampling in turns."""
+    if settings.acquisition is not None:
+        return settings.acquisition
+    return Mixture([LogExpectedImprovement(), ThompsonSampling()])
 
 
 def _has_latent_dim(model: Any) -> bool:
@@ -124,9 +126,14 @@ def _resolve_device(device: str | torch.device) -> torch.device:
     return found
 
 
-def surrogate_or_default(surrogate: Surrogate | None) -> Surrogate:
-    """Return the surrogate that is wanted: the user's, or the default."""
-    return SparseGP() if surrogate is None else surrogate
+def surrogate_or_default(surrogate: Surrogate | str | None) -> Surrogate:
+    """Return the surrogate that is wanted: the user's, or for None and "auto" the default."""
+    if surrogate is None:
+        return AutoSurrogate()
+    if isinstance(surrogate, str):
+        check_choice("surrogate", surrogate, ("auto",))
+        return AutoSurrogate()
+    return surrogate
 
 
 def check_parameters(settings: Settings) -> None:
@@ -136,6 +143,7 @@ def check_parameters(settings: Settings) -> None:
     check_refit_every(settings.refit_every)
     check_real("unlabelled_share", settings.unlabelled_share, minimum=0, maximum=1)
     check_seed("random_state", settings.random_state)
+    surrogate = surrogate_or_default(settings.surrogate)
     for name in ("weighting", "surrogate", "acquisition", "trainer", "codec"):
         check_instance(name, getattr(settings, name))
     if isinstance(settings.callbacks, str) or not isinstance(settings.callbacks, Iterable):
@@ -146,7 +154,7 @@ def check_parameters(settings: Settings) -> None:
         if getattr(settings, name) is not None and not callable(getattr(settings, name)):
             raise ParameterTypeError(f"{name} must be callable or None, got {getattr(settings, name)!r}")
     for name, method in (("surrogate", "condition_on"), ("acquisition", "propose")):
-        part = getattr(settings, name)
+        part = surrogate if name == "surrogate" else getattr(settings, name)
         if part is not None and not callable(getattr(part, method, None)):
             raise ParameterTypeError(f"{name} must have a method {method}, got {part!r}")
     trainer: Any = settings.trainer
@@ -168,8 +176,9 @@ def _check_effects(settings: Settings) -> None:
                 )
     trainer = settings.trainer
     if trainer is not None and trainer.retrain == "scratch":
-        for name, default in (("retrain_epochs", 1), ("retrain_steps", None), ("retrain_lr", None)):
-            if (value := getattr(trainer, name)) != default:
+        for name, default in (("retrain_epochs", "auto"), ("retrain_steps", None), ("retrain_lr", None)):
+            # 1 was the default before, and is in the files of that time
+            if (value := getattr(trainer, name)) != default and (name, value) != ("retrain_epochs", 1):
                 raise ParameterError(
                     f"the trainer's {name} must be {default!r}, the default, with retrain='scratch', where "
                     f"every training is a first one, got {value!r}"

@@ -9,7 +9,17 @@ from .prior_sampling import PriorSampling as PriorSampling
 from .protocol import Acquisition as Acquisition
 from .protocol import Criterion as Criterion
 from .protocol import SearchStrategy as SearchStrategy
+from .size_range import SizeRange as SizeRange
+from .sources import Cross as Cross
+from .sources import Making as Making
+from .sources import Mutate as Mutate
+from .sources import Near as Near
+from .sources import Prior as Prior
+from .sources import Rewrite as Rewrite
+from .sources import Source as Source
+from .sources import Splice as Splice
 from .state import AskRecord as AskRecord
 from .state import Measured as Measured
+from .state import Past as Past
 from .state import Proposal as Proposal
 from .state import SearchState as SearchState

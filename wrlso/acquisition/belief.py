@@ -1,6 +1,7 @@
 """What the surrogate believes of candidates, one by one and jointly."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +14,7 @@ from wrlso.acquisition.state import SearchState
 from wrlso.exceptions import NotFittedError
 from wrlso.models.inference import to_array
 from wrlso.surrogate.linear_algebra import covariance_root
+from wrlso.surrogate.points import points_for
 from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
 
 __all__ = ["MOST_JOINT", "Belief", "FinitePosterior", "for_turn", "safe_scores"]
@@ -26,25 +28,34 @@ class Belief:
 
     surrogate: Surrogate
     best: float
+    model: Any = None  # knows features of x, for surrogates that want them
 
     @classmethod
-    def of(cls, state: SearchState) -> "Belief":
-        """Condition the state's surrogate on the pending points."""
+    def of(cls, state: SearchState, *, latent: bool = False) -> "Belief":
+        """Condition the state's surrogate, or what it has of Z alone, on the pending points."""
         if state.surrogate is None:
             raise NotFittedError("this acquisition needs a fitted surrogate: fit one, or use PriorSampling")
         surrogate, y = state.surrogate, state.y
+        if latent:
+            surrogate = getattr(surrogate, "latent_", surrogate)
         if isinstance(surrogate, HasWorkingScale):
             surrogate, y = surrogate.working_scale(y)
-        belief = cls(surrogate, float(y.max()) if len(y) else -np.inf)
-        if state.surrogate.space == "features":
-            return belief.add(list(state.pending_X)) if len(state.pending_X) else belief
-        return belief.add(state.pending) if len(state.pending) else belief
+        belief = cls(surrogate, float(y.max()) if len(y) else -np.inf, state.model)
+        if len(state.pending) == 0:
+            return belief
+        points = points_for(surrogate, state.model, lambda: state.pending_X, lambda: state.pending)
+        return belief.add(points)
+
+    def points(self, X: Sequence[Any], Z: NDArray[np.float64]) -> Any:
+        """Return q candidates and their encodings Z (q, d) in the form that the surrogate takes."""
+        return points_for(self.surrogate, self.model, lambda: X, lambda: torch.from_numpy(Z))
 
     def add(self, points: Any) -> "Belief":
         """Kriging believer (Ginsbourger et al. 2010): take the predicted mean for what will be observed."""
         with torch.no_grad():
             mean, _ = self.surrogate.predict(points)
-        return Belief(self.surrogate.condition_on(points, mean), max(self.best, float(mean.max())))
+        best = max(self.best, float(mean.max()))
+        return replace(self, surrogate=self.surrogate.condition_on(points, mean), best=best)
 
     def over(self, points: Any) -> tuple["Belief", Any]:
         """Return a belief about these points only, and their names in it.
@@ -58,7 +69,7 @@ class Belief:
             mean, covariance, noise = self.surrogate.joint(points)
         # it has all methods of a surrogate but fit, which is not called
         finite = cast(Surrogate, FinitePosterior(mean, covariance, noise))
-        return Belief(finite, self.best), torch.arange(len(mean))
+        return replace(self, surrogate=finite), torch.arange(len(mean))
 
 
 class FinitePosterior:

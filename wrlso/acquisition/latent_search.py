@@ -76,7 +76,7 @@ class LatentSearch(BaseEstimator):
         """Return n proposals; see :class:`wrlso.acquisition.Acquisition`."""
         self._check_parameters()
         check_count("n", n)
-        belief = Belief.of(state)
+        belief = Belief.of(state, latent=True)
         if belief.surrogate.space != "latent":
             raise ParameterError(
                 f"LatentSearch needs a surrogate of Z, got {type(belief.surrogate).__name__}, which models "

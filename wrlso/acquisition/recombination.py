@@ -14,8 +14,7 @@ from wrlso.weighting import rank_weights
 
 __all__ = ["Parents", "rewritten", "some_blocks", "spliced"]
 
-_N_INCUMBENTS = 1000  # samples, with replacement, of the data points that are perturbed
-_FOREMOST = 2.5  # best points that k="auto" samples about equally often, for any size of the data
+_N_INCUMBENTS = 1000  # samples, with replacement, of the points that candidates are made of
 _SHIFTS = np.array([0, 0, 0, 0, -2, -1, 1, 2])  # by how many blocks a spliced tail moves, equally likely
 
 
@@ -35,18 +34,21 @@ class Parents:
         state: SearchState,
         landscape: Landscape,
         rng: np.random.Generator,
-        k: float | str | Sequence[float | str] | None,
+        spread: Sequence[float],
+        n_left_out: int = 0,
     ) -> "Parents":
-        """Sample incumbents among all points with a value, by rank weights or by their own."""
+        """Sample incumbents among all points with a value, equally many by rank weights with each k N.
+
+        The best ``n_left_out`` are left out, and at most half of all.
+        """
         data = state.all_measured
-        if len(data.y) == 0:
+        n = len(data.y)
+        if n == 0:
             return cls(landscape.rows, np.empty(0, dtype=np.int64), None)
-        weights = np.asarray((data.weights if k is None else data.y).numpy(), dtype=np.float64)
-        if k is not None:
-            several = k if isinstance(k, tuple | list) else (k,)
-            ks = [_FOREMOST / len(weights) if isinstance(each, str) else each for each in several]
-            weights = np.mean([rank_weights(weights, each) for each in ks], axis=0)
-        chosen = rng.choice(len(weights), size=_N_INCUMBENTS, p=weights / weights.sum())
+        y = np.asarray(data.y.numpy(), dtype=np.float64)
+        among = np.argsort(-y, kind="stable")[min(n_left_out, n // 2) :]
+        weights = np.mean([rank_weights(y[among], each / len(among)) for each in spread], axis=0)
+        chosen = among[rng.choice(len(among), size=_N_INCUMBENTS, p=weights / weights.sum())]
         return cls(data.encoded(chosen), chosen, data.point)
 
     def latent(self, count: int, rng: np.random.Generator) -> Array:

@@ -43,8 +43,11 @@ class Screener:
         self.record.seconds["decode"] += time.perf_counter() - start
         return objects
 
-    def vary(self, method: str, *parents: Sequence[Any]) -> list[Any]:
-        """Let the model's ``mutate`` or ``cross`` make objects; None where nothing valid came out."""
+    def vary(self, method: str, *parents: Sequence[Any], again: bool = False) -> list[Any]:
+        """Let the model's ``mutate`` or ``cross`` make objects; None where nothing valid came out.
+
+        ``again`` says that these were counted as candidates already.
+        """
         n = len(parents[0])
         if not n:
             return []
@@ -53,7 +56,7 @@ class Screener:
             made = getattr(self.state.model, method)(*parents, self.generator)
         if len(made) != n:
             raise ModelError(f"{method} must return as many objects as it gets, {n}, got {len(made)}")
-        self.record.n_decoded += n
+        self.record.n_decoded += 0 if again else n
         self.record.seconds["decode"] += time.perf_counter() - start
         return list(made)
 
@@ -99,6 +102,12 @@ class Screener:
                 return True
         self._counts[str(reason)] += 1
         return False
+
+    def count(self, source: str, made: int, new: int) -> None:
+        """Count what a source of candidates made, and how many of these were new."""
+        counts = self.record.sources.setdefault(source, {"made": 0, "new": 0, "chosen": 0})
+        counts["made"] += made
+        counts["new"] += new
 
     def finish(self) -> AskRecord:
         """Complete the record."""

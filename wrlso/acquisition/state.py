@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso.models.protocol import LatentModel
+from wrlso.surrogate.points import points_for
 from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import Surrogate
 
-__all__ = ["AskRecord", "Measured", "Proposal", "SearchState", "predict_proposals"]
+__all__ = ["AskRecord", "Measured", "Past", "Proposal", "SearchState", "predict_proposals"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,57 @@ class Measured:
         """Return the encodings (m, d) of points at places (m,) that may repeat."""
         distinct, inverse = np.unique(places, return_inverse=True)
         return np.asarray(self.encode(distinct).numpy()[inverse])
+
+
+@dataclass
+class AskRecord:
+    """What one search did.
+
+    Attributes
+    ----------
+    n_decoded : int
+        Candidates made.
+    rejected : dict of str to int
+        How many of them were rejected, by reason.
+    seconds : dict of str to float
+        By phase.
+    strategy : str
+        Name of the search.
+    sources : dict of str to dict
+        By source of candidates how many it "made", how many of these were "new", and how many were "chosen".
+    surrogate : dict or None
+        The summary of a surrogate that chooses among several, see
+        :meth:`wrlso.surrogate.AutoSurrogate.summary`; None for others.
+    """
+
+    n_decoded: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    strategy: str = ""
+    sources: dict[str, dict[str, int]] = field(default_factory=dict)
+    surrogate: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Past:
+    """What was proposed before, in order; a search without a past is at its start.
+
+    Attributes
+    ----------
+    sources : sequence of str
+        Where each proposal came from.
+    places : sequence of int or None
+        Its place among all points with a value, which are in the order in which they came; None: no value.
+    n_start : int or None
+        How many of these points were there before the first training; None: all.
+    asks : sequence of AskRecord
+        The records of the searches.
+    """
+
+    sources: Sequence[str] = ()
+    places: Sequence[int | None] = ()
+    n_start: int | None = None
+    asks: Sequence[AskRecord] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +127,8 @@ class SearchState:
         ``point(i)`` is the x of row i of Z; only a search that varies objects needs it.
     measured : Measured or None
         All points with a value, where Z and y are a part of them; None: they are all.
+    past : Past
+        What was proposed before.
     """
 
     model: LatentModel
@@ -90,6 +144,7 @@ class SearchState:
     n_told: int | None = None
     point: Callable[[int], Any] | None = None
     measured: Measured | None = None
+    past: Past = field(default_factory=Past)
 
     @property
     def all_measured(self) -> Measured:
@@ -106,32 +161,36 @@ class SearchState:
 
 @dataclass(frozen=True)
 class Proposal:
-    """One point to evaluate: x, its z (d,) float64, and the acquisition value (NaN when there is none)."""
+    """One point to evaluate.
+
+    Attributes
+    ----------
+    x : object
+    z : Tensor of float64, (d,)
+        Its latent point.
+    value : float
+        The acquisition's value, NaN when there is none.
+    source : str
+        Where the candidate came from, such as "near" or "mutate"; empty: not said.
+    """
 
     x: Any
     z: Tensor
     value: float
-
-
-@dataclass
-class AskRecord:
-    """What one search did: candidates made, rejections by reason, seconds by phase, name of the strategy."""
-
-    n_decoded: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    strategy: str = ""
+    source: str = ""
 
 
 def predict_proposals(
-    surrogate: Surrogate | None, proposals: list[Proposal], sign: float
+    surrogate: Surrogate | None, model: LatentModel, proposals: list[Proposal], sign: float
 ) -> list[tuple[float, float] | None]:
     """Return (mean, standard deviation) for each proposal in the user's sign; None without a surrogate."""
     if surrogate is None:
         return [None] * len(proposals)
-    if surrogate.space == "latent":
-        points: Any = torch.stack([proposal.z for proposal in proposals]).to("cpu", torch.float64)
-    else:
-        points = [proposal.x for proposal in proposals]
+    points = points_for(
+        surrogate,
+        model,
+        lambda: [proposal.x for proposal in proposals],
+        lambda: torch.stack([proposal.z for proposal in proposals]).to("cpu", torch.float64),
+    )
     mean, deviation = predict_measurements(surrogate, points)
     return [(sign * float(m), float(s)) for m, s in zip(mean, deviation, strict=True)]

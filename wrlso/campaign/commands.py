@@ -409,7 +409,7 @@ def _new_optimizer(
     """Return an optimizer with the defaults for n objects of this model, and the options that are given."""
     from wrlso.molecules import search_options
     from wrlso.optimizer import WeightedRetrainingOptimizer
-    from wrlso.training import Trainer
+    from wrlso.training.trainer import Trainer
 
     options = search_options(model) | options
     if training:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models.context_free import ContextFreeGrammar, shared_grammar
+from wrlso.models.fragments import DerivationFragments
 from wrlso.models.protocol import Objects
 
 __all__ = ["NETWORKS", "GrammarVAE"]
@@ -97,6 +99,7 @@ class GrammarVAE(nn.Module):
         self.beta = beta
         self.label_smoothing = label_smoothing
         self.identity = identity
+        self._fragments = DerivationFragments(self.grammar.source, separator=self.grammar.separator)
         self._stop = len(self.grammar.rules)  # pads the end of a derivation
         self._register_tables()
         sizes = _Sizes(max_rules, self._stop, latent_dim, hidden)
@@ -146,6 +149,10 @@ class GrammarVAE(nn.Module):
             rows.append([*derivation, *[self._stop] * (self.max_rules - len(derivation))])
         dtype = torch.uint8 if self._stop < 256 else torch.int16
         return torch.tensor(rows, dtype=dtype).reshape(len(rows), self.max_rules)
+
+    def features(self, X: Objects) -> np.ndarray:
+        """Return counts of fragments of derivation trees, see :class:`wrlso.models.DerivationFragments`."""
+        return np.asarray(self._fragments(list(X)))
 
     def key(self, x: str) -> Hashable:
         """Return the identity of a string."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wrlso.exceptions import DataError, DataTypeError
+from wrlso.models.moves import Values
 
 __all__ = ["LIKELIHOODS", "Bernoulli", "Categorical", "Gaussian", "Likelihood"]
 
@@ -42,6 +43,9 @@ class Likelihood(Protocol):
     def expand(self, inputs: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Turn the compact form into what an encoder of this precision takes."""
 
+    def features(self, inputs: Tensor, n_classes: int | None) -> Tensor:
+        """Return what says as numbers (n, ...) float64 what x is."""
+
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
         """Return the error in the shape of a decoder's output, None for a correct shape."""
 
@@ -56,6 +60,12 @@ class Likelihood(Protocol):
 
     def as_given(self, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Return sampled or compact objects in the form and dtype of the first x."""
+
+    def values(self, inputs: np.ndarray, dtype: np.dtype, n_classes: int | None) -> Values:
+        """Return what a place of compact objects may hold; ``dtype`` is that of the first x.
+
+        ``n_classes`` is the number of classes that the decoder knows, if it knows classes.
+        """
 
 
 def _numeric(array: np.ndarray) -> np.ndarray:
@@ -118,6 +128,10 @@ class Bernoulli:
         """Return floats."""
         return inputs.to(dtype)
 
+    def features(self, inputs: Tensor, n_classes: int | None) -> Tensor:
+        """Return x itself."""
+        return inputs.double()
+
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
         """Logits must have the shape of x."""
         return _same_shape_error(output, inputs)
@@ -140,6 +154,10 @@ class Bernoulli:
     def as_given(self, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Return the dtype of the first x."""
         return array.astype(dtype, copy=False)
+
+    def values(self, inputs: np.ndarray, dtype: np.dtype, n_classes: int | None) -> Values:
+        """Return bits, or real numbers in [0, 1]."""
+        return Values(2) if inputs.dtype == np.uint8 else Values(spread=0.3, low=0.0, high=1.0)
 
 
 class Categorical:
@@ -206,6 +224,10 @@ class Categorical:
             return F.one_hot(inputs.to(torch.int64), self.n_classes).to(dtype)
         return inputs.to(torch.int64)
 
+    def features(self, inputs: Tensor, n_classes: int | None) -> Tensor:
+        """Return x as one-hot rows."""
+        return F.one_hot(inputs.to(torch.int64), n_classes or self.n_classes).double()
+
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
         """Logits have the shape of the indices and a last axis of classes."""
         if self.one_hot and output.shape != (*inputs.shape, self.n_classes):
@@ -237,6 +259,10 @@ class Categorical:
         if self.one_hot:
             return np.asarray(array[..., None] == np.arange(self.n_classes)).astype(dtype)
         return array.astype(dtype, copy=False)
+
+    def values(self, inputs: np.ndarray, dtype: np.dtype, n_classes: int | None) -> Values:
+        """Return the classes."""
+        return Values(n_classes)
 
 
 def _not_one_hot(array: np.ndarray) -> np.ndarray:
@@ -357,6 +383,10 @@ class Gaussian(nn.Module):
         scale = torch.where(spread > 0, spread, torch.from_numpy(_magnitude(centre.cpu().numpy())).to(spread))
         return ((inputs.double() - centre) / scale).clamp(-_FARTHEST, _FARTHEST).to(dtype)
 
+    def features(self, inputs: Tensor, n_classes: int | None) -> Tensor:
+        """Return how many spreads each feature is from its centre."""
+        return self.expand(inputs, torch.float64)
+
     def output_shape_error(self, output: Tensor, inputs: Tensor) -> str | None:
         """The mean must have the shape of x."""
         return _same_shape_error(output, inputs)
@@ -398,6 +428,12 @@ class Gaussian(nn.Module):
         low, high = whole <= float(info.min), whole >= float(info.max)
         inside = np.where(low | high, 0, whole).astype(dtype)
         return np.where(low, info.min, np.where(high, info.max, inside)).astype(dtype)
+
+    def values(self, inputs: np.ndarray, dtype: np.dtype, n_classes: int | None) -> Values:
+        """Return real numbers with the spread of the first x."""
+        if self._learned is None:
+            return Values(spread=inputs.std(axis=0), whole=dtype.kind in "biu")
+        return Values(spread=self._learned["spread"], whole=dtype.kind in "biu")
 
 
 def _units(learned: Mapping[str, Any], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Crosses", "DrawsObjects", "LatentModel", "Mutates", "Objects", "SamplesPrior"]
+__all__ = [
+    "Crosses",
+    "DrawsObjects",
+    "HasBlocks",
+    "HasFeatures",
+    "LatentModel",
+    "Mutates",
+    "Objects",
+    "SamplesPrior",
+]
 
 Objects: TypeAlias = Sequence[Any] | np.ndarray  # n objects; an array (n, ...) holds one in each row
 
@@ -74,11 +83,31 @@ class LatentModel(Protocol):
 
 
 @runtime_checkable
+class HasFeatures(Protocol):
+    """A model that describes its objects by numbers, from which the objective may be predicted."""
+
+    def features(self, X: Objects) -> np.ndarray:
+        """Return the features (n, D) float64 of n objects: finite, always the same for an object.
+
+        A training may change their units, one factor and shift for each column.
+        """
+
+
+@runtime_checkable
 class SamplesPrior(Protocol):
     """A model with a prior closer to its data than N(0, I)."""
 
     def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Sample n latent points (n, d) from the region of the training data."""
+
+
+@runtime_checkable
+class HasBlocks(Protocol):
+    """A model whose z is a sequence of blocks, each of which says what stands at one place of x."""
+
+    @property
+    def block(self) -> int:
+        """Coordinates in a block, a divisor of d. Blocks of zeros behind the last other one are not used."""
 
 
 @runtime_checkable

@@ -24,6 +24,7 @@ from wrlso.models.contract import (
     to_codec,
 )
 from wrlso.models.likelihoods import LIKELIHOODS, Gaussian
+from wrlso.models.moves import Values, crossed, mutated
 from wrlso.models.protocol import Objects
 
 __all__ = ["VAE", "Codec"]
@@ -207,6 +208,52 @@ class VAE(nn.Module):
         """Return the (n,) values log p(x_i | z_i), differentiable with respect to Z (n, d)."""
         return -self._likelihood.nll(self._decoder_output(Z), inputs)
 
+    def features(self, X: Objects) -> np.ndarray:
+        """Return n objects as numbers (n, D) float64: bits, one-hot classes, or standardised reals.
+
+        With a codec those of the arrays that it makes.
+        """
+        inputs = self.tensorize(X)
+        return np.asarray(self._likelihood.features(inputs, self._n_classes).reshape(len(inputs), -1).numpy())
+
+    def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[Any]:
+        """Return n objects, each of X (n) with one small random change, as its likelihood suggests.
+
+        Bits and classes: one or a few new values, a value inserted or left out, a part copied, rotated,
+        reversed or filled, two places swapped. Real numbers: steps of 1 to 100 % of the data's spread in one,
+        some or all places, or by a share of the difference of two of X; integers stay integers, and what has
+        one sign in all X keeps it. With a codec this happens to the codec's arrays, unless it has a
+        ``mutate(X, generator)`` of its own. None for what the codec cannot turn into an object.
+
+        Raises
+        ------
+        DataError
+            As :meth:`tensorize`.
+        """
+        if callable(own := getattr(self.codec, "mutate", None)):
+            return list(own(X, generator))
+        arrays, rng = self.tensorize(X).numpy(), _generator(generator)
+        return self._restored(mutated(arrays, self._values(arrays), rng))
+
+    def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[Any]:
+        """Return n objects, the i-th of parts of X[i] and Y[i] (n objects each), which stay where they are.
+
+        The parts are single places, a run of neighbouring places or, in images, a box; some real numbers lie
+        between both parents. With a codec this happens to the codec's arrays, unless it has a
+        ``cross(X, Y, generator)`` of its own. None for what the codec cannot turn into an object.
+
+        Raises
+        ------
+        DataError
+            As :meth:`tensorize`, and when X and Y differ in length.
+        """
+        if len(X) != len(Y):
+            raise DataError(f"X and Y must have the same length, got {len(X)} and {len(Y)}")
+        if callable(own := getattr(self.codec, "cross", None)):
+            return list(own(X, Y, generator))
+        first, second, rng = self.tensorize(X).numpy(), self.tensorize(Y).numpy(), _generator(generator)
+        return self._restored(crossed(first, second, self._values(first), rng))
+
     def key(self, x: Any) -> Hashable:
         """Return the identity of x: its values, or x itself if there is a codec and x is hashable.
 
@@ -284,6 +331,12 @@ class VAE(nn.Module):
         row: np.ndarray = self._likelihood.identity(self._to_array([x]))[0]
         return row
 
+    def _values(self, inputs: np.ndarray) -> Values:
+        return self._likelihood.values(inputs, self._x_dtype or inputs.dtype, self._n_classes)
+
+    def _restored(self, inputs: np.ndarray) -> list[Any]:
+        return self._to_objects(self.restore(inputs), np.ones(len(inputs), dtype=bool))
+
     def _to_objects(self, arrays: np.ndarray, valid: np.ndarray) -> list[Any]:
         if self.codec is None:
             # copies, so that a kept row does not keep its whole batch in memory
@@ -339,6 +392,10 @@ class VAE(nn.Module):
                 check_classes(self.encoder, inputs, output.shape[-1], likelihood.expand)
                 run_once(self.encoder, self.decoder, likelihood.expand(sample.to(device), dtype))
         return mean, output
+
+
+def _generator(generator: torch.Generator | None) -> np.random.Generator:
+    return np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
 
 
 def _has_hash(x: Any) -> bool:

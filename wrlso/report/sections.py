@@ -14,11 +14,14 @@ from scipy.stats import rankdata
 
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
 from wrlso._state.training_due import training_due_in
+from wrlso._state.training_log import in_words
 from wrlso._version import __version__
 from wrlso.history import Record, iso_time
 from wrlso.plots import curves as plots
 from wrlso.plots.figures import improvements, new_figure
+from wrlso.report.choice import choices_text
 from wrlso.report.drawings import draw, picture, text_of
+from wrlso.report.origins import origins
 from wrlso.report.page import Figures, alert, code, details, heading, pair, paragraph, strip, table, tiles
 from wrlso.report.snapshot import (
     MIN_PREDICTIONS,
@@ -69,7 +72,7 @@ def sections(campaign: Campaign, figures: Figures) -> list[Section]:
     """Return (name, title, content) of all sections; figures are added to ``figures``."""
     return [
         ("progress", "Progress", _progress(campaign, figures)),
-        ("candidates", "Next candidates", _candidates(campaign)),
+        ("candidates", "Next candidates", _candidates(campaign) + origins(campaign)),
         ("best", "Best points", _best(campaign)),
         ("predictions", "Prediction against measurement", _predictions(campaign, figures)),
         ("latent", "Latent space", _latent(campaign, figures)),
@@ -200,7 +203,12 @@ def _predictions(campaign: Campaign, figures: Figures) -> Markup:
         f"Share of measurements inside predicted intervals, by level. {quality}",
         "Above the diagonal predictions are too cautious, below it too sure.",
     )
-    return paragraph(origin) + paragraph(quality) + pair([prediction, calibration])
+    return (
+        paragraph(origin)
+        + paragraph(quality)
+        + paragraph(choices_text(campaign.history))
+        + pair([prediction, calibration])
+    )
 
 
 def _latent(campaign: Campaign, figures: Figures) -> Markup:
@@ -280,7 +288,8 @@ def _trainings(campaign: Campaign, figures: Figures) -> Markup:
             figure = plots.before_after(before, after, ylabel=label, ylim=limits)
             drawn.append(figures.add(name, figure, alt, caption))
     log = details("All trainings", _training_log(campaign, shares, losses))
-    return pair(drawn) + log + content
+    said = paragraph(f"The last training: {in_words(trainings[-1])}.")
+    return pair(drawn) + said + log + content
 
 
 def _training_log(campaign: Campaign, shares: list[list[float]], losses: list[list[float]]) -> Markup:

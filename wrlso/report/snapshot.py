@@ -13,6 +13,7 @@ from wrlso._state.settings import sign_of, surrogate_or_default
 from wrlso.history import History, Record
 from wrlso.models.inference import evaluating, to_model
 from wrlso.models.protocol import LatentModel
+from wrlso.surrogate.points import points_for
 from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.sparse_gp import SparseGP
@@ -184,14 +185,17 @@ def _fit(campaign: Campaign, points: Any, values: Array, rng: np.random.Generato
 
 
 def _points(campaign: Campaign, rows: Rows) -> Any:
-    """Return rows as the surrogate takes them: encodings, or the objects themselves."""
-    if _template(campaign).space == "features":
-        return [campaign.record(row).x for row in rows]
-    return torch.from_numpy(campaign.encode(rows))
+    """Return rows as the surrogate takes them: encodings, the objects themselves, or both."""
+    return points_for(
+        _template(campaign),
+        campaign.model,
+        lambda: [campaign.record(row).x for row in rows],
+        lambda: torch.from_numpy(campaign.encode(rows)),
+    )
 
 
 def _take(points: Any, positions: Rows) -> Any:
-    return points[positions] if isinstance(points, torch.Tensor) else [points[i] for i in positions]
+    return [points[i] for i in positions] if isinstance(points, list) else points[positions]
 
 
 def format_time(stamp: str | None) -> str:

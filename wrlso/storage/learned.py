@@ -15,6 +15,7 @@ from wrlso._state.learned import Learned
 from wrlso._state.settings import surrogate_or_default
 from wrlso.exceptions import ParameterError, StorageError
 from wrlso.history import History
+from wrlso.surrogate.points import points_for
 
 __all__ = ["check_state", "counters", "model_fields", "new_arrays", "restore_arrays", "restore_counters"]
 
@@ -104,7 +105,7 @@ def restore_arrays(
     for kind, part in parts:
         if kind == "condition":
             errors = part.get("errors", np.empty(0))
-            inputs = _inputs(part, history) if part["known"] else None
+            inputs = _inputs(part, learned.model, fitted.surrogate, history) if part["known"] else None
             fitted = fitted.joined(Arrived(part["rows"], part["y"], inputs, errors))
     learned.fitted = fitted
 
@@ -117,7 +118,7 @@ def _group(new: Arrived) -> dict[str, Any]:
 def check_state(learned: Learned | None, surrogate: Any) -> None:
     """Raise ParameterError for a surrogate of the user's whose state cannot be stored."""
     for part in (surrogate, None if learned is None else learned.fitted.surrogate):
-        if part is None or _has_state(part):
+        if part is None or isinstance(part, str) or _has_state(part):
             continue
         unknown = [type(part).__name__] if not is_own(part) else list(_foreign_attributes(part))
         if unknown:
@@ -128,10 +129,13 @@ def check_state(learned: Learned | None, surrogate: Any) -> None:
             )
 
 
-def _inputs(part: dict[str, Any], history: History) -> Any:
-    if part["Z"] is None:
-        return [history.records[row].x for row in part["rows"]]
-    return part["Z"]
+def _inputs(part: dict[str, Any], model: Any, surrogate: Any, history: History) -> Any:
+    """Return the surrogate's inputs; None without one, as where the user has set another."""
+    if surrogate is None:
+        return None
+    return points_for(
+        surrogate, model, lambda: [history.records[row].x for row in part["rows"]], lambda: part["Z"]
+    )
 
 
 def _has_state(part: Any) -> bool:
@@ -177,7 +181,7 @@ def _restored_surrogate(stored: Any, template: Any) -> Any:
     if is_own(stored):
         wanted = surrogate_or_default(template)
         return stored if is_alike(_refill(stored, wanted), wanted) else None
-    surrogate = clone(template, safe=False)
+    surrogate = clone(surrogate_or_default(template), safe=False)
     _set_state(surrogate, stored["state"], "surrogate")
     return surrogate
 

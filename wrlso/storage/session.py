@@ -244,7 +244,7 @@ class Session:
                     changes.note("train", data=log)
                 rows = changes.add(draft.model, X)
                 for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
-                    changes.note("ask", row, data=(proposal.z.numpy(), prediction))
+                    changes.note("ask", row, data=(proposal.z.numpy(), prediction, proposal.source))
                 changes.note("search", data=record)
             return [keep(x) for x in X]
         raise NoCandidateError("others told every proposed point before it could be returned, 10 times")

@@ -1,8 +1,11 @@
+from .auto import AutoSurrogate as AutoSurrogate
 from .feature_gp import FeatureGP as FeatureGP
 from .linear_algebra import covariance_root as covariance_root
 from .morgan import MorganCounts as MorganCounts
+from .points import Points as Points
 from .protocol import HasWorkingScale as HasWorkingScale
 from .protocol import KnowsNoise as KnowsNoise
+from .protocol import LearnsFromErrors as LearnsFromErrors
 from .protocol import Surrogate as Surrogate
 from .protocol import TakesCorrections as TakesCorrections
 from .sparse_gp import SparseGP as SparseGP

@@ -43,7 +43,7 @@ class FeatureGP(BaseEstimator):
     True
     """
 
-    space: Literal["latent", "features"] = "features"
+    space: Literal["latent", "features", "both"] = "features"
 
     gp_: SparseGP
 

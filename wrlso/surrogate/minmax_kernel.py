@@ -25,6 +25,7 @@ __all__ = [
     "Overlaps",
     "dots",
     "expand",
+    "held",
     "join",
     "squares",
     "tanimoto",
@@ -141,6 +142,12 @@ def squares(levels: Levels) -> Array:
     counts = _counts(levels, found, np.unique(found))
     total: Array = np.asarray(counts.multiply(counts).sum(axis=1), dtype=np.float64).reshape(len(levels))
     return total
+
+
+def held(levels: Levels, reach: float) -> Array:
+    """Return the factors (n,), at most 1, that bring the norms of counts down to a reach."""
+    norms = np.sqrt(squares(levels))
+    return np.divide(reach, norms, out=np.ones_like(norms), where=norms > reach)
 
 
 def _counts(levels: Levels, found: Integers, features: Integers) -> csr_array:

@@ -11,6 +11,7 @@ __all__ = [
     "Array",
     "HasWorkingScale",
     "KnowsNoise",
+    "LearnsFromErrors",
     "Surrogate",
     "TakesCorrections",
 ]
@@ -20,10 +21,10 @@ Array = NDArray[np.float64]
 
 @runtime_checkable
 class Surrogate(Protocol):
-    """A model of y given Z, or given features of x, that is refitted seldom and conditioned often."""
+    """A model of y given Z, features of x, or both, that is refitted seldom and conditioned often."""
 
-    space: Literal["latent", "features"]
-    """Whether the points handed over are Z (n, d) or a list of x."""
+    space: Literal["latent", "features", "both"]
+    """Whether the points handed over are Z (n, d), a list of x, or :class:`wrlso.surrogate.Points`."""
 
     def fit(self, Z: Any, y: Tensor, rng: np.random.Generator) -> Self:
         """Fit hyperparameters and posterior to Z (n, d) float64 and y (n,), larger is better."""
@@ -63,3 +64,11 @@ class TakesCorrections(Protocol):
 
     def corrected(self, Z: Any, y: Tensor) -> "Surrogate":
         """Return a new surrogate that has seen these values y (n,) only, hyperparameters unchanged."""
+
+
+@runtime_checkable
+class LearnsFromErrors(Protocol):
+    """A surrogate that learns from how well it predicted values, before it is given them."""
+
+    def scored(self, Z: Any, y: Tensor) -> "Surrogate":
+        """Return a new surrogate that remembers how well it predicts these values, unseen so far."""

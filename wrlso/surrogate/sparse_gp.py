@@ -1,4 +1,4 @@
-"""A sparse Gaussian process over Z, the default model of the objective."""
+"""A sparse Gaussian process over Z, one of those that the default surrogate chooses among."""
 
 import logging
 from collections.abc import Sequence
@@ -54,10 +54,11 @@ class SparseGP(BaseEstimator):
     kernel : {"rbf", "matern52", "linear+rbf", "linear+matern52"}
         Covariance function, with one lengthscale per dimension. Away from the data a linear part extrapolates
         the trend, where the other kernels return to the mean.
-    transform : {"standardize", "winsorize", "floor"}
-        Transformation of y. ``"standardize"``: mean 0 and variance 1. ``"winsorize"`` and ``"floor"`` raise
-        low values first: to Tukey's lower fence, or to a floor twice as far below the median as the best
-        value lies above it.
+    transform : {"standardize", "winsorize", "floor", "robust"}
+        Transformation of y. ``"standardize"``: mean 0 and variance 1. ``"winsorize"``, ``"floor"`` and
+        ``"robust"`` raise low values first: to Tukey's lower fence; to a floor twice as far below the median
+        as the best value lies above it; or, at most a tenth of them, to half of the range between the outer
+        tenths below the lowest tenth.
     ard : bool, default True
         Whether each dimension of Z has its own scale and lengthscale. False: all share one of each, for
         many features.
@@ -110,7 +111,7 @@ class SparseGP(BaseEstimator):
     True
     """
 
-    space: Literal["latent", "features"] = "latent"
+    space: Literal["latent", "features", "both"] = "latent"
 
     hyperparameters_: Hyperparameters
     trained_points_: Array

@@ -7,34 +7,42 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from wrlso._utils.threads import bounded_threads
-from wrlso.surrogate.minmax_kernel import Levels, Overlaps, dots, join, squares, tanimoto
+from wrlso.surrogate.minmax_kernel import Levels, Overlaps, dots, held, join, squares, tanimoto
 from wrlso.surrogate.protocol import Array
 
 __all__ = ["StructureKernel", "TanimotoPosterior"]
 
 _VARIANCE_FLOOR = 1e-12  # relative to the signal's variance
+_REACH = 1.3  # of the linear part, times the largest norm of an observation's counts
 
 
 @dataclass(frozen=True)
 class StructureKernel:
-    """(1 - linear) · Tanimoto + linear · ⟨c(x), c(x')⟩ / scale; 1 on the diagonal for an average object."""
+    """(1 - linear) · Tanimoto + linear · ⟨b(x), b(x')⟩ / scale; 1 on the diagonal for an average object.
+
+    b(x) are the counts c(x), divided so that their norm is at most a reach. A linear function of the counts
+    themselves would be the less certain the larger an object is, without any bound, and a search that looks
+    for what is uncertain would ask for the largest object that can be written down.
+    """
 
     linear: float
     scale: float
 
-    def between(self, overlaps: Overlaps, queries: Levels) -> Array:
+    def between(self, overlaps: Overlaps, queries: Levels, reach: float) -> Array:
         """Return the kernel (q, n) of q queries with n objects."""
         K = tanimoto(overlaps.of(queries), queries.sizes, overlaps.levels.sizes)
         if self.linear:
             K *= 1.0 - self.linear
-            K += self.linear / self.scale * dots(queries, overlaps.levels)
+            products = dots(queries, overlaps.levels)
+            products *= held(queries, reach)[:, None] * held(overlaps.levels, reach)
+            K += self.linear / self.scale * products
         return K
 
-    def diagonal(self, queries: Levels) -> Array:
+    def diagonal(self, queries: Levels, reach: float) -> Array:
         """Return the kernel (q,) of each query with itself."""
         if not self.linear:
             return np.ones(len(queries))
-        return (1.0 - self.linear) + self.linear / self.scale * squares(queries)
+        return (1.0 - self.linear) + self.linear / self.scale * squares(queries).clip(max=reach**2)
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,15 @@ class TanimotoPosterior:
         return Overlaps(self.levels)
 
     @cached_property
+    def _reach(self) -> float:
+        """Norm of the counts up to which the linear part follows them.
+
+        It grows with the observations, all of which lie within it: what they have among themselves never
+        changes, and so the factor need not be made again.
+        """
+        return _REACH * float(np.sqrt(squares(self.levels).max(initial=0.0)))
+
+    @cached_property
     def _factors(self) -> tuple[Array, Array]:
         """L (n, n) with L Lᵀ = K + ratio · I, and L⁻¹ (t - mean) (n,)."""
         L, v = np.empty((0, 0)), np.empty(0)
@@ -74,7 +91,7 @@ class TanimotoPosterior:
         return L, v
 
     def _correlation(self, queries: Levels) -> Array:
-        return self.kernel.between(self._overlaps, queries)
+        return self.kernel.between(self._overlaps, queries, self._reach)
 
     def _whitened(self, queries: Levels) -> tuple[Array, Array]:
         """Mean (q,) and V = L⁻¹ k (n, q)."""
@@ -87,13 +104,13 @@ class TanimotoPosterior:
     def predict(self, queries: Levels) -> tuple[Array, Array]:
         """Mean and variance (q,)."""
         mean, V = self._whitened(queries)
-        left = self.kernel.diagonal(queries) - np.einsum("ij,ij->j", V, V)
+        left = self.kernel.diagonal(queries, self._reach) - np.einsum("ij,ij->j", V, V)
         return mean, self.signal * left.clip(_VARIANCE_FLOOR)
 
     def covariance(self, queries: Levels) -> tuple[Array, Array]:
         """Mean (q,) and joint covariance (q, q)."""
         mean, V = self._whitened(queries)
-        prior = self.kernel.between(Overlaps(queries), queries)
+        prior = self.kernel.between(Overlaps(queries), queries, self._reach)
         return mean, self.signal * (prior - V.T @ V)
 
     def condition(self, queries: Levels, t: Array) -> "TanimotoPosterior":

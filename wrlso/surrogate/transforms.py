@@ -86,10 +86,26 @@ class Floor(Standardize):
         return cls._from(y, max(median - 2.0 * _DEPTH * spread, -_LARGEST) if spread > 0 else -np.inf)
 
 
+@dataclass(frozen=True)
+class Robust(Standardize):
+    """Standardise after raising the few values that are far below all others to a fence.
+
+    At most a tenth is raised, so that differences between the others remain.
+    """
+
+    @classmethod
+    def fit(cls, y: Array) -> Self:
+        """Clip below q10 - ½ (q90 - q10), unless most values are equal."""
+        q10, q90 = np.quantile(y, [0.1, 0.9])
+        spread = 0.5 * q90 - 0.5 * q10
+        return cls._from(y, float(q10 - spread) if spread > 0 else -np.inf)
+
+
 TRANSFORMS: dict[str, type[Standardize]] = {
     "standardize": Standardize,
     "winsorize": Winsorize,
     "floor": Floor,
+    "robust": Robust,
 }
 
 

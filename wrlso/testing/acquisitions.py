@@ -13,6 +13,7 @@ from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.protocol import Acquisition
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
 from wrlso.exceptions import NoCandidateError
+from wrlso.surrogate.points import points_for
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.testing.checks import Checks, describe, global_random_state, isolated_global_rng, short_repr
 from wrlso.testing.grid import grid_state
@@ -102,10 +103,13 @@ class AcquisitionChecks(Checks):
     def predictions(self) -> tuple[Tensor, ...]:
         """Return what the state's surrogate predicts at the data."""
         surrogate, state = self.state.surrogate, self.state
-        if surrogate is None or (surrogate.space == "features" and state.point is None):
+        point = state.point
+        if surrogate is None or (surrogate.space != "latent" and point is None):
             return ()
-        rows = range(min(len(state.y), 5))
-        points = state.Z[: len(rows)] if surrogate.space == "latent" else [state.point(i) for i in rows]  # type: ignore[misc]
+        n = min(len(state.y), 5)
+        points = points_for(
+            surrogate, state.model, lambda: [point(i) for i in range(n)] if point else [], lambda: state.Z[:n]
+        )
         with torch.no_grad():
             return surrogate.predict(points)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wrlso._utils.validation import check_flag, check_real
 from wrlso.exceptions import DataError
+from wrlso.surrogate.points import Points
 from wrlso.surrogate.protocol import HasWorkingScale, KnowsNoise, Surrogate
 from wrlso.testing.checks import Checks, describe, global_random_state, isolated_global_rng, short_repr
 
@@ -40,7 +41,7 @@ def check_surrogate(
     ----------
     surrogate : Surrogate
         Fitted or not.
-    Z : Tensor of float64 (n, d), or sequence of n ≥ 8 objects
+    Z : Tensor of float64 (n, d), Points, or sequence of n ≥ 8 objects
         Points to check on, no two of them the same, as ``surrogate.space`` says. By default 30 random points
         in three dimensions; a surrogate of features of x needs objects.
     y : Tensor of float64 (n,), default=None
@@ -88,8 +89,8 @@ class SurrogateChecks(Checks):
         super().__init__(surrogate)
         self.need_methods(surrogate, "Surrogate", _METHODS)
         self.space = getattr(surrogate, "space", None)
-        if self.space not in ("latent", "features"):
-            self.fail("have a space, 'latent' or 'features'", f"it is {self.space!r}", surrogate)
+        if self.space not in ("latent", "features", "both"):
+            self.fail("have a space, 'latent', 'features' or 'both'", f"it is {self.space!r}", surrogate)
         Z, y = self._data(Z, y)
         self.template: Surrogate = self.copied(surrogate)
         self.deviation = float(y.std())
@@ -105,13 +106,16 @@ class SurrogateChecks(Checks):
         Z = Z if given else torch.randn(30, 3, dtype=torch.float64, generator=generator)
         if len(Z) < _FEWEST:
             raise DataError(f"Z must hold at least {_FEWEST} points, got {len(Z)}")
+        if not given and self.space == "both":
+            Z = Points(Z, torch.randn(30, 5, dtype=torch.float64, generator=generator))
         if y is None:
             y = torch.randn(len(Z), dtype=torch.float64, generator=generator)
             if not given:
-                y = torch.sin(Z[:, 0]) + 0.5 * Z[:, 1] + 0.1 * y
+                latent = Z.Z if isinstance(Z, Points) else Z
+                y = torch.sin(latent[:, 0]) + 0.5 * latent[:, 1] + 0.1 * y
         if y.shape != (len(Z),) or not bool(torch.isfinite(y).all()) or float(y.std()) == 0:
             raise DataError(f"y must hold {len(Z)} finite values, not all equal, got {short_repr(y)}")
-        return (Z if isinstance(Z, Tensor) else list(Z)), y
+        return (Z if isinstance(Z, Tensor | Points) else list(Z)), y
 
     def check_fit(self) -> None:
         must = "fit to n observations and return itself"
@@ -189,7 +193,7 @@ class SurrogateChecks(Checks):
             self.check_close(must, "deviations", alone[1].sqrt(), variance[i : i + 1].sqrt(), one)
 
     def take(self, Z: Any, rows: Sequence[int]) -> Any:
-        return Z[list(rows)] if isinstance(Z, Tensor) else [Z[i] for i in rows]
+        return Z[list(rows)] if isinstance(Z, Tensor | Points) else [Z[i] for i in rows]
 
     def check_gradients(self) -> None:
         must = "predict with finite gradients in Z"

@@ -16,6 +16,7 @@ from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.latent_search import LatentSearch
+from wrlso.acquisition.sources import Near, Prior
 from wrlso.benchmarks.expressions.peers import genetic_algorithm, random_search
 from wrlso.benchmarks.records import (
     check_same_options,
@@ -32,7 +33,7 @@ from wrlso.surrogate.feature_gp import FeatureGP
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.tasks.expressions.task import Expressions
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 from wrlso.weighting import RankWeighting, UniformWeighting
 
 __all__ = ["CONFIGURATIONS", "PEERS", "ExpressionsStudy", "expressions_study", "run_peers"]
@@ -61,8 +62,8 @@ class ExpressionsStudy:
         See :class:`wrlso.Trainer`.
     turns : pair of int
         Numbers of points of a batch that log EI and Thompson sampling choose.
-    n_candidates, temperature, greedy, sigma_low, sigma_high
-        See :class:`wrlso.CandidatePool`.
+    n_candidates, temperature, sigma_low, sigma_high
+        See :class:`wrlso.CandidatePool` and :class:`wrlso.acquisition.Near`.
     n_best, n_random, n_inducing, transform, kernel
         See :class:`wrlso.SparseGP`.
     """
@@ -85,7 +86,6 @@ class ExpressionsStudy:
     turns: tuple[int, int] = (3, 2)
     n_candidates: int = 1000
     temperature: float = 2.0
-    greedy: float = 0.5
     sigma_low: float = 0.1
     sigma_high: float = 2.0
     n_best: int = 300
@@ -173,9 +173,10 @@ class ExpressionsStudy:
         pool = CandidatePool(
             self.n_candidates,
             generations=1,
-            temperature=self.temperature,
-            greedy=self.greedy,
-            sigma=(self.sigma_low, self.sigma_high),
+            sources=[
+                Near(sigma=(self.sigma_low, self.sigma_high), temperature=self.temperature),
+                Prior(0.2, temperature=self.temperature),
+            ],
             max_attempts=10 * self.n_candidates,
         )
         return Mixture([LogExpectedImprovement(), ThompsonSampling()], self.turns, search=pool)

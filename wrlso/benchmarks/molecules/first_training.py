@@ -17,7 +17,7 @@ from wrlso.benchmarks.records import data_hash, jsonable, machine, versions, wri
 from wrlso.benchmarks.study import quiet_about_small_k
 from wrlso.exceptions import ParameterError
 from wrlso.models.molecules.base import MoleculeVAE, read_header
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["HasFirstTraining", "first_model", "sample_scores"]
 

@@ -15,6 +15,7 @@ from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.acquisition.sources import Cross, Mutate, Near, Prior, Rewrite, Source, Splice
 from wrlso.benchmarks.molecules import start as molecules_start
 from wrlso.benchmarks.molecules.first_training import first_model
 from wrlso.benchmarks.molecules.peers import best_of_set, graph_ga, prior_sampling, screened_ga
@@ -37,7 +38,7 @@ from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.tasks.molecules.guacamol import GUACAMOL_OBJECTIVES
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 from wrlso.weighting import RankWeighting, UniformWeighting
 
 __all__ = ["CONFIGURATIONS", "OBJECTIVES", "PEERS", "MoleculesStudy", "molecules_study", "run_peers"]
@@ -85,10 +86,13 @@ class MoleculesStudy:
         have the seconds of this training separately.
     turns : pair of int
         Numbers of points of a batch that log EI and Thompson sampling choose.
-    n_candidates, generations, temperature, greedy, sigma_low, sigma_high, splice, rewrite, mutate, explore
-        See :class:`wrlso.CandidatePool`; ``cross`` also.
-    parents_k : float or tuple of floats
-        Rank-weighting parameters of the pool's sampling of incumbents, the same in all settings.
+    n_candidates, generations, parents
+        See :class:`wrlso.CandidatePool`.
+    sigma_low, sigma_high
+        See :class:`wrlso.acquisition.Near`.
+    mutate, cross, splice, rewrite, explore
+        Shares of the candidates at the start: mutants and crosses of all; of the others spliced and rewritten
+        ones; of the rest samples of the prior.
     n_best, n_random, refit_every
         Data of the process, and number of new values between its fits.
     n_inducing : int
@@ -116,16 +120,14 @@ class MoleculesStudy:
     turns: tuple[int, int] = (3, 2)
     n_candidates: int = 600
     generations: int = 3
-    temperature: float = 1.0
-    greedy: float = 0.5
     sigma_low: float = 0.06
     sigma_high: float = 0.3
     splice: float = 0.3
     rewrite: float = 0.1
     mutate: float = 0.35
     cross: float = 0.35
-    explore: float = 0.1
-    parents_k: float | tuple[float, ...] = (1e-5, 1e-3)
+    explore: float = 0.05
+    parents: tuple[float, ...] = (2.5, 250.0)
     n_best: int = 1000
     n_random: int = 1000
     refit_every: int = 50
@@ -257,28 +259,26 @@ class MoleculesStudy:
     def acquisition(self, model: LatentModel) -> Mixture:
         """Return the acquisition function with its pool.
 
-        Splicing, rewriting, ``sigma_low`` and ``sigma_high`` apply only to models whose parts of a molecule
-        have their own coordinates; for other models the pool keeps its default steps.
+        Splicing, rewriting and the sigmas are for models whose z has a block for each part of a molecule.
         """
-        chunks: dict[str, Any] = {}
-        if isinstance(model, SelfiesVAE):
-            chunks = {
-                "sigma": (self.sigma_low, self.sigma_high), "splice": self.splice, "rewrite": self.rewrite,
-                "block": model.sizes.chunk_dim,
-            }  # fmt: skip
         pool = CandidatePool(
             self.n_candidates,
             generations=self.generations,
-            temperature=self.temperature,
-            greedy=self.greedy,
+            sources=self._sources(isinstance(model, SelfiesVAE)),
+            parents=self.parents,
             max_attempts=10 * self.n_candidates,
-            mutate=self.mutate,
-            cross=self.cross,
-            k=self.parents_k,
-            explore=self.explore,
-            **chunks,
         )
         return Mixture([LogExpectedImprovement(), ThompsonSampling()], self.turns, search=pool)
+
+    def _sources(self, blocks: bool) -> list[Source]:
+        decoded = 1.0 - self.mutate - self.cross
+        plain = decoded * (1.0 - (self.splice + self.rewrite) * blocks)
+        sigma = (self.sigma_low, self.sigma_high) if blocks else Near().sigma
+        sources: list[Source] = [Near(plain * (1.0 - self.explore), sigma=sigma), Prior(plain * self.explore)]
+        if blocks:
+            sources += [Splice(decoded * self.splice), Rewrite(decoded * self.rewrite)]
+        sources += [Mutate(self.mutate), Cross(self.cross)]
+        return [each for each in sources if each.share > 0]
 
     def describe(self, X: Sequence[str], y: Sequence[float], optimizer: Any) -> dict[str, Any]:
         """Return the record's data on the evaluated molecules and on the progress of the search."""

@@ -24,7 +24,8 @@ from wrlso.models.vae import VAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.tasks.shapes import CopiedRankWeighting, OracleGrid, Shapes
-from wrlso.training import GeometricBeta, Trainer
+from wrlso.training.schedules import GeometricBeta
+from wrlso.training.trainer import Trainer
 from wrlso.weighting import RankWeighting, UniformWeighting
 
 __all__ = ["CONFIGURATIONS", "ShapesStudy", "sample_scores", "shapes_study"]

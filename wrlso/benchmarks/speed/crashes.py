@@ -25,7 +25,7 @@ from wrlso.acquisition.functions import LogExpectedImprovement
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.storage.info import events
 from wrlso.surrogate.sparse_gp import SparseGP
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["digest", "drive", "kill_often", "make_optimizer", "networks"]
 

@@ -40,7 +40,7 @@ from wrlso.run.loop import maximize
 from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.tasks.shapes import Shapes
 from wrlso.timeline import Timeline, utilization_chart
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["faults", "loop_overhead", "main", "utilization"]
 

@@ -34,7 +34,7 @@ from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.tasks.expressions.task import Expressions
 from wrlso.tasks.molecules.tasks import QED, PenalizedLogP
 from wrlso.tasks.shapes import Shapes
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 from wrlso.weighting import RankWeighting
 
 __all__ = ["SEARCHES", "Search", "compare", "first_difference", "main", "record"]

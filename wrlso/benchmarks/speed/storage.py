@@ -26,7 +26,7 @@ from wrlso.benchmarks.speed.crashes import kill_often
 from wrlso.models.protocol import Objects
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.surrogate.sparse_gp import SparseGP
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["main", "storage_costs"]
 

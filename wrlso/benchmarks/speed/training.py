@@ -24,7 +24,7 @@ from wrlso.models.conv import conv_vae
 from wrlso.models.coordinate import coordinate_vae
 from wrlso.models.vae import VAE
 from wrlso.tasks.shapes import Shapes
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 from wrlso.weighting import rank_weights
 
 __all__ = ["main", "training_overhead"]

@@ -52,7 +52,7 @@ from wrlso.exceptions import ParameterError
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.surrogate.refit import refit_is_due, standardized_errors
 from wrlso.surrogate.sparse_gp import SparseGP
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["Ours", "compare", "comparison_table", "main", "measure_asks", "scaling", "scaling_table"]
 

@@ -17,7 +17,7 @@ from wrlso.models.selfies.vae import SelfiesVAE
 from wrlso.tasks.expressions.task import Expressions
 from wrlso.tasks.molecules.tasks import QED, GuacaMol, PenalizedLogP
 from wrlso.tasks.shapes import Shapes
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["LATENTS", "MoleculeLatents", "tensor"]
 

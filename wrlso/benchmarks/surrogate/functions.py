@@ -30,6 +30,7 @@ from wrlso._utils.validation import check_choice, check_count
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.protocol import Acquisition
+from wrlso.acquisition.sources import Near, Prior
 from wrlso.benchmarks.records import (
     check_same_options,
     data_hash,
@@ -44,7 +45,7 @@ from wrlso.benchmarks.surrogate.turbo import SETTINGS as TURBO
 from wrlso.benchmarks.surrogate.turbo import turbo
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.surrogate.sparse_gp import SparseGP
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["FUNCTIONS", "METHODS", "CubeModel", "EmbeddedFunction", "main", "run", "table"]
 
@@ -179,7 +180,9 @@ class CubeModel(PointModel):
 
 METHODS: dict[str, Callable[[], Acquisition]] = {
     "pool": lambda: Mixture(
-        [LogExpectedImprovement(), ThompsonSampling()], [1, 1], search=CandidatePool(sigma=(0.01, 2.0))
+        [LogExpectedImprovement(), ThompsonSampling()],
+        [1, 1],
+        search=CandidatePool(1000, generations=4, sources=[Near(sigma=(0.01, 2.0)), Prior(0.2)]),
     ),
 }
 """The compared searches of this library, chosen on seeds from 100 on; "turbo" is the peer."""

@@ -124,6 +124,11 @@ class SelfiesVAE(MoleculeVAE):
         """Dimension d of the latent space."""
         return self.sizes.latent_dim
 
+    @property
+    def block(self) -> int:
+        """Coordinates of a chunk, which belong together: see :class:`wrlso.models.HasBlocks`."""
+        return self.sizes.chunk_dim
+
     # ---------------------------------------------------------------- molecules and tokens
 
     def tensorize(self, X: Objects) -> Tensor:

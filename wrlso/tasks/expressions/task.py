@@ -19,6 +19,7 @@ from wrlso._utils.random import as_random_state, draw_seed, isolated_torch_rng
 from wrlso._utils.validation import check_choice, check_count
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
+from wrlso.acquisition.sources import Near, Prior
 from wrlso.exceptions import DataError, DataTypeError, ParameterError
 from wrlso.models.fragments import DerivationFragments
 from wrlso.models.grammar import GrammarVAE
@@ -296,7 +297,9 @@ class Expressions(BaseEstimator):
 
         It decodes candidates in one generation at temperature 2, because many expressions are alike.
         """
-        pool = CandidatePool(generations=1, temperature=2.0)
+        pool = CandidatePool(
+            1000, generations=1, sources=[Near(temperature=2.0), Prior(0.2, temperature=2.0)]
+        )
         return Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2], search=pool)
 
     def is_novel_and_valid(self, x: Any) -> bool:

@@ -1,0 +1,95 @@
+"""A search strategy that keeps to molecules about as large as those that are known."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from wrlso._chemistry.smiles import parse
+from wrlso._utils.validation import check_real
+from wrlso.acquisition.protocol import Criterion, SearchStrategy
+from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.exceptions import NoCandidateError, ParameterTypeError
+
+__all__ = ["SizeRange"]
+
+_REMEMBERED = 2**16  # molecules whose sizes are kept
+_LEAST = 3  # heavy atoms more or fewer that are always allowed, so that a search among the smallest can move
+
+
+class SizeRange(BaseEstimator):
+    """Search among molecules whose size lies in the range of those with a value, or a little outside of it.
+
+    A process knows little about molecules far larger or smaller than its data, and what is unknown is what a
+    search asks for. The range follows the data: once a larger molecule has a value, the next ask may go
+    further. Molecules without a value that the user supplied are asked for at any size. Where the search
+    finds no new molecule in the range, it searches once more without.
+
+    Parameters
+    ----------
+    search : SearchStrategy
+        Such as :class:`wrlso.CandidatePool`, of a model whose x are SMILES.
+    margin : float ≥ 1, default=1.3
+        From the smallest size divided by it to the largest times it, in heavy atoms; three atoms at least.
+
+    Examples
+    --------
+    >>> from wrlso import CandidatePool, LogExpectedImprovement
+    >>> acquisition = LogExpectedImprovement(search=SizeRange(CandidatePool(200), margin=1.5))
+    """
+
+    def __init__(self, search: SearchStrategy, *, margin: float = 1.3) -> None:
+        self.search = search
+        self.margin = margin
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator, criterion: Criterion
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`wrlso.acquisition.SearchStrategy`."""
+        check_real("margin", self.margin, minimum=1.0)
+        if isinstance(self.search, type) or not callable(getattr(self.search, "propose", None)):
+            raise ParameterTypeError(f"search must be a strategy such as CandidatePool, got {self.search!r}")
+        point = state.point
+        known = [] if point is None else [heavy_atoms(point(i)) for i in range(len(state.y))]
+        if not known:
+            return self.search.propose(state, n, rng, criterion)
+        fewest, most = sizes_about(known, self.margin)
+        screen = _within(state.screen, fewest, most, state.candidates)
+        try:
+            return self.search.propose(replace(state, screen=screen), n, rng, criterion)
+        except NoCandidateError:
+            return self.search.propose(state, n, rng, criterion)
+
+
+def sizes_about(known: Sequence[int], margin: float) -> tuple[int, int]:
+    """Return the fewest and the most heavy atoms that are allowed beside molecules of known sizes."""
+    smallest, largest = min(known), max(known)
+    fewest = min(math.ceil(smallest / margin), smallest - _LEAST)
+    return fewest, max(math.floor(largest * margin), largest + _LEAST)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def heavy_atoms(smiles: str) -> int:
+    """Return how many atoms other than hydrogen a molecule has, 0 for invalid SMILES."""
+    molecule = parse(smiles)
+    return 0 if molecule is None else int(molecule.GetNumHeavyAtoms())
+
+
+def _within(
+    screen: Callable[[Any], str | None], fewest: int, most: int, supplied: Sequence[Any]
+) -> Callable[[Any], str | None]:
+    """Return a screen that also turns away what is too small or too large and was not supplied."""
+    free = frozenset(supplied)
+
+    def stricter(x: Any) -> str | None:
+        reason = screen(x)
+        if reason is not None or x in free:
+            return reason
+        size = heavy_atoms(x)
+        return "too small" if size < fewest else "too large" if size > most else None
+
+    return stricter
