@@ -832,6 +832,10 @@ def test_what_belongs_to_the_networks_is_refused_beside_a_model(options, message
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            {"surrogate": SparseGP(), "acquisition": PriorSampling()},
+            "surrogate must be None with PriorSampling, which uses none",
+        ),
         ({"trainer": Trainer(retrain="scratch", retrain_lr=0.1)}, "retrain_lr must be None, the default"),
         ({"trainer": Trainer(retrain="scratch", retrain_steps=3)}, "retrain_steps must be None, the default"),
         (

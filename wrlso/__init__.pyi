@@ -26,6 +26,7 @@ from .acquisition.size_range import SizeRange as SizeRange
 from .exceptions import DataError as DataError
 from .exceptions import DataTypeError as DataTypeError
 from .exceptions import ExecutorError as ExecutorError
+from .exceptions import FormerSettingsWarning as FormerSettingsWarning
 from .exceptions import GrammarError as GrammarError
 from .exceptions import LowEffectiveSampleSizeWarning as LowEffectiveSampleSizeWarning
 from .exceptions import MergedIsomersWarning as MergedIsomersWarning

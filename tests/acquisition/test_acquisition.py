@@ -97,7 +97,9 @@ SEARCHES = [
     LatentSearch(n_starts=4, n_raw=64, max_iter=20),
 ]
 FUNCTIONS = [LogExpectedImprovement, UpperConfidenceBound, ThompsonSampling]
-ALL = [function(search=search) for search in SEARCHES for function in FUNCTIONS] + [PriorSampling()]
+BOTH = [function(search=search) for search in SEARCHES for function in FUNCTIONS[:2]]
+SAMPLING = [ThompsonSampling(SEARCHES[0]), ThompsonSampling(LatentSearch(n_starts=4, n_raw=64))]
+ALL = [*BOTH, *SAMPLING, PriorSampling()]
 
 
 def rng(seed=0):
@@ -758,6 +760,16 @@ def of_near(**parameters):
         (LogExpectedImprovement(search="pool"), ParameterTypeError, "search must be a strategy"),
         (UpperConfidenceBound(-1.0), ParameterError, "beta"),
         (PriorSampling(max_attempts=0), ParameterError, "max_attempts"),
+        (
+            ThompsonSampling(LatentSearch(max_iter=5)),
+            ParameterError,
+            "max_iter of the LatentSearch must be 30",
+        ),
+        (
+            Mixture([ThompsonSampling(LatentSearch(step=1.0))]),
+            ParameterError,
+            "step of the LatentSearch must be 0.1",
+        ),
         (PriorSampling(temperature=float("nan")), ParameterError, "temperature"),
     ],
 )

@@ -690,6 +690,7 @@ def test_bad_data_are_refused_and_change_nothing(Z, y, error, message):
         ({"n_hyper": 0}, ParameterError, "n_hyper"),
         ({"n_trained": -1}, ParameterError, "n_trained"),
         ({"train_iter": 0.5}, ParameterTypeError, "train_iter"),
+        ({"train_iter": 5, "n_trained": 0}, ParameterError, "train_iter: expected 100, the default"),
         ({"kernel": "cosine"}, ParameterError, "kernel"),
         ({"transform": "log"}, ParameterError, "transform"),
         ({"jitter": -1.0}, ParameterError, "jitter"),

@@ -174,6 +174,12 @@ def _check_effects(settings: Settings) -> None:
                     f"{name} must be {default!r}, the default, where model is given, got {value!r}: it "
                     f"belongs to the model that encoder and decoder make. Set it on the model"
                 )
+    acquisition = settings.acquisition
+    if settings.surrogate is not None and not getattr(acquisition, "uses_surrogate", True):
+        raise ParameterError(
+            f"surrogate must be None with {type(acquisition).__name__}, which uses none, got "
+            f"{settings.surrogate!r}"
+        )
     trainer = settings.trainer
     if trainer is not None and trainer.retrain == "scratch":
         for name, default in (("retrain_epochs", "auto"), ("retrain_steps", None), ("retrain_lr", None)):

@@ -13,6 +13,7 @@ from torch import Tensor
 from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.belief import MOST_JOINT
 from wrlso.acquisition.candidate_pool import CandidatePool
+from wrlso.acquisition.latent_search import LatentSearch
 from wrlso.acquisition.protocol import SearchStrategy
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
 from wrlso.exceptions import ParameterError, ParameterTypeError
@@ -163,10 +164,23 @@ class ThompsonSampling(BaseEstimator):
         sample[rows] = surrogate.sample(chosen, 1, generator)[0]
         return sample
 
+    def check_parameters(self) -> None:
+        """Raise ParameterError for a search with parameters of an ascent, which a sample does not allow."""
+        if not isinstance(self.search, LatentSearch):
+            return
+        for name in ("max_iter", "step"):
+            value, default = getattr(self.search, name), getattr(LatentSearch(), name)
+            if value != default:
+                raise ParameterError(
+                    f"{name} of the LatentSearch must be {default!r}, the default, in ThompsonSampling, "
+                    f"which takes the best of n_raw points without ascent, got {value!r}"
+                )
+
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
+        self.check_parameters()
         return _search(self.search).propose(state, n, rng, self)
 
 

@@ -401,6 +401,11 @@ class SparseGP(BaseEstimator):
             raise ParameterError("n_best + n_random: expected at least 1, got 0")
         if self.n_hyper is not None:
             check_int("n_hyper", self.n_hyper, 1)
+        if self.n_trained == 0 and self.train_iter != 100:
+            raise ParameterError(
+                "train_iter: expected 100, the default, with n_trained=0, where no inducing point is "
+                f"optimised, got {self.train_iter}"
+            )
         for name, allowed in (("kernel", KERNELS), ("transform", tuple(TRANSFORMS))):
             if getattr(self, name) not in allowed:
                 raise ParameterError(f"{name}: expected one of {allowed}, got {getattr(self, name)!r}")

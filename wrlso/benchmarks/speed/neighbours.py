@@ -20,8 +20,9 @@ from typing import Any
 
 from wrlso._utils import threads
 from wrlso._utils.progress_bar import ProgressBar
-from wrlso.benchmarks.records import machine, versions, write_record
+from wrlso.benchmarks.records import machine, read_record, versions, write_record
 from wrlso.benchmarks.speed.same_asks import SEARCHES, Search
+from wrlso.exceptions import DataError
 
 __all__ = ["main", "seconds_of_asks"]
 
@@ -61,44 +62,53 @@ def seconds_of_asks(search: Search, n_asks: int) -> tuple[float, float]:
     return statistics.median(wall), statistics.median(processor)
 
 
-def measure(names: Sequence[str], neighbours: Sequence[int], n_asks: int) -> list[dict[str, Any]]:
-    """Return a row for each search and number of neighbours."""
-    rows = []
-    for name in ProgressBar(names, desc="searches"):
+def measure(
+    names: Sequence[str], neighbours: Sequence[int], n_asks: int, rows: Sequence[dict[str, Any]] = ()
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each search and number of neighbours that ``rows`` lack, as soon as it is there."""
+    known = {(row["search"], row["neighbours"]) for row in rows}
+    missing = {name: [n for n in neighbours if (name, n) not in known] for name in names}
+    for name in ProgressBar([name for name in missing if missing[name]], desc="searches"):
         search = SEARCHES[name]()
-        for n in neighbours:
+        for n in missing[name]:
             with _busy(n):
                 bounded, processor = seconds_of_asks(search, n_asks)
                 with _unbounded():
                     free, free_processor = seconds_of_asks(search, n_asks)
-            rows.append(
-                {
-                    "search": name,
-                    "neighbours": n,
-                    "seconds": round(bounded, 4),
-                    "processor": round(processor, 4),
-                    "unbounded_seconds": round(free, 4),
-                    "unbounded_processor": round(free_processor, 4),
-                    "ratio": round(free / bounded, 3),
-                }
-            )
-    return rows
+            yield {
+                "search": name,
+                "neighbours": n,
+                "seconds": round(bounded, 4),
+                "processor": round(processor, 4),
+                "unbounded_seconds": round(free, 4),
+                "unbounded_processor": round(free_processor, 4),
+                "ratio": round(free / bounded, 3),
+            }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line: print the result as JSON, or write it to ``--out``."""
+    """Run from the command line: print the result as JSON, or write it to ``--out`` after each row."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", default=list(SEARCHES), help=f"some of {', '.join(SEARCHES)}")
     parser.add_argument("--asks", type=int, default=5)
     parser.add_argument("--neighbours", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--out", type=Path, help="write the record here instead of to standard output")
+    parser.add_argument("--out", type=Path, help="the record; rows that it has are not measured again")
     options = parser.parse_args(arguments)
-    rows = measure(options.names, options.neighbours, options.asks)
-    record = {"kind": "neighbours", "rows": rows, "versions": versions(), "machine": machine()}
+    about = {"kind": "neighbours", "asks": options.asks, "versions": versions(), "machine": machine()}
+    rows: list[dict[str, Any]] = []
+    if options.out is not None and options.out.exists():
+        before = read_record(options.out)
+        rows = before.pop("rows", [])
+        if before != about:
+            raise DataError(
+                f"{options.out} was measured otherwise ({before}): name another file, or remove it"
+            )
+    for row in measure(options.names, options.neighbours, options.asks, rows):
+        rows.append(row)
+        if options.out is not None:
+            write_record(options.out, about | {"rows": rows})
     if options.out is None:
-        sys.stdout.write(json.dumps(record, indent=1) + "\n")
-    else:
-        write_record(options.out, record)
+        sys.stdout.write(json.dumps(about | {"rows": rows}, indent=1) + "\n")
     return 0
 
 
