@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_optimizer, words
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,8 @@ from sklearn.base import BaseEstimator
 
 from wrlso import CandidatePool, LogExpectedImprovement, Trainer, WeightedRetrainingOptimizer
 from wrlso.acquisition import AskRecord, Past
-from wrlso.acquisition.shares import _FLOOR, shares_of, stalled
+from wrlso.acquisition.belief import Belief
+from wrlso.acquisition.shares import _FLOOR, on_plateau, shares_of, stalled
 from wrlso.testing.grid import grid_state
 
 NAMES = ("near", "prior", "mutate", "cross")
@@ -81,6 +83,28 @@ def test_without_queries_nothing_has_stalled():
     assert stalled(Past(), np.arange(100.0)) == 0
     assert stalled(Past(n_start=4), np.zeros(4)) == 0
     assert stalled(Past(n_start=0), np.zeros(16)) == 1
+
+
+@given(st.integers(0, 12), st.integers(0, 12))
+def test_a_plateau_is_five_queries_as_good_as_the_best(ties, others):
+    y = np.concatenate([[0.0, 1.0], np.full(ties, 2.0), np.full(others, 1.5)])
+    assert on_plateau(Past(n_start=2), y) == (ties >= 5 or (ties == 0 and others >= 5))
+    assert not on_plateau(Past(), y)
+
+
+def test_on_a_plateau_what_lies_between_its_points_is_not_asked_for():
+    """Five queries found the best value; a belief that demands more prefers what it knows less."""
+    state = grid_state()
+    belief = Belief.of(state)
+    points = torch.from_numpy(np.random.default_rng(0).normal(size=(200, state.Z.shape[1])))
+    generator = torch.Generator()
+    _, variance = belief.surrogate.predict(points)
+    demanding = belief.demanding(1.5)
+    assert demanding.best == pytest.approx(belief.best + 1.5 * belief.spread)
+    score = LogExpectedImprovement().score
+    calm = score(belief.surrogate, points, belief.best, generator).argmax()
+    bold = score(demanding.surrogate, points, demanding.best, generator).argmax()
+    assert variance[bold] >= variance[calm]
 
 
 def test_a_stalled_search_proposes_something_else():

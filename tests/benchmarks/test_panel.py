@@ -254,7 +254,8 @@ def test_a_search_ends_where_nothing_is_new():
         calls = Calls(task, np.eye(3, dtype=np.uint8), [1, 1, 1], 100)
         with pytest.raises(NothingNew):
             PEERS[peer](calls, 0)
-        assert len(calls.told) == 5
+        assert len(calls.told) == len(set(map(bytes, calls.X))) - 3 <= 5
+        assert max(calls.y) == 3
 
 
 def test_settings_and_prior_are_what_they_say(monkeypatch):

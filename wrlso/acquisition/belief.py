@@ -29,6 +29,7 @@ class Belief:
     surrogate: Surrogate
     best: float
     model: Any = None  # knows features of x, for surrogates that want them
+    spread: float = 0.0  # standard deviation of the values, in the units of best
 
     @classmethod
     def of(cls, state: SearchState, *, latent: bool = False) -> "Belief":
@@ -40,7 +41,8 @@ class Belief:
             surrogate = getattr(surrogate, "latent_", surrogate)
         if isinstance(surrogate, HasWorkingScale):
             surrogate, y = surrogate.working_scale(y)
-        belief = cls(surrogate, float(y.max()) if len(y) else -np.inf, state.model)
+        best, spread = (float(y.max()), float(y.std(correction=0))) if len(y) else (-np.inf, 0.0)
+        belief = cls(surrogate, best, state.model, spread)
         if len(state.pending) == 0:
             return belief
         points = points_for(surrogate, state.model, lambda: state.pending_X, lambda: state.pending)
@@ -56,6 +58,10 @@ class Belief:
             mean, _ = self.surrogate.predict(points)
         best = max(self.best, float(mean.max()))
         return replace(self, surrogate=self.surrogate.condition_on(points, mean), best=best)
+
+    def demanding(self, deviations: float) -> "Belief":
+        """Return a belief for which only what is so many standard deviations of the values better counts."""
+        return replace(self, best=self.best + deviations * self.spread)
 
     def over(self, points: Any) -> tuple["Belief", Any]:
         """Return a belief about these points only, and their names in it.

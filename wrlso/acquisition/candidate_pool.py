@@ -17,7 +17,7 @@ from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.recombination import Parents
 from wrlso.acquisition.screening import Screener
-from wrlso.acquisition.shares import shares_of, stalled
+from wrlso.acquisition.shares import on_plateau, shares_of, stalled
 from wrlso.acquisition.sources import SUPPLIED, Making, Source, usable
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
 from wrlso.exceptions import ParameterError, ParameterTypeError
@@ -29,6 +29,7 @@ _MARGIN, _QUANTILE = 1.1, 0.999  # decoded points stay in the box ± margin × t
 _LEAST_NEW = 0.2  # if a smaller share of the candidates is new, the search has collapsed
 _ROUNDS = 3  # of making more where candidates were not new, in one generation
 _WIDE = 2.0  # how much farther a stalled search looks
+_LEAP = 1.5  # least improvement that counts then, and on a plateau, in standard deviations of the values
 _LEFT_OUT = 0.01  # share of the best points that a stalled search leaves out as parents
 _FLAT = 10.0  # how much flatter it samples them
 _logger = logging.getLogger(__name__)
@@ -97,6 +98,9 @@ class CandidatePool(BaseEstimator):
         check_count("n", n)
         sources = usable(self.sources, state)
         belief = Belief.of(state)
+        y = np.asarray(state.all_measured.y.numpy(), dtype=np.float64)
+        if stalled(state.past, y) or on_plateau(state.past, y):
+            belief = belief.demanding(_LEAP)
         screener = Screener(state, type(self).__name__, rng)
         found = self._gather(state, n, belief, sources, screener, criterion, rng)
         X, Z = found.X, found.Z

@@ -1,4 +1,4 @@
-"""How much each source of candidates makes, by what came of them; and whether a search has stalled."""
+"""How much each source of candidates makes, and whether a search has stalled or walks on a plateau."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from wrlso.acquisition.state import Past
 
-__all__ = ["shares_of", "stalled"]
+__all__ = ["on_plateau", "shares_of", "stalled"]
 
 _HALF_LIFE = 40.0  # proposals after which what one brought counts half
 _FLOOR = 0.1  # smallest share of a source, as a part of its share at the start
@@ -18,6 +18,7 @@ _BETTER = 1.0  # one that improved on all before it
 _AMONG = 0.02  # share of all values that are the best
 _PATIENCE = 0.2  # queries without improvement after which a search has stalled, as a share of those before
 _LEAST_PATIENCE = 15
+_TIES = 5  # queries with exactly the best value that make a plateau
 
 
 def shares_of(start: Mapping[str, float], past: Past, y: NDArray[np.float64]) -> dict[str, float]:
@@ -87,3 +88,13 @@ def stalled(past: Past, y: NDArray[np.float64]) -> int:
     patience = max(_LEAST_PATIENCE, int(_PATIENCE * last))
     phase = (len(queries) - last) // patience
     return (phase + 1) // 2 if phase % 2 else 0
+
+
+def on_plateau(past: Past, y: NDArray[np.float64]) -> bool:
+    """Return whether the search keeps finding points that are exactly as good as the best, and no better.
+
+    Objectives of few levels have plateaus. A surrogate is sure of what lies between points of equal value, so
+    that expected improvement would stay there.
+    """
+    queries = y[len(y) if past.n_start is None else past.n_start :]
+    return len(queries) > 0 and int(np.count_nonzero(queries == y.max())) >= _TIES

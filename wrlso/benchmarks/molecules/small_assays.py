@@ -31,7 +31,7 @@ from wrlso.molecules import molecule_search, search_options
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.tasks.molecules.guacamol import guacamol_objective
 from wrlso.tasks.molecules.scores import logp, qed
-from wrlso.training import Trainer
+from wrlso.training.trainer import Trainer
 
 __all__ = ["OBJECTIVES", "calibration", "first_batches", "main", "table"]
 

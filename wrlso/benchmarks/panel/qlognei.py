@@ -1,7 +1,8 @@
 """BoTorch's noisy log expected improvement on the problems of the panel.
 
-Its process sees the flattened x, or where x is no table the latent points of the model that the start has
-trained. Candidates are mutants and crosses of the best points; numbers are also optimised by gradient.
+Its process sees the flattened x. Where x is no table, or one of more than 200 columns, it sees the latent
+points of the model that the start has trained. Candidates are mutants and crosses of the best points; numbers
+are also optimised by gradient.
 
 It would be slow on all candidates, so a cheaper criterion, log EI over the best predicted mean, chooses
 twenty of them first.
@@ -22,10 +23,14 @@ from wrlso._utils.random import isolated_torch_rng, stream
 from wrlso.acquisition.functions import log_h
 from wrlso.benchmarks.panel.calls import Calls
 from wrlso.benchmarks.panel.spaces import Columns
+from wrlso.exceptions import DataError
 
-__all__ = ["optional", "qlognei"]
+__all__ = ["MANY_COLUMNS", "optional", "qlognei"]
 
 _PEER = 2  # random stream of a seed
+Features = Callable[[Sequence[Any]], Tensor]
+
+MANY_COLUMNS = 200  # beyond which x is no table for methods that model each column
 _CROSSED = 0.4
 _PARENTS = 20  # best points that candidates are made of
 _BASELINE = 20  # points that may be the best one, judged by their means
@@ -64,7 +69,7 @@ def qlognei(
     rng = stream(seed, _PEER)
     with warnings.catch_warnings(), isolated_torch_rng(seed):
         warnings.simplefilter("ignore")
-        features = _features(calls, seed)
+        features, readable = _features(calls, seed)
         state: dict[str, Tensor] | None = None
         F = features(calls.X)
         while calls.left:
@@ -73,24 +78,34 @@ def qlognei(
             fit = state is None or len(calls.told) % fit_every == 0
             process = _process(F[rows], y[rows], state, fit)
             state = process.state_dict()
-            x = _propose(calls, process, F[rows], features, n_candidates, rng)
+            X = _candidates(calls, n_candidates, readable, rng)
+            x = _choose(calls, process, F[rows], X, features(X), rng)
             calls.evaluate(x)
             F = torch.cat([F, features([x])])
 
 
-def _features(calls: Calls, seed: int) -> Callable[[Sequence[Any]], Tensor]:
+def _features(calls: Calls, seed: int) -> tuple[Features, Callable[[Any], bool]]:
+    """Return the features of X, and whether an x has any."""
     space = calls.problem.space
-    if isinstance(space, Columns):
-        return lambda X: torch.from_numpy(space.flat(X))
+    if isinstance(space, Columns) and len(space.low) <= MANY_COLUMNS:
+        return lambda X: torch.from_numpy(space.flat(X)), lambda x: True
     y = np.array(calls.y) * calls.problem.sign
-    model = calls.problem.optimizer(calls.X, y, seed, retrain_every=None).model_
+    X: Any = np.stack(calls.X) if isinstance(calls.X[0], np.ndarray) else calls.X
+    model = calls.problem.optimizer(X, y, seed, retrain_every=None).model_
 
     def encoded(X: Sequence[Any]) -> Tensor:
         with torch.no_grad():
             found: Tensor = model.encode(model.tensorize(X)).double().cpu()
         return found
 
-    return encoded
+    def readable(x: Any) -> bool:
+        try:
+            model.tensorize([x])
+        except DataError:
+            return False
+        return True
+
+    return encoded, readable
 
 
 def _rows(calls: Calls, n: int) -> list[int]:
@@ -117,14 +132,10 @@ def _process(F: Tensor, y: Tensor, state: dict[str, Tensor] | None, fit: bool) -
     return process.eval()
 
 
-def _propose(
-    calls: Calls,
-    process: Any,
-    F: Tensor,
-    features: Callable[[Sequence[Any]], Tensor],
-    n_candidates: int,
-    rng: np.random.Generator,
+def _choose(
+    calls: Calls, process: Any, F: Tensor, X: list[Any], points: Tensor, rng: np.random.Generator
 ) -> Any:
+    """Return the best of the candidates X with features ``points``, or the best numbers that there are."""
     from botorch.acquisition import qLogNoisyExpectedImprovement
     from botorch.sampling import SobolQMCNormalSampler
 
@@ -132,8 +143,6 @@ def _propose(
     baseline = F[means.argsort(descending=True)[:_BASELINE]]
     sampler = SobolQMCNormalSampler(torch.Size([64]), seed=int(rng.integers(2**31)))
     criterion = qLogNoisyExpectedImprovement(process, baseline, sampler=sampler, prune_baseline=False)
-    X = _candidates(calls, n_candidates, rng)
-    points = features(X)
     listed = _log_improvement(process, points, float(means.max())).argsort(descending=True)[:_SHORTLIST]
     X, points = [X[i] for i in listed.tolist()], points[listed]
     space = calls.problem.space
@@ -163,19 +172,23 @@ def _ascend(criterion: Any, d: int) -> Tensor:
     return point
 
 
-def _candidates(calls: Calls, n: int, rng: np.random.Generator) -> list[Any]:
-    """Return distinct new x: crosses and mutants of the best points."""
+def _candidates(calls: Calls, n: int, readable: Callable[[Any], bool], rng: np.random.Generator) -> list[Any]:
+    """Return distinct new x that have features: crosses and mutants of the best points."""
     space, parents = calls.problem.space, [calls.X[i] for i in calls.best(_PARENTS)]
     found: dict[Any, Any] = {}
 
-    def change() -> Any:
+    def proposed() -> Any:
         x = parents[rng.integers(len(parents))]
         if rng.random() < _CROSSED:
             x = space.cross(x, parents[rng.integers(len(parents))], rng)
             return x if x is None or rng.random() < 0.5 else space.mutate(x, rng)
         return space.mutate(x, rng)
 
+    def readable_only() -> Any:
+        x = proposed()
+        return x if x is not None and readable(x) else None
+
     for _ in range(n):
-        x = calls.new(change)
+        x = calls.new(readable_only)
         found[space.key(x)] = x
     return list(found.values())
