@@ -106,6 +106,7 @@ def examples():
             "mean": -0.0,
         },
         "SizeRange": {"search": class_of("CandidatePool")(30), "margin": 1.5},
+        "Robust": floats,
         "Standardize": floats,
         "TanimotoPosterior": {
             "levels": class_of("Levels")(**levels),
