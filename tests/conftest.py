@@ -48,6 +48,8 @@ def make_optimizer(**options):
         "retrain_every": 5,
         "random_state": 0,
     }
+    if not getattr(options.get("acquisition"), "uses_surrogate", True):
+        del defaults["surrogate"]
     if "model" not in options:
         defaults["encoder"], defaults["decoder"] = networks()
     return WeightedRetrainingOptimizer(**(defaults | options))

@@ -9,6 +9,7 @@ pytest.importorskip("rdkit")
 pytest.importorskip("selfies")
 
 from wrlso import (
+    CandidatePool,
     DataError,
     DataTypeError,
     MergedIsomersWarning,
@@ -354,7 +355,7 @@ def test_options_are_rules_for_the_data_of_each_ask_and_training():
             return (self.m - inputs) ** 2
 
     options = search_options(SelfiesVAE.pretrained())
-    assert options["acquisition"].search.search.k == "auto"
+    assert options["acquisition"].search.search.parents == CandidatePool().parents  # of k N, for any N
     for n, most in ((12, 5), (500, 20), (2000, 50), (10_000, 50)):
         steps.clear()
         log = options["trainer"].fine_tune(Quick(), torch.zeros(n), np.ones(n), np.random.default_rng(0))

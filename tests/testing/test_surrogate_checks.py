@@ -23,7 +23,7 @@ def counts(X):
 
 
 def sparse(**parameters):
-    return SparseGP(max_iter=10, train_iter=10, **parameters)
+    return SparseGP(**({"max_iter": 10, "train_iter": 10} | parameters))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def sparse(**parameters):
         sparse(transform="winsorize"),
         sparse(transform="floor", max_noise=1e-3),
         sparse(n_inducing=12, n_trained=5),
-        sparse(n_inducing=12, n_trained=0),
+        sparse(n_inducing=12, n_trained=0, train_iter=100),
         sparse(n_inducing=12, grow_inducing=False),
         sparse(n_best=5, n_random=10),
     ],
@@ -335,7 +335,7 @@ def test_the_linear_one_passes():
 
 POINTS = r"input: \[\["
 BROKEN = [
-    (HasNoSpace, "have a space, 'latent' or 'features': it is 'somewhere'"),
+    (HasNoSpace, "have a space, 'latent', 'features' or 'both': it is 'somewhere'"),
     (CannotBeCopied, "be copied by copy.deepcopy: it raised TypeError: no copies"),
     (FitReturnsNone, f"fit to n observations and return itself: it returned NoneType; {POINTS}"),
     (FitRaises, f"fit to n observations and return itself: it raised ValueError: too few; {POINTS}"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,15 +12,20 @@ from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.screening import Screener
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.models.protocol import Mutates
 
 __all__ = ["PriorSampling"]
+
+_LEAST_NEW = 0.05  # share of the decoded points below which known points are changed, too
 
 
 class PriorSampling(BaseEstimator):
     """Decode samples from where the data lies in Z; needs no values and no surrogate.
 
     About half of the proposals are points without a value that the user supplied, while there are any; all
-    of them if the decoder makes nothing else.
+    of them if the decoder makes nothing else. A model that was trained on few points may decode little else
+    than these: then every second candidate is a known point with a small change, where the model can
+    ``mutate`` (:class:`wrlso.models.Mutates`).
 
     Parameters
     ----------
@@ -55,12 +61,32 @@ class PriorSampling(BaseEstimator):
                 if len(proposals) < n:
                     raise screener.give_up(len(proposals), n)
                 break
-            Z = landscape.sample(state.model, min(size, left), rng)
-            for x, z in zip(screener.decode(Z, self.temperature), Z, strict=True):
-                if len(proposals) < n and screener.admit(x, "chosen"):
-                    proposals.append(Proposal(x, torch.from_numpy(z.copy()), float("nan")))
+            count = min(size, left)
+            Z = landscape.sample(state.model, count, rng)
+            made = list(zip(screener.decode(Z, self.temperature), Z, strict=True))
+            before = len(proposals)
+            self._admit(made, n, proposals, screener)
+            if len(proposals) - before < _LEAST_NEW * len(made) and len(proposals) < n:
+                self._admit(self._changed(state, count, screener, rng), n, proposals, screener)
             size = min(2 * size, 1000)
         return proposals, screener.finish()
+
+    def _admit(self, made: list[Any], n: int, proposals: list[Proposal], screener: Screener) -> None:
+        """Propose what may be proposed of pairs (x, z), up to n proposals in all."""
+        for x, z in made:
+            if len(proposals) < n and screener.admit(x, "chosen"):
+                proposals.append(Proposal(x, torch.from_numpy(z.copy()), float("nan")))
+
+    def _changed(
+        self, state: SearchState, count: int, screener: Screener, rng: np.random.Generator
+    ) -> list[Any]:
+        """Return known points with a small change and their encodings, if the model can make them."""
+        known = state.all_measured
+        if known.point is None or len(known.y) == 0 or not isinstance(state.model, Mutates):
+            return []
+        parents = [known.point(int(place)) for place in rng.integers(len(known.y), size=count)]
+        made = [x for x in screener.vary("mutate", parents, again=True) if x is not None]
+        return list(zip(*screener.encode(made), strict=True))
 
     def _supplied(
         self, state: SearchState, screener: Screener, rng: np.random.Generator
