@@ -7,11 +7,17 @@ import pkgutil
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import wrlso
+from wrlso.benchmarks.panel.calls import Calls, Spent
+from wrlso.benchmarks.panel.peers import genetic_algorithm
+from wrlso.benchmarks.panel.problems import Problem
+from wrlso.benchmarks.panel.spaces import bits
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.rst"))]
@@ -47,6 +53,25 @@ def test_code_blocks_run(path, tmp_path, monkeypatch):
     for line, code in code_blocks(path):
         # the empty lines make error messages point into the page
         exec(compile("\n" * (line - 1) + code, str(path), "exec"), namespace)
+
+
+def test_the_first_block_of_the_readme_is_ahead_of_a_genetic_algorithm(tmp_path, monkeypatch):
+    """Both make sixty experiments from the same two hundred; the algorithm may try it ten times."""
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(next(code for _, code in code_blocks(ROOT / "README.md")), found)
+    assert len(found["opt"].y_) == 260
+    X, y, experiment = found["X"].astype(np.uint8), np.array(found["y"]), found["experiment"]
+    space = bits(X.shape[1])
+    problem = Problem("switches", "bits", "maximize", np.inf, len(X), experiment, None, space, None)
+    rivals = []
+    for seed in range(10):
+        calls = Calls(problem, X, y, 60)
+        with suppress(Spent):
+            genetic_algorithm(calls, seed)
+        assert calls.left == 0
+        rivals.append(max(calls.y))
+    assert found["opt"].best_y_ > max(rivals)
 
 
 def test_pages_have_code():

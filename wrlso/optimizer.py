@@ -61,7 +61,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     surrogate : Surrogate or "auto", default=None
         Model of the objective; None and "auto": :class:`wrlso.AutoSurrogate`, over Z or features of x.
     acquisition : Acquisition, default=None
-        Chooses the next points; None: :class:`wrlso.LogExpectedImprovement`.
+        Chooses the next points; None: log expected improvement and Thompson sampling in turns.
     trainer : Trainer, default=None
         How the model is trained; None: :class:`wrlso.Trainer`.
     retrain_every : int or None, default=50

@@ -1041,6 +1041,8 @@ def test_every_cut_is_noticed(stored, tmp_path):
     folder = Path(shutil.copytree(stored, tmp_path / "cut"))
     for size in np.linspace(0, len(content) - 1, 40).astype(int):
         (folder / JOURNAL).write_bytes(content[:size])
+        if not content[size:].strip(b"\0") and size // 4096 == len(content) // 4096 - 1:
+            continue  # SQLite reads what is missing of the last page as zeros, which these bytes were
         with pytest.raises(StorageError, match="damaged|another program"):
             load(folder, autosave=False)
 
