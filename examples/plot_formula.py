@@ -21,8 +21,8 @@ task = Expressions(target=measured, points=points)
 X, y = task.initial_data(0)
 
 # %%
-# The surrogate compares what formulas do: their values. Mutation and crossover make most of the candidates;
-# log expected improvement and Thompson sampling take turns to choose.
+# The surrogate compares what formulas do: their values. Candidates come from the decoder, and from mutation
+# and crossover of formulas.
 optimizer = WeightedRetrainingOptimizer(
     **task.search_options(0),
     weighting=RankWeighting(1e-2),
