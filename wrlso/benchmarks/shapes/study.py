@@ -170,11 +170,13 @@ class ShapesStudy:
 
     def optimizer(self, setting: str, seed: int, folder: Path) -> WeightedRetrainingOptimizer:
         """Return the optimizer of one run, not yet fitted."""
+        acquisition = self._acquisition()
+        process = SparseGP(n_inducing=self.n_inducing, transform=self.transform)
         return WeightedRetrainingOptimizer(
             model=self.start_model(seed, folder),
             weighting=self.weighting(self.k if setting in ("weighting", "both") else math.inf),
-            acquisition=self._acquisition(),
-            surrogate=SparseGP(n_inducing=self.n_inducing, transform=self.transform),
+            acquisition=acquisition,
+            surrogate=process if acquisition.uses_surrogate else None,
             trainer=self.trainer(),
             retrain_every=self.r if setting in ("retraining", "both") else None,
             random_state=seed,
