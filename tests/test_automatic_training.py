@@ -94,6 +94,23 @@ def test_a_tenth_is_held_out_but_none_of_the_heaviest(weights, seed):
         assert w[held].max() <= np.sort(w)[-10]
 
 
+def test_what_is_held_out_is_not_trained_on():
+    class OwnNumbers(nn.Module):
+        """Each row has a number of its own, and all share one: a row that is trained on moves its own."""
+
+        def __init__(self):
+            super().__init__()
+            self.own, self.shared = nn.Parameter(torch.zeros(200)), nn.Parameter(torch.zeros(()))
+
+        def loss(self, rows):
+            return (self.own[rows] + self.shared - 1.0) ** 2
+
+    model = OwnNumbers()
+    Trainer(initial_steps=200).fit(model, torch.arange(200), np.ones(200), RNG(0))
+    assert float(model.shared.detach()) > 0
+    assert int((model.own.detach() == 0).sum()) == 20
+
+
 def test_few_points_are_all_trained_for_a_fixed_number_of_steps():
     vae = tiny_vae()
     log = Trainer().fit(vae, vae.tensorize(X[:10]), np.ones(10), RNG(0))
