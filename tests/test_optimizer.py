@@ -684,7 +684,7 @@ def test_bad_starting_data(X, y, error, message):
         ({"weighting": lambda y: y[:-1]}, DataError, "40"),
         ({"weighting": lambda y: y * np.nan}, DataError, "finite"),
         ({"weighting": lambda y: -np.ones(len(y))}, DataError, "negative|>= 0"),
-        ({"surrogate": "gp"}, ParameterError, "surrogate must be one of 'auto'"),
+        ({"surrogate": "gp"}, ParameterError, "surrogate must be 'auto', None or an object"),
         ({"surrogate": 3}, ParameterTypeError, "surrogate must have a method condition_on"),
         ({"acquisition": 3}, ParameterTypeError, "acquisition must have a method propose"),
         ({"trainer": object()}, ParameterTypeError, "trainer must be a Trainer"),

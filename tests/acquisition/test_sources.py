@@ -47,6 +47,13 @@ def test_shares_sum_to_one_and_no_source_dies(proposals, start):
     assert shares == shares_of(start, past, y * 3 + 1)
 
 
+def test_a_source_that_makes_most_and_earns_nothing_keeps_a_tenth():
+    made = {"near": 97.0, "prior": 1.0, "mutate": 1.0, "cross": 1.0}
+    shares = shares_of(EVEN, *past_of([("mutate", 1.0)] * 400, made=made))
+    assert 0.1 * shares["prior"] <= shares["near"] < 0.2 * shares["prior"]
+    assert shares["mutate"] > shares["prior"]
+
+
 @given(st.sampled_from(NAMES), st.integers(5, 60))
 def test_without_a_past_shares_are_those_at_the_start_and_success_raises_them(winner, n):
     assert shares_of(EVEN, *past_of([])) == pytest.approx(dict.fromkeys(NAMES, 0.25))
@@ -105,6 +112,26 @@ def test_on_a_plateau_what_lies_between_its_points_is_not_asked_for():
     calm = score(belief.surrogate, points, belief.best, generator).argmax()
     bold = score(demanding.surrogate, points, demanding.best, generator).argmax()
     assert variance[bold] >= variance[calm]
+
+
+@pytest.mark.parametrize(("ties", "deviations"), [(4, 0.0), (5, 1.5)])
+def test_a_pool_demands_more_on_a_plateau(ties, deviations):
+    state, seen = grid_state(), []
+
+    class Spy(LogExpectedImprovement):
+        def score(self, surrogate, points, best, generator):
+            seen.append(best)
+            return super().score(surrogate, points, best, generator)
+
+    best = state.y.argmax()
+    order = torch.cat([torch.arange(len(state.y)), best.repeat(ties)])
+    state = replace(
+        state, Z=state.Z[order], y=state.y[order], weights=state.weights[order], past=Past(n_start=40),
+        point=lambda i, point=state.point: point(int(order[i])),
+    )  # fmt: skip
+    CandidatePool(60, generations=1).propose(state, 1, np.random.default_rng(0), Spy())
+    belief = Belief.of(state)
+    assert seen == pytest.approx([belief.best + deviations * belief.spread] * len(seen))
 
 
 def test_a_stalled_search_proposes_something_else():

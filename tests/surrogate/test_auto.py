@@ -285,7 +285,7 @@ def test_none_and_auto_are_the_same_and_recorded():
             assert found["chosen"] in found["scores"]
             assert max(found["scores"].values()) == 0.0 == found["scores"][found["chosen"]]
     assert "predicts: " in repr(opt)
-    with pytest.raises(ParameterError, match="surrogate must be one of 'auto'"):
+    with pytest.raises(ParameterError, match="surrogate must be 'auto', None or an object"):
         optimizer("automatic").fit(*start())
 
 

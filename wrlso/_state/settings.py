@@ -131,7 +131,10 @@ def surrogate_or_default(surrogate: Surrogate | str | None) -> Surrogate:
     if surrogate is None:
         return AutoSurrogate()
     if isinstance(surrogate, str):
-        check_choice("surrogate", surrogate, ("auto",))
+        if surrogate != "auto":
+            raise ParameterError(
+                f"surrogate must be 'auto', None or an object such as FeatureGP(features), got {surrogate!r}"
+            )
         return AutoSurrogate()
     return surrogate
 

@@ -94,6 +94,35 @@ class _Part(BaseEstimator):
         return None
 
 
+class _Decoded(_Part):
+    """A source that decodes latent points."""
+
+    def __init__(self, share: float = 1.0, *, temperature: float = 1.0) -> None:
+        self.share = share
+        self.temperature = temperature
+
+
+class _OfBlocks(_Decoded):
+    """A source that decodes rearranged blocks of incumbents."""
+
+    def lacks(self, state: SearchState) -> str | None:
+        """Return that it needs blocks, where the model has none."""
+        return _without_blocks(state.model)
+
+
+class _Move(_Part):
+    """A source that changes incumbents by a method of the model."""
+
+    protocol: ClassVar[type[Any]]
+
+    def __init__(self, share: float = 1.0) -> None:
+        self.share = share
+
+    def lacks(self, state: SearchState) -> str | None:
+        """Return that it needs a method of the model, or points."""
+        return _without(state, self.name, self.protocol)
+
+
 class Near(_Part):
     """Decode points near incumbents: half perturbed, others between two, or moved by differences of data.
 
@@ -151,7 +180,7 @@ class Near(_Part):
         return np.asarray(rows + noise)
 
 
-class Prior(_Part):
+class Prior(_Decoded):
     """Decode samples from where the data lies: the model's own prior, or points around random data.
 
     Parameters
@@ -162,17 +191,13 @@ class Prior(_Part):
 
     name = "prior"
 
-    def __init__(self, share: float = 1.0, *, temperature: float = 1.0) -> None:
-        self.share = share
-        self.temperature = temperature
-
     def make(self, count: int, making: Making) -> list[Any]:
         """Return decoded objects."""
         Z = making.landscape.sample(making.model, count, making.rng)
         return making.decode(Z, self.temperature)
 
 
-class Splice(_Part):
+class Splice(_OfBlocks):
     """Decode points of blocks of one incumbent, then blocks of another, sometimes moved to other places.
 
     For models whose z is a sequence of blocks that each say what stands at one place, as
@@ -186,14 +211,6 @@ class Splice(_Part):
 
     name = "splice"
 
-    def __init__(self, share: float = 1.0, *, temperature: float = 1.0) -> None:
-        self.share = share
-        self.temperature = temperature
-
-    def lacks(self, state: SearchState) -> str | None:
-        """Return that it needs blocks, where the model has none."""
-        return _without_blocks(state.model)
-
     def make(self, count: int, making: Making) -> list[Any]:
         """Return decoded objects."""
         parents, rng = making.parents, making.rng
@@ -201,7 +218,7 @@ class Splice(_Part):
         return making.decode(Z, self.temperature)
 
 
-class Rewrite(_Part):
+class Rewrite(_OfBlocks):
     """Decode incumbents of which one to three neighbouring blocks are zero, the mean of N(0, I).
 
     For models with blocks, as :class:`Splice`, that were trained with hidden ones and fill them plausibly.
@@ -214,21 +231,13 @@ class Rewrite(_Part):
 
     name = "rewrite"
 
-    def __init__(self, share: float = 1.0, *, temperature: float = 1.0) -> None:
-        self.share = share
-        self.temperature = temperature
-
-    def lacks(self, state: SearchState) -> str | None:
-        """Return that it needs blocks, where the model has none."""
-        return _without_blocks(state.model)
-
     def make(self, count: int, making: Making) -> list[Any]:
         """Return decoded objects."""
         Z = rewritten(making.parents.latent(count, making.rng), _block(making.model), making.rng)
         return making.decode(Z, self.temperature)
 
 
-class Mutate(_Part):
+class Mutate(_Move):
     """Change incumbents a little by the model's own ``mutate``, see :class:`wrlso.models.Mutates`.
 
     The decoder reproduces what the data contain. Mutation reaches objects outside of them, which the next
@@ -241,13 +250,7 @@ class Mutate(_Part):
     """
 
     name = "mutate"
-
-    def __init__(self, share: float = 1.0) -> None:
-        self.share = share
-
-    def lacks(self, state: SearchState) -> str | None:
-        """Return that it needs a method of the model, or points."""
-        return _without(state, "mutate", Mutates)
+    protocol = Mutates
 
     def make(self, count: int, making: Making) -> list[Any]:
         """Return mutants; where the search goes far, half of them are changed several times."""
@@ -260,7 +263,7 @@ class Mutate(_Part):
         return made
 
 
-class Cross(_Part):
+class Cross(_Move):
     """Join parts of two incumbents by the model's own ``cross``, see :class:`wrlso.models.Crosses`.
 
     Parameters
@@ -270,13 +273,7 @@ class Cross(_Part):
     """
 
     name = "cross"
-
-    def __init__(self, share: float = 1.0) -> None:
-        self.share = share
-
-    def lacks(self, state: SearchState) -> str | None:
-        """Return that it needs a method of the model, or points."""
-        return _without(state, "cross", Crosses)
+    protocol = Crosses
 
     def make(self, count: int, making: Making) -> list[Any]:
         """Return the children of pairs."""

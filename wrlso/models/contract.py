@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ __all__ = [
     "split_posterior",
     "to_codec",
 ]
+
+_T = TypeVar("_T")
 
 
 class Misfit(Exception):
@@ -87,30 +89,31 @@ def run_once(encoder: nn.Module, decoder: nn.Module, shown: Tensor) -> tuple[Ten
 
     Raises Misfit when a network fails, returns something else or numbers that are not finite.
     """
-    try:
-        mean, log_variance = split_posterior(encoder(shown), len(shown))
-    except ModelError as error:
-        raise Misfit(str(error), passed_encoder=True) from error
-    except Exception as error:
-        raise Misfit(
-            f"the encoder must take batches of x, but failed on one of shape {tuple(shown.shape)} and "
-            f"{shown.dtype}: {type(error).__name__}: {error}",
-            passed_encoder=False,
-            cause=error,
-        ) from error
+    mean, log_variance = _or_misfit(
+        lambda: split_posterior(encoder(shown), len(shown)),
+        f"the encoder must take batches of x, but failed on one of shape {tuple(shown.shape)} and {shown.dtype}",
+        passed_encoder=False,
+    )
     if not (torch.isfinite(mean).all() and torch.isfinite(log_variance).all()):
         raise Misfit("the encoder must return finite numbers, got NaN or infinity", passed_encoder=True)
+    output = _or_misfit(
+        lambda: checked_output(decoder(mean.to(dtype_of(decoder, encoder))), len(shown)),
+        f"the decoder must take latent points of the encoder's dimension {mean.shape[1]}, "
+        f"but failed on an input of shape {tuple(mean.shape)}",
+        passed_encoder=True,
+    )
+    return mean, output
+
+
+def _or_misfit(call: Callable[[], _T], complaint: str, *, passed_encoder: bool) -> _T:
+    """Return what a user's network gives; raise Misfit, whatever it raises."""
     try:
-        return mean, checked_output(decoder(mean.to(dtype_of(decoder, encoder))), len(shown))
+        return call()
     except ModelError as error:
         raise Misfit(str(error), passed_encoder=True) from error
     except Exception as error:
-        raise Misfit(
-            f"the decoder must take latent points of the encoder's dimension {mean.shape[1]}, "
-            f"but failed on an input of shape {tuple(mean.shape)}: {type(error).__name__}: {error}",
-            passed_encoder=True,
-            cause=error,
-        ) from error
+        message = f"{complaint}: {type(error).__name__}: {error}"
+        raise Misfit(message, passed_encoder=passed_encoder, cause=error) from error
 
 
 def check_classes(

@@ -192,8 +192,11 @@ class Trainer(BaseEstimator):
     def check_parameters(self) -> None:
         """Raise ParameterError or ParameterTypeError for an invalid parameter."""
         for name in ("initial_epochs", "retrain_epochs"):
-            if getattr(self, name) != _AUTO:
-                check_real(name, getattr(self, name), minimum=0)
+            value = getattr(self, name)
+            if isinstance(value, str) and value != _AUTO:
+                raise ParameterError(f"{name} must be 'auto' or a number of at least 0, got {value!r}")
+            if value != _AUTO:
+                check_real(name, value, minimum=0)
         check_count("initial_steps", self.initial_steps, none="no bound")
         check_count("retrain_steps", self.retrain_steps, none="no bound")
         check_count("batch_size", self.batch_size)
