@@ -91,7 +91,8 @@ def run_once(encoder: nn.Module, decoder: nn.Module, shown: Tensor) -> tuple[Ten
     """
     mean, log_variance = _or_misfit(
         lambda: split_posterior(encoder(shown), len(shown)),
-        f"the encoder must take batches of x, but failed on one of shape {tuple(shown.shape)} and {shown.dtype}",
+        f"the encoder must take batches of x, but failed on one of shape {tuple(shown.shape)} and "
+        f"{shown.dtype}",
         passed_encoder=False,
     )
     if not (torch.isfinite(mean).all() and torch.isfinite(log_variance).all()):
