@@ -66,11 +66,11 @@ def molecule_search(
     model = SelfiesVAE.pretrained() if model is None else model
     if isinstance(model, MoleculeVAE) and model.missing_tokens(X):
         model = copy.deepcopy(model).extend(X)
-    parts = search_options(model) | options
+    parts = search_options(model, generate=options.get("generate", True)) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, y)
 
 
-def search_options(model: LatentModel) -> dict[str, Any]:
+def search_options(model: LatentModel, *, generate: bool = True) -> dict[str, Any]:
     """Return the optimizer's parameters for a model of molecules; an empty dict for other models.
 
     They are rules, which every ask and every training apply to the data that there are by then.
@@ -78,6 +78,8 @@ def search_options(model: LatentModel) -> dict[str, Any]:
     Parameters
     ----------
     model : LatentModel
+    generate : bool, default=True
+        Whether the model makes molecules; False: they come from a list, and the model is not trained.
 
     Returns
     -------
@@ -91,6 +93,9 @@ def search_options(model: LatentModel) -> dict[str, Any]:
     """
     if not isinstance(model, MoleculeVAE):
         return {}
+    if not generate:
+        parts = Mixture([LogExpectedImprovement(), ThompsonSampling()], [3, 2])
+        return {"surrogate": TanimotoGP(), "acquisition": parts}
     sources: list[Source] = [Mutate(0.35), Cross(0.35)]
     if isinstance(model, SelfiesVAE):
         sources += [Near(0.15, sigma=(0.06, 0.3)), Prior(0.03), Splice(0.09), Rewrite(0.03)]

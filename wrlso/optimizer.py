@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator
 from wrlso._state.changes import Changes
 from wrlso._state.reading import read_objects, read_start, read_told
 from wrlso._state.retraining import TrainingStopped, training_is_due
-from wrlso._state.settings import check_parameters, sign_of
+from wrlso._state.settings import check_parameters, sign_of, trains
 from wrlso._state.weights import weigh
 from wrlso._utils.copies import keep
 from wrlso._utils.validation import check_count
@@ -53,6 +53,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         Passed to :class:`wrlso.VAE` with encoder and decoder; with ``model`` they must be the defaults.
     feasible : callable x → bool, default=None
         A cheap test that every candidate must pass.
+    candidates : sequence or ndarray (n, ...) or Catalogue, default=None
+        x that can be had, up to a million, which ask may propose. They do not train the model.
+    generate : bool, default=True
+        Whether ask may propose what the model makes. False: only x without a value, and candidates.
     direction : {"maximize", "minimize"}, default="maximize"
         Whether large or small values are better.
     weighting : callable y → w, default=None
@@ -105,6 +109,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         beta: float = 1.0,
         codec: Codec | None = None,
         feasible: Callable[[Any], bool] | None = None,
+        candidates: Any = None,
+        generate: bool = True,
         direction: str = "maximize",
         weighting: Callable[[np.ndarray], np.ndarray] | None = None,
         surrogate: Surrogate | str | None = None,
@@ -125,6 +131,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self.beta = beta
         self.codec = codec
         self.feasible = feasible
+        self.candidates = candidates
+        self.generate = generate
         self.direction = direction
         self.weighting = weighting
         self.surrogate = surrogate
@@ -200,7 +208,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             learned, history = session.require()
             draft = learned.draft()
             draft.n_asks += 1
-            due = training_is_due(learned, history, self.retrain_every if retrain else None)
+            due = training_is_due(learned, history, self.retrain_every if retrain and trains(self) else None)
             log = session.train(draft, history) if due else None
             try:
                 X = session.propose(draft, history, 1 if n is None else n, log)
@@ -344,7 +352,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     @property
     def training_due_(self) -> bool:
         """Whether the next :meth:`ask` trains first."""
-        return training_is_due(*self._session.require(), self.retrain_every)
+        return training_is_due(*self._session.require(), self.retrain_every if trains(self) else None)
 
     @property
     def best_x_(self) -> Any:
@@ -441,6 +449,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         model: Any = None,
         codec: Any = None,
         feasible: Callable[[Any], bool] | None = None,
+        candidates: Any = None,
         weighting: Any = None,
         surrogate: Any = None,
         acquisition: Any = None,
@@ -455,7 +464,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         ----------
         path : path
             The campaign's folder.
-        encoder, decoder, model, codec, feasible, weighting, surrogate, acquisition, trainer
+        encoder, decoder, model, codec, feasible, candidates, weighting, surrogate, acquisition, trainer
             Parts that a file cannot hold: modules (any weights will do) and your own functions and classes.
             A given part of this library replaces the stored one.
         callbacks : sequence
@@ -476,8 +485,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         """
         given = {
             "encoder": encoder, "decoder": decoder, "model": model, "codec": codec, "feasible": feasible,
-            "weighting": weighting, "surrogate": surrogate, "acquisition": acquisition, "trainer": trainer,
-            "device": device, "callbacks": callbacks,
+            "candidates": candidates, "weighting": weighting, "surrogate": surrogate,
+            "acquisition": acquisition, "trainer": trainer, "device": device, "callbacks": callbacks,
         }  # fmt: skip
         return load_optimizer(cls, path, given, autosave=autosave)
 

@@ -2,6 +2,9 @@
 
 import threading
 import time
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,13 +13,17 @@ from sklearn.base import clone
 from wrlso._state.codec import is_alike, is_own
 from wrlso._state.fitted import Values, subset_sizes
 from wrlso._state.learned import ASKING, Learned
+from wrlso._state.listing import open_candidates, place
 from wrlso._state.screen import screen_of
 from wrlso._state.settings import Settings, acquisition_of, sign_of, surrogate_or_default
+from wrlso._state.shelf import Shelf
 from wrlso._state.weights import weigh
 from wrlso._utils.random import stream
 from wrlso.acquisition.prior_sampling import PriorSampling
+from wrlso.acquisition.protocol import Acquisition
 from wrlso.acquisition.state import AskRecord, Measured, Past, Proposal, SearchState, predict_proposals
 from wrlso.history import History
+from wrlso.models.inference import key_of
 from wrlso.models.protocol import LatentModel
 from wrlso.surrogate.auto import AutoSurrogate
 
@@ -41,7 +48,12 @@ def has_small_networks(model: LatentModel) -> bool:
 
 
 def search(
-    settings: Settings, learned: Learned, history: History, n: int, lock: threading.RLock
+    settings: Settings,
+    learned: Learned,
+    history: History,
+    n: int,
+    lock: threading.RLock,
+    shelf: Shelf | None = None,
 ) -> tuple[list[Proposal], list[tuple[float, float] | None], AskRecord]:
     """Return n proposals, the surrogate's prediction of each in the user's sign, and the search's record.
 
@@ -83,13 +95,35 @@ def search(
         point=lambda i: history.records[rows[i]].x,
         measured=measured,
         past=past,
+        listed=open_candidates(shelf, learned, history, learned.fitted.surrogate if fit else None),
+        generate=settings.generate,
     )
     seconds = {"fit": time.perf_counter() - start}
-    proposals, record = acquisition.propose(state, n, rng)
+    proposals, record = _proposed(acquisition, state, learned, n, rng)
     record.seconds = seconds | record.seconds
     if isinstance(state.surrogate, AutoSurrogate):
         record.surrogate = state.surrogate.summary()
-    return proposals, predict_proposals(state.surrogate, state.model, proposals, sign), record
+    return proposals, predict_proposals(state.surrogate, learned.model, proposals, sign), record
+
+
+def _proposed(
+    acquisition: Acquisition, state: SearchState, learned: Learned, n: int, rng: np.random.Generator
+) -> tuple[list[Proposal], AskRecord]:
+    """Return proposals that have latent points: another search where the model cannot read one of them."""
+    refused: set[Hashable] = set()
+    while True:
+        proposals, record = acquisition.propose(state, n, rng)
+        proposals, unreadable = place(learned, proposals)
+        if not unreadable:
+            return proposals, record
+        refused |= {key_of(learned.model, x) for x in unreadable}
+        state = replace(state, screen=_refusing(state.screen, learned.model, refused))
+
+
+def _refusing(
+    screen: Callable[[Any], str | None], model: LatentModel, refused: set[Hashable]
+) -> Callable[[Any], str | None]:
+    return lambda x: screen(x) or ("unencodable" if key_of(model, x) in refused else None)
 
 
 def _past(history: History, rows: np.ndarray) -> Past:

@@ -14,7 +14,7 @@ from torch import Tensor
 from wrlso._state.asking import has_small_networks
 from wrlso._state.learned import Learned
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
-from wrlso._state.settings import Settings, sign_of
+from wrlso._state.settings import Settings, sign_of, trains
 from wrlso._state.training_due import training_due_in
 from wrlso._state.training_log import in_words
 from wrlso._state.weights import training_weights, weighting_now
@@ -94,6 +94,8 @@ def train(
     weights = training_weights(y, n_start, len(unlabelled), settings.unlabelled_share, settings.weighting)
     rows = torch.from_numpy(np.concatenate([observed, unlabelled]))
     trainer = Trainer() if settings.trainer is None else settings.trainer
+    if not trains(settings):
+        trainer = Trainer(initial_epochs=0, retrain_epochs=0)
     sample = rows_to_reconstruct(observed, y, unlabelled)
     before = measure_reconstruction(learned.model, history, sample)
     inputs = StoppableRows(history.inputs, rows, stop)

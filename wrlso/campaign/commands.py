@@ -411,7 +411,7 @@ def _new_optimizer(
     from wrlso.optimizer import WeightedRetrainingOptimizer
     from wrlso.training.trainer import Trainer
 
-    options = search_options(model) | options
+    options = search_options(model, generate=options.get("generate", True)) | options
     if training:
         # epochs that are chosen are all taken, without the model's bound on steps
         steps = {f"{name}_steps": None for name in ("initial", "retrain") if f"{name}_epochs" in training}

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso._utils.copies import keep
 from wrlso.exceptions import DataError, ModelError
 from wrlso.models.protocol import HasFeatures, LatentModel
 
-__all__ = ["Points", "features_of", "points_for"]
+__all__ = ["Described", "Points", "features_of", "points_for"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,35 @@ class Points:
     def __getitem__(self, rows: Any) -> "Points":
         """Return the points of a slice, a list or an array of rows."""
         return Points(self.Z[rows], None if self.features is None else self.features[rows])
+
+
+@dataclass(frozen=True)
+class Described(Sequence[Any]):
+    """Some objects of a long list with features that are known: a surrogate takes them as it takes a list.
+
+    Attributes
+    ----------
+    objects : sequence
+        The whole list.
+    rows : ndarray of int64, (n,)
+        Which of it.
+    features : ndarray (n, D) or SciPy sparse array (n, D)
+        What the surrogate's own function makes of them.
+    """
+
+    objects: Sequence[Any]
+    rows: NDArray[np.int64]
+    features: Any
+
+    def __len__(self) -> int:
+        """Return the number n of objects."""
+        return len(self.rows)
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Return one object, or the described objects of a slice or an array of rows."""
+        if isinstance(rows, int | np.integer):
+            return self.objects[int(self.rows[rows])]
+        return Described(self.objects, self.rows[rows], self.features[rows])
 
 
 def features_of(model: LatentModel, X: Sequence[Any]) -> Tensor | None:

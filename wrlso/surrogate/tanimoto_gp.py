@@ -29,6 +29,7 @@ from wrlso.surrogate.minmax_kernel import (
     tanimoto,
 )
 from wrlso.surrogate.morgan import MorganCounts
+from wrlso.surrogate.points import Described
 from wrlso.surrogate.protocol import Array
 from wrlso.surrogate.subset import select_subset
 from wrlso.surrogate.tanimoto_posterior import StructureKernel, TanimotoPosterior
@@ -306,6 +307,8 @@ class TanimotoGP(BaseEstimator):
         return expand(counts)
 
     def _counts(self, X: Sequence[Any]) -> csr_array:
+        if isinstance(X, Described):
+            return X.features
         fingerprint = MorganCounts() if self.fingerprint is None else self.fingerprint
         if not callable(fingerprint):
             raise ParameterTypeError(f"fingerprint must be callable or None, got {fingerprint!r}")
