@@ -1,4 +1,5 @@
 from . import acquisition as acquisition
+from . import catalogue as catalogue
 from . import datasets as datasets
 from . import exceptions as exceptions
 from . import history as history
@@ -23,6 +24,9 @@ from .acquisition.functions import UpperConfidenceBound as UpperConfidenceBound
 from .acquisition.latent_search import LatentSearch as LatentSearch
 from .acquisition.prior_sampling import PriorSampling as PriorSampling
 from .acquisition.size_range import SizeRange as SizeRange
+from .campaign.backtest import backtest as backtest
+from .campaign.backtest_result import BacktestResult as BacktestResult
+from .catalogue import Catalogue as Catalogue
 from .exceptions import DataError as DataError
 from .exceptions import DataTypeError as DataTypeError
 from .exceptions import ExecutorError as ExecutorError

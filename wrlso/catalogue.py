@@ -35,7 +35,7 @@ class Texts(Sequence[str]):
         """Pack texts."""
         packed = [text.encode(**_UTF8) for text in texts]
         ends = np.cumsum([0, *map(len, packed)], dtype=np.int64)
-        return cls(np.frombuffer(b"".join(packed), dtype=np.uint8), ends)
+        return cls(np.frombuffer(bytearray().join(packed), dtype=np.uint8), ends)
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -123,6 +123,13 @@ class Catalogue(Sequence[Any]):
     def name(self, row: int) -> str:
         """Return the name of a row; blank without one."""
         return "" if self.names is None else str(self.names[row])
+
+    def names_of(self, X: Iterable[Any]) -> dict[Any, str]:
+        """Return the names of some texts that are candidates, by text."""
+        if self.names is None or not isinstance(self.X, Texts):
+            return {}
+        wanted = {x for x in X if isinstance(x, str)}
+        return {x: self.name(row) for row, x in reversed(list(enumerate(self.X))) if x in wanted}
 
     @property
     def digest(self) -> str | None:

@@ -93,9 +93,10 @@ def train(
         n_start = history.n_start if history.trainings else len(y)
     weights = training_weights(y, n_start, len(unlabelled), settings.unlabelled_share, settings.weighting)
     rows = torch.from_numpy(np.concatenate([observed, unlabelled]))
-    trainer = Trainer() if settings.trainer is None else settings.trainer
     if not trains(settings):
-        trainer = Trainer(initial_epochs=0, retrain_epochs=0)
+        learned.n_trainings, learned.n_at_training = learned.n_trainings + 1, len(y)
+        return {"n_observed": len(y), "epochs": [], "seconds": 0.0}
+    trainer = Trainer() if settings.trainer is None else settings.trainer
     sample = rows_to_reconstruct(observed, y, unlabelled)
     before = measure_reconstruction(learned.model, history, sample)
     inputs = StoppableRows(history.inputs, rows, stop)

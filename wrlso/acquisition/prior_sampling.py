@@ -100,6 +100,7 @@ class PriorSampling(BaseEstimator):
         if len(found) < n:
             raise give_up(screener, len(found), n)
         screener.count(SUPPLIED, len(found), len(found))
+        screener.record.sources[SUPPLIED]["chosen"] = n
         return found, screener.finish()
 
     def _supplied(

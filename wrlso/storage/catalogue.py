@@ -109,7 +109,7 @@ def _packed(arrays: dict[str, Any], tag: str) -> bytes:
     tensors = {}
     for name, array in arrays.items():
         signed = array.dtype.newbyteorder("=").str.replace("u", "i") if array.itemsize > 1 else array.dtype
-        tensors[name] = torch.from_numpy(np.ascontiguousarray(array).view(signed))
+        tensors[name] = torch.from_numpy(np.require(array, requirements=["C", "W"]).view(signed))
     return bytes(save(tensors, metadata={"tag": tag}))
 
 

@@ -20,13 +20,20 @@ from wrlso._state.changes import Changes
 from wrlso._state.learned import Learned
 from wrlso._state.retraining import swap_in, train
 from wrlso._state.screen import screen_of
-from wrlso._state.settings import Settings, acquisition_of, build_model, check_parameters, sign_of
+from wrlso._state.settings import (
+    Settings,
+    acquisition_of,
+    build_model,
+    check_parameters,
+    sign_of,
+    surrogate_or_default,
+)
 from wrlso._state.shelf import Shelf
 from wrlso._utils.copies import keep
 from wrlso._utils.random import draw_seed
 from wrlso._utils.threads import bounded_threads
 from wrlso.catalogue import Catalogue
-from wrlso.exceptions import NoCandidateError, NotFittedError, StorageError, UnknownPointError
+from wrlso.exceptions import NoCandidateError, NotFittedError, ParameterError, StorageError, UnknownPointError
 from wrlso.history import History
 from wrlso.models.inference import key_of
 from wrlso.storage.catalogue import file_name, keep_shelf, restore_shelf
@@ -144,6 +151,14 @@ class Session:
             return None
         self._shelf[1].verbose = self._settings.verbose
         return self._shelf[1]
+
+    def identified(self) -> Shelf:
+        """Return the list of candidates, looked at with the user's model and surrogate."""
+        shelf = self.shelf
+        if shelf is None:
+            raise ParameterError("this optimizer has no candidates")
+        shelf.identify(build_model(self._settings), surrogate_or_default(self._settings.surrogate))
+        return shelf
 
     @property
     def notes(self) -> Notes:
