@@ -370,6 +370,8 @@ TABLE = {
             "beta": ({}, 1.0, 9.0),
             "codec": ({}, None, Opposite()),
             "feasible": ({}, None, lambda x: x[0] == 1),
+            "candidates": ({}, None, words(300, most=12, seed=1)),
+            "generate": ({"acquisition": None, "candidates": words(300, most=12, seed=1)}, True, False),
             "direction": ({}, "maximize", "minimize"),
             "weighting": ({}, None, UniformWeighting()),
             "surrogate": ({}, None, SparseGP(kernel="matern52")),

@@ -16,7 +16,7 @@ ROOT = Path(wrlso.__file__).parent
 FLOORS = [
     {"_version", "exceptions", "history", "timeline"},
     {"_utils"},
-    {"_chemistry", "weighting"},
+    {"_chemistry", "catalogue", "weighting"},
     {"datasets", "models"},
     {"surrogate", "training"},
     {"acquisition", "plots"},

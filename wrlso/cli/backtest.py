@@ -12,9 +12,7 @@ __all__ = ["backtest"]
 
 
 def backtest(
-    table: Annotated[
-        Path, typer.Argument(metavar="TABLE", help="CSV with x and values.", show_default=False)
-    ],
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV: x and values.", show_default=False)],
     model: Annotated[
         str,
         typer.Option(

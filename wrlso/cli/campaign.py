@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from wrlso.campaign.start_table import Form
 
 __all__ = [
-    "EXIT_CODES", "Delimiter", "Force", "Only", "Salts", "XColumn", "add_commands", "form_of", "help_of", "say",
-    "verbosity",
+    "EXIT_CODES", "Delimiter", "Force", "Only", "Salts", "XColumn", "add_commands", "form_of", "help_of",
+    "say", "verbosity",
 ]  # fmt: skip
 
 EXIT_CODES = (
@@ -400,6 +400,7 @@ def form_of(
     comma: bool | None,
     only: list[str] | None = None,
 ) -> "Form":
+    """Return the form of a table from the options of a command."""
     from wrlso.campaign.start_table import Form
 
     sign = None if delimiter is None else _SIGNS[delimiter]
@@ -416,5 +417,6 @@ def _is_terminal() -> bool:
 
 
 def say(lines: list[str], *, err: bool = False) -> None:
+    """Print lines."""
     for line in lines:
         typer.echo(line, err=err)

@@ -76,6 +76,7 @@ class Session:
         self._stale = False  # whether memory may hold only a part of what was committed
         self._texts: dict[str, str] = {}
         self._shelf: tuple[Any, Shelf] | None = None
+        self._has_new_list = False  # whether the campaign's folder may hold files of a former one
         self.lock = threading.RLock()
         self._work = threading.RLock()  # one fit, ask or retrain at a time
         self.training = threading.RLock()
@@ -144,6 +145,7 @@ class Session:
         if candidates is None:
             self._shelf = None
         elif self._shelf is None or self._shelf[0] is not candidates:
+            self._has_new_list = self._shelf is not None
             self._shelf = (candidates, Shelf(Catalogue.of(candidates)))
             if self.campaign is not None:
                 restore_shelf(self.campaign.path, self._shelf[1])
@@ -191,7 +193,8 @@ class Session:
                 self._known.append(self.history.uid)
             changes.apply()
             self._stale = False
-        if campaign is not None and trained:
+        if campaign is not None and (trained or self._has_new_list):
+            self._has_new_list = False
             campaign.clean()
 
     def publish(self, learned: Learned, log: dict[str, Any] | None, history: History | None = None) -> None:
