@@ -24,8 +24,6 @@ from .acquisition.functions import UpperConfidenceBound as UpperConfidenceBound
 from .acquisition.latent_search import LatentSearch as LatentSearch
 from .acquisition.prior_sampling import PriorSampling as PriorSampling
 from .acquisition.size_range import SizeRange as SizeRange
-from .campaign.backtest import backtest as backtest
-from .campaign.backtest_result import BacktestResult as BacktestResult
 from .catalogue import Catalogue as Catalogue
 from .exceptions import DataError as DataError
 from .exceptions import DataTypeError as DataTypeError
@@ -51,6 +49,8 @@ from .models.grammar import GrammarVAE as GrammarVAE
 from .models.protocol import LatentModel as LatentModel
 from .models.vae import VAE as VAE
 from .optimizer import WeightedRetrainingOptimizer as WeightedRetrainingOptimizer
+from .run.backtest import backtest as backtest
+from .run.backtest_result import BacktestResult as BacktestResult
 from .run.loop import maximize as maximize
 from .run.loop import minimize as minimize
 from .surrogate.auto import AutoSurrogate as AutoSurrogate

@@ -1,5 +1,3 @@
-from .backtest import backtest as backtest
-from .backtest_result import BacktestResult as BacktestResult
 from .commands import ask as ask
 from .commands import export as export
 from .commands import init as init

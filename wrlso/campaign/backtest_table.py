@@ -17,7 +17,7 @@ from wrlso.campaign.tables import check_place, plural, read_table, reserve
 from wrlso.exceptions import DataError, ParameterError
 
 if TYPE_CHECKING:
-    from wrlso.campaign.backtest_result import BacktestResult
+    from wrlso.run.backtest_result import BacktestResult
 
 __all__ = ["FORMATS", "backtest_table", "check_out"]
 
@@ -72,7 +72,7 @@ def backtest_table(
     table = without_names(table, x, generative)
     lines = [*table.remarks, *lines, *learn_tokens(table, x, generative)]
     X, told, failed = read_start(table, x, y, decimal, generative, "so nothing was replayed")
-    from wrlso.campaign.backtest import backtest
+    from wrlso.run.backtest import backtest
 
     known = [(x, value) for x, value in zip(X, told, strict=True) if value is not None]
     n_blank = len(X) - len(known) - len(failed)

@@ -431,7 +431,7 @@ def _new_optimizer(
     model: Any, n: int, training: Mapping[str, Any], options: dict[str, Any]
 ) -> "WeightedRetrainingOptimizer":
     """Return an optimizer with the defaults for n objects of this model, and the options that are given."""
-    from wrlso.molecules import search_options
+    from wrlso.acquisition.molecule_options import search_options
     from wrlso.optimizer import WeightedRetrainingOptimizer
     from wrlso.training.trainer import Trainer
 

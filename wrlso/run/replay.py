@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from wrlso._utils.random import stream
 from wrlso._utils.threads import bounded_threads
 from wrlso.acquisition.functions import LogExpectedImprovement
+from wrlso.acquisition.molecule_options import search_options
 from wrlso.catalogue import Catalogue
 from wrlso.models.inference import encoded, evaluating, key_of, tensorized, to_array, to_model
 from wrlso.models.molecules.base import MoleculeVAE
 from wrlso.models.protocol import Objects
-from wrlso.molecules import search_options
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.surrogate.feature_gp import FeatureGP
 from wrlso.surrogate.points import features_of

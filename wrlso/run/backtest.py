@@ -13,11 +13,11 @@ from wrlso._state.reading import read_start
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.random import draw_seed, stream
 from wrlso._utils.validation import check_choice, check_count, check_seed
-from wrlso.campaign.backtest_result import BacktestResult
-from wrlso.campaign.replay import Replay, strategies_for
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.models.inference import key_of, tensorized
 from wrlso.models.molecules.base import MoleculeVAE
+from wrlso.run.backtest_result import BacktestResult
+from wrlso.run.replay import Replay, strategies_for
 from wrlso.training.trainer import Trainer
 
 __all__ = ["backtest"]
