@@ -65,9 +65,8 @@ def replayed(
 
 def table(record: Mapping[str, Any]) -> str:
     """Return the record as lines of text."""
-    lines = [
-        f"{'values':18}{'n':>6}{'search':>8}{'features':>10}{'latent':>8}{'random':>8}  95 % of search - random"
-    ]
+    head = f"{'values':26}{'n':>6}{'search':>8}{'features':>10}{'latent':>8}{'random':>8}"
+    lines = [f"{head}  95 % of search - random"]
     for row in record["tables"]:
         low, high = row["difference"]["search"][1:]
         found = row["found"]
