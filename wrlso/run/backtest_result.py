@@ -130,10 +130,11 @@ class BacktestResult:
         squared standard errors over repeats and over the best x are added, which is cautious.
         """
         gain = self._gains(strategy) - (0.0 if other is None else self._gains(other))
-        over_repeats = np.nanmean(gain, axis=1)
-        over_best = np.nanmean(gain, axis=0)
-        over_best = over_best[np.isfinite(over_best)]
-        mean, n = float(over_repeats.mean()), len(over_repeats)
+        over_repeats, over_best = _means(gain), _means(gain.T)
+        n = len(over_repeats)
+        if n < 2:  # all that is best was known at the start
+            return Difference(0.0, -1.0, 1.0)
+        mean = float(over_repeats.mean())
         square = np.var(over_repeats, ddof=1) / n
         if len(over_best) > 1:
             square += np.var(over_best, ddof=1) / len(over_best)
@@ -286,3 +287,9 @@ class BacktestResult:
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+def _means(values: Array) -> Array:
+    """Return the mean of each row without NaN, of those that have any number."""
+    rows = [row[np.isfinite(row)] for row in values]
+    return np.array([row.mean() for row in rows if len(row)])
