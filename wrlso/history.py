@@ -126,6 +126,9 @@ class Record:
         was plain values.
     asked_at, told_at : str or None
         Time of the last ask, and of the last tell or update: ISO 8601, UTC.
+    details : dict or None
+        Readings by outcome of those that have more than plain values; None: there are none, and ``values``
+        says all.
     """
 
     x: Any
@@ -141,14 +144,13 @@ class Record:
     revisions: list[Any] = field(default_factory=list)
     asked_at: str | None = None
     told_at: str | None = None
-    # outcome → readings, of every outcome that has more than plain values; None, as for millions of points
-    _details: dict[str, list[Reading]] | None = None
+    details: dict[str, list[Reading]] | None = None
 
     @property
     def readings(self) -> dict[str, list[Reading]]:
         """All readings of each outcome in the order of telling; "" is the one number without a name."""
         plain = {"": [Reading(value) for value in self.values]} if self.values else {}
-        return plain | {outcome: list(told) for outcome, told in (self._details or {}).items()}
+        return plain | {outcome: list(told) for outcome, told in (self.details or {}).items()}
 
     def current(self, outcome: str = "") -> tuple[float, int, float, int] | None:
         """Return y, n, sd and bound of an outcome (:func:`wrlso.outcomes.combined`); None: not measured."""
@@ -157,12 +159,12 @@ class Record:
 
     def _take(self, outcome: str, reading: Reading) -> None:
         """Add a reading."""
-        is_plain = outcome == "" and reading.is_plain and not (self._details and "" in self._details)
+        is_plain = outcome == "" and reading.is_plain and not (self.details and "" in self.details)
         if not is_plain:
-            if self._details is None:
-                self._details = {}
+            if self.details is None:
+                self.details = {}
             before = [Reading(value) for value in self.values] if outcome == "" else []
-            self._details.setdefault(outcome, before).append(reading)
+            self.details.setdefault(outcome, before).append(reading)
         if outcome == "" and not reading.bound:
             self.values.append(reading.value)
 
@@ -237,19 +239,34 @@ class _Column:
 
     def __init__(self) -> None:
         self._y = np.empty(0)
+        self._rows = np.empty(0, dtype=np.int64)
+        self._n_rows = 0
         self._n = np.empty(0, dtype=np.int64)
         self._sd = np.empty(0)
         self._bound = np.empty(0, dtype=np.int8)
 
     def put(self, row: int, y: float, n: int = 1, sd: float = np.nan, bound: int = 0) -> None:
-        """Set what is known at a row; y=NaN: nothing."""
+        """Set what is known at a row."""
         if row >= len(self._y):
             self._y = _grown(self._y, row + 1, np.nan)
+        if self._y[row] != self._y[row]:  # NaN
+            self._rows = _appended(self._rows, self._n_rows, row)
+            self._n_rows += 1
         self._y[row] = y
         if row < len(self._n) or n != 1 or sd == sd or bound:  # rows behind these hold plain values
             self._n, self._sd = _grown(self._n, row + 1, 1), _grown(self._sd, row + 1, np.nan)
             self._bound = _grown(self._bound, row + 1, 0)
             self._n[row], self._sd[row], self._bound[row] = n, sd, bound
+
+    def drop(self, row: int) -> None:
+        """Forget what is known at a row."""
+        self.put(row, np.nan)
+        self._n_rows = _removed(self._rows, self._n_rows, row)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows (n,) int64 at which something is known, in the order in which it became known."""
+        return self._rows[: self._n_rows].copy()
 
     def at(self, rows: np.ndarray) -> Observed:
         """Return what is known at rows (n,)."""
@@ -343,13 +360,17 @@ class History:
 
     @property
     def y(self) -> np.ndarray:
-        """Their values (n,) float64: means over replicates, in the user's sign; NaN where outcomes have names."""
+        """Their values (n,) float64: means of replicates, in the user's sign; NaN where outcomes have names."""
         return self.observations().y
 
     @property
     def outcomes(self) -> tuple[str, ...]:
         """Names of the outcomes that have a value; "" is the one number without a name."""
-        return tuple(self._columns)
+        return tuple(name for name, column in self._columns.items() if len(column.rows))
+
+    def measured_rows(self, outcome: str = "") -> np.ndarray:
+        """Return the rows (n,) int64 that have a value of an outcome, in the order of their first one."""
+        return self._columns.get(outcome, _Column()).rows
 
     def observations(self, outcome: str = "", rows: np.ndarray | None = None) -> Observed:
         """Return what is known of an outcome at rows (n,) int64; None: at ``observed_rows``."""
@@ -383,7 +404,7 @@ class History:
                 self._measure(row, event.readings or {})
             elif value is None:
                 self._fail(row, data)
-            elif self.records[row]._details is None:
+            elif self.records[row].details is None:
                 self._observe(row, value)
             else:
                 self._measure(row, {"": Reading(value)})
@@ -455,12 +476,12 @@ class History:
         before = record.readings
         record.revisions.append(record.values if is_plain else before)
         kept = {} if readings is None else {name: old for name, old in before.items() if name not in readings}
-        record.values, record._details = [], None
-        for name in before:
-            self._columns[name].put(row, np.nan)
+        record.values, record.details = [], None
         if readings is None:
+            for name in before:
+                self._columns[name].drop(row)
             if record.status == "observed":
-                self._remove_observed(row)
+                self._n_observed = _removed(self._observed, self._n_observed, row)
             self._set_status(row, "failed")
             return
         if record.status != "observed":
@@ -471,21 +492,27 @@ class History:
             self._column(name).put(row, *combined(told))
 
     def _append_observed(self, row: int) -> None:
-        n = self._n_observed
-        self._observed = _grown(self._observed, n + 1)
-        self._observed[n] = row
+        self._observed = _appended(self._observed, self._n_observed, row)
         self._n_observed += 1
         self._set_status(row, "observed")
 
-    def _remove_observed(self, row: int) -> None:
-        last = self._n_observed - 1
-        position = int(np.flatnonzero(self._observed[: last + 1] == row)[0])
-        self._observed[position:last] = self._observed[position + 1 : last + 1]
-        self._n_observed = last
+
+def _appended(rows: np.ndarray, n: int, row: int) -> np.ndarray:
+    """Return rows with one more behind the first n."""
+    rows = _grown(rows, n + 1)
+    rows[n] = row
+    return rows
+
+
+def _removed(rows: np.ndarray, n: int, row: int) -> int:
+    """Take a row out of the first n, and return how many are left."""
+    position = int(np.flatnonzero(rows[:n] == row)[0])
+    rows[position : n - 1] = rows[position + 1 : n].copy()
+    return n - 1
 
 
 def _grown(array: np.ndarray, size: int, fill: float = 0) -> np.ndarray:
-    """Return the array with room for ``size`` entries, new ones set to ``fill``; growing at least doubles it."""
+    """Return the array with room for ``size`` entries, new ones ``fill``; growing at least doubles it."""
     if size <= len(array):
         return array
     grown = np.full(max(size, 2 * len(array), 64), fill, dtype=array.dtype)

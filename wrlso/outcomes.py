@@ -31,6 +31,7 @@ __all__ = [
     "above",
     "aims_of",
     "below",
+    "check_error",
     "combined",
 ]
 
@@ -120,7 +121,9 @@ def _bounded(value: float, bound: Bound) -> Reading:
 
 def _check_number(name: str, value: Any) -> None:
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise DataTypeError(f"{name} must be a finite number, got {value!r:.80} of type {type(value).__name__}")
+        raise DataTypeError(
+            f"{name} must be a finite number, got {value!r:.80} of type {type(value).__name__}"
+        )
     if not math.isfinite(value):
         raise DataError(f"{name} must be finite, got {value!r}")
 
@@ -186,10 +189,14 @@ class Maximize:
         Of the outcome: the key of a mapping, or the column of a table, that holds its values.
     unit : str, default=""
         Shown in reports, and written to tables. It cannot change while a campaign has values in it.
+    reference : float or None, default=None
+        With several goals: the value from which on the hypervolume counts. None: a little worse than the
+        worst value on the front of the starting data.
     """
 
     name: str
     unit: str = ""
+    reference: float | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +205,7 @@ class Minimize:
 
     name: str
     unit: str = ""
+    reference: float | None = None
 
 
 @dataclass(frozen=True)
@@ -230,7 +238,7 @@ class AtMost:
 
 @dataclass(frozen=True)
 class Record:
-    """An outcome that is only written down. Its parameters are those of :class:`Maximize`."""
+    """An outcome that is only written down. Its name and unit are as of :class:`Maximize`."""
 
     name: str
     unit: str = ""
@@ -253,12 +261,15 @@ class Aims(NamedTuple):
         Name, sign and limit: satisfied where sign * value >= sign * limit.
     units : dict of str to str
         By name; empty: not stated.
+    references : dict of str to float
+        By name of the goals that have one.
     """
 
     names: tuple[str, ...]
     goals: tuple[tuple[str, float], ...]
     limits: tuple[tuple[str, float, float], ...]
     units: dict[str, str]
+    references: dict[str, float]
 
     @property
     def are_named(self) -> bool:
@@ -282,7 +293,7 @@ def aims_of(outcomes: Iterable[Outcome] | None, direction: str = "maximize") -> 
         that is no finite number.
     """
     if outcomes is None:
-        return Aims(("",), (("", -1.0 if direction == "minimize" else 1.0),), (), {"": ""})
+        return Aims(("",), (("", -1.0 if direction == "minimize" else 1.0),), (), {"": ""}, {})
     listed = _listed(outcomes)
     by_name: dict[str, list[Outcome]] = {}
     for outcome in listed:
@@ -302,6 +313,7 @@ def aims_of(outcomes: Iterable[Outcome] | None, direction: str = "maximize") -> 
         tuple((o.name, 1.0 if isinstance(o, Maximize) else -1.0) for o in goals),
         tuple((o.name, 1.0 if isinstance(o, AtLeast) else -1.0, float(o.limit)) for o in limits),
         {name: next((o.unit for o in entries if o.unit), "") for name, entries in by_name.items()},
+        {o.name: float(o.reference) for o in goals if o.reference is not None},
     )
 
 
@@ -331,17 +343,17 @@ def _listed(outcomes: Any) -> list[Outcome]:
                     + f", without spaces around it, got {text!r:.80}"
                 )
         if isinstance(outcome, AtLeast | AtMost):
-            _check_limit(i, outcome)
+            _check_finite(f"the limit of outcomes[{i}], {outcome.name!r},", outcome.limit)
+        elif not isinstance(outcome, Record) and outcome.reference is not None:
+            _check_finite(f"the reference of outcomes[{i}], {outcome.name!r},", outcome.reference)
     return listed
 
 
-def _check_limit(i: int, outcome: AtLeast | AtMost) -> None:
-    limit = outcome.limit
-    expected = f"the limit of outcomes[{i}], {outcome.name!r}, must be a finite number"
-    if isinstance(limit, bool | np.bool_) or not isinstance(limit, Real):
-        raise ParameterTypeError(f"{expected}, got {limit!r:.80}")
-    if not math.isfinite(limit):
-        raise ParameterError(f"{expected}, got {limit!r}")
+def _check_finite(name: str, value: Any) -> None:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise ParameterTypeError(f"{name} must be a finite number, got {value!r:.80}")
+    if not math.isfinite(value):
+        raise ParameterError(f"{name} must be a finite number, got {value!r}")
 
 
 def _check_entries(name: str, entries: Sequence[Outcome]) -> None:
