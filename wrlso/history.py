@@ -360,7 +360,7 @@ class History:
 
     @property
     def y(self) -> np.ndarray:
-        """Their values (n,) float64: means of replicates, in the user's sign; NaN where outcomes have names."""
+        """Their values (n,) float64: means of replicates, in the user's sign; NaN for outcomes by name."""
         return self.observations().y
 
     @property

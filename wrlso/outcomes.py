@@ -76,10 +76,11 @@ class Reading:
             check_error("the standard error of a reading", self.sd)
         if self.bound not in ("", "above", "below"):
             raise DataError(f"the bound of a reading must be '', 'above' or 'below', got {self.bound!r}")
-        if isinstance(self.n, bool) or not isinstance(self.n, Integral):
-            raise DataTypeError(f"the n of a reading must be an integer of at least 1, got {self.n!r}")
-        if self.n < 1:
-            raise DataError(f"the n of a reading must be an integer of at least 1, got {self.n!r}")
+        n: Any = self.n
+        if isinstance(n, bool) or not isinstance(n, Integral):
+            raise DataTypeError(f"the n of a reading must be an integer of at least 1, got {n!r}")
+        if int(n) < 1:
+            raise DataError(f"the n of a reading must be an integer of at least 1, got {n!r}")
         if self.bound and (self.sd is not None or self.n != 1):
             raise DataError(
                 f"a value that is known to lie {self.bound} {self.value:g} has neither a standard error nor "
@@ -132,7 +133,7 @@ def check_error(name: str, sd: Any) -> None:
     """Raise DataError or DataTypeError unless ``sd`` is a standard error: a finite number > 0."""
     if isinstance(sd, bool | np.bool_) or not isinstance(sd, Real):
         raise DataTypeError(f"{name} must be a number > 0, got {sd!r:.80} of type {type(sd).__name__}")
-    if not (math.isfinite(sd) and sd > 0):
+    if not (math.isfinite(sd) and float(sd) > 0):
         raise DataError(f"{name} must be a finite number > 0, got {sd!r}")
 
 
@@ -143,9 +144,9 @@ def combined(readings: Sequence[Reading]) -> tuple[float, int, float, int]:
     reading has a standard error, each counts by the inverse of its square, and sd is the standard error of
     that mean; else each counts by its number of replicates, n is their sum, and sd is NaN.
 
-    Without any exact reading the tightest bound counts: bound is +1 where the truth lies above y, and -1 where
-    it lies below. Bounds from both sides say that the truth lies between them: y is the middle, and sd the
-    standard deviation of a uniform distribution there.
+    Without any exact reading the tightest bound counts: bound is +1 where the truth lies above y, and -1
+    where it lies below. Bounds from both sides say that the truth lies between them: y is the middle, and sd
+    the standard deviation of a uniform distribution there.
 
     Examples
     --------
@@ -245,7 +246,6 @@ class Record:
 
 
 Outcome = Maximize | Minimize | AtLeast | AtMost | Record
-_KINDS = (Maximize, Minimize, AtLeast, AtMost, Record)
 
 
 class Aims(NamedTuple):
@@ -319,14 +319,14 @@ def aims_of(outcomes: Iterable[Outcome] | None, direction: str = "maximize") -> 
 
 def _listed(outcomes: Any) -> list[Outcome]:
     """Return outcomes as a list; raise unless each is one of ours, with a proper name, unit and limit."""
-    if isinstance(outcomes, str | bytes | dict | _KINDS) or not isinstance(outcomes, Iterable):
+    if isinstance(outcomes, str | bytes | dict | Outcome) or not isinstance(outcomes, Iterable):
         raise ParameterTypeError(
             f"outcomes must be None or a list such as [Maximize('pIC50'), AtLeast('solubility', 50.0)], got "
             f"{outcomes!r:.80}"
         )
     listed = list(outcomes)
     for i, outcome in enumerate(listed):
-        if not isinstance(outcome, _KINDS):
+        if not isinstance(outcome, Outcome):
             hint = f": make one, as {outcome.__name__}(name)" if isinstance(outcome, type) else ""
             raise ParameterTypeError(
                 f"outcomes[{i}] must be a Maximize, Minimize, AtLeast, AtMost or Record, got "

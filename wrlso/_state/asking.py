@@ -92,9 +92,9 @@ def search(
     record.seconds = seconds | record.seconds
     if isinstance(state.surrogate, AutoSurrogate):
         record.surrogate = state.surrogate.summary()
-    # with several goals the surrogate predicts merits, which have no sign of the user's
-    sign = aims.goals[0][1] if len(aims.goals) == 1 else 1.0
-    return proposals, predict_proposals(state.surrogate, state.model, proposals, sign), record
+    # with several goals the surrogate predicts merits, which say nothing to a user
+    told = state.surrogate if len(aims.goals) == 1 else None
+    return proposals, predict_proposals(told, state.model, proposals, aims.goals[0][1]), record
 
 
 def _values(history: History, aims: Aims, state: Standing) -> Values:

@@ -205,11 +205,13 @@ def _read_reading(y: Any, sd: Any, where: str) -> float | Reading | None:
         if sd is not None and not isinstance(sd, _ForAll):
             raise DataError(f"{where} must be a number where sd is given, got {y}")
         own = None if y.sd is None else float(y.sd)
-        y = Reading(float(y.value), own, y.bound, int(y.n))
-        return y.value if y.is_plain else y
+        reading = Reading(float(y.value), own, y.bound, int(y.n))
+        return reading.value if reading.is_plain else reading
     value = read_value(y, where)
-    error = sd.value if isinstance(sd, _ForAll) else sd
-    return value if value is None or error is None else Reading(value, error)
+    error: float | None = sd.value if isinstance(sd, _ForAll) else sd
+    if value is None or error is None:
+        return value
+    return Reading(value, error)
 
 
 class _ForAll:
