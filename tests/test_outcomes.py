@@ -77,11 +77,11 @@ def test_aims():
     assert aims.goals == (("a", 1.0), ("b", -1.0))
     assert aims.limits == (("b", 1.0, 1.0), ("b", -1.0, 9.0))
     assert aims.units == {"a": "", "b": "nM", "c": ""}
-    assert aims.are_named and not aims.is_one_number
+    assert aims.are_named
+    assert not aims.is_one_number
     assert aims_of(None, "minimize").goals == (("", -1.0),)
-    assert (
-        aims_of([Maximize("a")]).is_one_number and not aims_of([Maximize("a"), AtMost("a", 3)]).is_one_number
-    )
+    assert aims_of([Maximize("a")]).is_one_number
+    assert not aims_of([Maximize("a"), AtMost("a", 3)]).is_one_number
 
 
 @pytest.mark.parametrize(

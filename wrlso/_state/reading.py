@@ -140,7 +140,8 @@ def _batch(y: Any, sd: Any, aims: Aims) -> list[Told]:
         rows, own_errors = _table_rows(y, aims)
         if own_errors and sd is not None:
             raise DataError("give standard errors as sd or in columns of the table, not both")
-        return [_one(row, {}, aims, f"row {i} of y") for i, row in enumerate(rows)]
+        errors = _errors_of_batch(sd, len(rows), aims)
+        return [_one(row, next(errors), aims, f"row {i} of y") for i, row in enumerate(rows)]
     if aims.are_named and getattr(y, "ndim", 1) == 2 and y.shape[1] != len(aims.names):
         raise DataError(
             f"y must have one column for each of the {len(aims.names)} outcomes ({_listed(aims.names)}), got "
