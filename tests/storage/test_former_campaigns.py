@@ -53,6 +53,7 @@ def assert_same(found, expected):
     found, expected = json.loads(json.dumps(found)), dict(expected)
     assert found.pop("weights") == pytest.approx(expected.pop("weights"), rel=1e-9)
     assert found.keys() == expected.keys()
+    assert found["parameters"].pop("outcomes") == "None"  # is younger than these campaigns
     for key, value in expected.items():
         assert found[key] == value, key
 
