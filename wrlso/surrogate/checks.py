@@ -60,7 +60,7 @@ def check_observations(y: Any, n: int) -> Observations:
     """Return observations of n points, made of a tensor y (n,) where the noise of each is to be learned.
 
     Raises DataError or DataTypeError unless each y is finite, each number of replicates ≥ 1, each standard
-    error that is not NaN > 0 and finite, and each bound -1, 0 or 1.
+    error > 0 and each sum of squares ≥ 0, both finite or NaN, and each bound -1, 0 or 1.
     """
     if not isinstance(y, Observations):
         return Observations.exact(check_values(y, n))
@@ -74,7 +74,7 @@ def check_observations(y: Any, n: int) -> Observations:
         ("n", replicates, replicates < 1),
         ("sd", told, ~((told > 0) & np.isfinite(told))),
         ("bound", bound, ~np.isin(bound, (-1, 0, 1))),
-        ("squares", squares, ~((squares >= 0) & np.isfinite(squares))),
+        ("squares", squares, (squares < 0) | np.isinf(squares)),
     ):
         if wrong.any():
             raise DataError(f"{name} of the observations: got the impossible {array[wrong][0]}")

@@ -174,10 +174,9 @@ def _relative_precision(known: Observations, noise: float) -> Array:
 
 def _among_replicates(known: Observations, noise: float) -> tuple[float, float]:
     """Log density of replicates given their means, and its gradient in log σ²."""
-    learned = np.isnan(known.sd)
-    n, squares = known.n[learned], float(known.squares[learned].sum())
-    more = float(np.sum(n - 1))
-    value = -0.5 * (more * np.log(2.0 * np.pi * noise) + squares / noise + np.sum(np.log(n)))
+    more, squares = known.spread()
+    constant = float(np.sum(np.log(known.n[np.isnan(known.sd)])))
+    value = -0.5 * (more * np.log(2.0 * np.pi * noise) + squares / noise + constant)
     return float(value), 0.5 * (squares / noise - more)
 
 

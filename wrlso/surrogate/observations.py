@@ -29,8 +29,8 @@ class Observations:
     bound : ndarray of int8, (n,)
         0: y was measured; 1: the measurement lies above y, such as "> 10"; -1: below.
     squares : ndarray of float64, (n,)
-        Sum of the squared deviations of the replicates from their mean; 0 for one replicate. They tell how
-        large the noise is.
+        Sum of the squared deviations of the replicates from their mean, which tell how large the noise is;
+        0 for one replicate, NaN where it is not known.
     """
 
     y: Array
@@ -62,6 +62,11 @@ class Observations:
     def censored(self) -> NDArray[np.bool_]:
         """Which values (n,) are limits."""
         return np.asarray(self.bound != 0)
+
+    def spread(self) -> tuple[float, float]:
+        """Degrees of freedom that replicates leave for the noise, and their squared deviations' sum."""
+        known = np.isnan(self.sd) & ~np.isnan(self.squares) & (self.bound == 0)
+        return float(np.sum(self.n[known] - 1)), float(self.squares[known].sum())
 
     def flipped(self, sign: float) -> "Observations":
         """Return the observations of y times a sign, 1 or -1."""

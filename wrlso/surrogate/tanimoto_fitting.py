@@ -72,7 +72,7 @@ def evidence(K: Array, t: Array | Observations, ratio: float) -> Fit:
     """
     known = known_of(t)
     n, y = len(known), known.y
-    more, squares = float(np.sum(known.n - 1)), float(known.squares.sum())
+    more, squares = known.spread()
     shifted = K.copy()
     shifted[np.diag_indices(n)] += ratio / known.n
     L = np.linalg.cholesky(shifted)
@@ -117,7 +117,7 @@ def told_evidence(K: Array, t: Observations, ratio: float, signal: float) -> tup
     ones, target = solve_triangular(L, np.stack([np.ones(n), t.y], axis=1), lower=True, check_finite=False).T
     mean = float(np.clip((ones @ target) / (ones @ ones), t.y.min(), t.y.max()))
     residual = target - mean * ones
-    more, squares = float(np.sum(t.n[learned] - 1)), float(t.squares[learned].sum())
+    more, squares = t.spread()
     among = 0.5 * (more * np.log(2 * np.pi * noise) + squares / noise + np.sum(np.log(t.n[learned])))
     shape, scale = _SIGNAL_PRIOR
     deviation = (np.log(ratio) - _NOISE_PRIOR[0]) / _NOISE_PRIOR[1]
@@ -160,7 +160,7 @@ def expected_signal(fit: Fit, t: Observations) -> float:
     most probable one alone gives intervals of 90 % that hold 70 %.
     """
     shape, _ = _SIGNAL_PRIOR
-    n = len(t) + int(np.sum(t.n[np.isnan(t.sd)] - 1))
+    n = len(t) + t.spread()[0]
     return fit.signal * (0.5 * n + shape + 1.0) / max(0.5 * (n - 1) + shape - 1.0, 0.5)
 
 
