@@ -156,15 +156,21 @@ def evidence(
     # from here on D is the gradient in the squared distances, up to -1/2
     D_fu *= g_fu
     D_uu *= g_uu
+    by_lengthscale, moved = _distance_gradients(D_fu, D_uu, Xs, Us, slope)
+    gradient[:d] = s * by_lengthscale
+    by_inducing = straight_slope + s / hyper.lengthscale * moved if slope else moved
+    return Evidence(float(value) + among, gradient, by_inducing, f.mean, f.jitter)
+
+
+def _distance_gradients(D_fu: Array, D_uu: Array, Xs: Array, Us: Array, slope: bool) -> tuple[Array, Array]:
+    """Gradients in the log lengthscales (d,) and, if wanted, in the scaled inducing points (m, d)."""
     toward_data, toward_others = D_fu.T @ Xs, D_uu @ Us
     by_point = D_fu.sum(0) + 2.0 * D_uu.sum(0)
     squares = D_fu.sum(1) @ Xs**2 + by_point @ Us**2
-    gradient[:d] = s * (squares - 2.0 * np.einsum("mj,mj->j", toward_data + toward_others, Us))
-    by_inducing = np.empty((0, d))
-    if slope:
-        moved = toward_data + 2.0 * toward_others - by_point[:, None] * Us
-        by_inducing = straight_slope + s / hyper.lengthscale * moved
-    return Evidence(float(value) + among, gradient, by_inducing, f.mean, f.jitter)
+    by_lengthscale = squares - 2.0 * np.einsum("mj,mj->j", toward_data + toward_others, Us)
+    if not slope:
+        return by_lengthscale, np.empty((0, Xs.shape[1]))
+    return by_lengthscale, toward_data + 2.0 * toward_others - by_point[:, None] * Us
 
 
 def _relative_precision(known: Observations, noise: float) -> Array:
