@@ -16,6 +16,7 @@ from wrlso._utils.validation import check_choice, check_count, check_seed
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.models.inference import key_of, tensorized
 from wrlso.models.molecules.base import MoleculeVAE
+from wrlso.outcomes import aims_of
 from wrlso.run.backtest_result import BacktestResult
 from wrlso.run.replay import Replay, strategies_for
 from wrlso.training.trainer import Trainer
@@ -126,7 +127,10 @@ def backtest(
 
 def _distinct(X: Any, y: Any, model: Any) -> tuple[Any, Any, NDArray[np.float64]]:
     """Return the model, different objects, and the mean of the values of each, NaN where it has none."""
-    X, told = read_start(X, y)
+    X, read = read_start(X, y, aims_of(None))
+    told = [value for value in read if value is None or isinstance(value, float)]
+    if len(told) < len(read):
+        raise DataError("a backtest replays exact values: leave out limits, such as above(10)")
     if model is None:
         from wrlso.models.selfies.vae import SelfiesVAE
 

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-import numpy as np
 from sklearn.base import clone
 
 from wrlso._state.asking import has_small_networks, largest_product, search
 from wrlso._state.changes import Changes
 from wrlso._state.learned import Learned
+from wrlso._state.merits import best_position
 from wrlso._state.retraining import swap_in, train
 from wrlso._state.screen import screen_of
 from wrlso._state.settings import (
@@ -25,7 +25,6 @@ from wrlso._state.settings import (
     acquisition_of,
     build_model,
     check_parameters,
-    sign_of,
     surrogate_or_default,
 )
 from wrlso._state.shelf import Shelf
@@ -36,6 +35,7 @@ from wrlso.catalogue import Catalogue
 from wrlso.exceptions import NoCandidateError, NotFittedError, ParameterError, StorageError, UnknownPointError
 from wrlso.history import History
 from wrlso.models.inference import key_of
+from wrlso.outcomes import Aims, aims_of
 from wrlso.storage.catalogue import file_name, keep_shelf, restore_shelf
 from wrlso.storage.folder import Campaign, create_campaign
 from wrlso.storage.info import Notes
@@ -132,11 +132,13 @@ class Session:
         return row
 
     def best(self) -> int:
-        """Return the position of the best value among all; raises NotFittedError without any."""
-        _, history = self.require()
-        if history.n_observed == 0:
-            raise NotFittedError("there is no best point yet: no value has been given by fit or tell")
-        return int(np.argmax(sign_of(self._settings.direction) * history.y))
+        """Return the position of the best point; see :func:`wrlso._state.merits.best_position`."""
+        return best_position(self.require()[1], self.aims)
+
+    @property
+    def aims(self) -> Aims:
+        """The goals and limits."""
+        return aims_of(self._settings.outcomes, self._settings.direction)
 
     @property
     def shelf(self) -> Shelf | None:

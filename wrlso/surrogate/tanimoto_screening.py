@@ -75,7 +75,7 @@ class TanimotoBounds:
         self._weights = torch.from_numpy(weights.astype(np.float32))
         self._error = _SINGLE * float(np.abs(weights).sum())
         own = posterior.kernel.diagonal(posterior.levels, posterior._reach)
-        self._totals = torch.from_numpy((own + posterior.ratio).astype(np.float32))
+        self._totals = torch.from_numpy((own + posterior._all_ratios).astype(np.float32))
         self._sizes = torch.from_numpy(posterior.levels.sizes.astype(np.float32))
         self._index(posterior)
 
