@@ -17,7 +17,7 @@ FLOORS = [
     {"_version", "exceptions", "history", "timeline"},
     {"_utils"},
     {"_chemistry", "weighting"},
-    {"datasets", "models"},
+    {"datasets", "models", "rules"},
     {"surrogate", "training"},
     {"acquisition", "plots"},
     {"_state", "tasks", "testing"},

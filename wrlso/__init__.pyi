@@ -7,6 +7,7 @@ from . import molecules as molecules
 from . import optimizer as optimizer
 from . import plots as plots
 from . import report as report
+from . import rules as rules
 from . import run as run
 from . import storage as storage
 from . import surrogate as surrogate
@@ -23,6 +24,7 @@ from .acquisition.functions import UpperConfidenceBound as UpperConfidenceBound
 from .acquisition.latent_search import LatentSearch as LatentSearch
 from .acquisition.prior_sampling import PriorSampling as PriorSampling
 from .acquisition.size_range import SizeRange as SizeRange
+from .exceptions import BrokenRulesWarning as BrokenRulesWarning
 from .exceptions import DataError as DataError
 from .exceptions import DataTypeError as DataTypeError
 from .exceptions import ExecutorError as ExecutorError
@@ -47,6 +49,7 @@ from .models.grammar import GrammarVAE as GrammarVAE
 from .models.protocol import LatentModel as LatentModel
 from .models.vae import VAE as VAE
 from .optimizer import WeightedRetrainingOptimizer as WeightedRetrainingOptimizer
+from .rules.filters import Filters as Filters
 from .run.loop import maximize as maximize
 from .run.loop import minimize as minimize
 from .surrogate.auto import AutoSurrogate as AutoSurrogate

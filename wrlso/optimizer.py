@@ -29,6 +29,7 @@ from wrlso.history import History
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
 from wrlso.report.summary import html_summary, text_summary
+from wrlso.rules.book import Feasible
 from wrlso.storage.info import Notes
 from wrlso.storage.session import Session, load_optimizer
 from wrlso.surrogate.protocol import Surrogate
@@ -51,8 +52,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         A generative model. The optimizer trains a copy.
     likelihood, beta, codec
         Passed to :class:`wrlso.VAE` with encoder and decoder; with ``model`` they must be the defaults.
-    feasible : callable x → bool, default=None
-        A cheap test that every candidate must pass.
+    feasible : callable x → bool, str, Filters or list of these, default=None
+        Rules that every candidate must keep to: a cheap test; for molecules "drug-like", "lead-like" or
+        "no-alerts" (:data:`wrlso.rules.NAMED`), or :class:`wrlso.rules.Filters`.
     direction : {"maximize", "minimize"}, default="maximize"
         Whether large or small values are better.
     weighting : callable y → w, default=None
@@ -104,7 +106,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         likelihood: str = "bernoulli",
         beta: float = 1.0,
         codec: Codec | None = None,
-        feasible: Callable[[Any], bool] | None = None,
+        feasible: Feasible = None,
         direction: str = "maximize",
         weighting: Callable[[np.ndarray], np.ndarray] | None = None,
         surrogate: Surrogate | str | None = None,
@@ -440,7 +442,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         decoder: Any = None,
         model: Any = None,
         codec: Any = None,
-        feasible: Callable[[Any], bool] | None = None,
+        feasible: Feasible = None,
         weighting: Any = None,
         surrogate: Any = None,
         acquisition: Any = None,

@@ -23,7 +23,9 @@ class _Parts(NamedTuple):
 
     core: Mol  # with dummy atoms where substituents were; their isotopes are the labels
     substituents: dict[tuple[int, ...], Mol]  # by the labels of their dummy atoms
-    places: dict[int, int]  # label → number of the core's atom that it is bonded to, in the core as it is given
+    places: dict[
+        int, int
+    ]  # label → number of the core's atom that it is bonded to, in the core as it is given
     free: dict[int, int]  # atom of the core as it is given → atom of ``core`` that can take a substituent
 
 
@@ -46,16 +48,17 @@ class Core:
         chem = optional_module("rdkit.Chem")
         with optional_module("rdkit.rdBase").BlockLogs():
             read = chem.MolFromSmiles(smiles) if isinstance(smiles, str) else None
-            self.pattern, open_atoms = (None, []) if read is None else _without_dummies(read)
-        if self.pattern is None or len(chem.GetMolFrags(self.pattern)) != 1:
+            pattern, open_atoms = (None, []) if read is None else _without_dummies(read)
+        if pattern is None or len(chem.GetMolFrags(pattern)) != 1:
             raise ParameterError(
                 "keep must be the SMILES of one fragment, in which [*:1] may say where substituents go, such "
                 f"as 'c1ccc2[nH]ccc2c1' or '[*:1]c1ccncc1', got {smiles!r}"
             )
-        self.open = frozenset(open_atoms or range(self.pattern.GetNumAtoms()))
+        self.pattern: Mol = pattern
+        self.open = frozenset(open_atoms or range(pattern.GetNumAtoms()))
         self.strict = bool(open_atoms)
         self.smiles = smiles
-        self.seed: str = chem.MolToSmiles(self.pattern)  # the core alone, a molecule
+        self.seed: str = chem.MolToSmiles(pattern)  # the core alone, a molecule
 
     def find(self, molecule: Mol) -> tuple[int, ...] | None:
         """Return the atoms of a molecule that are the core, in the core's order; None where it has none."""
@@ -64,7 +67,8 @@ class Core:
         closed = [atom for atom in self.pattern.GetAtoms() if atom.GetIdx() not in self.open]
         for match in molecule.GetSubstructMatches(self.pattern, uniquify=False, maxMatches=_MATCHES):
             if all(
-                molecule.GetAtomWithIdx(match[atom.GetIdx()]).GetDegree() == atom.GetDegree() for atom in closed
+                molecule.GetAtomWithIdx(match[atom.GetIdx()]).GetDegree() == atom.GetDegree()
+                for atom in closed
             ):
                 return tuple(match)
         return None
@@ -117,8 +121,7 @@ class Core:
     def _parts(self, smiles: str) -> _Parts | None:
         """Cut a molecule around its core; None where it has none."""
         molecule = parse(smiles)
-        match = None if molecule is None else self.find(molecule)
-        if match is None:
+        if molecule is None or (match := self.find(molecule)) is None:
             return None
         chem = optional_module("rdkit.Chem")
         whole, inside = kekulized(molecule), set(match)
@@ -206,7 +209,7 @@ def core_of(smiles: str) -> Core:
 
 
 def _without_dummies(read: Mol) -> tuple[Mol | None, list[int]]:
-    """Return a molecule with hydrogen for dummy atoms, and the atoms that had one; None if it has no sense."""
+    """Return a molecule with hydrogen for dummy atoms, and the atoms that had one; None where that fails."""
     chem = optional_module("rdkit.Chem")
     molecule = chem.RWMol(read)
     for atom in molecule.GetAtoms():
@@ -252,7 +255,7 @@ def _written(part: Mol, labels: tuple[int, ...]) -> str:
 
 
 def _marked(smiles: str | None, labels: tuple[int, ...]) -> Mol | None:
-    """Return the part that a SMILES with marked atoms describes, with dummy atoms; None where they are lost."""
+    """Return the part that a SMILES with marked atoms is, with dummy atoms; None where they are lost."""
     molecule = None if smiles is None else parse(smiles)
     if molecule is None:
         return None

@@ -18,6 +18,8 @@ from wrlso.acquisition.prior_sampling import PriorSampling
 from wrlso.acquisition.state import AskRecord, Measured, Past, Proposal, SearchState, predict_proposals
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel
+from wrlso.rules.anchors import anchor_of
+from wrlso.rules.book import rules_of
 from wrlso.surrogate.auto import AutoSurrogate
 
 __all__ = ["has_small_networks", "largest_product", "search"]
@@ -83,6 +85,7 @@ def search(
         point=lambda i: history.records[rows[i]].x,
         measured=measured,
         past=past,
+        anchor=anchor_of(rules_of(settings.feasible), learned.model),
     )
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = acquisition.propose(state, n, rng)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from wrlso._state.asking import has_small_networks
+from wrlso._state.broken_rules import warn_of_broken_rules
 from wrlso._state.learned import Learned
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
 from wrlso._state.settings import Settings, sign_of
@@ -87,6 +88,8 @@ def train(
         Once ``stop`` is set.
     """
     sign = sign_of(settings.direction)
+    if learned.n_trainings == 0:
+        warn_of_broken_rules(settings.feasible, history)
     with lock:  # another thread may tell meanwhile
         observed, y = history.observed_rows, sign * history.y
         unlabelled = history.rows_with("unlabelled")

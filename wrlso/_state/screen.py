@@ -10,14 +10,16 @@ from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 from wrlso.history import History
 from wrlso.models.inference import key_of
 from wrlso.models.protocol import LatentModel
+from wrlso.rules.book import Feasible, Rules, rules_of
 
 __all__ = ["screen_of"]
 
 
-def screen_of(
-    model: LatentModel, history: History, feasible: Callable[[Any], bool] | None
-) -> Callable[[Any], str | None]:
+def screen_of(model: LatentModel, history: History, feasible: Feasible) -> Callable[[Any], str | None]:
     """Return a test of x: its result is why ask may not propose x, None when it may."""
+    rules = rules_of(feasible)
+    novel = rules is not None and rules.novel is not None
+    known = [record.x for record in history if record.values and not record.asked] if novel else []
 
     def screen(x: Any) -> str | None:
         if x is None:
@@ -28,9 +30,24 @@ def screen_of(
             return "undecodable"
         if status in ("observed", "failed", "pending"):
             return "known" if status == "observed" else status
-        return None if feasible is None or _passes(feasible, x) else "infeasible"
+        return None if rules is None else _refusal(rules, x, known)
 
     return screen
+
+
+def _refusal(rules: Rules, x: Any, known: list[Any]) -> str | None:
+    """Return the rule that x breaks, "infeasible" where it is the user's own test, None for none."""
+    if rules.are_of_molecules:
+        if not isinstance(x, str):
+            raise ParameterTypeError(
+                f"feasible must be a test of your own for x that are no SMILES, got rules of molecules; x "
+                f"was {x!r:.200} of type {type(x).__name__}"
+            )
+        if (broken := rules.first_broken(x)) is not None:
+            return f"rule {broken}"
+        if rules.too_close(x, known):
+            return "rule novel"
+    return None if all(_passes(test, x) for test in rules.tests) else "infeasible"
 
 
 def _passes(feasible: Callable[[Any], bool], x: Any) -> bool:
