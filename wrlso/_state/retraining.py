@@ -89,7 +89,7 @@ def train(
     """
     sign = sign_of(settings.direction)
     if learned.n_trainings == 0:
-        warn_of_broken_rules(settings.feasible, history)
+        warn_of_broken_rules(settings.feasible, learned.model, history)
     with lock:  # another thread may tell meanwhile
         observed, y = history.observed_rows, sign * history.y
         unlabelled = history.rows_with("unlabelled")

@@ -192,8 +192,14 @@ class MoleculeVAE(nn.Module):
         return self.tensorize([x for x, there in zip(X, readable, strict=True) if there]), readable
 
     def _readable(self, found: Sequence[str | None]) -> list[str | None]:
-        """Replace each molecule that this model cannot read by None."""
-        return [x if x is not None and self._can_read(x) else None for x in found]
+        """Return molecules as this model reads them, None for each that it cannot read."""
+        return self._as_read([x if x is not None and self._can_read(x) else None for x in found])
+
+    def _as_read(self, found: Sequence[str | None]) -> list[str | None]:
+        """Return molecules without charges, where the model takes these away."""
+        if self.salts != "neutral":
+            return list(found)
+        return [None if x is None else self.key(x) for x in found]
 
     def _canonical(self, found: Sequence[str | None]) -> list[str | None]:
         return [None if x is None else self.key(x) for x in self._readable(found)]
