@@ -20,6 +20,8 @@ from wrlso.acquisition.state import AskRecord, Measured, Past, Proposal, SearchS
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel
 from wrlso.outcomes import Aims, aims_of
+from wrlso.rules.anchors import anchor_of
+from wrlso.rules.book import rules_of
 from wrlso.surrogate.auto import AutoSurrogate
 
 __all__ = ["has_small_networks", "largest_product", "search"]
@@ -86,6 +88,7 @@ def search(
         point=lambda i: history.records[rows[i]].x,
         measured=measured,
         past=past,
+        anchor=anchor_of(rules_of(settings.feasible), learned.model),
     )
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = acquisition.propose(state, n, rng)
