@@ -12,6 +12,7 @@ from wrlso.models.junction_tree.vae import JunctionTreeVAE
 from wrlso.models.molecules.base import MoleculeVAE
 from wrlso.models.selfies.vae import SelfiesVAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.rules.book import rules_of
 
 __all__ = ["molecule_search", "search_options"]
 
@@ -54,7 +55,13 @@ def molecule_search(
     """
     X = listed_smiles(X)
     model = SelfiesVAE.pretrained() if model is None else model
-    if isinstance(model, MoleculeVAE) and model.missing_tokens(X):
-        model = copy.deepcopy(model).extend(X)
+    if isinstance(model, MoleculeVAE) and model.missing_tokens(start := [*X, *_starts(options)]):
+        model = copy.deepcopy(model).extend(start)
     parts = search_options(model, generate=options.get("generate", True)) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, y)
+
+
+def _starts(options: dict[str, Any]) -> list[str]:
+    """Return the molecules that rules let a search start at: the one to be near to."""
+    rules = rules_of(options.get("feasible"))
+    return [] if rules is None else [lead.smiles for lead in rules.leads]

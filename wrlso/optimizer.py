@@ -32,6 +32,7 @@ from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
 from wrlso.outcomes import Outcome
 from wrlso.report.summary import html_summary, text_summary
+from wrlso.rules.book import Feasible
 from wrlso.storage.info import Notes
 from wrlso.storage.session import Session, load_optimizer
 from wrlso.surrogate.protocol import Surrogate
@@ -54,8 +55,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         A generative model. The optimizer trains a copy.
     likelihood, beta, codec
         Passed to :class:`wrlso.VAE` with encoder and decoder; with ``model`` they must be the defaults.
-    feasible : callable x → bool, default=None
-        A cheap test that every candidate must pass.
+    feasible : callable x → bool, str, Filters or list of these, default=None
+        Rules that every candidate must keep to: a cheap test; for molecules "drug-like", "lead-like" or
+        "no-alerts" (:data:`wrlso.rules.NAMED`), or :class:`wrlso.rules.Filters`.
     candidates : sequence or ndarray (n, ...) or Catalogue, default=None
         x that can be had, up to a million, which ask may propose. They do not train the model.
     generate : bool, default=True
@@ -114,7 +116,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         likelihood: str = "bernoulli",
         beta: float = 1.0,
         codec: Codec | None = None,
-        feasible: Callable[[Any], bool] | None = None,
+        feasible: Feasible = None,
         candidates: Any = None,
         generate: bool = True,
         outcomes: Sequence[Outcome] | None = None,
@@ -496,7 +498,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         decoder: Any = None,
         model: Any = None,
         codec: Any = None,
-        feasible: Callable[[Any], bool] | None = None,
+        feasible: Feasible = None,
         candidates: Any = None,
         weighting: Any = None,
         surrogate: Any = None,

@@ -126,7 +126,7 @@ WRONG = [
         [["CCCCC?", 1.0]],
         {},
         DataError,
-        "1 row of 1 cannot be used, so nothing was replayed",
+        "1 row of 1 cannot be used, so nothing was",
     ),
     (["SMILES", "pIC50"], [[STOCK[0], 1.0]], {"out": "x.pdf"}, ParameterError, "--out must end in .html"),
     (["SMILES", "pIC50"], [[STOCK[0], ""]], {}, DataError, "has no value in any of its 1 row"),
@@ -136,7 +136,7 @@ WRONG = [
         [[STOCK[0], 1.0]],
         {},
         DataError,
-        "needs 20 different x with a value at least, got 1",
+        "20 different x with a value at least, got 1",
     ),
 ]
 

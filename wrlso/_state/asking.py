@@ -27,6 +27,8 @@ from wrlso.history import History
 from wrlso.models.inference import key_of
 from wrlso.models.protocol import LatentModel
 from wrlso.outcomes import Aims, aims_of
+from wrlso.rules.anchors import anchor_of
+from wrlso.rules.book import rules_of
 from wrlso.surrogate.auto import AutoSurrogate
 
 __all__ = ["has_small_networks", "largest_product", "search"]
@@ -100,6 +102,7 @@ def search(
         past=past,
         listed=open_candidates(shelf, learned, history, learned.fitted.surrogate if fit else None),
         generate=settings.generate,
+        anchor=anchor_of(rules_of(settings.feasible), learned.model),
     )
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = _proposed(acquisition, state, learned, n, rng)

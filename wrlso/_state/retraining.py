@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from wrlso._state.asking import has_small_networks
+from wrlso._state.broken_rules import warn_of_broken_rules
 from wrlso._state.learned import Learned
 from wrlso._state.merits import standing
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
@@ -89,6 +90,8 @@ def train(
         Once ``stop`` is set.
     """
     aims = aims_of(settings.outcomes, settings.direction)
+    if learned.n_trainings == 0:
+        warn_of_broken_rules(settings.feasible, learned.model, history)
     with lock:  # another thread may tell meanwhile
         observed, y = history.observed_rows, standing(history, aims).merit
         unlabelled = history.rows_with("unlabelled")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso.models.protocol import LatentModel
+from wrlso.rules.anchors import Anchor
 from wrlso.surrogate.points import points_for
 from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import Surrogate
@@ -160,6 +161,8 @@ class SearchState:
         Further candidates of the user's, any number of them.
     generate : bool
         Whether the model may make candidates; False: only those of the user's are proposed.
+    anchor : Anchor or None
+        Makes moves keep a core, or stay near to a molecule, where the rules ask for that.
     """
 
     model: LatentModel
@@ -178,6 +181,7 @@ class SearchState:
     past: Past = field(default_factory=Past)
     listed: Listed | None = None
     generate: bool = True
+    anchor: Anchor | None = None
 
     @property
     def all_measured(self) -> Measured:
