@@ -2,8 +2,8 @@
 Would it have helped?
 =====================
 
-An assay is over: 120 formulations, each of which either has or lacks 12 additives, and how long they kept. Would a
-search have found the good ones sooner? A backtest hides the values and lets the search ask for them.
+An assay is over: 120 formulations, each with or without 12 additives, and how long they kept. Would a search
+have found the good ones sooner? A backtest hides the values and lets the search ask for them.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ result = backtest(X, y, model=model, n_repeats=4, n_queries=24, batch_size=6, n_
 print(result)
 
 # %%
-# The bands are 95 % intervals over the repeats; the sentence also counts which formulations happened to be the best.
+# The bands are intervals over the repeats; the sentence also counts which formulations happened to be the best.
 
 result.plot()
 result.figure_.savefig("backtest.png")
