@@ -38,8 +38,9 @@ class Event(NamedTuple):
     time : int
         Microseconds since 1970, UTC.
     data : object
-        For "update" the earlier values; for "ask" z (d,), the surrogate's prediction and the source of the
-        candidate, which campaigns of before lack; for "search" the
+        For "update" the earlier values; for "ask" z (d,), the surrogate's prediction, the source of the
+        candidate and the probability that its experiment succeeds; campaigns of before lack the last two, and
+        others the last one while nothing has failed; for "search" the
         :class:`wrlso.acquisition.AskRecord`; for "train" the log; for the "tell" of a failure its reason,
         or None.
     """
@@ -82,6 +83,8 @@ class Record:
         sign; None for points that were not asked or asked without a surrogate.
     source : str
         Where the candidate came from at the last ask, such as "near" or "mutate"; empty: not said.
+    success : float or None
+        The probability of a successful experiment at the last ask; None: not said.
     n_failures : int
         Number of failed experiments on x.
     reason : str or None
@@ -100,6 +103,7 @@ class Record:
     z: np.ndarray | None = None
     prediction: tuple[float, float] | None = None
     source: str = ""
+    success: float | None = None
     n_failures: int = 0
     reason: str | None = None
     revisions: list[list[float]] = field(default_factory=list)
@@ -291,8 +295,9 @@ class History:
         elif kind == "ask":
             record = self.records[row]
             record.asked, record.asked_at = True, iso_time(time)
-            record.z, record.prediction, *source = data
-            record.source = source[0] if source else ""
+            record.z, record.prediction, *more = data
+            record.source = more[0] if more else ""
+            record.success = more[1] if len(more) > 1 else None
             self.asked.append(row)
             self._set_status(row, "pending")
         elif kind == "release":

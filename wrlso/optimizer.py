@@ -17,14 +17,14 @@ import torch
 from sklearn.base import BaseEstimator
 
 from wrlso._state.changes import Changes
-from wrlso._state.reading import read_objects, read_start, read_told
+from wrlso._state.reading import read_failed, read_objects, read_start, read_told
 from wrlso._state.retraining import TrainingStopped, training_is_due
 from wrlso._state.settings import check_parameters, sign_of
 from wrlso._state.weights import weigh
 from wrlso._utils.copies import keep
 from wrlso._utils.validation import check_count
 from wrlso.acquisition.protocol import Acquisition
-from wrlso.exceptions import ModelError, NoCandidateError
+from wrlso.exceptions import NoCandidateError
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
@@ -139,7 +139,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self.callbacks = callbacks
         self._session = Session(self)
 
-    def fit(self, X: Objects, y: Sequence[float | None] | np.ndarray | None = None) -> Self:
+    def fit(
+        self, X: Objects, y: Sequence[float | None] | np.ndarray | None = None, *, failed: Any = None
+    ) -> Self:
         """Start over with new data: train a copy of the model on it, weighted by value.
 
         Parameters
@@ -148,6 +150,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             Starting points. Equal points become one point with replicates.
         y : sequence (n,) of float, default=None
             Their values. None or NaN: no value; such an x trains the model, and ask may propose it.
+        failed : sequence (n,) of bool, default=None
+            Which of the experiments failed: these x are not asked for, and say what else may fail.
 
         Returns
         -------
@@ -162,9 +166,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         with self._session.training, self._session.working():
             check_parameters(self)
             X, values = read_start(X, y)
+            failures = read_failed(failed, values)
             learned = self._session.fresh()
             start = Changes(History())
-            start.add_start(learned.model, X, values)
+            start.add_start(learned.model, X, values, failures)
             start.apply()
             log = self._session.train(learned, start.history)
             self._session.publish(learned, log, start.history)
@@ -270,15 +275,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         DataError, DataTypeError
             For an x that the model cannot read with any vocabulary. Nothing changes then.
         """
-        X = read_objects(X, "X")
-        with self._session.training, self._session.working():
-            learned, _ = self._session.require()
-            if not callable(getattr(learned.model, "extend", None)):
-                raise ModelError(
-                    f"{type(learned.model).__name__} has no vocabulary to extend (no method extend)"
-                )
-            if learned.model.missing_tokens(X):
-                self._session.publish(learned.extended(X), None)
+        self._session.extend(read_objects(X, "X"))
         return self
 
     def release(self, x: Any) -> Self:
@@ -355,6 +352,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     def best_y_(self) -> float:
         """The best value in the user's sign."""
         return float(self.history_.y[self._session.best()])
+
+    def probability_of_success_(self, X: Objects) -> np.ndarray:
+        """Return the probability (n,) that experiments on X (n) succeed; 1 while none has failed."""
+        return self._session.probability_of_success(read_objects(X, "X"))
 
     @property
     def notes_(self) -> Notes:

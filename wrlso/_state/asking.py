@@ -12,6 +12,7 @@ from wrlso._state.fitted import Values, subset_sizes
 from wrlso._state.learned import ASKING, Learned
 from wrlso._state.screen import screen_of
 from wrlso._state.settings import Settings, acquisition_of, sign_of, surrogate_or_default
+from wrlso._state.success import outcomes, success_of
 from wrlso._state.weights import weigh
 from wrlso._utils.random import stream
 from wrlso.acquisition.prior_sampling import PriorSampling
@@ -57,6 +58,7 @@ def search(
         values = Values(history.observed_rows, sign * history.y, history.n_start, history.revision)
         n_told = history.n_observed + len(history.rows_with("failed"))
         past = _past(history, values.rows)
+        known = outcomes(history)
     wanted = acquisition_of(settings)
     if is_own(wanted) and not is_alike(learned.acquisition, wanted):  # the user has changed it since fit
         learned.acquisition = clone(wanted, safe=False)
@@ -83,6 +85,7 @@ def search(
         point=lambda i: history.records[rows[i]].x,
         measured=measured,
         past=past,
+        success=success_of(settings, learned, history, *known),
     )
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = acquisition.propose(state, n, rng)
@@ -102,6 +105,7 @@ def _past(history: History, rows: np.ndarray) -> Past:
         [int(place) if place >= 0 else None for place in places[asked]],
         history.n_start,
         [ask for ask in history.asks[-_MOST_PROPOSALS:] if ask is not None],
+        {i for i, row in enumerate(asked) if history.records[row].status == "failed"},
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from wrlso.exceptions import DataError, DataTypeError
 from wrlso.models.protocol import Objects
 
-__all__ = ["read_objects", "read_returned", "read_start", "read_told", "read_value"]
+__all__ = ["read_failed", "read_objects", "read_returned", "read_start", "read_told", "read_value"]
 
 
 def read_value(y: Any, where: str = "y") -> float | None:
@@ -102,6 +102,33 @@ def read_start(X: Any, y: Any) -> tuple[Objects, list[float | None]]:
     if len(y) != len(X):
         raise DataError(f"X and y must have the same length, got {len(X)} X and {len(y)} y")
     return X, [read_value(value, f"y[{i}]") for i, value in enumerate(y)]
+
+
+def read_failed(failed: Any, values: list[float | None]) -> list[bool]:
+    """Return for each of n starting points whether the experiment on it failed; None: none did.
+
+    Raises
+    ------
+    DataTypeError
+        For anything but a sequence of booleans.
+    DataError
+        For another length, and for a failed experiment with a value.
+    """
+    if failed is None:
+        return [False] * len(values)
+    if not _is_sequence(failed):
+        raise DataTypeError(f"failed must be a sequence of booleans, or None, got {type(failed).__name__}")
+    marks = list(failed)
+    if len(marks) != len(values):
+        raise DataError(
+            f"X and failed must have the same length, got {len(values)} X and {len(marks)} failed"
+        )
+    for i, (mark, value) in enumerate(zip(marks, values, strict=True)):
+        if not isinstance(mark, bool | np.bool_):
+            raise DataTypeError(f"failed[{i}] must be True or False, got {mark!r:.80}")
+        if mark and value is not None:
+            raise DataError(f"failed[{i}] must be False where y has a value, got True and {value!r}")
+    return [bool(mark) for mark in marks]
 
 
 def _is_sequence(y: Any) -> bool:

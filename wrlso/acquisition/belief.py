@@ -117,12 +117,34 @@ class FinitePosterior:
 
 
 def safe_scores(
-    criterion: Criterion, belief: Belief, points: Any, generator: torch.Generator
+    criterion: Criterion,
+    belief: Belief,
+    points: Any,
+    generator: torch.Generator,
+    success: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Acquisition values (q,) without gradient; NaN counts as worst."""
+    """Acquisition values (q,) without gradient, times the probability of success; NaN counts as worst."""
     with torch.no_grad():
         values = to_array(criterion.score(belief.surrogate, points, belief.best, generator))
-    return np.nan_to_num(values, nan=-np.inf, posinf=np.finfo(np.float64).max, neginf=-np.inf)
+    values = np.nan_to_num(values, nan=-np.inf, posinf=np.finfo(np.float64).max, neginf=-np.inf)
+    return values if success is None else _weighed(values, success, getattr(criterion, "logarithmic", False))
+
+
+def _weighed(
+    values: NDArray[np.float64], success: NDArray[np.float64], logarithmic: bool
+) -> NDArray[np.float64]:
+    """Return values times the probability of success (q,).
+
+    A logarithm adds up. Other values have no zero: what a point is worth beyond the median of all is
+    multiplied, as though a failure were worth as much as that.
+    """
+    if logarithmic:
+        return np.asarray(values + np.log(success))
+    finite = np.isfinite(values)
+    if not finite.any():
+        return values
+    gain = values - np.median(values[finite])
+    return np.where(gain > 0, gain * success, gain)
 
 
 def for_turn(criterion: Criterion, i: int) -> Criterion:

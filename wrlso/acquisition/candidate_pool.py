@@ -19,7 +19,7 @@ from wrlso.acquisition.recombination import Parents
 from wrlso.acquisition.screening import Screener
 from wrlso.acquisition.shares import on_plateau, shares_of, stalled
 from wrlso.acquisition.sources import SUPPLIED, Making, Source, usable
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.state import AskRecord, KnowsSuccess, Proposal, SearchState
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.models.inference import Array
 
@@ -42,6 +42,17 @@ class _Found:
     Z: Array
     X: list[Any] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    success: Array | None = None  # how probably an experiment on each succeeds; None while none has failed
+
+    def judge(self, success: KnowsSuccess | None) -> None:
+        """Complete the probabilities of success."""
+        if success is None:
+            return
+        known = np.empty(0) if self.success is None else self.success
+        new = slice(len(known), len(self.X))
+        if len(known) < len(self.X):
+            found = success.probability(self.X[new], torch.from_numpy(self.Z[new]))
+            self.success = np.concatenate([known, found])
 
 
 class CandidatePool(BaseEstimator):
@@ -111,12 +122,13 @@ class CandidatePool(BaseEstimator):
         proposals: list[Proposal] = []
         while len(proposals) < n:
             chooser = for_turn(criterion, state.turn + len(proposals))
-            scores = safe_scores(chooser, belief, points, screener.generator)
+            scores = safe_scores(chooser, belief, points, screener.generator, found.success)
             open_rows = np.flatnonzero(free)
             i = int(open_rows[scores[open_rows].argmax()])
             free[i] = False
             z = torch.from_numpy(Z[i].copy())
-            proposals.append(Proposal(X[i], z, float(scores[i]), found.sources[i]))
+            chance = None if found.success is None else float(found.success[i])
+            proposals.append(Proposal(X[i], z, float(scores[i]), found.sources[i], chance))
             if len(proposals) < n:
                 belief = belief.add(points[i : i + 1])
         for name, count in Counter(proposal.source for proposal in proposals).items():
@@ -148,6 +160,7 @@ class CandidatePool(BaseEstimator):
             n_made = screener.record.n_decoded
             if n_made == before:
                 break
+            found.judge(state.success)
             n_new = sum(screener.record.sources[source.name]["new"] for source in sources)
             collapsed = n_new < _LEAST_NEW * n_made
             if collapsed and generation == 1:
@@ -159,7 +172,7 @@ class CandidatePool(BaseEstimator):
                 making.wide *= 2.0 if collapsed else 1.5
             if not last and len(found.X) > 0:
                 choosers = [for_turn(criterion, state.turn + i) for i in range(n)]
-                chosen = _foremost(choosers, belief, belief.points(found.X, found.Z), screener.generator)
+                chosen = _foremost(choosers, belief, found, screener.generator)
                 making.parents.best_X = [found.X[i] for i in chosen]
                 making.parents.best_Z = found.Z[chosen]
         return found
@@ -222,13 +235,14 @@ def _split(size: int, shares: Sequence[float]) -> NDArray[np.int64]:
 
 
 def _foremost(
-    choosers: list[Criterion], belief: Belief, points: Any, generator: torch.Generator
+    choosers: list[Criterion], belief: Belief, found: _Found, generator: torch.Generator
 ) -> NDArray[np.int64]:
     """Return the best tenth of the candidates: each criterion's share is that of the points it chooses."""
+    points = belief.points(found.X, found.Z)
     chosen: list[int] = []
     for criterion in {id(each): each for each in choosers}.values():
         share = sum(each is criterion for each in choosers) / len(choosers)
-        scores = safe_scores(criterion, belief, points, generator)
+        scores = safe_scores(criterion, belief, points, generator, found.success)
         size = int(np.ceil(share * -(-len(points) // 10)))
         chosen += np.argsort(-scores, kind="stable")[:size].tolist()
     return np.array(list(dict.fromkeys(chosen)), dtype=np.int64)

@@ -74,6 +74,7 @@ class LogExpectedImprovement(BaseEstimator):
 
     uses_surrogate = True
     differentiable = True
+    logarithmic = True
 
     def __init__(self, search: SearchStrategy | None = None, *, xi: float = 0.0) -> None:
         self.search = search

@@ -1,8 +1,8 @@
 """What a search knows, what it proposes, and the record of an ask."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,22 @@ from wrlso.surrogate.points import points_for
 from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import Surrogate
 
-__all__ = ["AskRecord", "Measured", "Past", "Proposal", "SearchState", "predict_proposals"]
+__all__ = [
+    "AskRecord",
+    "KnowsSuccess",
+    "Measured",
+    "Past",
+    "Proposal",
+    "SearchState",
+    "predict_proposals",
+]
+
+
+class KnowsSuccess(Protocol):
+    """What failed experiments say of others."""
+
+    def probability(self, X: Sequence[Any], Z: Tensor) -> NDArray[np.float64]:
+        """Return the probability (q,) that experiments on q objects with encodings Z (q, d) succeed."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +102,15 @@ class Past:
         How many of these points were there before the first training; None: all.
     asks : sequence of AskRecord
         The records of the searches.
+    failed : collection of int
+        Which of the proposals failed, by their numbers in ``places``.
     """
 
     sources: Sequence[str] = ()
     places: Sequence[int | None] = ()
     n_start: int | None = None
     asks: Sequence[AskRecord] = ()
+    failed: Collection[int] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +147,8 @@ class SearchState:
         All points with a value, where Z and y are a part of them; None: they are all.
     past : Past
         What was proposed before.
+    success : KnowsSuccess or None
+        The probability that experiments succeed; None while none has failed.
     """
 
     model: LatentModel
@@ -145,6 +165,7 @@ class SearchState:
     point: Callable[[int], Any] | None = None
     measured: Measured | None = None
     past: Past = field(default_factory=Past)
+    success: KnowsSuccess | None = None
 
     @property
     def all_measured(self) -> Measured:
@@ -172,12 +193,15 @@ class Proposal:
         The acquisition's value, NaN when there is none.
     source : str
         Where the candidate came from, such as "near" or "mutate"; empty: not said.
+    success : float or None
+        The probability that an experiment on x succeeds; None while none has failed.
     """
 
     x: Any
     z: Tensor
     value: float
     source: str = ""
+    success: float | None = None
 
 
 def predict_proposals(

@@ -21,12 +21,14 @@ from wrlso._state.learned import Learned
 from wrlso._state.retraining import swap_in, train
 from wrlso._state.screen import screen_of
 from wrlso._state.settings import Settings, acquisition_of, build_model, check_parameters, sign_of
+from wrlso._state.success import outcomes, success_of
 from wrlso._utils.copies import keep
 from wrlso._utils.random import draw_seed
 from wrlso._utils.threads import bounded_threads
-from wrlso.exceptions import NoCandidateError, NotFittedError, StorageError, UnknownPointError
+from wrlso.exceptions import ModelError, NoCandidateError, NotFittedError, StorageError, UnknownPointError
 from wrlso.history import History
-from wrlso.models.inference import key_of
+from wrlso.models.inference import encoded, evaluating, key_of, tensorized, to_model
+from wrlso.models.protocol import Objects
 from wrlso.storage.folder import Campaign, create_campaign
 from wrlso.storage.info import Notes
 from wrlso.storage.journal import open_journal
@@ -125,6 +127,20 @@ class Session:
         if history.n_observed == 0:
             raise NotFittedError("there is no best point yet: no value has been given by fit or tell")
         return int(np.argmax(sign_of(self._settings.direction) * history.y))
+
+    def probability_of_success(self, X: Objects) -> np.ndarray:
+        """See :meth:`wrlso.WeightedRetrainingOptimizer.probability_of_success_`."""
+        learned, history = self.require()
+        draft = learned.draft()
+        with self.lock:
+            known = outcomes(history)
+        success = success_of(self._settings, draft, history, *known)
+        inputs = to_model(draft.model, tensorized(draft.model, X), like_weights=False)
+        if success is None:
+            return np.ones(len(X))
+        with evaluating(draft.model):
+            Z = encoded(draft.model, inputs)
+        return success.probability(list(X), Z)
 
     @property
     def notes(self) -> Notes:
@@ -244,10 +260,22 @@ class Session:
                     changes.note("train", data=log)
                 rows = changes.add(draft.model, X)
                 for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
-                    changes.note("ask", row, data=(proposal.z.numpy(), prediction, proposal.source))
+                    chance = () if proposal.success is None else (proposal.success,)
+                    data = (proposal.z.numpy(), prediction, proposal.source, *chance)
+                    changes.note("ask", row, data=data)
                 changes.note("search", data=record)
             return [keep(x) for x in X]
         raise NoCandidateError("others told every proposed point before it could be returned, 10 times")
+
+    def extend(self, X: Objects) -> None:
+        """See :meth:`wrlso.WeightedRetrainingOptimizer.extend`."""
+        with self.training, self.working():
+            learned, _ = self.require()
+            if not callable(getattr(learned.model, "extend", None)):
+                name = type(learned.model).__name__
+                raise ModelError(f"{name} has no vocabulary to extend (no method extend)")
+            if learned.model.missing_tokens(X):
+                self.publish(learned.extended(X), None)
 
     @contextmanager
     def handing_out(self, X: list[Any]) -> Iterator[None]:
