@@ -30,7 +30,8 @@ class LatentSearch(BaseEstimator):
 
     Half of the starts come from where the data lies and half from near its best fifth, each the best of
     ``n_raw`` / 2 samples. Where a maximum decodes to something that may not be proposed, the next-best z
-    follow, then stochastic decodings of them, then growing perturbations of the best data.
+    follow, then stochastic decodings of them, then growing perturbations of the best data. Where experiments
+    have failed, all these points are decoded, and the best by value times probability of success is taken.
 
     Parameters
     ----------
@@ -160,6 +161,8 @@ class LatentSearch(BaseEstimator):
     ) -> Iterator[tuple[Array, float]]:
         """Latent points to decode and temperatures, from the best to the last resort; never ends."""
         size = self.n_starts
+        if state.success is not None:
+            yield ranked, 0.0  # the best of them by value may be likely to fail
         yield ranked[:size], 0.0
         yield ranked[size : 5 * size], 0.0
         for factor in (0.5, 1.0, 2.0):

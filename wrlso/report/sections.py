@@ -34,6 +34,7 @@ from wrlso.report.snapshot import (
     predict_now,
     thin,
 )
+from wrlso.report.success import success_section
 from wrlso.surrogate.predictions import interval_coverage
 from wrlso.weighting import effective_sample_size
 
@@ -74,7 +75,11 @@ def sections(campaign: Campaign, figures: Figures) -> list[Section]:
         ("progress", "Progress", _progress(campaign, figures)),
         ("candidates", "Next candidates", _candidates(campaign) + origins(campaign)),
         ("best", "Best points", _best(campaign)),
-        ("predictions", "Prediction against measurement", _predictions(campaign, figures)),
+        (
+            "predictions",
+            "Prediction against measurement",
+            _predictions(campaign, figures) + success_section(campaign.history),
+        ),
         ("latent", "Latent space", _latent(campaign, figures)),
         ("weights", "Weights in training", _weights(campaign, figures)),
         ("trainings", "Trainings and reconstruction", _trainings(campaign, figures)),
