@@ -7,7 +7,14 @@ import pytest
 import torch
 from conftest import count, make_optimizer, words
 
-from wrlso import DataError, DataTypeError, LatentSearch, LogExpectedImprovement, ThompsonSampling
+from wrlso import (
+    DataError,
+    DataTypeError,
+    LatentSearch,
+    LogExpectedImprovement,
+    ThompsonSampling,
+    UpperConfidenceBound,
+)
 from wrlso._state.success import outcomes
 from wrlso.acquisition import Past, PriorSampling
 from wrlso.acquisition.belief import safe_scores
@@ -150,7 +157,7 @@ class Left:
         return np.where(np.array([x[0] for x in X]) < 0, 1.0, 1e-9)
 
 
-@pytest.mark.parametrize("acquisition", [PriorSampling(), LogExpectedImprovement(search=LatentSearch())])
+@pytest.mark.parametrize("acquisition", [PriorSampling(), UpperConfidenceBound(search=LatentSearch())])
 def test_other_searches_avoid_failures_too(acquisition):
     state = replace(grid_state(), success=Left())
     proposals, _ = acquisition.propose(state, 8, RNG(0))
