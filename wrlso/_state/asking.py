@@ -86,6 +86,7 @@ def search(
         measured=measured,
         past=past,
         success=success_of(settings, learned, history, *known),
+        noisy=False,
     )
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = acquisition.propose(state, n, rng)

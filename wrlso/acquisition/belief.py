@@ -20,6 +20,7 @@ from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
 __all__ = ["MOST_JOINT", "Belief", "FinitePosterior", "for_turn", "safe_scores"]
 
 MOST_JOINT = 3000  # points whose joint covariance is held at once
+_MOST_COMPARED = 100  # best values whose means are compared
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,26 @@ class Belief:
             surrogate, y = surrogate.working_scale(y)
         best, spread = (float(y.max()), float(y.std(correction=0))) if len(y) else (-np.inf, 0.0)
         belief = cls(surrogate, best, state.model, spread)
+        if len(y) and state.noisy:
+            belief = belief.without_luck(state, y)
         if len(state.pending) == 0:
             return belief
         points = points_for(surrogate, state.model, lambda: state.pending_X, lambda: state.pending)
         return belief.add(points)
+
+    def without_luck(self, state: SearchState, y: Tensor) -> "Belief":
+        """Return a belief in which the best value is the largest mean at the points with a value.
+
+        Of many noisy values the largest is a lucky one, on which no point improves. The best values y (n,) are
+        looked at, as the others' means are smaller.
+        """
+        rows = y.topk(min(len(y), _MOST_COMPARED)).indices.sort().values
+        points = points_for(
+            self.surrogate, self.model, lambda: [_point(state, int(i)) for i in rows], lambda: state.Z[rows]
+        )
+        with torch.no_grad():
+            mean, _ = self.surrogate.predict(points)
+        return replace(self, best=min(self.best, float(mean.max())))
 
     def points(self, X: Sequence[Any], Z: NDArray[np.float64]) -> Any:
         """Return q candidates and their encodings Z (q, d) in the form that the surrogate takes."""
@@ -76,6 +93,13 @@ class Belief:
         # it has all methods of a surrogate but fit, which is not called
         finite = cast(Surrogate, FinitePosterior(mean, covariance, noise))
         return replace(self, surrogate=finite), torch.arange(len(mean))
+
+
+def _point(state: SearchState, i: int) -> Any:
+    """Return the x of a row of the state's values."""
+    if state.point is None:
+        raise NotFittedError("a surrogate of features of x needs a search state with its points, point=…")
+    return state.point(i)
 
 
 class FinitePosterior:

@@ -149,6 +149,8 @@ class SearchState:
         What was proposed before.
     success : KnowsSuccess or None
         The probability that experiments succeed; None while none has failed.
+    noisy : bool
+        Whether the values y are noisy, so that the largest may be a lucky one.
     """
 
     model: LatentModel
@@ -166,6 +168,7 @@ class SearchState:
     measured: Measured | None = None
     past: Past = field(default_factory=Past)
     success: KnowsSuccess | None = None
+    noisy: bool = False
 
     @property
     def all_measured(self) -> Measured:
