@@ -1,5 +1,6 @@
 """What failed experiments say of others: the probability that an experiment on x succeeds."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,12 @@ from torch import Tensor
 from wrlso._state.learned import Learned
 from wrlso._state.settings import Settings, surrogate_or_default
 from wrlso.history import History
-from wrlso.models.protocol import LatentModel
+from wrlso.models.inference import encoded, evaluating, tensorized, to_model
+from wrlso.models.protocol import LatentModel, Objects
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.success import MOST_OUTCOMES, SuccessModel, traits_of
 
-__all__ = ["Success", "outcomes", "success_of"]
+__all__ = ["Success", "outcomes", "probability_of_success", "success_of"]
 
 _LATEST = MOST_OUTCOMES // 2  # of the outcomes that are looked at, at least
 
@@ -55,6 +57,23 @@ def success_of(
     X, Z = [history.records[row].x for row in rows], learned.encode(history, rows)
     model = learned.model
     return Success(model, surrogate, SuccessModel.fit(traits_of(surrogate, model, X, Z), success))
+
+
+def probability_of_success(
+    settings: Settings, learned: Learned, history: History, X: Objects, lock: threading.RLock
+) -> NDArray[np.float64]:
+    """Return the probability (n,) that experiments on X (n) succeed; 1 while none has failed."""
+    draft = learned.draft()
+    model = draft.model
+    inputs = to_model(model, tensorized(model, X), like_weights=False)
+    with lock:  # another thread may tell meanwhile
+        known = outcomes(history)
+    success = success_of(settings, draft, history, *known)
+    if success is None:
+        return np.ones(len(X))
+    with evaluating(model):
+        Z = encoded(model, inputs)
+    return success.probability(list(X), Z)
 
 
 def outcomes(history: History) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -13,22 +13,25 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 from wrlso._state.asking import has_small_networks, largest_product, search
 from wrlso._state.changes import Changes
 from wrlso._state.learned import Learned
+from wrlso._state.merits import best_position
 from wrlso._state.retraining import swap_in, train
 from wrlso._state.screen import screen_of
-from wrlso._state.settings import Settings, acquisition_of, build_model, check_parameters, sign_of
-from wrlso._state.success import outcomes, success_of
+from wrlso._state.settings import Settings, acquisition_of, build_model, check_parameters
+from wrlso._state.success import probability_of_success
 from wrlso._utils.copies import keep
 from wrlso._utils.random import draw_seed
 from wrlso._utils.threads import bounded_threads
 from wrlso.exceptions import ModelError, NoCandidateError, NotFittedError, StorageError, UnknownPointError
 from wrlso.history import History
-from wrlso.models.inference import encoded, evaluating, key_of, tensorized, to_model
+from wrlso.models.inference import key_of
 from wrlso.models.protocol import Objects
+from wrlso.outcomes import Aims, aims_of
 from wrlso.storage.folder import Campaign, create_campaign
 from wrlso.storage.info import Notes
 from wrlso.storage.journal import open_journal
@@ -122,25 +125,17 @@ class Session:
         return row
 
     def best(self) -> int:
-        """Return the position of the best value among all; raises NotFittedError without any."""
-        _, history = self.require()
-        if history.n_observed == 0:
-            raise NotFittedError("there is no best point yet: no value has been given by fit or tell")
-        return int(np.argmax(sign_of(self._settings.direction) * history.y))
+        """Return the position of the best point; see :func:`wrlso._state.merits.best_position`."""
+        return best_position(self.require()[1], self.aims)
 
-    def probability_of_success(self, X: Objects) -> np.ndarray:
+    @property
+    def aims(self) -> Aims:
+        """The goals and limits."""
+        return aims_of(self._settings.outcomes, self._settings.direction)
+
+    def probability_of_success(self, X: Objects) -> NDArray[np.float64]:
         """See :meth:`wrlso.WeightedRetrainingOptimizer.probability_of_success_`."""
-        learned, history = self.require()
-        draft = learned.draft()
-        with self.lock:
-            known = outcomes(history)
-        success = success_of(self._settings, draft, history, *known)
-        inputs = to_model(draft.model, tensorized(draft.model, X), like_weights=False)
-        if success is None:
-            return np.ones(len(X))
-        with evaluating(draft.model):
-            Z = encoded(draft.model, inputs)
-        return success.probability(list(X), Z)
+        return probability_of_success(self._settings, *self.require(), X, self.lock)
 
     @property
     def notes(self) -> Notes:
