@@ -54,8 +54,8 @@ class Belief:
     def without_luck(self, state: SearchState, y: Tensor) -> "Belief":
         """Return a belief in which the best value is the largest mean at the points with a value.
 
-        The largest of many noisy values is a lucky one, on which no point improves. Only the best of the values
-        y (n,) are looked at.
+        The largest of many noisy values is a lucky one, on which no point improves. Only the best values
+        of y (n,) are looked at.
         """
         rows = y.topk(min(len(y), _MOST_COMPARED)).indices.sort().values
         points = points_for(
