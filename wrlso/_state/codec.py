@@ -47,6 +47,7 @@ _CLASSES = {
         "acquisition.state": ["AskRecord"],
         "models.fragments": ["DerivationFragments"],
         "surrogate.auto": ["AutoSurrogate"],
+        "surrogate.botorch_surrogate": ["BoTorchSurrogate"],
         "surrogate.feature_gp": ["FeatureGP"],
         "surrogate.kernels": ["Hyperparameters"],
         "surrogate.minmax_kernel": ["Levels"],
