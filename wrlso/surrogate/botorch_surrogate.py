@@ -47,7 +47,7 @@ class BoTorchSurrogate(BaseEstimator):
     Parameters
     ----------
     factory : callable, default=None
-        ``factory(X, Y)`` returns a BoTorch model of one output for X (n, d) and Y (n, 1), both float64, before
+        ``factory(X, Y)`` returns a BoTorch model of one output for X (n, d) and Y (n, 1), float64, before
         its hyperparameters are fitted: a class such as ``botorch.models.SingleTaskGP``, which is the default,
         or a function. If it has a parameter ``train_Yvar`` or ``Yvar``, it also gets the variances (n, 1) of
         the values where the standard error of each was told.
