@@ -12,8 +12,8 @@ from wrlso._state.fitted import Values, subset_sizes
 from wrlso._state.learned import ASKING, Learned
 from wrlso._state.merits import Standing, standing
 from wrlso._state.observed import modelled, values_of
-from wrlso._state.processes import processes
 from wrlso._state.screen import screen_of
+from wrlso._state.searched import progress_of, with_outcomes
 from wrlso._state.settings import Settings, acquisition_of, surrogate_or_default
 from wrlso._state.success import outcomes, success_of
 from wrlso._state.weights import weigh
@@ -77,13 +77,14 @@ def search(
         learned.refresh_others(history, others, settings.surrogate, settings.refit_every)
     if len(unlabelled) > _MAX_CANDIDATES:
         unlabelled = rng.choice(unlabelled, _MAX_CANDIDATES, replace=False)
-    measured = _measured(settings, learned, history, values, state_of_all)
+    measured = _measured(settings, learned, history, values, state_of_all, aims)
+    places = _places(rows, values.rows)
     state = SearchState(
         model=learned.model,
         surrogate=learned.fitted.surrogate if fit else None,
         Z=learned.encode(history, rows),
         y=torch.from_numpy(y),
-        weights=measured.weights[torch.from_numpy(_places(rows, values.rows))],
+        weights=measured.weights[torch.from_numpy(places)],
         pending=learned.encode(history, pending),
         screen=screen_of(learned.model, history, settings.feasible),
         pending_X=[history.records[row].x for row in pending],
@@ -94,9 +95,9 @@ def search(
         measured=measured,
         past=past,
         success=success_of(settings, learned, history, *known),
-        noisy=False,
-        outcomes=processes(learned, aims) if fit else {},
     )
+    if fit and aims.are_named:
+        state = with_outcomes(state, learned, history, aims, rows)
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = acquisition.propose(state, n, rng)
     record.seconds = seconds | record.seconds
@@ -139,16 +140,18 @@ def _past(history: History, rows: np.ndarray) -> Past:
 
 
 def _measured(
-    settings: Settings, learned: Learned, history: History, values: Values, state: Standing
+    settings: Settings, learned: Learned, history: History, values: Values, state: Standing, aims: Aims
 ) -> Measured:
     """Return all points with a value; those outside the search's rows are encoded when they are wanted."""
     weights = weigh(state.merit, history.n_start, settings.weighting)
     places = _places(values.rows, history.observed_rows)
+    progress = progress_of(history, aims, state)
     return Measured(
         torch.from_numpy(state.merit[places]),
         torch.from_numpy(weights[places]),
         lambda places: learned.encode(history, values.rows[places]),
         lambda place: history.records[values.rows[place]].x,
+        None if progress is None else progress[places],
     )
 
 

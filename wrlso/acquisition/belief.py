@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -42,7 +42,8 @@ class Belief:
             surrogate = getattr(surrogate, "latent_", surrogate)
         if isinstance(surrogate, HasWorkingScale):
             surrogate, y = surrogate.working_scale(y)
-        best, spread = (float(y.max()), float(y.std(correction=0))) if len(y) else (-np.inf, 0.0)
+        allowed = y if state.satisfies is None or not state.satisfies.any() else y[state.satisfies]
+        best, spread = (float(allowed.max()), float(y.std(correction=0))) if len(y) else (-np.inf, 0.0)
         belief = cls(surrogate, best, state.model, spread)
         if len(y) and state.noisy:
             belief = belief.without_luck(state, y)
@@ -140,9 +141,21 @@ class FinitePosterior:
         return FinitePosterior(mean, covariance, self.noise)
 
 
+class Believes(Protocol):
+    """A belief about one goal or several."""
+
+    @property
+    def surrogate(self) -> Any:
+        """What a criterion scores with."""
+
+    @property
+    def best(self) -> float:
+        """The best value so far; of no meaning with several goals."""
+
+
 def safe_scores(
     criterion: Criterion,
-    belief: Belief,
+    belief: Believes,
     points: Any,
     generator: torch.Generator,
     success: NDArray[np.float64] | None = None,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from wrlso._utils.validation import check_count, check_real
-from wrlso.acquisition.belief import Belief, for_turn, safe_scores
+from wrlso.acquisition.belief import Belief, safe_scores
+from wrlso.acquisition.goals import GoalsBelief, choosers
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.recombination import Parents
@@ -108,12 +109,10 @@ class CandidatePool(BaseEstimator):
         self._check_parameters()
         check_count("n", n)
         sources = usable(self.sources, state)
-        belief = Belief.of(state)
-        y = np.asarray(state.all_measured.y.numpy(), dtype=np.float64)
-        if stalled(state.past, y) or on_plateau(state.past, y):
-            belief = belief.demanding(_LEAP)
+        turns = choosers(criterion, state, n)
         screener = Screener(state, type(self).__name__, rng)
-        found = self._gather(state, n, belief, sources, screener, criterion, rng)
+        belief = _belief(state, turns[0], screener.generator)
+        found = self._gather(state, n, belief, sources, screener, turns, rng)
         X, Z = found.X, found.Z
         if len(X) < n:
             raise screener.give_up(len(X), n)
@@ -121,7 +120,7 @@ class CandidatePool(BaseEstimator):
         free = np.ones(len(X), dtype=bool)
         proposals: list[Proposal] = []
         while len(proposals) < n:
-            chooser = for_turn(criterion, state.turn + len(proposals))
+            chooser = turns[len(proposals)]
             scores = safe_scores(chooser, belief, points, screener.generator, found.success)
             open_rows = np.flatnonzero(free)
             i = int(open_rows[scores[open_rows].argmax()])
@@ -139,15 +138,15 @@ class CandidatePool(BaseEstimator):
         self,
         state: SearchState,
         n: int,
-        belief: Belief,
+        belief: Belief | GoalsBelief,
         sources: Sequence[Source],
         screener: Screener,
-        criterion: Criterion,
+        turns: list[Criterion],
         rng: np.random.Generator,
     ) -> _Found:
         """Make, screen and encode until the generations are over and there are at least n candidates."""
         making = self._making(state, screener, rng)
-        y = np.asarray(state.all_measured.y.numpy(), dtype=np.float64)
+        y = state.all_measured.achieved
         shares = shares_of({source.name: source.share for source in sources}, state.past, y)
         found = _Found(np.empty((0, state.model.latent_dim)))
         _supply(state, found, screener)
@@ -171,8 +170,7 @@ class CandidatePool(BaseEstimator):
             if last or collapsed:
                 making.wide *= 2.0 if collapsed else 1.5
             if not last and len(found.X) > 0:
-                choosers = [for_turn(criterion, state.turn + i) for i in range(n)]
-                chosen = _foremost(choosers, belief, found, screener.generator)
+                chosen = _foremost(turns, belief, found, screener.generator)
                 making.parents.best_X = [found.X[i] for i in chosen]
                 making.parents.best_Z = found.Z[chosen]
         return found
@@ -180,8 +178,8 @@ class CandidatePool(BaseEstimator):
     def _making(self, state: SearchState, screener: Screener, rng: np.random.Generator) -> Making:
         """Return what sources make candidates of; a stalled search uses other parents, and goes farther."""
         landscape = Landscape.of(state, rng, _MARGIN, _QUANTILE)
-        y = state.all_measured.y
-        if not (level := stalled(state.past, np.asarray(y.numpy(), dtype=np.float64))):
+        y = state.all_measured.achieved
+        if not (level := stalled(state.past, y)):
             parents = Parents.sample(state, landscape, rng, self.parents)
             return Making(state, landscape, parents, screener, rng)
         spread = [_FLAT * each for each in self.parents]
@@ -234,14 +232,25 @@ def _split(size: int, shares: Sequence[float]) -> NDArray[np.int64]:
     return np.diff(ends, prepend=0)
 
 
+def _belief(state: SearchState, criterion: Criterion, generator: torch.Generator) -> Belief | GoalsBelief:
+    """Return what the search believes; on a plateau and in a stall only large improvements count."""
+    if getattr(criterion, "several", False):
+        return GoalsBelief.of(state, generator)
+    belief, y = Belief.of(state), state.all_measured.achieved
+    stuck = stalled(state.past, y) or on_plateau(state.past, y)
+    return belief.demanding(_LEAP) if stuck else belief
+
+
 def _foremost(
-    choosers: list[Criterion], belief: Belief, found: _Found, generator: torch.Generator
+    turns: list[Criterion], belief: Belief | GoalsBelief, found: _Found, generator: torch.Generator
 ) -> NDArray[np.int64]:
     """Return the best tenth of the candidates: each criterion's share is that of the points it chooses."""
     points = belief.points(found.X, found.Z)
+    if isinstance(belief, GoalsBelief):
+        belief, points = belief.over(points)
     chosen: list[int] = []
-    for criterion in {id(each): each for each in choosers}.values():
-        share = sum(each is criterion for each in choosers) / len(choosers)
+    for criterion in {id(each): each for each in turns}.values():
+        share = sum(each is criterion for each in turns) / len(turns)
         scores = safe_scores(criterion, belief, points, generator, found.success)
         size = int(np.ceil(share * -(-len(points) // 10)))
         chosen += np.argsort(-scores, kind="stable")[:size].tolist()

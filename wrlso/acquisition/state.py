@@ -17,6 +17,7 @@ from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
 
 __all__ = [
     "AskRecord",
+    "Goals",
     "KnowsSuccess",
     "Measured",
     "Past",
@@ -70,6 +71,25 @@ class Process:
 
 
 @dataclass(frozen=True)
+class Goals:
+    """What a search for several goals knows, larger is better.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the goals, each of which has a process among the state's outcomes.
+    reference : ndarray (m,)
+        From which the hypervolume counts.
+    places : ndarray (k,) int64
+        Points that satisfy the limits, the first front first, by their place among all that have a value.
+    """
+
+    names: tuple[str, ...]
+    reference: NDArray[np.float64]
+    places: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Measured:
     """All N points with a value, by place, of which a search's Z and y may be a part.
 
@@ -83,12 +103,20 @@ class Measured:
         ``encode(places)`` returns the encodings (m, d) of the points at distinct int64 places (m,).
     point : callable or None
         ``point(place)`` is the x at a place.
+    progress : ndarray (N,) or None
+        How far the search had come with each of them, such as the hypervolume; None: y says it.
     """
 
     y: Tensor
     weights: Tensor
     encode: Callable[[NDArray[np.int64]], Tensor]
     point: Callable[[int], Any] | None
+    progress: NDArray[np.float64] | None = None
+
+    @property
+    def achieved(self) -> NDArray[np.float64]:
+        """Numbers (N,) of which one that is larger than all before says that the search has improved."""
+        return np.asarray(self.y.numpy() if self.progress is None else self.progress, dtype=np.float64)
 
     def encoded(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the encodings (m, d) of points at places (m,) that may repeat."""
@@ -190,6 +218,10 @@ class SearchState:
         Whether the values y are noisy, so that the largest may be a lucky one.
     outcomes : mapping of str to Process
         By name, the goals and limits that were measured often enough; empty where outcomes have no names.
+    goals : Goals or None
+        Where there are several goals, and all were measured often enough.
+    satisfies : Tensor of bool, (n,), or None
+        Which of the points y satisfy the limits; None: all.
     """
 
     model: LatentModel
@@ -209,6 +241,8 @@ class SearchState:
     success: KnowsSuccess | None = None
     noisy: bool = False
     outcomes: Mapping[str, Process] = field(default_factory=dict)
+    goals: Goals | None = None
+    satisfies: Tensor | None = None
 
     @property
     def all_measured(self) -> Measured:

@@ -24,7 +24,7 @@ _WEIGHT = 0.2  # occurrences that the prior of q counts as: parts are harmless o
 _NEW, _NEW_WEIGHT = 0.1, 2.0  # ν a priori, and the new parts that this counts as
 _OTHER = 0.01  # prior probability of a cause that is no part
 _ROUNDS = 20  # of expectation and maximisation
-_MOST = 0.999  # nothing is thought impossible
+_MOST = 1.0 - 1e-6  # nothing is thought impossible
 _LEAST = 1e-12
 
 

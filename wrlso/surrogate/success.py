@@ -41,7 +41,7 @@ _WIDTHS = (0.1, 0.4, 1.6)  # squares of lengthscales, in median squared distance
 _NOISES = (0.1, 1.0)  # variances of the noise, relative to the signal's
 _SLOPE = 1.0  # standard deviation of slopes a priori
 _LEVEL = (2.0, 1.5)  # mean and standard deviation of b a priori: most experiments succeed
-_LEAST = 0.01  # nothing is thought impossible
+_LEAST = 1e-6  # nothing is thought impossible
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class SuccessModel:
         return cls(predictors, level, slopes, centers)
 
     def probability(self, traits: Traits) -> Array:
-        """Return the probability of success (q,) of q objects, between 0.01 and 1."""
+        """Return the probability of success (q,) of q objects, between 1e-6 and 1."""
         m = np.stack([each.values(traits) for each in self.predictors], axis=1)
         return np.asarray(_LEAST + (1.0 - _LEAST) * expit(self.level + (m - self.centers) @ self.slopes))
 
