@@ -83,9 +83,12 @@ class LogHypervolumeImprovement(_Several):
     def _criterion(
         self, model: Any, sampler: Any, known: Tensor, compared: Compared, generator: torch.Generator
     ) -> Any:
-        from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+        from botorch.acquisition.multi_objective import logei
 
-        return qLogNoisyExpectedHypervolumeImprovement(
+        # it would compile a kernel with the machine's C++ compiler, wait for other processes that do, and give
+        # other last digits where there is one
+        vars(logei)["_load_attempted"] = True
+        return logei.qLogNoisyExpectedHypervolumeImprovement(
             model, torch.zeros(compared.mean.shape[1]).double(), known, sampler, cache_root=False
         )
 
