@@ -11,6 +11,8 @@ from wrlso._state.codec import is_alike, is_own
 from wrlso._state.fitted import Values, subset_sizes
 from wrlso._state.learned import ASKING, Learned
 from wrlso._state.merits import Standing, standing
+from wrlso._state.observed import modelled, values_of
+from wrlso._state.processes import processes
 from wrlso._state.screen import screen_of
 from wrlso._state.settings import Settings, acquisition_of, surrogate_or_default
 from wrlso._state.weights import weigh
@@ -21,6 +23,7 @@ from wrlso.history import History
 from wrlso.models.protocol import LatentModel
 from wrlso.outcomes import Aims, aims_of
 from wrlso.surrogate.auto import AutoSurrogate
+from wrlso.surrogate.observations import Observations
 
 __all__ = ["has_small_networks", "largest_product", "search"]
 
@@ -57,7 +60,7 @@ def search(
     with lock:  # another thread may tell meanwhile
         pending, unlabelled = history.rows_with("pending"), history.rows_with("unlabelled")
         state_of_all = standing(history, aims)
-        values = _values(history, aims, state_of_all)
+        values, others = _values(history, aims, state_of_all), _values_of_others(history, aims)
         n_told = history.n_observed + len(history.rows_with("failed"))
         past = _past(history, values.rows)
     wanted = acquisition_of(settings)
@@ -68,6 +71,8 @@ def search(
         acquisition = PriorSampling()
     fit = acquisition.uses_surrogate
     rows, y = learned.refresh(history, values, settings.surrogate, settings.refit_every, fit=fit)
+    if fit:
+        learned.refresh_others(history, others, settings.surrogate, settings.refit_every)
     if len(unlabelled) > _MAX_CANDIDATES:
         unlabelled = rng.choice(unlabelled, _MAX_CANDIDATES, replace=False)
     measured = _measured(settings, learned, history, values, state_of_all)
@@ -86,6 +91,7 @@ def search(
         point=lambda i: history.records[rows[i]].x,
         measured=measured,
         past=past,
+        outcomes=processes(learned, aims) if fit else {},
     )
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = acquisition.propose(state, n, rng)
@@ -99,13 +105,19 @@ def search(
 
 def _values(history: History, aims: Aims, state: Standing) -> Values:
     """Return what the surrogate is to predict: the values of the one goal, or merits where there are more."""
-    rows, y = history.observed_rows, state.merit
     if len(aims.goals) == 1:
-        name, sign = aims.goals[0]
-        rows = history.measured_rows(name)
-        y = sign * history.observations(name, rows).y
-    n_start = int(np.count_nonzero(np.isin(rows, history.observed_rows[: history.n_start])))
-    return Values(rows, y, n_start, history.revision)
+        return values_of(history, *aims.goals[0])
+    merits = Observations.exact(state.merit)
+    return Values(history.observed_rows, merits, history.n_start, history.revision)
+
+
+def _values_of_others(history: History, aims: Aims) -> dict[str, Values]:
+    """Return the values of the outcomes that get a process of their own: all but an only goal."""
+    own = modelled(aims)
+    if len(aims.goals) == 1:
+        own.pop(aims.goals[0][0])
+    values = {name: values_of(history, name, sign) for name, sign in own.items()}
+    return {name: found for name, found in values.items() if len(found.rows) >= _MIN_VALUES}
 
 
 def _past(history: History, rows: np.ndarray) -> Past:

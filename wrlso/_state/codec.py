@@ -48,6 +48,7 @@ _CLASSES = {
         "models.fragments": ["DerivationFragments"],
         "outcomes": ["AtLeast", "AtMost", "Maximize", "Minimize", "Record"],
         "surrogate.auto": ["AutoSurrogate"],
+        "surrogate.botorch_surrogate": ["BoTorchSurrogate"],
         "surrogate.feature_gp": ["FeatureGP"],
         "surrogate.kernels": ["Hyperparameters"],
         "surrogate.minmax_kernel": ["Levels"],

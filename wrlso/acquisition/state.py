@@ -1,6 +1,6 @@
 """What a search knows, what it proposes, and the record of an ask."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,12 +9,48 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wrlso.exceptions import ModelError
 from wrlso.models.protocol import LatentModel
 from wrlso.surrogate.points import points_for
 from wrlso.surrogate.predictions import predict_measurements
-from wrlso.surrogate.protocol import Surrogate
+from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
 
-__all__ = ["AskRecord", "Measured", "Past", "Proposal", "SearchState", "predict_proposals"]
+__all__ = ["AskRecord", "Measured", "Past", "Process", "Proposal", "SearchState", "predict_proposals"]
+
+
+@dataclass(frozen=True)
+class Process:
+    """The process of one outcome.
+
+    Attributes
+    ----------
+    surrogate : Surrogate
+        Of sign times the outcome: larger is better.
+    sign : float
+        -1 for an outcome that is better smaller, else 1.
+    """
+
+    surrogate: Surrogate
+    sign: float
+
+    def moments(self, points: Any) -> tuple[Tensor, Tensor]:
+        """Mean and variance (q,) of the noise-free outcome at points, larger is better, in its units."""
+        with torch.no_grad():
+            return self.surrogate.predict(points)
+
+    def joint(self, points: Any) -> tuple[Tensor, Tensor]:
+        """Mean (q,) and covariance (q, q) of the same. The surrogate must know its working scale."""
+        if not isinstance(self.surrogate, HasWorkingScale):
+            raise ModelError(f"{type(self.surrogate).__name__} has no joint distribution of several points")
+        with torch.no_grad():
+            mean, covariance, _ = self.surrogate.joint(points)
+            if not len(mean):
+                return mean, covariance
+            # the working scale differs by a factor and a shift
+            first_mean, first_variance = self.surrogate.predict(points[:1])
+            working, _ = self.surrogate.working_scale(mean[:1])
+            factor = (first_variance[0] / working.predict(points[:1])[1][0]).sqrt()
+            return first_mean[0] + factor * (mean - mean[0]), factor**2 * covariance
 
 
 @dataclass(frozen=True)
@@ -129,6 +165,8 @@ class SearchState:
         All points with a value, where Z and y are a part of them; None: they are all.
     past : Past
         What was proposed before.
+    outcomes : mapping of str to Process
+        By name, the goals and limits that were measured often enough; empty where outcomes have no names.
     """
 
     model: LatentModel
@@ -145,6 +183,7 @@ class SearchState:
     point: Callable[[int], Any] | None = None
     measured: Measured | None = None
     past: Past = field(default_factory=Past)
+    outcomes: Mapping[str, Process] = field(default_factory=dict)
 
     @property
     def all_measured(self) -> Measured:
