@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
+from wrlso._state.beliefs import believed
 from wrlso._state.changes import Changes
 from wrlso._state.merits import reference_of, standing, told_values
 from wrlso._state.reading import read_correction, read_objects, read_start, read_told
@@ -358,8 +359,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     @property
     def weights_(self) -> np.ndarray:
         """Their weights (n,) in training, mean 1."""
-        history = self.history_
-        return weigh(standing(history, self._session.aims).merit, history.n_start, self.weighting)
+        learned, history = self._session.require()
+        aims = self._session.aims
+        merit, noisy = believed(learned.draft(), history, aims, standing(history, aims))
+        return weigh(merit, history.n_start, self.weighting, noisy)
 
     @property
     def pending_(self) -> list[Any]:

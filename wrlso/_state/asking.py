@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from wrlso._state.beliefs import believed
 from wrlso._state.codec import is_alike, is_own
 from wrlso._state.fitted import Values, subset_sizes
 from wrlso._state.learned import ASKING, Learned
@@ -75,7 +76,7 @@ def search(
         learned.refresh_others(history, others, settings.surrogate, settings.refit_every)
     if len(unlabelled) > _MAX_CANDIDATES:
         unlabelled = rng.choice(unlabelled, _MAX_CANDIDATES, replace=False)
-    measured = _measured(settings, learned, history, values, state_of_all)
+    measured = _measured(settings, learned, history, values, state_of_all, aims)
     state = SearchState(
         model=learned.model,
         surrogate=learned.fitted.surrogate if fit else None,
@@ -134,13 +135,14 @@ def _past(history: History, rows: np.ndarray) -> Past:
 
 
 def _measured(
-    settings: Settings, learned: Learned, history: History, values: Values, state: Standing
+    settings: Settings, learned: Learned, history: History, values: Values, state: Standing, aims: Aims
 ) -> Measured:
     """Return all points with a value; those outside the search's rows are encoded when they are wanted."""
-    weights = weigh(state.merit, history.n_start, settings.weighting)
-    places = _places(values.rows, history.observed_rows)
+    merit, noisy = believed(learned, history, aims, state)
+    weights = weigh(merit, history.n_start, settings.weighting, noisy)
+    places = _places(values.rows, state.rows)
     return Measured(
-        torch.from_numpy(state.merit[places]),
+        torch.from_numpy(merit[places]),
         torch.from_numpy(weights[places]),
         lambda places: learned.encode(history, values.rows[places]),
         lambda place: history.records[values.rows[place]].x,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from wrlso._state.asking import has_small_networks
+from wrlso._state.beliefs import believed
 from wrlso._state.learned import Learned
 from wrlso._state.merits import standing
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
@@ -90,10 +91,12 @@ def train(
     """
     aims = aims_of(settings.outcomes, settings.direction)
     with lock:  # another thread may tell meanwhile
-        observed, y = history.observed_rows, standing(history, aims).merit
+        state = standing(history, aims)
         unlabelled = history.rows_with("unlabelled")
-        n_start = history.n_start if history.trainings else len(y)
-    weights = training_weights(y, n_start, len(unlabelled), settings.unlabelled_share, settings.weighting)
+        n_start = history.n_start if history.trainings else len(state.rows)
+    observed, (y, noisy) = state.rows, believed(learned, history, aims, state)
+    share, weighting = settings.unlabelled_share, settings.weighting
+    weights = training_weights(y, n_start, len(unlabelled), share, weighting, noisy)
     rows = torch.from_numpy(np.concatenate([observed, unlabelled]))
     trainer = Trainer() if settings.trainer is None else settings.trainer
     sample = rows_to_reconstruct(observed, y, unlabelled)
