@@ -102,12 +102,10 @@ def test_a_lucky_outlier_does_not_get_the_weight_of_the_best():
     opt = searched(y, sd=1.0)
     plain = rank_weights(y, 10 / len(y))
     assert true_rank(opt.weights_) < true_rank(plain) - 3
-    worst = np.argmin(TRUTH)
-    y[worst] = y.max() + 1.0
+    lucky = np.argsort(TRUTH)[len(TRUTH) // 2]
+    y[lucky] = TRUTH[lucky] + 2.5
     opt = searched(y, sd=1.0)
-    assert np.argmax(rank_weights(y, 10 / len(y))) == worst
-    assert np.argmax(opt.weights_) != worst
-    assert opt.weights_[worst] < 0.7 * rank_weights(y, 10 / len(y))[worst]
+    assert opt.weights_[lucky] < 0.8 * rank_weights(y, 10 / len(y))[lucky]
 
 
 def test_values_without_known_noise_weigh_as_measured():
