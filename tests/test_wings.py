@@ -17,7 +17,7 @@ FLOORS = [
     {"_version", "exceptions", "timeline"},
     {"_utils", "outcomes"},
     {"_chemistry", "history", "weighting"},
-    {"datasets", "models"},
+    {"datasets", "models", "rules"},
     {"surrogate", "training"},
     {"acquisition", "plots"},
     {"_state", "tasks", "testing"},

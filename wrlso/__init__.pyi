@@ -8,6 +8,7 @@ from . import optimizer as optimizer
 from . import outcomes as outcomes
 from . import plots as plots
 from . import report as report
+from . import rules as rules
 from . import run as run
 from . import storage as storage
 from . import surrogate as surrogate
@@ -24,6 +25,7 @@ from .acquisition.functions import UpperConfidenceBound as UpperConfidenceBound
 from .acquisition.latent_search import LatentSearch as LatentSearch
 from .acquisition.prior_sampling import PriorSampling as PriorSampling
 from .acquisition.size_range import SizeRange as SizeRange
+from .exceptions import BrokenRulesWarning as BrokenRulesWarning
 from .exceptions import DataError as DataError
 from .exceptions import DataTypeError as DataTypeError
 from .exceptions import ExecutorError as ExecutorError
@@ -56,6 +58,7 @@ from .outcomes import Reading as Reading
 from .outcomes import Record as Record
 from .outcomes import above as above
 from .outcomes import below as below
+from .rules.filters import Filters as Filters
 from .run.loop import maximize as maximize
 from .run.loop import minimize as minimize
 from .surrogate.auto import AutoSurrogate as AutoSurrogate

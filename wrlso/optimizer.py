@@ -33,6 +33,7 @@ from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
 from wrlso.outcomes import Outcome
 from wrlso.report.summary import html_summary, text_summary
+from wrlso.rules.book import Feasible
 from wrlso.storage.info import Notes
 from wrlso.storage.session import Session, load_optimizer
 from wrlso.surrogate.protocol import Surrogate
@@ -55,8 +56,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         A generative model. The optimizer trains a copy.
     likelihood, beta, codec
         Passed to :class:`wrlso.VAE` with encoder and decoder; with ``model`` they must be the defaults.
-    feasible : callable x → bool, default=None
-        A cheap test that every candidate must pass.
+    feasible : callable x → bool, str, Filters or list of these, default=None
+        Rules that every candidate must keep to: a cheap test; for molecules "drug-like", "lead-like" or
+        "no-alerts" (:data:`wrlso.rules.NAMED`), or :class:`wrlso.rules.Filters`.
     outcomes : sequence, default=None
         What an experiment measures, by name: :class:`wrlso.Maximize` and :class:`wrlso.Minimize` goals,
         :class:`wrlso.AtLeast` and :class:`wrlso.AtMost` limits, and :class:`wrlso.Record`. None: one number.
@@ -111,7 +113,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         likelihood: str = "bernoulli",
         beta: float = 1.0,
         codec: Codec | None = None,
-        feasible: Callable[[Any], bool] | None = None,
+        feasible: Feasible = None,
         outcomes: Sequence[Outcome] | None = None,
         direction: str = "maximize",
         weighting: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -491,7 +493,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         decoder: Any = None,
         model: Any = None,
         codec: Any = None,
-        feasible: Callable[[Any], bool] | None = None,
+        feasible: Feasible = None,
         weighting: Any = None,
         surrogate: Any = None,
         acquisition: Any = None,

@@ -23,6 +23,8 @@ from wrlso.acquisition.state import AskRecord, Measured, Past, Proposal, SearchS
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel
 from wrlso.outcomes import Aims, aims_of
+from wrlso.rules.anchors import anchor_of
+from wrlso.rules.book import rules_of
 from wrlso.surrogate.auto import AutoSurrogate
 from wrlso.surrogate.observations import Observations
 
@@ -93,6 +95,7 @@ def search(
         measured=measured,
         past=past,
         outcomes=processes(learned, aims) if fit else {},
+        anchor=anchor_of(rules_of(settings.feasible), learned.model),
     )
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = acquisition.propose(state, n, rng)

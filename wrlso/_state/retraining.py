@@ -13,6 +13,7 @@ from torch import Tensor
 
 from wrlso._state.asking import has_small_networks
 from wrlso._state.beliefs import believed
+from wrlso._state.broken_rules import warn_of_broken_rules
 from wrlso._state.learned import Learned
 from wrlso._state.merits import standing
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
@@ -90,6 +91,8 @@ def train(
         Once ``stop`` is set.
     """
     aims = aims_of(settings.outcomes, settings.direction)
+    if learned.n_trainings == 0:
+        warn_of_broken_rules(settings.feasible, learned.model, history)
     with lock:  # another thread may tell meanwhile
         state = standing(history, aims)
         unlabelled = history.rows_with("unlabelled")

@@ -15,6 +15,7 @@ from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
 from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE, Codec
 from wrlso.outcomes import Outcome, aims_of
+from wrlso.rules.book import Feasible, rules_of
 from wrlso.surrogate.auto import AutoSurrogate
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.refit import check_refit_every
@@ -37,7 +38,7 @@ class Settings(Protocol):
     likelihood: str
     beta: float
     codec: Codec | None
-    feasible: Callable[[Any], bool] | None
+    feasible: Feasible
     outcomes: Sequence[Outcome] | None
     direction: str
     weighting: Callable[[np.ndarray], np.ndarray] | None
@@ -151,9 +152,9 @@ def check_parameters(settings: Settings) -> None:
         raise ParameterTypeError(f"callbacks must be a sequence of objects, got {settings.callbacks!r}")
     for i, callback in enumerate(settings.callbacks):
         check_instance(f"callbacks[{i}]", callback)
-    for name in ("feasible", "weighting"):
-        if getattr(settings, name) is not None and not callable(getattr(settings, name)):
-            raise ParameterTypeError(f"{name} must be callable or None, got {getattr(settings, name)!r}")
+    rules_of(settings.feasible)  # names what is wrong
+    if settings.weighting is not None and not callable(settings.weighting):
+        raise ParameterTypeError(f"weighting must be callable or None, got {settings.weighting!r}")
     for name, method in (("surrogate", "condition_on"), ("acquisition", "propose")):
         part = surrogate if name == "surrogate" else getattr(settings, name)
         if part is not None and not callable(getattr(part, method, None)):

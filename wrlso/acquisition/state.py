@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wrlso.exceptions import ModelError
 from wrlso.models.protocol import LatentModel
+from wrlso.rules.anchors import Anchor
 from wrlso.surrogate.points import points_for
 from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
@@ -167,6 +168,8 @@ class SearchState:
         What was proposed before.
     outcomes : mapping of str to Process
         By name, the goals and limits that were measured often enough; empty where outcomes have no names.
+    anchor : Anchor or None
+        Makes moves keep a core, or stay near to a molecule, where the rules ask for that.
     """
 
     model: LatentModel
@@ -184,6 +187,7 @@ class SearchState:
     measured: Measured | None = None
     past: Past = field(default_factory=Past)
     outcomes: Mapping[str, Process] = field(default_factory=dict)
+    anchor: Anchor | None = None
 
     @property
     def all_measured(self) -> Measured:
