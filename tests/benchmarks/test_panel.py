@@ -370,14 +370,17 @@ def test_tables_come_from_records(tmp_path):
         for peer, gain in (("both", 2.0), ("neither", 1.5), ("genetic", 1.0)):
             write_record(tmp_path / f"{peer}{seed}.json", record([1.0] * 49 + [gain], peer=peer, seed=seed))
     tables = summarize_panel(tmp_path)
-    both, neither, genetic = tables["overall-development"]
-    assert [row["method"] for row in (both, neither, genetic)] == ["both", "neither", "genetic"]
-    assert both["rank at 50"] == "1.000 ± 0.000"
-    assert neither["score at 50"] == "0.250 ± 0.000"
+    both, genetic = tables["overall-development"]
+    assert [row["method"] for row in (both, genetic)] == ["both", "genetic"]
+    assert (both["rank at 50"], genetic["rank at 50"]) == ("1.000 ± 0.000", "2.000 ± 0.000")
     assert tables["problems-development"][0]["genetic"] == "0.000 ± 0.000"
     assert tables["settings-development"][0] == {
-        "difference": "both − neither", "problem": "all", "at 50": "0.250 ± 0.000"
+        "difference": "both − neither", "problem": "all", "seeds": "2", "at 50": "0.250 ± 0.000"
     }  # fmt: skip
+    (tmp_path / "former").mkdir()
+    write_record(tmp_path / "former" / "both0.json", record([1.0] * 49 + [1.2], peer="both", seed=0))
+    former = summarize_panel(tmp_path)["settings-development"][-1]
+    assert (former["difference"], former["seeds"], former["at 50"]) == ("both − former", "1", "0.400")
     write_record(tmp_path / "other.json", record([1.0] * 50, peer="local", sha="b"))
     with pytest.raises(DataError, match="have different starting data"):
         summarize_panel(tmp_path)

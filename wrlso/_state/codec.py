@@ -47,6 +47,7 @@ _CLASSES = {
         "acquisition.state": ["AskRecord"],
         "models.fragments": ["DerivationFragments"],
         "rules.filters": ["Filters"],
+        "outcomes": ["AtLeast", "AtMost", "Maximize", "Minimize", "Record"],
         "surrogate.auto": ["AutoSurrogate"],
         "surrogate.feature_gp": ["FeatureGP"],
         "surrogate.kernels": ["Hyperparameters"],

@@ -24,6 +24,7 @@ from wrlso.exceptions import DataError
 
 __all__ = [
     "CHECKPOINTS",
+    "FORMER",
     "differences",
     "interval",
     "problem_table",
@@ -33,6 +34,17 @@ __all__ = [
 ]
 
 CHECKPOINTS = (50, 100, 200, 500)
+FORMER = "former"  # the defaults before the surrogate and the candidates chose themselves: commit 85cfe28
+
+_PAIRS = (
+    ("both", "neither"),
+    ("weighting", "neither"),
+    ("retraining", "neither"),
+    ("both", "weighting"),
+    ("both", "retraining"),
+    ("both", FORMER),
+)
+_NO_RIVALS = {FORMER, *SETTINGS} - {"both"}
 
 Values = NDArray[np.float64]
 Cell = tuple[str, str, int]  # problem, start, seed
@@ -93,8 +105,9 @@ def summarize_panel(folder: Path) -> dict[str, list[dict[str, str]]]:
     """Return the tables of the records of a folder, by name, with one row each as a dict.
 
     ``overall-HALF``: mean rank and mean score of each peer at each checkpoint. ``problems-HALF``: mean scores
-    by problem and start after the most calls that all records have. ``settings-HALF``: differences of the
-    settings, paired by seed.
+    by problem and start after the most calls that all records have. ``settings-HALF``: differences between
+    settings, paired by seed. The other settings are no rivals of "both": they have no rank. A subfolder
+    ``former`` may hold runs of "both" by the code of before (see :data:`FORMER`); its differences come last.
 
     Raises
     ------
@@ -102,6 +115,9 @@ def summarize_panel(folder: Path) -> dict[str, list[dict[str, str]]]:
         When the records of a cell have different starting data, or there is no record of the panel.
     """
     records = [record for record in read_records(folder) if record["kind"] == "panel"]
+    if (folder / FORMER).is_dir():
+        before = [record for record in read_records(folder / FORMER) if record["peer"] == "both"]
+        records += [record | {"peer": FORMER} for record in before]
     if not records:
         raise DataError(f"{folder} holds no records of the panel")
     _check_starts(records)
@@ -119,6 +135,7 @@ def summarize_panel(folder: Path) -> dict[str, list[dict[str, str]]]:
 
 def _overall(records: Sequence[Record], checkpoints: Sequence[int]) -> list[dict[str, str]]:
     """Return one row for each peer."""
+    records = [record for record in records if record["peer"] not in _NO_RIVALS]
     rows = [{"method": peer} for peer in _peers(records)]
     for calls in checkpoints:
         scores = _scores(records, calls)
@@ -135,17 +152,16 @@ def _overall(records: Sequence[Record], checkpoints: Sequence[int]) -> list[dict
 
 
 def _settings(records: Sequence[Record], checkpoints: Sequence[int]) -> list[dict[str, str]]:
-    """Return the score of "both" less that of each other setting, overall and for each problem."""
+    """Return the differences between settings, overall and for each problem."""
     rows: list[dict[str, str]] = []
-    there = {record["peer"] for record in records}
-    for other in [name for name in SETTINGS if "both" in there and name in there - {"both"}]:
+    for first, second in _PAIRS:
         for name in ["all", *dict.fromkeys(record["problem"] for record in records)]:
             part = [record for record in records if name in ("all", record["problem"])]
-            row = {"difference": f"both − {other}", "problem": name}
-            for calls in checkpoints:
-                found = differences(_scores(part, calls), "both", other)
-                row[f"at {calls}"] = _with_interval(found) if found else "–"
-            rows.append(row)
+            found = {calls: differences(_scores(part, calls), first, second) for calls in checkpoints}
+            if found[checkpoints[0]]:
+                row = {"difference": f"{first} − {second}", "problem": name}
+                row["seeds"] = str(len(found[checkpoints[0]]))
+                rows.append(row | {f"at {calls}": _with_interval(each) for calls, each in found.items()})
     return rows
 
 
