@@ -399,6 +399,8 @@ TABLE = {
             "codec": ({}, None, Opposite()),
             "feasible": ({}, None, lambda x: x[0] == 1),
             "outcomes": ({}, None, [Minimize("y")]),
+            "candidates": ({}, None, words(300, most=12, seed=1)),
+            "generate": ({"acquisition": None, "candidates": words(300, most=12, seed=1)}, True, False),
             "direction": ({}, "maximize", "minimize"),
             "weighting": ({}, None, UniformWeighting()),
             "surrogate": ({}, None, SparseGP(kernel="matern52")),

@@ -16,7 +16,7 @@ ROOT = Path(wrlso.__file__).parent
 FLOORS = [
     {"_version", "exceptions", "timeline"},
     {"_utils", "outcomes"},
-    {"_chemistry", "history", "weighting"},
+    {"_chemistry", "catalogue", "history", "weighting"},
     {"datasets", "models", "rules"},
     {"surrogate", "training"},
     {"acquisition", "plots"},
