@@ -16,14 +16,14 @@ ROOT = Path(wrlso.__file__).parent
 FLOORS = [
     {"_version", "exceptions", "history", "timeline"},
     {"_utils"},
-    {"_chemistry", "weighting"},
+    {"_chemistry", "_sequences", "weighting"},
     {"datasets", "models"},
     {"surrogate", "training"},
     {"acquisition", "plots"},
     {"_state", "tasks", "testing"},
     {"report", "storage"},
     {"optimizer"},
-    {"molecules", "run"},
+    {"molecules", "run", "sequences"},
     {"benchmarks", "campaign"},
     {"cli"},
 ]

@@ -8,6 +8,7 @@ from . import optimizer as optimizer
 from . import plots as plots
 from . import report as report
 from . import run as run
+from . import sequences as sequences
 from . import storage as storage
 from . import surrogate as surrogate
 from . import tasks as tasks

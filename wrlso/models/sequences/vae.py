@@ -16,7 +16,7 @@ from wrlso._sequences.variation import Changes, crossed
 from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import DataError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models.protocol import Objects
-from wrlso.models.sequences.features import aligned_letters, neighbours, word_counts
+from wrlso.models.sequences.features import aligned_letters, pair_counts, word_counts
 from wrlso.models.tokens.aggregate_posterior import CodeMemory
 from wrlso.models.tokens.chunk_vae import CHUNK, ChunkVAE
 from wrlso.models.tokens.networks import (
@@ -33,7 +33,7 @@ __all__ = ["SequenceVAE"]
 
 _N_SPECIAL = 2  # END and MASK stand before the letters
 _LONGER = 1.1  # how much longer than the longest, or shorter than the shortest, a new sequence may be
-_WORDS = 0.5  # weight of words beside aligned letters in the features
+_WORDS = 1.0  # weight of words beside aligned letters in the features
 
 Ints = NDArray[np.int64]
 
@@ -317,7 +317,7 @@ class SequenceVAE(ChunkVAE):
 
     def parts(self, X: Objects) -> csr_array:
         """Return how often each pair of neighbouring letters occurs in n sequences (n, v²), sparse."""
-        return neighbours(self._rows(X), len(self.vocabulary))
+        return pair_counts(self._rows(X), len(self.vocabulary), 1, 1)
 
     # ---------------------------------------------------------------- training by oneself
 
