@@ -16,14 +16,14 @@ ROOT = Path(wrlso.__file__).parent
 FLOORS = [
     {"_version", "exceptions", "timeline"},
     {"_utils", "outcomes"},
-    {"_chemistry", "catalogue", "history", "weighting"},
+    {"_chemistry", "_sequences", "catalogue", "history", "weighting"},
     {"datasets", "models", "rules"},
     {"surrogate", "training"},
     {"acquisition", "plots"},
     {"_state", "tasks", "testing"},
     {"report", "storage"},
     {"optimizer"},
-    {"molecules", "run"},
+    {"molecules", "run", "sequences"},
     {"benchmarks", "campaign"},
     {"cli"},
 ]

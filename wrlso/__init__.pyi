@@ -11,6 +11,7 @@ from . import plots as plots
 from . import report as report
 from . import rules as rules
 from . import run as run
+from . import sequences as sequences
 from . import storage as storage
 from . import surrogate as surrogate
 from . import tasks as tasks

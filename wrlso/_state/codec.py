@@ -36,6 +36,7 @@ _GONE_VALUES = {"transform": ("rank",)}
 _CLASSES = {
     name: f"wrlso.{module}.{name}"
     for module, names in {
+        "_sequences.rules": ["SequenceRules"],
         "acquisition.candidate_pool": ["CandidatePool"],
         "acquisition.functions": [
             "LogExpectedImprovement", "Mixture", "ThompsonSampling", "UpperConfidenceBound",
@@ -54,6 +55,7 @@ _CLASSES = {
         "surrogate.kernels": ["Hyperparameters"],
         "surrogate.minmax_kernel": ["Levels"],
         "surrogate.morgan": ["MorganCounts"],
+        "surrogate.pair_counts": ["PairCounts"],
         "surrogate.sparse_gp": ["SparseGP"],
         "surrogate.sparse_posterior": ["Posterior"],
         "surrogate.tanimoto_gp": ["TanimotoGP"],
@@ -63,6 +65,7 @@ _CLASSES = {
         "tasks.expressions.task": ["Expressions"],
         "tasks.molecules.tasks": ["QED", "GuacaMol", "Molecules", "PenalizedLogP"],
         "tasks.shapes": ["CopiedRankWeighting", "OracleGrid", "Shapes"],
+        "tasks.sequences.ehrlich": ["Ehrlich"],
         "training.schedules": ["GeometricBeta"],
         "training.trainer": ["Trainer"],
         "weighting": [
