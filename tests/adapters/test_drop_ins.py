@@ -1,13 +1,15 @@
 """One loop runs with scikit-optimize's or Nevergrad's own optimizer, and with ours in its place."""
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from inspect import signature
 
 import numpy as np
 import pytest
 from conftest import N_LETTERS, count, make_optimizer, words
 
-from wrlso import DataError, LogExpectedImprovement, ParameterError, ParameterTypeError
+from wrlso import DataError, LogExpectedImprovement, ParameterError, ParameterTypeError, PriorSampling
 from wrlso.adapters import NevergradOptimizer, SkoptOptimizer
 
 
@@ -15,9 +17,14 @@ def loss(x):
     return N_LETTERS - count(x)
 
 
-def fitted(**options):
+@cache
+def first():
     X = words()
-    return make_optimizer(direction="minimize", **options).fit(X, [loss(x) for x in X])
+    return make_optimizer(direction="minimize", acquisition=PriorSampling()).fit(X, [loss(x) for x in X])
+
+
+def fitted():
+    return copy.deepcopy(first())
 
 
 def skopt_loop(opt):
@@ -55,7 +62,7 @@ def nevergrad_loop(opt):
 
 def test_scikit_optimize_runs_the_loop():
     skopt = pytest.importorskip("skopt")
-    skopt_loop(skopt.Optimizer([(0, 1)] * N_LETTERS, n_initial_points=3, random_state=0))
+    skopt_loop(skopt.Optimizer([(0, 1)] * N_LETTERS, n_initial_points=9, random_state=0))
 
 
 def test_our_optimizer_runs_scikit_optimizes_loop():

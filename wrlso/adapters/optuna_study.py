@@ -236,6 +236,8 @@ def _alike(value: Any, like: Any) -> Any:
     """Return what was written in the form of another object."""
     if isinstance(like, np.ndarray):
         return np.array(value, dtype=like.dtype)
-    if isinstance(like, tuple) and isinstance(value, list):
-        return tuple(_alike(part, like[0] if like else None) for part in value)
-    return value
+    return _tuples(value) if isinstance(like, tuple) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
