@@ -14,9 +14,9 @@ ROOT = Path(wrlso.__file__).parent
 # From the ground up. A wing is a package or a module right below wrlso; it imports from the floors below its
 # own, never from its own floor or above.
 FLOORS = [
-    {"_version", "exceptions", "history", "timeline"},
-    {"_utils"},
-    {"_chemistry", "weighting"},
+    {"_version", "exceptions", "timeline"},
+    {"_utils", "outcomes"},
+    {"_chemistry", "history", "weighting"},
     {"datasets", "models"},
     {"surrogate", "training"},
     {"acquisition", "plots"},

@@ -6,6 +6,7 @@ from . import history as history
 from . import models as models
 from . import molecules as molecules
 from . import optimizer as optimizer
+from . import outcomes as outcomes
 from . import plots as plots
 from . import report as report
 from . import run as run
@@ -48,6 +49,14 @@ from .models.grammar import GrammarVAE as GrammarVAE
 from .models.protocol import LatentModel as LatentModel
 from .models.vae import VAE as VAE
 from .optimizer import WeightedRetrainingOptimizer as WeightedRetrainingOptimizer
+from .outcomes import AtLeast as AtLeast
+from .outcomes import AtMost as AtMost
+from .outcomes import Maximize as Maximize
+from .outcomes import Minimize as Minimize
+from .outcomes import Reading as Reading
+from .outcomes import Record as Record
+from .outcomes import above as above
+from .outcomes import below as below
 from .run.loop import maximize as maximize
 from .run.loop import minimize as minimize
 from .surrogate.auto import AutoSurrogate as AutoSurrogate

@@ -31,7 +31,7 @@ from wrlso.benchmarks.study import SETTINGS, run_study
 from wrlso.benchmarks.summaries import summarize, table
 from wrlso.exceptions import ParameterError
 from wrlso.models import JunctionTreeVAE, SelfiesVAE, clique_vocabulary
-from wrlso.models.molecules.base import read_header
+from wrlso.models.tokens.base import read_header
 from wrlso.tasks import PenalizedLogP
 from wrlso.weighting import UniformWeighting
 

@@ -17,7 +17,7 @@ from wrlso.exceptions import (
     ParameterTypeError,
 )
 from wrlso.models import JunctionTreeVAE, SelfiesVAE, clique_vocabulary, load_molecule_model
-from wrlso.models.molecules.base import read_header
+from wrlso.models.tokens.base import read_header
 from wrlso.molecules import molecule_search
 
 X = ["CC(C)Cc1ccccc1", "OCC1CCCCC1", "CC(=O)O", "CCO", "CCN", "NCC1CCCCC1"]

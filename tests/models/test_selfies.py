@@ -17,8 +17,8 @@ from wrlso._chemistry.selfies_tokens import read_all, read_smiles, to_smiles
 from wrlso._chemistry.token_mutation import edited
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models import SelfiesVAE
-from wrlso.models.molecules.aggregate_posterior import CodeMemory
-from wrlso.models.selfies.networks import (
+from wrlso.models.tokens.aggregate_posterior import CodeMemory
+from wrlso.models.tokens.networks import (
     END,
     ChunkDecoder,
     ChunkEncoder,

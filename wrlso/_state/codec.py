@@ -46,6 +46,7 @@ _CLASSES = {
         "acquisition.sources": ["Cross", "Mutate", "Near", "Prior", "Rewrite", "Splice"],
         "acquisition.state": ["AskRecord"],
         "models.fragments": ["DerivationFragments"],
+        "outcomes": ["AtLeast", "AtMost", "Maximize", "Minimize", "Record"],
         "surrogate.auto": ["AutoSurrogate"],
         "surrogate.feature_gp": ["FeatureGP"],
         "surrogate.kernels": ["Hyperparameters"],

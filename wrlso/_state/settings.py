@@ -14,12 +14,13 @@ from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
 from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE, Codec
+from wrlso.outcomes import Outcome, aims_of
 from wrlso.surrogate.auto import AutoSurrogate
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.refit import check_refit_every
 from wrlso.training.trainer import Trainer
 
-__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "sign_of", "surrogate_or_default"]
+__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "surrogate_or_default"]
 
 _MODEL_METHODS = (
     "tensorize", "encode", "decode", "loss", "key", "parameters", "state_dict", "load_state_dict", "train",
@@ -37,6 +38,7 @@ class Settings(Protocol):
     beta: float
     codec: Codec | None
     feasible: Callable[[Any], bool] | None
+    outcomes: Sequence[Outcome] | None
     direction: str
     weighting: Callable[[np.ndarray], np.ndarray] | None
     surrogate: Surrogate | str | None
@@ -52,11 +54,6 @@ class Settings(Protocol):
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return all of them by name."""
-
-
-def sign_of(direction: str) -> float:
-    """Return the factor that makes larger values better."""
-    return -1.0 if direction == "minimize" else 1.0
 
 
 def acquisition_of(settings: Settings) -> Acquisition:
@@ -142,6 +139,7 @@ def surrogate_or_default(surrogate: Surrogate | str | None) -> Surrogate:
 def check_parameters(settings: Settings) -> None:
     """Raise ParameterError or ParameterTypeError for an invalid constructor argument."""
     check_choice("direction", settings.direction, ("maximize", "minimize"))
+    aims_of(settings.outcomes)
     check_count("retrain_every", settings.retrain_every, none="never")
     check_refit_every(settings.refit_every)
     check_real("unlabelled_share", settings.unlabelled_share, minimum=0, maximum=1)
@@ -177,6 +175,11 @@ def _check_effects(settings: Settings) -> None:
                     f"{name} must be {default!r}, the default, where model is given, got {value!r}: it "
                     f"belongs to the model that encoder and decoder make. Set it on the model"
                 )
+    if settings.outcomes is not None and settings.direction != "maximize":
+        raise ParameterError(
+            f"direction must be 'maximize', the default, with outcomes, each of which says it: "
+            f"Minimize(name) is a goal to make small; got {settings.direction!r}"
+        )
     acquisition = settings.acquisition
     if settings.surrogate is not None and not getattr(acquisition, "uses_surrogate", True):
         raise ParameterError(

@@ -5,8 +5,8 @@ from typing import Any
 
 from wrlso.exceptions import ModelError
 from wrlso.models.junction_tree.vae import JunctionTreeVAE
-from wrlso.models.molecules.base import read_header
 from wrlso.models.selfies.vae import SelfiesVAE
+from wrlso.models.tokens.base import read_header
 
 __all__ = ["load_molecule_model", "molecule_model_class"]
 

@@ -16,7 +16,8 @@ from wrlso.benchmarks.molecules.start import Start
 from wrlso.benchmarks.records import data_hash, jsonable, machine, versions, write_record
 from wrlso.benchmarks.study import quiet_about_small_k
 from wrlso.exceptions import ParameterError
-from wrlso.models.molecules.base import MoleculeVAE, read_header
+from wrlso.models.molecules.base import MoleculeVAE
+from wrlso.models.tokens.base import read_header
 from wrlso.training.trainer import Trainer
 
 __all__ = ["HasFirstTraining", "first_model", "sample_scores"]

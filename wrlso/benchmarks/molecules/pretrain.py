@@ -25,8 +25,8 @@ from wrlso._utils.files import write_whole
 from wrlso.benchmarks.molecules.model_card import measure
 from wrlso.datasets.molecules import canonical_smiles, fetch_zinc250k
 from wrlso.models.molecules.base import MoleculeVAE
-from wrlso.models.molecules.training import SequenceTraining
 from wrlso.models.selfies.vae import SelfiesVAE
+from wrlso.models.tokens.training import SequenceTraining
 
 __all__ = ["exact", "main", "save_checkpoint", "split"]
 

@@ -29,7 +29,7 @@ from wrlso.exceptions import DataError, ParameterError
 from wrlso.models.junction_tree._reading import readable
 from wrlso.models.junction_tree.vae import JunctionTreeVAE
 from wrlso.models.junction_tree.vocabulary import clique_vocabulary
-from wrlso.models.molecules.training import SequenceTraining
+from wrlso.models.tokens.training import SequenceTraining
 
 __all__ = ["flat_split", "main", "train"]
 
@@ -73,7 +73,7 @@ def train(
     minutes : float, default=600
         Minutes of training in total; the learning rate falls to zero at the end.
     batch_size, lr
-        See :class:`wrlso.models.molecules.training.SequenceTraining`.
+        See :class:`wrlso.models.tokens.training.SequenceTraining`.
     start : Path, default=None
         File of a model to train further, instead of an untrained one with ``hidden`` units. Its vocabulary
         is extended for X, and the divergence has its full weight from the beginning.

@@ -25,9 +25,10 @@ from wrlso.datasets.molecules import canonical_smiles, score
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.models.files import molecule_model_class
 from wrlso.models.junction_tree.vae import JunctionTreeVAE
-from wrlso.models.molecules.base import SHIPPED, MoleculeVAE, read_header
+from wrlso.models.molecules.base import SHIPPED, MoleculeVAE
 from wrlso.models.protocol import Objects
 from wrlso.models.selfies.vae import SelfiesVAE
+from wrlso.models.tokens.base import read_header
 from wrlso.tasks.molecules.tasks import QED, GuacaMol, PenalizedLogP
 
 __all__ = [

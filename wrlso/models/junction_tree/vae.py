@@ -36,10 +36,10 @@ from wrlso.models.junction_tree._reading import TreeReading, read_tree, read_tre
 from wrlso.models.junction_tree._stereo import StereoScorer
 from wrlso.models.junction_tree._writing import gumbel, write_trees
 from wrlso.models.junction_tree.vocabulary import checked_vocabulary
-from wrlso.models.molecules.aggregate_posterior import CodeMemory
 from wrlso.models.molecules.base import SHIPPED, MoleculeVAE
 from wrlso.models.protocol import Objects
-from wrlso.models.selfies.networks import gaussian_divergence
+from wrlso.models.tokens.aggregate_posterior import CodeMemory
+from wrlso.models.tokens.networks import gaussian_divergence
 
 __all__ = ["JunctionTreeVAE"]
 

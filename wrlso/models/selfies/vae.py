@@ -10,33 +10,20 @@ from torch import Tensor
 from wrlso._chemistry.selfies_tokens import Reading, read_all, read_smiles, to_smiles
 from wrlso._chemistry.smiles import listed_smiles, molecule_key, refuse_rows, texts
 from wrlso._utils.validation import check_choice, check_count, check_flag, check_real
-from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
-from wrlso.models.molecules.aggregate_posterior import CodeMemory
-from wrlso.models.molecules.base import SHIPPED, MoleculeVAE, read_header
-from wrlso.models.molecules.training import fast_in_bfloat16
+from wrlso.exceptions import ParameterError, ParameterTypeError
+from wrlso.models.molecules.base import SHIPPED, MoleculeVAE
 from wrlso.models.protocol import Objects
-from wrlso.models.selfies.networks import (
-    END,
-    MASK,
-    ChunkDecoder,
-    ChunkEncoder,
-    ChunkSizes,
-    chunks_used,
-    gaussian_divergence,
-    sequence_nll,
-    trimmed,
-    without_chunks,
-)
+from wrlso.models.tokens.aggregate_posterior import CodeMemory
+from wrlso.models.tokens.base import read_header
+from wrlso.models.tokens.chunk_vae import CHUNK, ChunkVAE
+from wrlso.models.tokens.networks import END, ChunkDecoder, ChunkEncoder, ChunkSizes
 
 __all__ = ["SelfiesVAE"]
 
-_CHUNK = 1024  # molecules that go through a network at once
-_STAGES = (4, 6, 9)  # chunks computed first, and then for longer molecules only
-_MOST_ENDED = 0.2  # share of ended sequences above which they are removed from the batch
 _N_SPECIAL = 2  # END and MASK stand before the vocabulary's tokens
 
 
-class SelfiesVAE(MoleculeVAE):
+class SelfiesVAE(ChunkVAE, MoleculeVAE):
     """Latent model of molecules: SMILES in, canonical SMILES out.
 
     The class implements :class:`wrlso.models.LatentModel`. It spells a molecule as SELFIES (Krenn et al.
@@ -119,16 +106,6 @@ class SelfiesVAE(MoleculeVAE):
         """Return the model that ships, trained on ZINC250k; the docs have its card."""
         return cls.from_file(SHIPPED["selfies"], stereo=stereo, salts=salts, max_tokens=max_tokens, beta=beta)
 
-    @property
-    def latent_dim(self) -> int:
-        """Dimension d of the latent space."""
-        return self.sizes.latent_dim
-
-    @property
-    def block(self) -> int:
-        """Coordinates of a chunk, which belong together: see :class:`wrlso.models.HasBlocks`."""
-        return self.sizes.chunk_dim
-
     # ---------------------------------------------------------------- molecules and tokens
 
     def tensorize(self, X: Objects) -> Tensor:
@@ -198,30 +175,6 @@ class SelfiesVAE(MoleculeVAE):
     # ---------------------------------------------------------------- the latent space
 
     @torch.no_grad()
-    def encode(self, inputs: Tensor) -> Tensor:
-        """Return the posterior means (n, d) of token numbers (n, 104).
-
-        Raises ModelError when a mean is NaN or infinite.
-        """
-        # sort by length, so that short molecules need no chunks of padding
-        order = (inputs != END).sum(dim=1).argsort()
-        Z = torch.empty(len(inputs), self.latent_dim)
-        for rows in order.split(_CHUNK):
-            tokens = trimmed(inputs[rows].to(self._device), self.sizes.chunk)
-            Z[rows] = self.encoder(tokens)[0].cpu()
-        if not bool(torch.isfinite(Z).all()):
-            raise ModelError("the encoder must return finite means, got NaN or infinity")
-        return Z
-
-    @torch.no_grad()
-    def sample_posterior(self, inputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return one sample (n, d) from the posterior of each of n molecules: variations of them."""
-        tokens = trimmed(inputs.to(self._device), self.sizes.chunk)
-        mean, log_variance = (t.cpu() for t in self.encoder(tokens))
-        Z: Tensor = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=generator)
-        return Z
-
-    @torch.no_grad()
     def decode(
         self, Z: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
     ) -> list[str | None]:
@@ -250,88 +203,11 @@ class SelfiesVAE(MoleculeVAE):
         check_real("temperature", temperature, minimum=0)
         Z = self._points(Z)
         found: list[str | None] = []
-        for part in Z.split(_CHUNK):
-            finite = torch.isfinite(part).all(dim=1)
-            # huge coordinates would overflow; no data lie there
-            points = torch.where(finite[:, None], part, 0.0).clamp(-1e4, 1e4).to(self._device)
-            rows = zip(self._write(points, temperature, generator).tolist(), finite.tolist(), strict=True)
+        for part in Z.split(CHUNK):
+            points, finite = self._finite(part)
+            rows = zip(self._write(points, temperature, generator).tolist(), finite, strict=True)
             found += [self._molecule(row) if ok else None for row, ok in rows]
         return found
-
-    def _write(self, Z: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-        """Choose token numbers (n, max_tokens), one step for all molecules at a time."""
-        written = torch.full((len(Z), self.max_tokens), END)
-        rows = torch.arange(len(Z))  # rows of the batch
-        ended = torch.zeros(len(Z), dtype=torch.bool)  # for each of these rows
-        state = self.decoder.begin(len(Z), Z.device)
-        features, n_chunks = Z, 0
-        for step in range(self.max_tokens):
-            if step == n_chunks * self.sizes.chunk:
-                # chunks do not see later ones, so compute the later ones for long molecules only
-                n_chunks = next(n for n in (*_STAGES, self.sizes.n_chunks) if n > n_chunks)
-                features = self.decoder.features(Z[rows.to(Z.device)], n_chunks)
-            logits = self.decoder.step(features[:, step], state).float().cpu()
-            logits[:, MASK] = -torch.inf
-            if step == 0:
-                logits[:, END] = -torch.inf  # no empty molecules
-            chosen = _choose(logits, temperature, generator).masked_fill(ended, END)
-            written[rows, step] = chosen
-            ended = chosen == END
-            n_ended = int(ended.sum())
-            if n_ended == len(rows):
-                break
-            state.push(chosen.to(Z.device))
-            if n_ended > _MOST_ENDED * len(rows):
-                rows, going = rows[~ended], ~ended.to(Z.device)
-                features, ended = features[going], ended[~ended]
-                state.keep(going)
-        return written
-
-    def loss(self, inputs: Tensor) -> Tensor:
-        """Return the negative ELBOs (n,): one-sample reconstruction plus beta times the divergence.
-
-        In training mode the model stores some of the posteriors for :meth:`sample_prior`, and computes matrix
-        products in bfloat16 on machines with instructions for it.
-        """
-        tokens = trimmed(inputs.to(self._device), self.sizes.chunk)
-        fast = self.training and fast_in_bfloat16(self._device)
-        dropout = self.token_dropout if self.training else 0.0
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=fast):
-            mean, log_variance = self.encoder(tokens)
-            z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-            if self.training and self.chunk_dropout:
-                z = without_chunks(z, self.chunk_dropout, self.sizes.chunk_dim)
-            out: Tensor = sequence_nll(self.decoder(z, tokens, dropout), tokens)
-            out = out + self.beta * gaussian_divergence(mean, log_variance)
-        if self.training:
-            self.memory.remember(mean, log_variance, chunks_used(tokens, self.sizes.chunk))
-        return out
-
-    def log_likelihood(self, inputs: Tensor, Z: Tensor) -> Tensor:
-        """Return log p(x_i | z_i) (n,) of decoding at temperature 1, differentiable in Z (n, d)."""
-        Z = self._points(Z, len(inputs))
-        Z, tokens = Z.to(self._device), trimmed(inputs.to(self._device), self.sizes.chunk)
-        return -sequence_nll(self.decoder(Z, tokens), tokens)
-
-    def sample_prior(
-        self, n: int, generator: torch.Generator | None = None, *, completed: bool = True
-    ) -> Tensor:
-        """Sample n points (n, d) from the region of the last training's data.
-
-        The points come from the posteriors of remembered examples, sampled by weight. Before any training:
-        N(0, I).
-
-        Parameters
-        ----------
-        n : int
-        generator : torch.Generator, default=None
-        completed : bool, default=True
-            True: only the first chunks come from an example; the others are zero, and the decoder completes
-            them (decode at a temperature of about 0.7). False: molecules closer to the data, about half of
-            them in it.
-        """
-        check_count("n", n, minimum=0)
-        return self.memory.sample(n, generator, completed)
 
     # ---------------------------------------------------------------- training by oneself
 
@@ -372,10 +248,6 @@ class SelfiesVAE(MoleculeVAE):
         sizes = f"{len(self.vocabulary)} tokens, max_tokens={self.max_tokens}"
         return f"{sizes}, stereo={self.stereo}, beta={self.beta}"
 
-    @property
-    def _device(self) -> torch.device:
-        return self.decoder.logits.weight.device
-
     def _set_max_tokens(self, max_tokens: int) -> None:
         check_count("max_tokens", max_tokens)
         if max_tokens >= self.sizes.length:
@@ -393,15 +265,6 @@ class SelfiesVAE(MoleculeVAE):
             self.sizes = self.encoder.sizes
             self._index()
         return self
-
-
-def _choose(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-    """Return the likeliest tokens (n,) at temperature 0, else sampled ones."""
-    if temperature > 0:
-        # the argmax of logits plus Gumbel noise is a sample from their softmax
-        uniform = torch.rand(logits.shape, generator=generator).clamp(1e-30, 1 - 1e-7)
-        logits = logits - temperature * torch.log(-torch.log(uniform))
-    return logits.argmax(dim=1)
 
 
 def _checked(vocabulary: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The networks of the SELFIES model: a latent block for every chunk of tokens.
+"""The networks of models of tokens: a latent block for every chunk of tokens.
 
 A sequence of tokens is cut into chunks of ``chunk`` tokens, and each chunk has ``chunk_dim`` latent
 dimensions of its own. So the networks learn reconstruction in minutes; a recurrent network with one latent

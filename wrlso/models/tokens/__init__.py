@@ -1,0 +1,1 @@
+"""Models of sequences of tokens, such as molecules as SELFIES or proteins: networks, training, files."""
