@@ -2,9 +2,11 @@
 In the place of another optimizer
 =================================
 
-A loop that was written for scikit-optimize or for Nevergrad runs as it is with this library in place of theirs.
-Here the same loop runs twice.
+A loop that was written for scikit-optimize or for Nevergrad runs as it is with this library's optimizer. Here
+the same loop runs twice.
 """
+
+import warnings
 
 import numpy as np
 import skopt
@@ -13,6 +15,7 @@ from torch import nn
 from wrlso import Trainer, WeightedRetrainingOptimizer
 from wrlso.adapters import SkoptOptimizer
 
+warnings.filterwarnings("ignore", "The objective has been evaluated")  # scikit-optimize repeats points
 N = 20
 
 
@@ -35,13 +38,14 @@ X = (rng.random((60, N)) < 0.4).astype(np.uint8)
 y = [cost(x) for x in X]
 
 space = [skopt.space.Integer(0, 1)] * N
-theirs = skopt.Optimizer(space, "ET", n_initial_points=0, acq_optimizer="sampling", random_state=0)
+few = {"n_points": 500}
+theirs = skopt.Optimizer(space, "RF", n_initial_points=0, acq_optimizer_kwargs=few, random_state=0)
 theirs.tell(X.tolist(), y)
 
 ours = WeightedRetrainingOptimizer(
     nn.Sequential(nn.Linear(N, 32), nn.ReLU(), nn.Linear(32, 12)),
     nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, N)),
-    trainer=Trainer(initial_epochs=60),
+    trainer=Trainer(initial_epochs=30),
     direction="minimize",
     random_state=0,
 )

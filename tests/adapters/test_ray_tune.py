@@ -207,7 +207,7 @@ def test_an_experiment(cluster, opt, tmp_path):
 def test_an_experiment_that_is_killed_goes_on(cluster, opt, tmp_path, monkeypatch):
     monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "0")
     restored, restore = [], TuneSearch.restore
-    with pytest.raises(tune.TuneError):
+    with pytest.raises(RuntimeError, match="the machine goes down"):
         make_tuner(opt, tmp_path, GoesDown()).fit()
     monkeypatch.setattr(TuneSearch, "restore", lambda *args: restored.append(args[0]) or restore(*args))
     results = tune.Tuner.restore(str(tmp_path / "words"), evaluation()).fit()
