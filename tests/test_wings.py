@@ -24,7 +24,7 @@ FLOORS = [
     {"report", "storage"},
     {"optimizer"},
     {"molecules", "run", "sequences"},
-    {"benchmarks", "campaign"},
+    {"adapters", "benchmarks", "campaign"},
     {"cli"},
 ]
 OPTIONAL = {
@@ -40,6 +40,7 @@ OPTIONAL = {
     "dask",
     "distributed",
     "pytest",
+    "ray",
 }
 
 

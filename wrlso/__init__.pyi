@@ -1,4 +1,5 @@
 from . import acquisition as acquisition
+from . import adapters as adapters
 from . import catalogue as catalogue
 from . import datasets as datasets
 from . import exceptions as exceptions
