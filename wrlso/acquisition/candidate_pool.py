@@ -13,11 +13,12 @@ from sklearn.base import BaseEstimator
 
 from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.belief import Belief, safe_scores
-from wrlso.acquisition.goals import GoalsBelief, choosers
+from wrlso.acquisition.goals import GoalsBelief, belief_of, choosers
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.recombination import Parents
 from wrlso.acquisition.screening import Screener
+from wrlso.acquisition.selection import choose, foremost
 from wrlso.acquisition.shares import on_plateau, shares_of, stalled
 from wrlso.acquisition.sources import SUPPLIED, Making, Source, usable
 from wrlso.acquisition.state import AskRecord, KnowsSuccess, Proposal, SearchState
@@ -33,6 +34,7 @@ _WIDE = 2.0  # how much farther a stalled search looks
 _LEAP = 1.5  # least improvement that counts then, and on a plateau, in standard deviations of the values
 _LEFT_OUT = 0.01  # share of the best points that a stalled search leaves out as parents
 _FLAT = 10.0  # how much flatter it samples them
+_LISTED = 300  # of the user's list that compete
 _logger = logging.getLogger(__name__)
 
 
@@ -54,6 +56,11 @@ class _Found:
         if len(known) < len(self.X):
             found = success.probability(self.X[new], torch.from_numpy(self.Z[new]))
             self.success = np.concatenate([known, found])
+
+    def proposal(self, i: int, value: float) -> Proposal:
+        """Return the i-th candidate as a proposal."""
+        chance = None if self.success is None else float(self.success[i])
+        return Proposal(self.X[i], torch.from_numpy(self.Z[i].copy()), value, self.sources[i], chance)
 
 
 class CandidatePool(BaseEstimator):
@@ -111,25 +118,17 @@ class CandidatePool(BaseEstimator):
         sources = usable(self.sources, state)
         turns = choosers(criterion, state, n)
         screener = Screener(state, type(self).__name__, rng)
-        belief = _belief(state, turns[0], screener.generator)
-        found = self._gather(state, n, belief, sources, screener, turns, rng)
+        belief = belief_of(state, turns[0], screener.generator)
+        y = state.all_measured.achieved
+        if isinstance(belief, Belief) and (stalled(state.past, y) or on_plateau(state.past, y)):
+            belief = belief.demanding(_LEAP)
+        found = self._gather(state, belief, sources, screener, criterion, turns, rng)
         X, Z = found.X, found.Z
         if len(X) < n:
             raise screener.give_up(len(X), n)
-        belief, points = belief.over(belief.points(X, Z))
-        free = np.ones(len(X), dtype=bool)
-        proposals: list[Proposal] = []
-        while len(proposals) < n:
-            chooser = turns[len(proposals)]
-            scores = safe_scores(chooser, belief, points, screener.generator, found.success)
-            open_rows = np.flatnonzero(free)
-            i = int(open_rows[scores[open_rows].argmax()])
-            free[i] = False
-            z = torch.from_numpy(Z[i].copy())
-            chance = None if found.success is None else float(found.success[i])
-            proposals.append(Proposal(X[i], z, float(scores[i]), found.sources[i], chance))
-            if len(proposals) < n:
-                belief = belief.add(points[i : i + 1])
+        found.judge(state.success)
+        chosen = choose(turns, belief, belief.points(X, Z), screener.generator, found.success)
+        proposals = [found.proposal(i, value) for i, value in chosen]
         for name, count in Counter(proposal.source for proposal in proposals).items():
             screener.record.sources[name]["chosen"] += count
         return proposals, screener.finish()
@@ -137,19 +136,21 @@ class CandidatePool(BaseEstimator):
     def _gather(
         self,
         state: SearchState,
-        n: int,
         belief: Belief | GoalsBelief,
         sources: Sequence[Source],
         screener: Screener,
+        criterion: Criterion,
         turns: list[Criterion],
         rng: np.random.Generator,
     ) -> _Found:
         """Make, screen and encode until the generations are over and there are at least n candidates."""
-        making = self._making(state, screener, rng)
-        y = state.all_measured.achieved
-        shares = shares_of({source.name: source.share for source in sources}, state.past, y)
+        making, n = self._making(state, screener, rng), len(turns)
+        start = {source.name: source.share for source in sources}
+        shares = shares_of(start, state.past, state.all_measured.achieved)
         found = _Found(np.empty((0, state.model.latent_dim)))
         _supply(state, found, screener)
+        if state.listed is not None:
+            _supply_foremost(state, n, criterion, found, screener)
         limit = self._limit
         size = -(-min(self.n_candidates, limit) // self.generations)
         generation = 0
@@ -232,15 +233,6 @@ def _split(size: int, shares: Sequence[float]) -> NDArray[np.int64]:
     return np.diff(ends, prepend=0)
 
 
-def _belief(state: SearchState, criterion: Criterion, generator: torch.Generator) -> Belief | GoalsBelief:
-    """Return what the search believes; on a plateau and in a stall only large improvements count."""
-    if getattr(criterion, "several", False):
-        return GoalsBelief.of(state, generator)
-    belief, y = Belief.of(state), state.all_measured.achieved
-    stuck = stalled(state.past, y) or on_plateau(state.past, y)
-    return belief.demanding(_LEAP) if stuck else belief
-
-
 def _foremost(
     turns: list[Criterion], belief: Belief | GoalsBelief, found: _Found, generator: torch.Generator
 ) -> NDArray[np.int64]:
@@ -266,3 +258,20 @@ def _supply(state: SearchState, found: _Found, screener: Screener) -> None:
     found.Z = np.asarray(state.candidates_Z[rows].numpy(), dtype=np.float64)
     found.sources = [SUPPLIED] * len(rows)
     screener.count(SUPPLIED, len(state.candidates), len(rows))
+
+
+def _supply_foremost(
+    state: SearchState, n: int, criterion: Criterion, found: _Found, screener: Screener
+) -> None:
+    """Add the best of the user's list."""
+    listed = state.listed
+    if listed is None:
+        return
+    rows = foremost(
+        listed, criterion, Belief.of(state), state.turn, n, _LISTED, lambda x: screener.admit(x, "duplicate"),
+        screener.generator,
+    )  # fmt: skip
+    kept, Z = screener.encode([listed.x(int(row)) for row in rows])
+    found.X, found.Z = found.X + kept, np.concatenate([found.Z, Z])
+    found.sources += [SUPPLIED] * len(kept)
+    screener.count(SUPPLIED, len(rows), len(kept))

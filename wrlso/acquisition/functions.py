@@ -78,6 +78,7 @@ class LogExpectedImprovement(BaseEstimator):
     uses_surrogate = True
     differentiable = True
     logarithmic = True
+    increasing = True  # in mean and variance: bounds of these are bounds of its value
 
     def __init__(self, search: SearchStrategy | None = None, *, xi: float = 0.0) -> None:
         self.search = search
@@ -104,7 +105,7 @@ class LogExpectedImprovement(BaseEstimator):
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         self.check_parameters()
-        return search_of(self.search).propose(state, n, rng, self)
+        return search_of(self.search, state).propose(state, n, rng, self)
 
 
 class UpperConfidenceBound(BaseEstimator):
@@ -120,6 +121,7 @@ class UpperConfidenceBound(BaseEstimator):
 
     uses_surrogate = True
     differentiable = True
+    increasing = True
 
     def __init__(self, beta: float = 2.0, *, search: SearchStrategy | None = None) -> None:
         self.beta = beta
@@ -139,7 +141,7 @@ class UpperConfidenceBound(BaseEstimator):
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         self.check_parameters()
-        return search_of(self.search).propose(state, n, rng, self)
+        return search_of(self.search, state).propose(state, n, rng, self)
 
 
 class ThompsonSampling(BaseEstimator):
@@ -161,11 +163,16 @@ class ThompsonSampling(BaseEstimator):
     def __init__(self, search: SearchStrategy | None = None) -> None:
         self.search = search
 
+    @property
+    def promise(self) -> LogExpectedImprovement:
+        """What tells which of very many points are worth comparing."""
+        return LogExpectedImprovement()
+
     def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
         """Return one joint sample (q,) at the points; -inf at those that are not compared."""
         if len(points) <= MOST_JOINT:
             return surrogate.sample(points, 1, generator)[0]
-        promise = LogExpectedImprovement().score(surrogate, points, best, generator)
+        promise = self.promise.score(surrogate, points, best, generator)
         rows = promise.nan_to_num(nan=-torch.inf).topk(MOST_JOINT).indices.sort().values
         chosen = points[rows] if isinstance(points, Tensor) else [points[int(row)] for row in rows]
         sample = torch.full((len(points),), -torch.inf, dtype=torch.float64)
@@ -193,7 +200,7 @@ class ThompsonSampling(BaseEstimator):
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         self.check_parameters()
-        return search_of(self.search).propose(state, n, rng, self)
+        return search_of(self.search, state).propose(state, n, rng, self)
 
 
 class Mixture(BaseEstimator):
@@ -247,7 +254,7 @@ class Mixture(BaseEstimator):
         """Return n proposals; see :class:`Acquisition`."""
         self._check_parameters()
         if not any(map(_own_search, self.parts)):
-            return search_of(self.search).propose(state, n, rng, self)
+            return search_of(self.search, state).propose(state, n, rng, self)
         check_count("n", n)
         places = [self._place(state.turn + i) for i in range(n)]
         found: dict[int, list[Proposal]] = {}
@@ -257,7 +264,7 @@ class Mixture(BaseEstimator):
             if _own_search(part) is not None:
                 found[place], record = part.propose(state, count, rng)
             else:
-                found[place], record = search_of(self.search).propose(state, count, rng, part)
+                found[place], record = search_of(self.search, state).propose(state, count, rng, part)
             records.append(record)
             state = _with_pending(state, found[place])
         return [found[place].pop(0) for place in places], _joined(records)

@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wrlso.acquisition.belief import for_turn
+from wrlso.acquisition.belief import Belief, for_turn
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.state import Process, SearchState
 from wrlso.exceptions import ParameterError
 from wrlso.surrogate.linear_algebra import covariance_root
 from wrlso.surrogate.points import points_for
 
-__all__ = ["Compared", "GoalsBelief", "choosers"]
+__all__ = ["Compared", "GoalsBelief", "belief_of", "choosers"]
 
 _MOST_ON_FRONT = 40  # points with a value that may be on the front, which are compared with candidates
 _N_SAMPLES = 64
@@ -107,6 +107,11 @@ class GoalsBelief:
         unit = torch.where(best > reference, best - reference, mean.std(dim=0).clamp_min(1e-12))
         known = torch.arange(n_known)
         return Compared((mean - reference) / unit, (drawn - reference) / unit, known)
+
+
+def belief_of(state: SearchState, criterion: Criterion, generator: torch.Generator) -> "Belief | GoalsBelief":
+    """Return what a search believes of the goals, for a criterion for several, or else of the one."""
+    return GoalsBelief.of(state, generator) if getattr(criterion, "several", False) else Belief.of(state)
 
 
 def choosers(criterion: Criterion, state: SearchState, n: int) -> list[Criterion]:

@@ -20,6 +20,19 @@ __all__ = ["LogHypervolumeImprovement", "LogParEGO"]
 _CHUNK = 100  # candidates at once
 
 
+class Promise:
+    """How good a point may be by the process of merits: its mean and two standard deviations."""
+
+    differentiable = True
+    increasing = True  # in mean and variance: bounds of these are bounds of its value
+
+    def score(self, surrogate: Any, points: Any, best: float, generator: torch.Generator) -> Tensor:
+        """Return that (q,)."""
+        mean, variance = surrogate.predict(points)
+        found: Tensor = mean + 2.0 * variance.clamp_min(0.0).sqrt()
+        return found
+
+
 class _Several(BaseEstimator):
     """What acquisition functions for several goals share."""
 
@@ -31,6 +44,11 @@ class _Several(BaseEstimator):
     def __init__(self, search: SearchStrategy | None = None, *, n_samples: int = 64) -> None:
         self.search = search
         self.n_samples = n_samples
+
+    @property
+    def promise(self) -> "Promise":
+        """What tells which of very many points are worth comparing."""
+        return Promise()
 
     def check_parameters(self) -> None:
         """Raise ParameterError or ParameterTypeError for an impossible parameter."""
@@ -57,7 +75,7 @@ class _Several(BaseEstimator):
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         self.check_parameters()
-        return search_of(self.search).propose(state, n, rng, self)
+        return search_of(self.search, state).propose(state, n, rng, self)
 
 
 class LogHypervolumeImprovement(_Several):
@@ -85,8 +103,8 @@ class LogHypervolumeImprovement(_Several):
     ) -> Any:
         from botorch.acquisition.multi_objective import logei
 
-        # it would compile a kernel with the machine's C++ compiler, wait for other processes that do, and give
-        # other last digits where there is one
+        # it would compile a kernel with the machine's C++ compiler, wait for other processes that do, and
+        # give other last digits where there is one
         vars(logei)["_load_attempted"] = True
         return logei.qLogNoisyExpectedHypervolumeImprovement(
             model, torch.zeros(compared.mean.shape[1]).double(), known, sampler, cache_root=False

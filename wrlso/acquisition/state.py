@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -11,25 +11,21 @@ from torch import Tensor
 
 from wrlso.exceptions import ModelError
 from wrlso.models.protocol import LatentModel
+from wrlso.rules.anchors import Anchor
 from wrlso.surrogate.points import points_for
 from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
 
 __all__ = [
-    "AskRecord",
-    "Goals",
-    "KnowsSuccess",
-    "Measured",
-    "Past",
-    "Process",
-    "Proposal",
-    "SearchState",
-    "predict_proposals",
-]
+    "AskRecord", "Bounds", "Goals", "KnowsSuccess", "Listed", "Measured", "Past", "Process", "Proposal",
+    "SearchState", "predict_proposals",
+]  # fmt: skip
+
+Bounds: TypeAlias = Callable[[NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
 class KnowsSuccess(Protocol):
-    """What failed experiments say of others."""
+    """What failed experiments and limits say of others."""
 
     def probability(self, X: Sequence[Any], Z: Tensor) -> NDArray[np.float64]:
         """Return the probability (q,) that experiments on q objects with encodings Z (q, d) succeed."""
@@ -178,6 +174,29 @@ class Past:
     failed: Collection[int] = ()
 
 
+class Listed(Protocol):
+    """Candidates of the user's that may be too many to be looked at one by one."""
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Which of them are neither known nor pending."""
+
+    def x(self, row: int) -> Any:
+        """Return an object."""
+
+    def z(self, row: int) -> Tensor:
+        """Return its latent point (d,), NaN where that is not known yet."""
+
+    def __contains__(self, x: Any) -> bool:
+        """Whether an object is one of them."""
+
+    def points(self, surrogate: Any, rows: NDArray[np.int64]) -> Any:
+        """Return objects in the form that a surrogate takes."""
+
+    def bounds(self, surrogate: Any) -> Bounds | None:
+        """Return a function of rows that gives means, and what variances are at most; None without one."""
+
+
 @dataclass(frozen=True)
 class SearchState:
     """All that a search knows; the optimizer builds one for each ask.
@@ -222,6 +241,12 @@ class SearchState:
         Where there are several goals, and all were measured often enough.
     satisfies : Tensor of bool, (n,), or None
         Which of the points y satisfy the limits; None: all.
+    anchor : Anchor or None
+        Makes moves keep a core, or stay near to a molecule, where the rules ask for that.
+    listed : Listed or None
+        Further candidates of the user's, any number of them.
+    generate : bool
+        Whether the model may make candidates; False: only those of the user's are proposed.
     """
 
     model: LatentModel
@@ -243,6 +268,9 @@ class SearchState:
     outcomes: Mapping[str, Process] = field(default_factory=dict)
     goals: Goals | None = None
     satisfies: Tensor | None = None
+    anchor: Anchor | None = None
+    listed: Listed | None = None
+    generate: bool = True
 
     @property
     def all_measured(self) -> Measured:
