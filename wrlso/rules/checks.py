@@ -19,7 +19,7 @@ from wrlso.exceptions import DataError
 
 __all__ = [
     "PROPERTIES", "Alerts", "Breach", "Check", "Elements", "HasCore", "Like", "Pattern", "Range", "RingSizes",
-    "breaches_of", "catalogues", "in_order", "likeness", "similarities",
+    "breaches_of", "catalogues", "in_order", "likeness", "similarities", "unlike_atoms",
 ]  # fmt: skip
 
 _REMEMBERED = 2**16  # molecules whose fingerprints are kept, about 300 bytes each
@@ -314,6 +314,30 @@ def similarities(smiles: Any, others: Sequence[Any]) -> NDArray[np.float64]:
     if own is not None and prints:
         rows, bits = zip(*prints, strict=True)
         found[list(rows)] = optional_module("rdkit.DataStructs").BulkTanimotoSimilarity(own, list(bits))
+    return found
+
+
+def unlike_atoms(smiles: str, other: str) -> tuple[int, ...]:
+    """Return the atoms of a molecule with neighbours that no atom of another molecule has."""
+    one, two = _neighbourhoods(smiles), _neighbourhoods(other)
+    there = set(two.values())
+    return tuple(atom for atom, found in sorted(one.items()) if found not in there)
+
+
+def _neighbourhoods(smiles: str) -> dict[int, int]:
+    """Return the Morgan feature of radius 1 of each atom."""
+    molecule = parse(smiles)
+    if molecule is None:
+        return {}
+    module = optional_module("rdkit.Chem.rdFingerprintGenerator")
+    output = module.AdditionalOutput()
+    output.AllocateBitInfoMap()
+    module.GetMorganGenerator(radius=1).GetSparseCountFingerprint(molecule, additionalOutput=output)
+    found: dict[int, int] = {}
+    for feature, places in output.GetBitInfoMap().items():
+        for atom, radius in places:
+            if radius == 1 or molecule.GetAtomWithIdx(atom).GetDegree() == 0:
+                found[atom] = feature
     return found
 
 
