@@ -36,6 +36,7 @@ _GONE_VALUES = {"transform": ("rank",)}
 _CLASSES = {
     name: f"wrlso.{module}.{name}"
     for module, names in {
+        "_sequences.rules": ["SequenceRules"],
         "acquisition.candidate_pool": ["CandidatePool"],
         "acquisition.functions": [
             "LogExpectedImprovement", "Mixture", "ThompsonSampling", "UpperConfidenceBound",
@@ -46,13 +47,15 @@ _CLASSES = {
         "acquisition.sources": ["Cross", "Mutate", "Near", "Prior", "Rewrite", "Splice"],
         "acquisition.state": ["AskRecord"],
         "models.fragments": ["DerivationFragments"],
-        "rules.filters": ["Filters"],
         "outcomes": ["AtLeast", "AtMost", "Maximize", "Minimize", "Record"],
+        "rules.filters": ["Filters"],
         "surrogate.auto": ["AutoSurrogate"],
+        "surrogate.botorch_surrogate": ["BoTorchSurrogate"],
         "surrogate.feature_gp": ["FeatureGP"],
         "surrogate.kernels": ["Hyperparameters"],
         "surrogate.minmax_kernel": ["Levels"],
         "surrogate.morgan": ["MorganCounts"],
+        "surrogate.pair_counts": ["PairCounts"],
         "surrogate.sparse_gp": ["SparseGP"],
         "surrogate.sparse_posterior": ["Posterior"],
         "surrogate.tanimoto_gp": ["TanimotoGP"],
@@ -62,6 +65,7 @@ _CLASSES = {
         "tasks.expressions.task": ["Expressions"],
         "tasks.molecules.tasks": ["QED", "GuacaMol", "Molecules", "PenalizedLogP"],
         "tasks.shapes": ["CopiedRankWeighting", "OracleGrid", "Shapes"],
+        "tasks.sequences.ehrlich": ["Ehrlich"],
         "training.schedules": ["GeometricBeta"],
         "training.trainer": ["Trainer"],
         "weighting": [

@@ -9,10 +9,12 @@ import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wrlso.campaign.assays import check_values, keep_only
+from wrlso.campaign.catalogue_table import candidates_of, check_candidates, read_candidates
 from wrlso.campaign.cells import read_value
 from wrlso.campaign.model_names import (
     BUILT_IN,
@@ -78,6 +80,8 @@ def init(
     feasible: str | None = None,
     rules: "Sequence[str | Filters]" = (),
     salts: str | None = None,
+    catalogue: Path | None = None,
+    generate: bool | None = None,
     training: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Lines:
@@ -103,6 +107,10 @@ def init(
     salts : {"refuse", "largest", "neutral"}, default=None
         What a model of molecules does with several fragments, and charges; None: a model of ours takes the
         largest one, one of your own stays as it is.
+    catalogue : Path, default=None
+        CSV or a list of what can be had: candidates with their names.
+    generate : bool, default=None
+        Whether the model may propose, too; None: where there is no catalogue.
     training : mapping, default=None
         Parameters of the trainer in place of the model's defaults.
     **options
@@ -128,13 +136,19 @@ def init(
     guesses += left_out(table, x, generative)
     guesses += learn_tokens(table, x, generative)
     X, told, failed = read_start(table, x, y, decimal, generative)
-    opt = new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
+    options = {"feasible": test, "generate": catalogue is None if generate is None else generate} | options
+    listed = None if catalogue is None else read_candidates(catalogue, replace(form, y=None), generative)
+    options |= {} if listed is None else {"candidates": listed[0]}
+    opt = new_optimizer(generative, len(X), training or {}, options)
+    said = [] if listed is None else check_candidates(opt, listed[1])
     notes = {"model": model, "x": x, "y": y or form.y or "y"}
     opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
     if getattr(generative, "stereo", None) is False:
         opt.notes_.update(stereo="no")
     if salts is not None:
         opt.notes_.update(salts=salts)
+    from wrlso._state.settings import trains
+
     start = time.perf_counter()
     with new_campaign(campaign, TELL_LOCK):
         keep_model(model, generative, campaign)  # before a training that may be long
@@ -147,7 +161,9 @@ def init(
     return [
         *table.remarks,
         *guesses,
-        f"{campaign}: {contents}, from {data.name}; the model was trained on them in {seconds:.0f} s",
+        *said,
+        f"{campaign}: {contents}, from {data.name}; "
+        + (f"the model was trained on them in {seconds:.0f} s" if trains(opt) else "no training is needed"),
         *([_best(opt)] if opt.history_.n_observed else []),
         f"next: wrlso ask {quoted(campaign)} -n 8 --out batch.csv",
     ]
@@ -232,11 +248,13 @@ def ask(
     rows: list[int] = []
     if out is None:
         rows = _ask(opt, n, pending)
-        return _points(opt.history_, rows, form, Form.of(opt.notes_)), _asked(opt, rows, campaign, None)
+        return _points(opt.history_, rows, form, Form.of(opt.notes_), opt.candidates), _asked(
+            opt, rows, campaign, None
+        )
     try:
         with reserve(out, force=force) as stream:
             rows = _ask(opt, n, pending)
-            stream.write(_points(opt.history_, rows, form, Form.of(opt.notes_)))
+            stream.write(_points(opt.history_, rows, form, Form.of(opt.notes_), opt.candidates))
     except (ParameterError, OSError) as error:
         if rows:
             error.add_note(
@@ -361,6 +379,10 @@ def status(campaign: Path) -> Lines:
         history, parameters["direction"], parameters["retrain_every"], flat=is_flat(info["notes"])
     )
     lines += rules_line(parameters)
+    listed = candidates_of(campaign, info)
+    if listed is not None:
+        also = "; the model proposes, too" if parameters.get("generate", True) else ""
+        lines.insert(1, f"{plural(len(listed), 'candidate')} in the catalogue{also}")
     worker = who_works(campaign)
     return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
 
@@ -388,7 +410,9 @@ def export(
     else:
         require_text(history)
         kept = Form.of(info["notes"])
-        text = _points(history, range(len(history)), form, kept, details=True, flat=is_flat(info["notes"]))
+        listed = candidates_of(campaign, info)
+        flat = is_flat(info["notes"])
+        text = _points(history, range(len(history)), form, kept, listed, details=True, flat=flat)
     if out is None:
         return text
     with reserve(out, force=force) as stream:
@@ -452,10 +476,15 @@ def _points(
     rows: Iterable[int],
     form: Form,
     kept: Form,
+    candidates: Any = None,
     *,
     details: bool = False,
     flat: bool = False,
 ) -> str:
+    names: dict[Any, str] | None = None
+    if getattr(candidates, "names", None) is not None:
+        rows = list(rows)
+        names = candidates.names_of(history.records[row].x for row in rows)
     return format_points(
         history,
         rows,
@@ -463,6 +492,7 @@ def _points(
         form.y or kept.y or "y",
         delimiter=form.delimiter or kept.delimiter or ",",
         decimal=form.decimal or kept.decimal or ".",
+        names=names,
         details=details,
         flat=flat,
     )
