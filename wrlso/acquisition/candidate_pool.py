@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from wrlso._utils.validation import check_count, check_real
+from wrlso.acquisition.apart import Apart
 from wrlso.acquisition.belief import Belief, safe_scores
 from wrlso.acquisition.goals import GoalsBelief, belief_of, choosers
 from wrlso.acquisition.landscape import Landscape
@@ -92,6 +93,9 @@ class CandidatePool(BaseEstimator):
     max_attempts : int or None, default None
         Candidates before the search gives up because too few are new; it looks farther meanwhile.
         None: five times ``n_candidates``.
+    apart : float in [0, 1] or None, default None
+        Least Tanimoto distance (ECFP4) between two molecules of a batch, and from those that are pending,
+        where candidates allow it. None: none. For x that are SMILES; others have none.
     """
 
     def __init__(
@@ -102,12 +106,14 @@ class CandidatePool(BaseEstimator):
         sources: Sequence[str | Source] | None = None,
         parents: tuple[float, ...] = (0.02, 2.0),
         max_attempts: int | None = None,
+        apart: float | None = None,
     ) -> None:
         self.n_candidates = n_candidates
         self.generations = generations
         self.sources = sources
         self.parents = parents
         self.max_attempts = max_attempts
+        self.apart = apart
 
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator, criterion: Criterion
@@ -127,7 +133,8 @@ class CandidatePool(BaseEstimator):
         if len(X) < n:
             raise screener.give_up(len(X), n)
         found.judge(state.success)
-        chosen = choose(turns, belief, belief.points(X, Z), screener.generator, found.success)
+        apart, points = Apart(X, self.apart, state.pending_X), belief.points(X, Z)
+        chosen = choose(turns, belief, points, screener.generator, found.success, apart)
         proposals = [found.proposal(i, value) for i, value in chosen]
         for name, count in Counter(proposal.source for proposal in proposals).items():
             screener.record.sources[name]["chosen"] += count
@@ -219,6 +226,7 @@ class CandidatePool(BaseEstimator):
         for name in ("n_candidates", "generations"):
             check_count(name, getattr(self, name))
         check_count("max_attempts", self.max_attempts, none="five times n_candidates")
+        check_real("apart", self.apart, minimum=0.0, maximum=1.0, none="no distance")
         if not isinstance(self.parents, tuple | list):
             raise ParameterTypeError(f"parents must be a tuple of numbers, got {self.parents!r}")
         if not self.parents:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wrlso.acquisition.apart import Apart
 from wrlso.acquisition.belief import Belief, for_turn, safe_scores
 from wrlso.acquisition.goals import GoalsBelief
 from wrlso.acquisition.protocol import Criterion
@@ -29,23 +30,27 @@ def choose(
     points: Any,
     generator: torch.Generator,
     success: Scores | None = None,
+    apart: Apart | None = None,
 ) -> list[tuple[int, float]]:
     """Return distinct places among points, each with its value, one for each criterion whose turn it is.
 
-    A point that was chosen counts as observed, with its predicted value, for the next ones. With ``success``
-    (q,) values are those times the probability that an experiment succeeds.
+    A point that was chosen counts as observed, with its predicted value, for the next ones, which keep the
+    distance from it that ``apart`` asks for. With ``success`` (q,) values are those times the probability that
+    an experiment succeeds.
     """
     belief, points = belief.over(points)
     free = np.ones(len(points), dtype=bool)
     chosen: list[tuple[int, float]] = []
     for criterion in turns:
         scores = safe_scores(criterion, belief, points, generator, success)
-        open_places = np.flatnonzero(free)
+        open_places = np.flatnonzero(free) if apart is None else apart.among(free)
         i = int(open_places[scores[open_places].argmax()])
         free[i] = False
         chosen.append((i, float(scores[i])))
         if len(chosen) < len(turns):
             belief = belief.add(points[i : i + 1])
+            if apart is not None:
+                apart.add(apart.X[i])
     return chosen
 
 
