@@ -35,8 +35,8 @@ def choose(
     """Return distinct places among points, each with its value, one for each criterion whose turn it is.
 
     A point that was chosen counts as observed, with its predicted value, for the next ones, which keep the
-    distance from it that ``apart`` asks for. With ``success`` (q,) values are those times the probability that
-    an experiment succeeds.
+    distance from it that ``apart`` asks for. With ``success`` (q,) values are those times the probability
+    that an experiment succeeds.
     """
     belief, points = belief.over(points)
     free = np.ones(len(points), dtype=bool)

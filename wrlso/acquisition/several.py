@@ -15,7 +15,7 @@ from wrlso.acquisition.goals import Compared
 from wrlso.acquisition.protocol import SearchStrategy
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
 
-__all__ = ["LogHypervolumeImprovement", "LogParEGO"]
+__all__ = ["LogHypervolumeImprovement", "LogParEGO", "SeveralGoals"]
 
 _CHUNK = 100  # candidates at once
 
@@ -33,7 +33,7 @@ class Promise:
         return found
 
 
-class _Several(BaseEstimator):
+class SeveralGoals(BaseEstimator):
     """What acquisition functions for several goals share."""
 
     uses_surrogate = True
@@ -78,7 +78,7 @@ class _Several(BaseEstimator):
         return search_of(self.search, state).propose(state, n, rng, self)
 
 
-class LogHypervolumeImprovement(_Several):
+class LogHypervolumeImprovement(SeveralGoals):
     """Logarithm of the expected improvement of the hypervolume that the front dominates, noise considered.
 
     BoTorch's ``qLogNoisyExpectedHypervolumeImprovement``, on the candidates of a :class:`CandidatePool`. The
@@ -111,7 +111,7 @@ class LogHypervolumeImprovement(_Several):
         )
 
 
-class LogParEGO(_Several):
+class LogParEGO(SeveralGoals):
     """Logarithm of the expected improvement of a Chebyshev scalarisation with random weights.
 
     BoTorch's ``qLogNParEGO``, on the candidates of a :class:`CandidatePool`; each point has new weights.
