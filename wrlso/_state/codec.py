@@ -36,6 +36,7 @@ _GONE_VALUES = {"transform": ("rank",)}
 _CLASSES = {
     name: f"wrlso.{module}.{name}"
     for module, names in {
+        "_sequences.rules": ["SequenceRules"],
         "acquisition.candidate_pool": ["CandidatePool"],
         "acquisition.functions": [
             "LogExpectedImprovement", "Mixture", "ThompsonSampling", "UpperConfidenceBound",
@@ -47,12 +48,14 @@ _CLASSES = {
         "acquisition.state": ["AskRecord"],
         "models.fragments": ["DerivationFragments"],
         "outcomes": ["AtLeast", "AtMost", "Maximize", "Minimize", "Record"],
+        "rules.filters": ["Filters"],
         "surrogate.auto": ["AutoSurrogate"],
         "surrogate.botorch_surrogate": ["BoTorchSurrogate"],
         "surrogate.feature_gp": ["FeatureGP"],
         "surrogate.kernels": ["Hyperparameters"],
         "surrogate.minmax_kernel": ["Levels"],
         "surrogate.morgan": ["MorganCounts"],
+        "surrogate.pair_counts": ["PairCounts"],
         "surrogate.sparse_gp": ["SparseGP"],
         "surrogate.sparse_posterior": ["Posterior"],
         "surrogate.tanimoto_gp": ["TanimotoGP"],
@@ -62,6 +65,7 @@ _CLASSES = {
         "tasks.expressions.task": ["Expressions"],
         "tasks.molecules.tasks": ["QED", "GuacaMol", "Molecules", "PenalizedLogP"],
         "tasks.shapes": ["CopiedRankWeighting", "OracleGrid", "Shapes"],
+        "tasks.sequences.ehrlich": ["Ehrlich"],
         "training.schedules": ["GeometricBeta"],
         "training.trainer": ["Trainer"],
         "weighting": [
@@ -218,7 +222,8 @@ class _Packer:
         packed = self._tagged(value)
         if packed is None:
             named = value if hasattr(value, "__qualname__") else type(value)
-            name = f"{named.__module__}.{named.__qualname__}"
+            module = getattr(named, "__module__", "builtins")  # methods of C have none
+            name = f"{module}.{named.__qualname__}"
             if not self.foreign:
                 raise DataTypeError(f"a campaign cannot store {value!r:.80} of type {name}")
             packed = {_TAG: "foreign", "type": name}

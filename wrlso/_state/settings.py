@@ -8,19 +8,28 @@ import numpy as np
 import torch
 from torch import nn
 
-from wrlso._utils.validation import check_choice, check_count, check_instance, check_real, check_seed
+from wrlso._utils.validation import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_instance,
+    check_real,
+    check_seed,
+)
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.protocol import Acquisition
+from wrlso.catalogue import Catalogue
 from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
 from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE, Codec
 from wrlso.outcomes import Outcome, aims_of
+from wrlso.rules.book import Feasible, rules_of
 from wrlso.surrogate.auto import AutoSurrogate
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.refit import check_refit_every
 from wrlso.training.trainer import Trainer
 
-__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "surrogate_or_default"]
+__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "surrogate_or_default", "trains"]
 
 _MODEL_METHODS = (
     "tensorize", "encode", "decode", "loss", "key", "parameters", "state_dict", "load_state_dict", "train",
@@ -37,7 +46,9 @@ class Settings(Protocol):
     likelihood: str
     beta: float
     codec: Codec | None
-    feasible: Callable[[Any], bool] | None
+    feasible: Feasible
+    candidates: Any
+    generate: bool
     outcomes: Sequence[Outcome] | None
     direction: str
     weighting: Callable[[np.ndarray], np.ndarray] | None
@@ -61,6 +72,14 @@ def acquisition_of(settings: Settings) -> Acquisition:
     if settings.acquisition is not None:
         return settings.acquisition
     return Mixture([LogExpectedImprovement(), ThompsonSampling()])
+
+
+def trains(settings: Settings) -> bool:
+    """Whether a training of the model has any effect: not where it makes nothing and Z is not looked at."""
+    if settings.generate:
+        return True
+    uses = getattr(acquisition_of(settings), "uses_surrogate", True)
+    return bool(uses) and surrogate_or_default(settings.surrogate).space != "features"
 
 
 def _has_latent_dim(model: Any) -> bool:
@@ -142,6 +161,9 @@ def check_parameters(settings: Settings) -> None:
     aims_of(settings.outcomes)
     check_count("retrain_every", settings.retrain_every, none="never")
     check_refit_every(settings.refit_every)
+    check_flag("generate", settings.generate)
+    if settings.candidates is not None:
+        Catalogue.check(settings.candidates)
     check_real("unlabelled_share", settings.unlabelled_share, minimum=0, maximum=1)
     check_seed("random_state", settings.random_state)
     surrogate = surrogate_or_default(settings.surrogate)
@@ -151,9 +173,9 @@ def check_parameters(settings: Settings) -> None:
         raise ParameterTypeError(f"callbacks must be a sequence of objects, got {settings.callbacks!r}")
     for i, callback in enumerate(settings.callbacks):
         check_instance(f"callbacks[{i}]", callback)
-    for name in ("feasible", "weighting"):
-        if getattr(settings, name) is not None and not callable(getattr(settings, name)):
-            raise ParameterTypeError(f"{name} must be callable or None, got {getattr(settings, name)!r}")
+    rules_of(settings.feasible)  # names what is wrong
+    if settings.weighting is not None and not callable(settings.weighting):
+        raise ParameterTypeError(f"weighting must be callable or None, got {settings.weighting!r}")
     for name, method in (("surrogate", "condition_on"), ("acquisition", "propose")):
         part = surrogate if name == "surrogate" else getattr(settings, name)
         if part is not None and not callable(getattr(part, method, None)):
@@ -187,6 +209,11 @@ def _check_effects(settings: Settings) -> None:
             f"{settings.surrogate!r}"
         )
     trainer = settings.trainer
+    if trainer is not None and not trains(settings):
+        raise ParameterError(
+            f"trainer must be None with generate=False and a surrogate of features, which need no training, "
+            f"got {trainer!r}"
+        )
     if trainer is not None and trainer.retrain == "scratch":
         for name, default in (("retrain_epochs", "auto"), ("retrain_steps", None), ("retrain_lr", None)):
             # 1 was the default before, and is in the files of that time

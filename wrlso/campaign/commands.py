@@ -9,25 +9,31 @@ import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wrlso.campaign.assays import check_values, keep_only
+from wrlso.campaign.catalogue_table import candidates_of, check_candidates, read_candidates
 from wrlso.campaign.cells import read_value
 from wrlso.campaign.model_names import (
     BUILT_IN,
+    default_salts,
     keep_model,
     make_model,
     model_of_campaign,
     named_callable,
     set_salts,
 )
+from wrlso.campaign.new_optimizer import new_optimizer
 from wrlso.campaign.results_table import current_value, describe_value, plan_tell, told_columns
+from wrlso.campaign.rule_options import restored, rules_line, together
 from wrlso.campaign.start_table import (
     AS_BEFORE,
     Form,
     choose_columns,
     learn_tokens,
+    left_out,
     read_start,
     start_contents,
     without_names,
@@ -53,6 +59,7 @@ from wrlso.storage.names import TELL_LOCK, is_campaign
 
 if TYPE_CHECKING:  # takes a second to import: functions import it once they have checked their arguments
     from wrlso.optimizer import WeightedRetrainingOptimizer
+    from wrlso.rules.filters import Filters
 
 __all__ = [
     "BUILT_IN", "Form", "ask", "export", "init", "open_campaign", "recording",
@@ -70,7 +77,10 @@ def init(
     form: Form = AS_BEFORE,
     values: bool = True,
     feasible: str | None = None,
+    rules: "Sequence[str | Filters]" = (),
     salts: str | None = None,
+    catalogue: Path | None = None,
+    generate: bool | None = None,
     training: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Lines:
@@ -91,8 +101,15 @@ def init(
         Whether the file has values.
     feasible : str, default=None
         ``package.module:function`` that says whether an x may be proposed.
-    salts : {"refuse", "largest"}, default=None
-        What a model of molecules does with several fragments; None: as the model is.
+    rules : sequence
+        Rules of molecules, as ``feasible`` of the optimizer takes them.
+    salts : {"refuse", "largest", "neutral"}, default=None
+        What a model of molecules does with several fragments, and charges; None: a model of ours takes the
+        largest one, one of your own stays as it is.
+    catalogue : Path, default=None
+        CSV or a list of what can be had: candidates with their names.
+    generate : bool, default=None
+        Whether the model may propose, too; None: where there is no catalogue.
     training : mapping, default=None
         Parameters of the trainer in place of the model's defaults.
     **options
@@ -111,19 +128,26 @@ def init(
     table = keep_only(read_table(data, delimiter=form.delimiter), form.only)
     x, y, decimal, guesses = choose_columns(table, form, values)
     table, facts = check_values(table, x, y, {})
-    test = None if feasible is None else named_callable(feasible)
+    test = together(rules, None if feasible is None else named_callable(feasible))
     generative = make_model(model, options.get("random_state") or 0)
-    set_salts(generative, salts)
+    salts = set_salts(generative, salts or default_salts(model, generative))
     table = without_names(table, x, generative)
+    guesses += left_out(table, x, generative)
     guesses += learn_tokens(table, x, generative)
     X, told, failed = read_start(table, x, y, decimal, generative)
-    opt = _new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
+    options = {"feasible": test, "generate": catalogue is None if generate is None else generate} | options
+    listed = None if catalogue is None else read_candidates(catalogue, replace(form, y=None), generative)
+    options |= {} if listed is None else {"candidates": listed[0]}
+    opt = new_optimizer(generative, len(X), training or {}, options)
+    said = [] if listed is None else check_candidates(opt, listed[1])
     notes = {"model": model, "x": x, "y": y or form.y or "y"}
     opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
     if getattr(generative, "stereo", None) is False:
         opt.notes_.update(stereo="no")
     if salts is not None:
         opt.notes_.update(salts=salts)
+    from wrlso._state.settings import trains
+
     start = time.perf_counter()
     with new_campaign(campaign, TELL_LOCK):
         keep_model(model, generative, campaign)  # before a training that may be long
@@ -136,7 +160,9 @@ def init(
     return [
         *table.remarks,
         *guesses,
-        f"{campaign}: {contents}, from {data.name}; the model was trained on them in {seconds:.0f} s",
+        *said,
+        f"{campaign}: {contents}, from {data.name}; "
+        + (f"the model was trained on them in {seconds:.0f} s" if trains(opt) else "no training is needed"),
         *([_best(opt)] if opt.history_.n_observed else []),
         f"next: wrlso ask {quoted(campaign)} -n 8 --out batch.csv",
     ]
@@ -170,7 +196,9 @@ def open_campaign(
             f"this campaign's candidates are tested by your own code ({info['needs']['feasible']!r:.120}): "
             "if you trust that code, pass it again with --feasible package.module:function"
         )
-    parts: dict[str, Any] = {} if feasible is None else {"feasible": named_callable(feasible)}
+    parts: dict[str, Any] = {}
+    if feasible is not None:
+        parts["feasible"] = restored(info["parameters"], named_callable(feasible))
     parts["model"] = model_of_campaign(campaign, model, info["notes"].get("model"))
     set_salts(parts["model"], salts or info["notes"].get("salts"))
     from wrlso.optimizer import WeightedRetrainingOptimizer
@@ -219,11 +247,13 @@ def ask(
     rows: list[int] = []
     if out is None:
         rows = _ask(opt, n, pending)
-        return _points(opt.history_, rows, form, Form.of(opt.notes_)), _asked(opt, rows, campaign, None)
+        return _points(opt.history_, rows, form, Form.of(opt.notes_), opt.candidates), _asked(
+            opt, rows, campaign, None
+        )
     try:
         with reserve(out, force=force) as stream:
             rows = _ask(opt, n, pending)
-            stream.write(_points(opt.history_, rows, form, Form.of(opt.notes_)))
+            stream.write(_points(opt.history_, rows, form, Form.of(opt.notes_), opt.candidates))
     except (ParameterError, OSError) as error:
         if rows:
             error.add_note(
@@ -268,6 +298,7 @@ def tell(
     if columns.x is not None:
         table = without_names(table, columns.x, reader)
         news = learn_tokens(table, columns.x, reader)
+        table.remarks.extend(left_out(table, columns.x, reader))
     plan = plan_tell(
         table,
         columns,
@@ -346,6 +377,11 @@ def status(campaign: Path) -> Lines:
     lines += state_lines(
         history, parameters["direction"], parameters["retrain_every"], flat=is_flat(info["notes"])
     )
+    lines += rules_line(parameters)
+    listed = candidates_of(campaign, info)
+    if listed is not None:
+        also = "; the model proposes, too" if parameters.get("generate", True) else ""
+        lines.insert(1, f"{plural(len(listed), 'candidate')} in the catalogue{also}")
     worker = who_works(campaign)
     return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
 
@@ -368,7 +404,9 @@ def export(
     else:
         require_text(history)
         kept = Form.of(info["notes"])
-        text = _points(history, range(len(history)), form, kept, details=True, flat=is_flat(info["notes"]))
+        listed = candidates_of(campaign, info)
+        flat = is_flat(info["notes"])
+        text = _points(history, range(len(history)), form, kept, listed, details=True, flat=flat)
     if out is None:
         return text
     with reserve(out, force=force) as stream:
@@ -403,22 +441,6 @@ def quoted(path: Path) -> str:
 # ---------------------------------------------------------------- parts
 
 
-def _new_optimizer(
-    model: Any, n: int, training: Mapping[str, Any], options: dict[str, Any]
-) -> "WeightedRetrainingOptimizer":
-    """Return an optimizer with the defaults for n objects of this model, and the options that are given."""
-    from wrlso.molecules import search_options
-    from wrlso.optimizer import WeightedRetrainingOptimizer
-    from wrlso.training.trainer import Trainer
-
-    options = search_options(model) | options
-    if training:
-        # epochs that are chosen are all taken, without the model's bound on steps
-        steps = {f"{name}_steps": None for name in ("initial", "retrain") if f"{name}_epochs" in training}
-        options["trainer"] = options.get("trainer", Trainer()).set_params(**training, **steps)
-    return WeightedRetrainingOptimizer(model=model, **options)
-
-
 def _new_value(value: str, form: Form, kept: Form) -> float:
     decimal = form.decimal or kept.decimal or "."
     # errors propose commands with a decimal point, which must work in a campaign of decimal commas, too
@@ -448,10 +470,15 @@ def _points(
     rows: Iterable[int],
     form: Form,
     kept: Form,
+    candidates: Any = None,
     *,
     details: bool = False,
     flat: bool = False,
 ) -> str:
+    names: dict[Any, str] | None = None
+    if getattr(candidates, "names", None) is not None:
+        rows = list(rows)
+        names = candidates.names_of(history.records[row].x for row in rows)
     return format_points(
         history,
         rows,
@@ -459,6 +486,7 @@ def _points(
         form.y or kept.y or "y",
         delimiter=form.delimiter or kept.delimiter or ",",
         decimal=form.decimal or kept.decimal or ".",
+        names=names,
         details=details,
         flat=flat,
     )

@@ -19,10 +19,13 @@ __all__ = [
     "Form",
     "choose_columns",
     "learn_tokens",
+    "left_out",
     "read_start",
     "start_contents",
     "without_names",
 ]
+
+_SHOWN = 8  # kinds of fragments, and rows of each, that a remark names
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,33 @@ def without_names(table: Table, x: str, model: Any) -> Table:
     return replace(table, rows=tuple(rows), remarks=remarks)
 
 
+def left_out(table: Table, x: str, model: Any) -> list[str]:
+    """Return a remark on the fragments of salts and mixtures that a model of molecules leaves out."""
+    from wrlso._chemistry.smiles import lost_fragments
+
+    if getattr(model, "salts", "refuse") == "refuse":
+        return []
+    rows: dict[str, list[int]] = {}
+    for row in table.rows:
+        text = table.named(row, x)
+        if "." in text and (lost := lost_fragments(text)):
+            rows.setdefault(lost, []).append(row.number)
+    if not rows:
+        return []
+    common = sorted(rows, key=lambda lost: -len(rows[lost]))
+    said = [f"{lost} ({plural(len(rows[lost]), 'row')}: {_some(rows[lost])})" for lost in common[:_SHOWN]]
+    more = f"; and {len(rows) - _SHOWN} other kinds" if len(rows) > _SHOWN else ""
+    n_rows = sum(map(len, rows.values()))
+    return [
+        f"{plural(n_rows, 'row')} of salts or mixtures: the largest fragment counts (--salts refuse says "
+        f"otherwise); left out {'; '.join(said)}{more}"
+    ]
+
+
+def _some(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:_SHOWN])) + (", …" if len(numbers) > _SHOWN else "")
+
+
 def learn_tokens(table: Table, x: str, model: Any) -> list[str]:
     """Let a model whose vocabulary can grow learn the tokens of a table; return remarks on the new ones."""
     if not callable(getattr(model, "missing_tokens", None)):
@@ -157,9 +187,17 @@ def learn_tokens(table: Table, x: str, model: Any) -> list[str]:
 
 
 def read_start(
-    table: Table, x: str, y: str | None, decimal: str, model: "LatentModel"
+    table: Table,
+    x: str,
+    y: str | None,
+    decimal: str,
+    model: "LatentModel",
+    outcome: str = "so no campaign was made",
 ) -> tuple[list[str], list[float | None], list[str]]:
-    """Return all x, their values (None where there is none), and the x whose experiment failed."""
+    """Return all x, their values (None where there is none), and the x whose experiment failed.
+
+    ``outcome`` says in an error what came of rows that cannot be used.
+    """
     rows: list[tuple[int, str, float | None]] = []
     problems: dict[int, list[str]] = {}
     for row in table.rows:
@@ -179,7 +217,7 @@ def read_start(
     if problems:
         bad = f"{plural(len(problems), 'row')} of {len(table.rows)}"
         raise explain(
-            f"{table.name}: {bad} cannot be used, so no campaign was made{table.advice}",
+            f"{table.name}: {bad} cannot be used, {outcome}{table.advice}",
             [f"row {number}: {'; '.join(problems[number])}" for number in sorted(problems)],
             len(table.rows),
         )

@@ -113,22 +113,27 @@ def format_points(
     *,
     delimiter: str,
     decimal: str,
+    names: Mapping[Any, str] | None = None,
     details: bool = False,
     flat: bool = False,
 ) -> str:
     """Return points as CSV: id, x and value; with ``details`` all that is known of them.
 
+    ``names``: what candidates of a catalogue are called, by x, for a column of their own.
+
     ``flat``: whether the model leaves stereochemistry out; beside a mean stands the SMILES without it then.
     Telling the campaign this table changes nothing.
     """
-    header = ["id", x, y, *(_COLUMNS if details else ())]
+    named: list[Cell] = [] if names is None else ["name"]
+    header = ["id", *named, x, y, *(_COLUMNS if details else ())]
     table = []
     for row in rows:
         record = history.records[row]
         value = current_value(record)
         y_cell: Cell = FAILED if record.status == "failed" else value
         x_cell = _molecule(record, flat) or str(record.x)
-        table.append([row, x_cell, y_cell, *(_details(record, decimal) if details else ())])
+        called: list[Cell] = [] if names is None else [names.get(record.x, "")]
+        table.append([row, *called, x_cell, y_cell, *(_details(record, decimal) if details else ())])
     return format_table(header, table, delimiter=delimiter, decimal=decimal)
 
 

@@ -13,7 +13,10 @@ import typer
 if TYPE_CHECKING:
     from wrlso.campaign.start_table import Form
 
-__all__ = ["EXIT_CODES", "add_commands"]
+__all__ = [
+    "EXIT_CODES", "Delimiter", "Force", "Only", "Salts", "XColumn", "add_commands", "form_of", "help_of",
+    "say", "verbosity",
+]  # fmt: skip
 
 EXIT_CODES = (
     "Exit codes: 0 success; 1 error, with a message; 2 wrong usage; 130 interrupted. After 1 and 130 nothing "
@@ -29,10 +32,11 @@ class Direction(StrEnum):
 
 
 class Salts(StrEnum):
-    """What a model of molecules does with several fragments."""
+    """What a model of molecules does with several fragments, and with charges."""
 
     refuse = "refuse"
     largest = "largest"
+    neutral = "neutral"
 
 
 class Delimiter(StrEnum):
@@ -67,7 +71,36 @@ XColumn = Annotated[str | None, typer.Option("--x", metavar="COLUMN", help="Colu
 YColumn = Annotated[str | None, typer.Option("--y", metavar="COLUMN", help="Column of values.")]
 SaltsOption = Annotated[
     Salts | None,
-    typer.Option(help="Salts and mixtures: refuse them, or take the largest fragment.  [default: as before]"),
+    typer.Option(
+        help="Salts and mixtures: refuse them, or take the largest fragment, or this without charges.  "
+        "[default: as before; in init largest]"
+    ),
+]
+RulesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rules",
+        metavar="RULES",
+        help="Rules of proposed molecules: drug-like, lead-like, no-alerts, or NAME=VALUE such as logp=1..4, "
+        "tpsa=..90, charge=0, heavy_atoms=10..40, alerts=BRENK,PAINS; may be given several times.",
+    ),
+]
+MaxSA = Annotated[
+    float | None, typer.Option("--max-sa", help="Largest synthetic accessibility score, from 1 to 10.")
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(metavar="SMILES", help="A core that every proposal has; [*:1] says where it may go on."),
+]
+Near = Annotated[
+    str | None,
+    typer.Option(
+        metavar="'SMILES SIMILARITY'", help="Stay near to a molecule (Tanimoto, ECFP4).  [similarity: 0.4]"
+    ),
+]
+Novel = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Least Tanimoto distance to every molecule that is known beforehand."),
 ]
 Comma = Annotated[
     bool | None,
@@ -96,10 +129,10 @@ def add_commands(app: typer.Typer) -> None:
     for command in (init, ask, tell, status, update, release, retrain, export, report):
         # or a negative value would be taken for an option
         settings = {"ignore_unknown_options": True} if command is update else None
-        app.command(help=_help(command), epilog=EXIT_CODES, context_settings=settings)(command)
+        app.command(help=help_of(command), epilog=EXIT_CODES, context_settings=settings)(command)
 
 
-def _help(command: Callable[..., None]) -> str:
+def help_of(command: Callable[..., None]) -> str:
     """Return the docstring with its examples marked as text that is not to be filled."""
     return re.sub(r"^(For example:)$", "\b\n\\1", inspect.getdoc(command) or "", flags=re.MULTILINE)
 
@@ -127,8 +160,27 @@ def init(
     ] = None,
     delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: detected]")] = None,
     only: Only = None,
+    catalogue: Annotated[
+        Path | None,
+        typer.Option(help="What can be had, as CSV or .smi with names: only this is proposed."),
+    ] = None,
+    generate: Annotated[
+        bool | None,
+        typer.Option(
+            "--generate/--no-generate",
+            help="Whether the model proposes x of its own.  [default: unless there is a catalogue]",
+        ),
+    ] = None,
     feasible: Feasible = None,
+    rules: RulesOption = None,
+    max_sa: MaxSA = None,
+    keep: Keep = None,
+    near: Near = None,
+    novel: Novel = None,
     salts: SaltsOption = None,
+    neutralize: Annotated[
+        bool, typer.Option("--neutralize", help="Take charges away where protons can: --salts neutral.")
+    ] = False,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")
     ] = 0,
@@ -166,28 +218,37 @@ def init(
       wrlso init solubility --data measured.csv --model expressions --x formula --y logS
       wrlso init permeability --data assay.csv --model selfies
       wrlso init herg --data chembl.csv --model selfies --only units=nM
+      wrlso init lead --data assay.csv --model selfies --rules drug-like --max-sa 4.5 --keep '[*:1]c1ccncc1'
+      wrlso init stock --data measured.csv --model selfies --catalogue vendor.smi
       wrlso init kinase --data library.smi --model mylab.models:make --direction minimize
     """
     from wrlso.campaign import commands as work
+    from wrlso.campaign.rule_options import read_rules
 
+    if neutralize and salts not in (None, Salts.neutral):
+        raise typer.BadParameter("it is --salts neutral, not another one", param_hint="--neutralize")
+    taken = Salts.neutral if neutralize else salts
     chosen: dict[str, Any] = {
         "initial_epochs": epochs, "retrain_epochs": retrain_epochs, "lr": learning_rate,
         "batch_size": batch_size,
     }  # fmt: skip
-    _say(
+    say(
         work.init(
             campaign,
             data,
             model=model,
-            form=_form(x, y, delimiter, decimal_comma, only),
+            form=form_of(x, y, delimiter, decimal_comma, only),
             values=not no_y,
+            catalogue=catalogue,
+            generate=generate,
             feasible=feasible,
-            salts=None if salts is None else salts.value,
+            rules=read_rules(rules or (), max_sa=max_sa, keep=keep, near=near, novel=novel),
+            salts=None if taken is None else taken.value,
             direction=direction.value,
             random_state=seed,
             retrain_every=retrain_every or None,
             training={name: value for name, value in chosen.items() if value is not None},
-            verbose=_verbose(),
+            verbose=verbosity(),
         )
     )
 
@@ -222,11 +283,11 @@ def ask(
 
     if out is not None:
         check_place(out, force=force)  # before the campaign is opened, which takes seconds
-    opt = work.open_campaign(campaign, model=model, feasible=feasible, verbose=_verbose())
-    form = _form(None, None, delimiter, decimal_comma)
+    opt = work.open_campaign(campaign, model=model, feasible=feasible, verbose=verbosity())
+    form = form_of(None, None, delimiter, decimal_comma)
     text, lines = work.ask(opt, campaign, n, out=out, force=force, pending=pending, form=form)
     typer.echo(text, nl=False)
-    _say(lines, err=out is None)
+    say(lines, err=out is None)
 
 
 def tell(
@@ -265,19 +326,19 @@ def tell(
     from wrlso.campaign.assays import keep_only
     from wrlso.campaign.tables import read_table
 
-    form = _form(x, y, delimiter, decimal_comma, only)
+    form = form_of(x, y, delimiter, decimal_comma, only)
     # errors come before the campaign is opened, which takes seconds
     keep_only(read_table(results, delimiter=form.delimiter), form.only)
     taken = None if salts is None else salts.value
     with work.recording(campaign, model=model, feasible=feasible, salts=taken) as opt:
-        _say(work.tell(opt, campaign, results, form=form, ids=not no_ids, replicates=replicates))
+        say(work.tell(opt, campaign, results, form=form, ids=not no_ids, replicates=replicates))
 
 
 def status(campaign: Campaign) -> None:
     """Show the state of a campaign: points by status, the best, trainings, and what is pending since when."""
     from wrlso.campaign import commands as work
 
-    _say(work.status(campaign))
+    say(work.status(campaign))
 
 
 def update(
@@ -297,10 +358,10 @@ def update(
     """
     from wrlso.campaign import commands as work
 
-    form = _form(None, None, None, decimal_comma)
+    form = form_of(None, None, None, decimal_comma)
     work.check_value(campaign, value, form=form)
     with work.recording(campaign, model=model, feasible=feasible) as opt:
-        _say(work.update(opt, point, value, form=form))
+        say(work.update(opt, point, value, form=form))
 
 
 def release(
@@ -322,14 +383,14 @@ def release(
 
     work.check_points(points or [], every=every)
     with work.recording(campaign, model=model, feasible=feasible) as opt:
-        _say(work.release(opt, points or [], every=every))
+        say(work.release(opt, points or [], every=every))
 
 
 def retrain(campaign: Campaign, model: Model = None, feasible: Feasible = None) -> None:
     """Train the model on all data now, whether that is due or not."""
     from wrlso.campaign import commands as work
 
-    _say(work.retrain(work.open_campaign(campaign, model=model, feasible=feasible, verbose=_verbose())))
+    say(work.retrain(work.open_campaign(campaign, model=model, feasible=feasible, verbose=verbosity())))
 
 
 def export(
@@ -352,7 +413,7 @@ def export(
     """
     from wrlso.campaign import commands as work
 
-    form = _form(None, None, delimiter, decimal_comma)
+    form = form_of(None, None, delimiter, decimal_comma)
     typer.echo(work.export(campaign, out=out, as_json=as_json, force=force, form=form), nl=False)
 
 
@@ -373,23 +434,24 @@ def report(
 
     check_free(out, force=force)  # before the campaign is opened, which takes seconds
     opt = work.open_campaign(campaign, model=model, feasible=feasible, autosave=False)
-    _say(work.report(opt, out, force=force))
+    say(work.report(opt, out, force=force))
 
 
-def _form(
+def form_of(
     x: str | None,
     y: str | None,
     delimiter: Delimiter | None,
     comma: bool | None,
     only: list[str] | None = None,
 ) -> "Form":
+    """Return the form of a table from the options of a command."""
     from wrlso.campaign.start_table import Form
 
     sign = None if delimiter is None else _SIGNS[delimiter]
     return Form(x, y, sign, None if comma is None else "," if comma else ".", tuple(only or ()))
 
 
-def _verbose() -> int:
+def verbosity() -> int:
     """Return whether to show progress: on a terminal, not in a log."""
     return int(_is_terminal())
 
@@ -398,6 +460,7 @@ def _is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-def _say(lines: list[str], *, err: bool = False) -> None:
+def say(lines: list[str], *, err: bool = False) -> None:
+    """Print lines."""
     for line in lines:
         typer.echo(line, err=err)

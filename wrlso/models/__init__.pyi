@@ -14,6 +14,7 @@ from .protocol import LatentModel as LatentModel
 from .protocol import Mutates as Mutates
 from .protocol import SamplesPrior as SamplesPrior
 from .selfies.vae import SelfiesVAE as SelfiesVAE
+from .sequences.vae import SequenceVAE as SequenceVAE
 from .vae import VAE as VAE
 from .vae import Codec as Codec
 from .workers import decode_in_workers as decode_in_workers
