@@ -21,6 +21,7 @@ from wrlso import (
     DataError,
     GeometricBeta,
     LogExpectedImprovement,
+    Minimize,
     NoCandidateError,
     ParameterError,
     SparseGP,
@@ -31,6 +32,7 @@ from wrlso import (
 )
 from wrlso.acquisition import AskRecord, Proposal
 from wrlso.models import DerivationFragments
+from wrlso.rules import explain
 from wrlso.surrogate import Points
 from wrlso.testing.grid import Grid, grid_state
 
@@ -142,6 +144,11 @@ def of_features(features):
     pytest.importorskip("rdkit")
     found = features(SMILES).tocoo()
     return found.data, found.row, found.col
+
+
+def of_rules(filters):
+    pytest.importorskip("rdkit")
+    return [str(breach) for x in SMILES for breach in explain(x, filters, ["CCCCCO"])]
 
 
 def of_fragments(fragments):
@@ -325,6 +332,27 @@ TABLE = {
         of_features,
         {"radius": ({}, 2, 1), "counts": ({}, True, False), "chirality": ({}, True, False)},
     ),
+    "Filters": (
+        of_rules,
+        {
+            "alerts": ({}, (), ["BRENK"]),
+            "max_sa": ({}, None, 2.0),
+            "weight": ({}, None, 60),
+            "heavy_atoms": ({}, None, (5, None)),
+            "logp": ({}, None, 1),
+            "tpsa": ({}, None, 20),
+            "rotatable": ({}, None, 1),
+            "donors": ({}, None, 0),
+            "acceptors": ({}, None, (1, 1)),
+            "charge": ({}, 0, 1),
+            "ring_sizes": ({}, None, 5),
+            "elements": ({}, None, ["C", "N"]),
+            "no": ({}, (), ["CO"]),
+            "keep": ({}, None, "CO"),
+            "near": ({}, None, ("CCCCO", 0.4)),
+            "novel": ({}, None, 0.9),
+        },
+    ),
     "DerivationFragments": (
         of_fragments,
         {
@@ -370,6 +398,7 @@ TABLE = {
             "beta": ({}, 1.0, 9.0),
             "codec": ({}, None, Opposite()),
             "feasible": ({}, None, lambda x: x[0] == 1),
+            "outcomes": ({}, None, [Minimize("y")]),
             "direction": ({}, "maximize", "minimize"),
             "weighting": ({}, None, UniformWeighting()),
             "surrogate": ({}, None, SparseGP(kernel="matern52")),

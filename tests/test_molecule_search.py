@@ -9,6 +9,7 @@ pytest.importorskip("rdkit")
 pytest.importorskip("selfies")
 
 from wrlso import (
+    BrokenRulesWarning,
     CandidatePool,
     DataError,
     DataTypeError,
@@ -23,8 +24,11 @@ from wrlso import (
 from wrlso._chemistry import smiles
 from wrlso._chemistry.selfies_tokens import read_smiles
 from wrlso.benchmarks.molecules.demo import run_molecules_demo
+from wrlso.campaign.rule_options import read_rules
 from wrlso.models import JunctionTreeVAE, SelfiesVAE, coordinate_vae
 from wrlso.molecules import molecule_search, search_options
+from wrlso.rules import explain
+from wrlso.rules.book import words_of
 
 KNOWN = ["CCO", "CCN", "CCCO", "CCCCO", "c1ccccc1O", "CC(=O)Oc1ccccc1C(=O)O", "CCOCC", "CCCCN"]
 Y = [float(len(x)) for x in KNOWN]
@@ -180,8 +184,12 @@ def test_salts_are_taken_as_the_campaign_was_started(tmp_path, model):
     data, camp = tmp_path / "assay.csv", tmp_path / "camp"
     data.write_text("SMILES,pIC50\nCCO,1\n[Na+].CC(=O)[O-],2\nCCCC,3\n")
     with pytest.raises(DataError, match="1 row of 3 cannot be used"):
-        campaign.init(camp, data, model=model, **QUICK)
-    campaign.init(camp, data, model=model, salts="largest", **QUICK)
+        campaign.init(camp, data, model=model, salts="refuse", **QUICK)
+    lines = campaign.init(camp, data, model=model, **QUICK)
+    assert (
+        "1 row of salts or mixtures: the largest fragment counts (--salts refuse says otherwise); left out "
+        "[Na+] (1 row: 3)"
+    ) in lines
     data.write_text("SMILES,pIC50\nCC(=O)[O-],2\nCCCN.Cl,4\n")
     with campaign.recording(camp) as opt:
         assert "assay.csv: 1 new value, 1 known already" in campaign.tell(opt, camp, data)
@@ -191,7 +199,7 @@ def test_salts_are_taken_as_the_campaign_was_started(tmp_path, model):
 def test_a_campaign_can_begin_to_take_salts(tmp_path):
     data, camp = tmp_path / "assay.csv", tmp_path / "camp"
     data.write_text("SMILES,pIC50\nCCO,1\nCCCC,3\n")
-    campaign.init(camp, data, model="selfies", **QUICK)
+    campaign.init(camp, data, model="selfies", salts="refuse", **QUICK)
     data.write_text("SMILES,pIC50\nCCCN.Cl,4\n")
     with campaign.recording(camp) as opt, pytest.raises(DataError):
         campaign.tell(opt, camp, data)
@@ -201,6 +209,76 @@ def test_a_campaign_can_begin_to_take_salts(tmp_path):
         assert "assay.csv: 0 new values, 1 known already" in campaign.tell(opt, camp, data)
     with pytest.raises(ParameterError, match="--salts is for models of molecules, got GrammarVAE"):
         campaign.init(tmp_path / "other", data, model="expressions", salts="largest")
+
+
+@pytest.mark.parametrize("model", ["selfies", "junction-tree"])
+def test_charges_are_taken_away_where_that_is_wanted(tmp_path, model):
+    data, camp = tmp_path / "assay.csv", tmp_path / "camp"
+    data.write_text("SMILES,pIC50\nCCO,1\n[Na+].CC(=O)[O-],2\nCCCC[NH3+],3\nCCCC,4\nCCCO,5\n")
+    campaign.init(camp, data, model=model, salts="neutral", **QUICK)
+    with campaign.recording(camp) as opt:
+        assert [record.key for record in opt.history_][1:3] == ["CC(=O)O", "CCCCN"]
+        batch = opt.ask(4)
+        assert [opt.model_.key(x) for x in batch] == batch
+        made = opt.model_.mutate(["CC(=O)[O-].[Na+]", "C[NH2+]CC(=O)[O-]"] * 20)
+        assert {opt.model_.key(x) for x in made if x} == {x for x in made if x}
+
+
+def test_rules_of_a_campaign_in_the_shell(tmp_path):
+    data, camp = tmp_path / "assay.csv", tmp_path / "camp"
+    data.write_text("SMILES,pIC50\n" + "".join(f"{x},{y}\n" for x, y in zip(KNOWN, Y, strict=True)))
+    rules = read_rules(["no-alerts", "heavy-atoms=..9"], max_sa=5)
+    with pytest.warns(BrokenRulesWarning, match="heavy atoms 1"):
+        campaign.init(camp, data, model="selfies", rules=rules, **QUICK)
+    assert "rules: no-alerts; heavy atoms at most 9; SA at most 5" in campaign.status(camp)
+    with campaign.recording(camp) as opt:
+        table, _ = campaign.ask(opt, camp, 3)
+        proposed = [line.split(",")[1] for line in table.splitlines()[1:]]
+        assert all(not explain(x, rules) for x in proposed)
+
+
+def test_a_users_own_test_beside_rules_in_the_shell(tmp_path, monkeypatch):
+    (tmp_path / "my_tests.py").write_text("def few(x):\n    return len(x) < 12\n")
+    monkeypatch.chdir(tmp_path)
+    data, camp = tmp_path / "assay.csv", tmp_path / "camp"
+    data.write_text("SMILES,pIC50\n" + "".join(f"{x},{y}\n" for x, y in zip(KNOWN, Y, strict=True)))
+    rules = read_rules(["charge=0"])
+    campaign.init(camp, data, model="selfies", rules=rules, feasible="my_tests:few", **QUICK)
+    assert any(line.startswith("rules: charge 0; a test of your own (") for line in campaign.status(camp))
+    with pytest.raises(ParameterError, match="pass it again with --feasible"):
+        campaign.open_campaign(camp)
+    opt = campaign.open_campaign(camp, feasible="my_tests:few")
+    assert words_of(opt.feasible) == "charge 0; a test of your own (few)"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rules": ["druglike"]}, "feasible must be among"),
+        ({"rules": ["size=3"]}, "NAME=VALUE must have one of the names weight, heavy_atoms"),
+        ({"rules": ["logp=low"]}, "'logp=low' must end in a number, or a range such as 1..4"),
+        ({"near": "CCO much"}, "must end in a number"),
+        ({"max_sa": 0}, "max_sa must be"),
+        ({"keep": "x"}, "keep must be the SMILES"),
+    ],
+)
+def test_options_that_are_no_rules(options, message):
+    with pytest.raises(ParameterError, match=message):
+        read_rules(**options)
+
+
+def test_options_are_rules():
+    assert read_rules() == []
+    names, filters = read_rules(
+        ["drug-like", "logp=1..4", "tpsa=..90", "weight=200..", "alerts=NIH, PAINS", "no=[N,O]S", "no=OO"],
+        near="CCO",
+    )
+    assert names == "drug-like"
+    wanted = {
+        "logp": (1, 4), "tpsa": (None, 90), "weight": (200, None), "alerts": ["NIH", "PAINS"],
+        "no": ["[N,O]S", "OO"], "near": ("CCO", 0.4),
+    }  # fmt: skip
+    assert {name: value for name, value in filters.get_params().items() if value not in (None, ())} == wanted
 
 
 def test_all_that_is_wrong_with_a_row_is_named_at_once(tmp_path):

@@ -677,7 +677,7 @@ def test_bad_starting_data(X, y, error, message):
         ({"direction": "up"}, ParameterError, "direction must be one of 'maximize', 'minimize', got 'up'"),
         ({"likelihood": "poisson"}, ParameterError, "likelihood must be one of"),
         ({"codec": 3}, ParameterTypeError, "codec must have a method transform, got 3"),
-        ({"feasible": 3}, ParameterTypeError, "feasible must be callable or None, got 3"),
+        ({"feasible": 3}, ParameterTypeError, "feasible must be callable, the name of rules .*, got 3"),
         ({"weighting": "rank"}, ParameterTypeError, "weighting must be callable or None, got 'rank'"),
         ({"weighting": RankWeighting(k=0)}, ParameterError, "k must be"),
         ({"weighting": RankWeighting(k=math.nan)}, ParameterError, "k must be"),

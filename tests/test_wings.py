@@ -14,10 +14,10 @@ ROOT = Path(wrlso.__file__).parent
 # From the ground up. A wing is a package or a module right below wrlso; it imports from the floors below its
 # own, never from its own floor or above.
 FLOORS = [
-    {"_version", "exceptions", "history", "timeline"},
-    {"_utils"},
-    {"_chemistry", "_sequences", "weighting"},
-    {"datasets", "models"},
+    {"_version", "exceptions", "timeline"},
+    {"_utils", "outcomes"},
+    {"_chemistry", "_sequences", "history", "weighting"},
+    {"datasets", "models", "rules"},
     {"surrogate", "training"},
     {"acquisition", "plots"},
     {"_state", "tasks", "testing"},

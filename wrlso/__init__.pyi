@@ -5,8 +5,10 @@ from . import history as history
 from . import models as models
 from . import molecules as molecules
 from . import optimizer as optimizer
+from . import outcomes as outcomes
 from . import plots as plots
 from . import report as report
+from . import rules as rules
 from . import run as run
 from . import sequences as sequences
 from . import storage as storage
@@ -24,6 +26,7 @@ from .acquisition.functions import UpperConfidenceBound as UpperConfidenceBound
 from .acquisition.latent_search import LatentSearch as LatentSearch
 from .acquisition.prior_sampling import PriorSampling as PriorSampling
 from .acquisition.size_range import SizeRange as SizeRange
+from .exceptions import BrokenRulesWarning as BrokenRulesWarning
 from .exceptions import DataError as DataError
 from .exceptions import DataTypeError as DataTypeError
 from .exceptions import ExecutorError as ExecutorError
@@ -48,6 +51,15 @@ from .models.grammar import GrammarVAE as GrammarVAE
 from .models.protocol import LatentModel as LatentModel
 from .models.vae import VAE as VAE
 from .optimizer import WeightedRetrainingOptimizer as WeightedRetrainingOptimizer
+from .outcomes import AtLeast as AtLeast
+from .outcomes import AtMost as AtMost
+from .outcomes import Maximize as Maximize
+from .outcomes import Minimize as Minimize
+from .outcomes import Reading as Reading
+from .outcomes import Record as Record
+from .outcomes import above as above
+from .outcomes import below as below
+from .rules.filters import Filters as Filters
 from .run.loop import maximize as maximize
 from .run.loop import minimize as minimize
 from .surrogate.auto import AutoSurrogate as AutoSurrogate

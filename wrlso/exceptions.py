@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 
 __all__ = [
+    "BrokenRulesWarning",
     "DataError",
     "DataTypeError",
     "ExecutorError",
@@ -80,6 +81,10 @@ class UnknownPointError(WrlsoError, LookupError):
 
 class WrlsoWarning(UserWarning):
     """Base class of all warnings issued by wrlso."""
+
+
+class BrokenRulesWarning(WrlsoWarning):
+    """Some of the data that a search starts with break the rules that its proposals keep to."""
 
 
 class FormerSettingsWarning(WrlsoWarning):

@@ -5,7 +5,7 @@ plain bookkeeping: the optimizer checks all input before it changes the history.
 """
 
 import uuid
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from wrlso.outcomes import Reading, combined
+
 if TYPE_CHECKING:  # a history of which only records and events are read needs no torch
     from torch import Tensor
 
-__all__ = ["Event", "EventKind", "History", "Record", "Status", "TensorRows", "iso_time"]
+__all__ = ["Event", "EventKind", "History", "Observed", "Record", "Status", "TensorRows", "iso_time"]
 
 Status = Literal["observed", "failed", "pending", "unlabelled", "released"]
 _STATUSES: tuple[Status, ...] = ("observed", "failed", "pending", "unlabelled", "released")
-EventKind = Literal["start", "tell", "update", "ask", "release", "search", "train"]
+EventKind = Literal["start", "tell", "update", "ask", "release", "search", "train", "outcomes"]
+Readings = Mapping[str, Reading]  # of one experiment: by outcome, "" for the one number without a name
 
 
 class Event(NamedTuple):
@@ -29,19 +32,21 @@ class Event(NamedTuple):
     Attributes
     ----------
     kind : str
-        "start" and "tell" (a value, or None for a failed experiment), "update" (a correction), "ask",
-        "release", "search" (the record of one ask) or "train".
+        "start" and "tell" (a value, readings, or None for a failed experiment), "update" (a correction),
+        "ask", "release", "search" (the record of one ask), "train" or "outcomes" (units that became known).
     row : int
-        The event's record; -1 for "search" and "train".
+        The event's record; -1 for "search", "train" and "outcomes".
     value : float or None
-        In the user's sign.
+        In the user's sign; None for readings of outcomes that have names, and for bounds.
     time : int
         Microseconds since 1970, UTC.
     data : object
-        For "update" the earlier values; for "ask" z (d,), the surrogate's prediction and the source of the
-        candidate, which campaigns of before lack; for "search" the
-        :class:`wrlso.acquisition.AskRecord`; for "train" the log; for the "tell" of a failure its reason,
-        or None.
+        For "start" and "tell": None for a plain value; the reason of a failure, or None; else a dict of
+        outcome to the fields of its :class:`wrlso.outcomes.Reading`. For "update" the earlier values; or,
+        unless all are plain, a dict with such dicts: what is "now", and lists of what was "before". For "ask"
+        z (d,), the surrogate's prediction and the source of the candidate, which campaigns of before lack;
+        for "search" the :class:`wrlso.acquisition.AskRecord`; for "train" the log; for "outcomes" a dict of
+        name to unit.
     """
 
     kind: EventKind
@@ -49,6 +54,35 @@ class Event(NamedTuple):
     value: float | None
     time: int
     data: Any = None
+
+    @property
+    def readings(self) -> dict[str, Reading] | None:
+        """What a "start", "tell" or "update" says of each outcome; None: the experiment failed."""
+        now = self.data.get("now") if self.kind == "update" and isinstance(self.data, dict) else self.data
+        if isinstance(now, dict):
+            return {outcome: Reading(*fields) for outcome, fields in now.items()}
+        return None if self.value is None else {"": Reading(self.value)}
+
+
+class Observed(NamedTuple):
+    """What is known of one outcome at n points.
+
+    Attributes
+    ----------
+    y : ndarray (n,) of float64
+        Mean of the replicates, or the bound, in the user's sign; NaN: not measured.
+    n : ndarray (n,) of int64
+        Number of replicates; 0: not measured.
+    sd : ndarray (n,) of float64
+        Standard error of y where it was told, else NaN.
+    bound : ndarray (n,) of int8
+        0: exact; +1: the truth lies above y, -1: below. See :func:`wrlso.outcomes.combined`.
+    """
+
+    y: np.ndarray
+    n: np.ndarray
+    sd: np.ndarray
+    bound: np.ndarray
 
 
 @lru_cache(maxsize=64)
@@ -72,7 +106,8 @@ class Record:
         "observed" (has a value), "failed" (told None or NaN), "pending" (asked and not yet told),
         "unlabelled" (given without a value) or "released" (asked, then forgotten).
     values : list of float
-        All replicates in the user's sign; the value of the point is their mean.
+        All replicates in the user's sign; the value of the point is their mean. Empty where outcomes have
+        names: see ``readings``.
     asked : bool
         Whether the optimizer proposed it.
     z : ndarray (d,) or None
@@ -86,10 +121,14 @@ class Record:
         Number of failed experiments on x.
     reason : str or None
         Reason of the last failure, if it was told.
-    revisions : list of list of float
-        The values before each correction.
+    revisions : list
+        The values before each correction: a list of float, or what ``readings`` was then unless all of it
+        was plain values.
     asked_at, told_at : str or None
         Time of the last ask, and of the last tell or update: ISO 8601, UTC.
+    details : dict or None
+        Readings by outcome of those that have more than plain values; None: there are none, and ``values``
+        says all.
     """
 
     x: Any
@@ -102,9 +141,32 @@ class Record:
     source: str = ""
     n_failures: int = 0
     reason: str | None = None
-    revisions: list[list[float]] = field(default_factory=list)
+    revisions: list[Any] = field(default_factory=list)
     asked_at: str | None = None
     told_at: str | None = None
+    details: dict[str, list[Reading]] | None = None
+
+    @property
+    def readings(self) -> dict[str, list[Reading]]:
+        """All readings of each outcome in the order of telling; "" is the one number without a name."""
+        plain = {"": [Reading(value) for value in self.values]} if self.values else {}
+        return plain | {outcome: list(told) for outcome, told in (self.details or {}).items()}
+
+    def current(self, outcome: str = "") -> tuple[float, int, float, int] | None:
+        """Return y, n, sd and bound of an outcome (:func:`wrlso.outcomes.combined`); None: not measured."""
+        readings = self.readings.get(outcome)
+        return combined(readings) if readings else None
+
+    def _take(self, outcome: str, reading: Reading) -> None:
+        """Add a reading."""
+        is_plain = outcome == "" and reading.is_plain and not (self.details and "" in self.details)
+        if not is_plain:
+            if self.details is None:
+                self.details = {}
+            before = [Reading(value) for value in self.values] if outcome == "" else []
+            self.details.setdefault(outcome, before).append(reading)
+        if outcome == "" and not reading.bound:
+            self.values.append(reading.value)
 
 
 class TensorRows:
@@ -172,6 +234,50 @@ class RowSubset:
         return self.data[self.rows[index]]
 
 
+class _Column:
+    """What is known of one outcome, by row; what has been told nowhere takes no room."""
+
+    def __init__(self) -> None:
+        self._y = np.empty(0)
+        self._rows = np.empty(0, dtype=np.int64)
+        self._n_rows = 0
+        self._n = np.empty(0, dtype=np.int64)
+        self._sd = np.empty(0)
+        self._bound = np.empty(0, dtype=np.int8)
+
+    def put(self, row: int, y: float, n: int = 1, sd: float = np.nan, bound: int = 0) -> None:
+        """Set what is known at a row."""
+        if row >= len(self._y):
+            self._y = _grown(self._y, row + 1, np.nan)
+        if self._y[row] != self._y[row]:  # NaN
+            self._rows = _appended(self._rows, self._n_rows, row)
+            self._n_rows += 1
+        self._y[row] = y
+        if row < len(self._n) or n != 1 or sd == sd or bound:  # rows behind these hold plain values
+            self._n, self._sd = _grown(self._n, row + 1, 1), _grown(self._sd, row + 1, np.nan)
+            self._bound = _grown(self._bound, row + 1, 0)
+            self._n[row], self._sd[row], self._bound[row] = n, sd, bound
+
+    def drop(self, row: int) -> None:
+        """Forget what is known at a row."""
+        self.put(row, np.nan)
+        self._n_rows = _removed(self._rows, self._n_rows, row)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows (n,) int64 at which something is known, in the order in which it became known."""
+        return self._rows[: self._n_rows].copy()
+
+    def at(self, rows: np.ndarray) -> Observed:
+        """Return what is known at rows (n,)."""
+        # one more, which stands for what lies behind
+        y, n, sd, bound = (
+            np.append(column, rest)[np.minimum(rows, len(column))]
+            for column, rest in ((self._y, np.nan), (self._n, 1), (self._sd, np.nan), (self._bound, 0))
+        )
+        return Observed(y, np.where(np.isnan(y), 0, n), sd, bound.astype(np.int8))
+
+
 class History:
     """All records in the order in which they first appeared.
 
@@ -196,7 +302,9 @@ class History:
     n_start : int
         Number of observed points before the first training.
     revision : int
-        Number of changes of earlier values: replicates and corrections.
+        Number of changes of points that had a value: replicates, other outcomes and corrections.
+    units : dict of str to str
+        Unit of each outcome that was told by name.
     uid : str
         Identity of this history.
     """
@@ -213,10 +321,10 @@ class History:
         self.revision = 0
         self._row_of: dict[Hashable, int] = {}
         self._status = np.empty(64, dtype=np.uint8)  # of every record, an index into _STATUSES
-        self._position = np.empty(64, dtype=np.int64)  # of an observed record among the observed
         self._observed = np.empty(64, dtype=np.int64)  # rows in the order of their first value
-        self._y = np.empty(64)  # their values
         self._n_observed = 0
+        self._columns: dict[str, _Column] = {}
+        self.units: dict[str, str] = {}
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -252,8 +360,21 @@ class History:
 
     @property
     def y(self) -> np.ndarray:
-        """Their values (n,) float64: means over replicates, in the user's sign."""
-        return self._y[: self._n_observed].copy()
+        """Their values (n,) float64: means of replicates, in the user's sign; NaN for outcomes by name."""
+        return self.observations().y
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Names of the outcomes that have a value; "" is the one number without a name."""
+        return tuple(name for name, column in self._columns.items() if len(column.rows))
+
+    def measured_rows(self, outcome: str = "") -> np.ndarray:
+        """Return the rows (n,) int64 that have a value of an outcome, in the order of their first one."""
+        return self._columns.get(outcome, _Column()).rows
+
+    def observations(self, outcome: str = "", rows: np.ndarray | None = None) -> Observed:
+        """Return what is known of an outcome at rows (n,) int64; None: at ``observed_rows``."""
+        return self._columns.get(outcome, _Column()).at(self.observed_rows if rows is None else rows)
 
     def rows_with(self, *statuses: Status) -> np.ndarray:
         """Return the rows (m,) int64 that have one of these statuses."""
@@ -268,7 +389,6 @@ class History:
         """
         first = len(self.records)
         self._status = _grown(self._status, first + len(X))
-        self._position = _grown(self._position, first + len(X))
         self._status[first : first + len(X)] = _STATUSES.index("unlabelled")
         for row, (x, key) in enumerate(zip(X, keys, strict=True), start=first):
             self._row_of.setdefault(key, row)
@@ -280,13 +400,17 @@ class History:
         """Apply one event."""
         kind, row, value, time, data = event
         if kind in ("start", "tell"):
-            if value is None:
+            if isinstance(data, dict):
+                self._measure(row, event.readings or {})
+            elif value is None:
                 self._fail(row, data)
-            else:
+            elif self.records[row].details is None:
                 self._observe(row, value)
+            else:
+                self._measure(row, {"": Reading(value)})
             self.records[row].told_at = iso_time(time)
         elif kind == "update":
-            self._correct(row, value)
+            self._correct(row, event.readings, is_plain=not isinstance(data, dict))
             self.records[row].told_at = iso_time(time)
         elif kind == "ask":
             record = self.records[row]
@@ -299,6 +423,8 @@ class History:
             self._set_status(row, "released")
         elif kind == "search":
             self.asks.append(data)
+        elif kind == "outcomes":
+            self.units |= data
         else:
             self.trainings.append(data)
         if not self.trainings:
@@ -310,13 +436,31 @@ class History:
         self._status[row] = _STATUSES.index(status)
 
     def _observe(self, row: int, value: float) -> None:
+        """Add a plain value: what :meth:`_measure` does, at once for a million points."""
+        self._count(row)
+        values = self.records[row].values
+        values.append(value)
+        mean = value if len(values) == 1 else float(np.mean(values))
+        self._column("").put(row, mean, len(values))
+
+    def _count(self, row: int) -> None:
+        if self.records[row].status == "observed":
+            self.revision += 1
+        else:
+            self._append_observed(row)
+
+    def _column(self, outcome: str) -> _Column:
+        column = self._columns.get(outcome)
+        if column is None:
+            column = self._columns[outcome] = _Column()
+        return column
+
+    def _measure(self, row: int, readings: Readings) -> None:
         record = self.records[row]
-        record.values.append(value)
-        if record.status != "observed":
-            self._append_observed(row, value)
-            return
-        self.revision += 1
-        self._y[self._position[row]] = float(np.mean(record.values))
+        self._count(row)
+        for outcome, reading in readings.items():
+            record._take(outcome, reading)
+            self._column(outcome).put(row, *combined(record.readings[outcome]))
 
     def _fail(self, row: int, reason: str | None) -> None:
         record = self.records[row]
@@ -325,40 +469,52 @@ class History:
         if record.status != "observed":  # a record that has values keeps them
             self._set_status(row, "failed")
 
-    def _correct(self, row: int, value: float | None) -> None:
-        """Replace a record's values by one value, or by a failure (None); the old ones become a revision."""
+    def _correct(self, row: int, readings: Readings | None, *, is_plain: bool) -> None:
+        """Replace what was told of some outcomes, or all by a failure (None); the old becomes a revision."""
         self.revision += 1
         record = self.records[row]
-        record.revisions.append(record.values)
-        record.values = [] if value is None else [value]
-        if record.status == "observed" and value is not None:
-            self._y[self._position[row]] = value
-        elif value is not None:
-            self._append_observed(row, value)
-        else:
+        before = record.readings
+        record.revisions.append(record.values if is_plain else before)
+        kept = {} if readings is None else {name: old for name, old in before.items() if name not in readings}
+        record.values, record.details = [], None
+        if readings is None:
+            for name in before:
+                self._columns[name].drop(row)
             if record.status == "observed":
-                self._remove_observed(row)
+                self._n_observed = _removed(self._observed, self._n_observed, row)
             self._set_status(row, "failed")
+            return
+        if record.status != "observed":
+            self._append_observed(row)
+        for name, told in (kept | {name: [reading] for name, reading in readings.items()}).items():
+            for reading in told:
+                record._take(name, reading)
+            self._column(name).put(row, *combined(told))
 
-    def _append_observed(self, row: int, value: float) -> None:
-        n = self._n_observed
-        self._y, self._observed = _grown(self._y, n + 1), _grown(self._observed, n + 1)
-        self._y[n], self._observed[n], self._position[row] = value, row, n
+    def _append_observed(self, row: int) -> None:
+        self._observed = _appended(self._observed, self._n_observed, row)
         self._n_observed += 1
         self._set_status(row, "observed")
 
-    def _remove_observed(self, row: int) -> None:
-        position, last = self._position[row], self._n_observed - 1
-        self._y[position:last] = self._y[position + 1 : last + 1]
-        self._observed[position:last] = self._observed[position + 1 : last + 1]
-        self._position[self._observed[position:last]] -= 1
-        self._n_observed = last
+
+def _appended(rows: np.ndarray, n: int, row: int) -> np.ndarray:
+    """Return rows with one more behind the first n."""
+    rows = _grown(rows, n + 1)
+    rows[n] = row
+    return rows
 
 
-def _grown(array: np.ndarray, size: int) -> np.ndarray:
-    """Return the array with room for ``size`` entries; growing at least doubles it."""
+def _removed(rows: np.ndarray, n: int, row: int) -> int:
+    """Take a row out of the first n, and return how many are left."""
+    position = int(np.flatnonzero(rows[:n] == row)[0])
+    rows[position : n - 1] = rows[position + 1 : n].copy()
+    return n - 1
+
+
+def _grown(array: np.ndarray, size: int, fill: float = 0) -> np.ndarray:
+    """Return the array with room for ``size`` entries, new ones ``fill``; growing at least doubles it."""
     if size <= len(array):
         return array
-    grown = np.empty(max(size, 2 * len(array)), dtype=array.dtype)
+    grown = np.full(max(size, 2 * len(array), 64), fill, dtype=array.dtype)
     grown[: len(array)] = array
     return grown

@@ -16,6 +16,7 @@ from wrlso.models.molecules.base import MoleculeVAE
 from wrlso.models.protocol import LatentModel
 from wrlso.models.selfies.vae import SelfiesVAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.rules.book import rules_of
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.training.trainer import Trainer
 
@@ -64,10 +65,16 @@ def molecule_search(
     """
     X = listed_smiles(X)
     model = SelfiesVAE.pretrained() if model is None else model
-    if isinstance(model, MoleculeVAE) and model.missing_tokens(X):
-        model = copy.deepcopy(model).extend(X)
+    if isinstance(model, MoleculeVAE) and model.missing_tokens(start := [*X, *_starts(options)]):
+        model = copy.deepcopy(model).extend(start)
     parts = search_options(model) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, y)
+
+
+def _starts(options: dict[str, Any]) -> list[str]:
+    """Return the molecules that rules let a search start at: the one to be near to."""
+    rules = rules_of(options.get("feasible"))
+    return [] if rules is None else [lead.smiles for lead in rules.leads]
 
 
 def search_options(model: LatentModel) -> dict[str, Any]:

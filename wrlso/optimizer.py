@@ -17,18 +17,22 @@ import torch
 from sklearn.base import BaseEstimator
 
 from wrlso._state.changes import Changes
-from wrlso._state.reading import read_objects, read_start, read_told
+from wrlso._state.merits import reference_of, standing, told_values
+from wrlso._state.reading import read_correction, read_objects, read_start, read_told
 from wrlso._state.retraining import TrainingStopped, training_is_due
-from wrlso._state.settings import check_parameters, sign_of
+from wrlso._state.settings import check_parameters
 from wrlso._state.weights import weigh
 from wrlso._utils.copies import keep
+from wrlso._utils.domination import hypervolume
 from wrlso._utils.validation import check_count
 from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import ModelError, NoCandidateError
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
+from wrlso.outcomes import Outcome
 from wrlso.report.summary import html_summary, text_summary
+from wrlso.rules.book import Feasible
 from wrlso.storage.info import Notes
 from wrlso.storage.session import Session, load_optimizer
 from wrlso.surrogate.protocol import Surrogate
@@ -51,10 +55,14 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         A generative model. The optimizer trains a copy.
     likelihood, beta, codec
         Passed to :class:`wrlso.VAE` with encoder and decoder; with ``model`` they must be the defaults.
-    feasible : callable x → bool, default=None
-        A cheap test that every candidate must pass.
+    feasible : callable x → bool, str, Filters or list of these, default=None
+        Rules that every candidate must keep to: a cheap test; for molecules "drug-like", "lead-like" or
+        "no-alerts" (:data:`wrlso.rules.NAMED`), or :class:`wrlso.rules.Filters`.
+    outcomes : sequence, default=None
+        What an experiment measures, by name: :class:`wrlso.Maximize` and :class:`wrlso.Minimize` goals,
+        :class:`wrlso.AtLeast` and :class:`wrlso.AtMost` limits, and :class:`wrlso.Record`. None: one number.
     direction : {"maximize", "minimize"}, default="maximize"
-        Whether large or small values are better.
+        Whether large or small values are better; outcomes say it by themselves.
     weighting : callable y → w, default=None
         Weights of the data in training, given larger-is-better values; None: rank weighting with
         k = max(1e-3, 10/N).
@@ -104,7 +112,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         likelihood: str = "bernoulli",
         beta: float = 1.0,
         codec: Codec | None = None,
-        feasible: Callable[[Any], bool] | None = None,
+        feasible: Feasible = None,
+        outcomes: Sequence[Outcome] | None = None,
         direction: str = "maximize",
         weighting: Callable[[np.ndarray], np.ndarray] | None = None,
         surrogate: Surrogate | str | None = None,
@@ -125,6 +134,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self.beta = beta
         self.codec = codec
         self.feasible = feasible
+        self.outcomes = outcomes
         self.direction = direction
         self.weighting = weighting
         self.surrogate = surrogate
@@ -139,15 +149,18 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self.callbacks = callbacks
         self._session = Session(self)
 
-    def fit(self, X: Objects, y: Sequence[float | None] | np.ndarray | None = None) -> Self:
+    def fit(self, X: Objects, y: Any = None, *, sd: Any = None) -> Self:
         """Start over with new data: train a copy of the model on it, weighted by value.
 
         Parameters
         ----------
         X : sequence of objects or ndarray (n, ...)
             Starting points. Equal points become one point with replicates.
-        y : sequence (n,) of float, default=None
-            Their values. None or NaN: no value; such an x trains the model, and ask may propose it.
+        y : sequence (n,), default=None
+            Their values, each as in :meth:`tell`. None or NaN: no value; such an x trains the model, and ask
+            may propose it.
+        sd : float, mapping or sequence (n,), default=None
+            Standard errors, as in :meth:`tell`.
 
         Returns
         -------
@@ -161,9 +174,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         """
         with self._session.training, self._session.working():
             check_parameters(self)
-            X, values = read_start(X, y)
+            X, values = read_start(X, y, self._session.aims, sd)
             learned = self._session.fresh()
             start = Changes(History())
+            start.expect(self._session.aims)
             start.add_start(learned.model, X, values)
             start.apply()
             log = self._session.train(learned, start.history)
@@ -213,43 +227,56 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             self._call_back("on_ask", X)
         return X[0] if n is None else X
 
-    def tell(self, x: Any, y: Any, *, reason: str | None = None) -> Self:
-        """Record results: one point when y is a number or None, a batch when y is a sequence.
+    def tell(self, x: Any, y: Any, *, sd: Any = None, reason: str | None = None) -> Self:
+        """Record results: one point when y is a number, a mapping or None, a batch when y is a sequence.
 
         Parameters
         ----------
         x : object or sequence of objects
             Points from ask or any others.
-        y : float, None or sequence of them
+        y : float, Reading, mapping, None, or a sequence of them
             Values in the user's sign. None or NaN: the experiment failed. A known point gets a replicate.
+            With :attr:`outcomes` a mapping of name to value, in which what is missing, None or NaN was not
+            measured. A batch is a list of mappings, an array (n, m) in the order of the names, or a table
+            with a column for each goal, and for other outcomes, "name sd" and "name n" as wanted.
+            :func:`wrlso.above` and :func:`wrlso.below` stand for ">10" and "<0.1".
+        sd : float, mapping, or sequence of them, default=None
+            Standard error of the values where it is known, > 0; one number counts for all values.
         reason : str, default=None
             Why the points without a value failed; the history keeps it.
 
         Raises
         ------
         DataError, DataTypeError
-            For values that are no finite numbers, different lengths, or an unreadable x. Nothing changes.
+            For values that are no finite numbers, unknown outcomes, different lengths, or an unreadable x.
+            Nothing changes.
+        ParameterError
+            When outcomes have other units than those in which values were told.
         """
-        X, values = read_told(x, y)
+        aims = self._session.aims
+        X, values = read_told(x, y, aims, sd)
         check_parameters(self)
         with self._session.changing() as changes:
             learned = self._session.learned
             if learned is None:
                 learned = changes.learned = self._session.fresh()
+            changes.expect(aims)
             for row, value in zip(changes.add(learned.model, X), values, strict=True):
-                changes.note("tell", row, value, reason if value is None else None)
+                changes.tell("tell", row, value, reason)
         self._call_back("on_tell", X, values)
         return self
 
-    def update(self, x: Any, y: float | None) -> Self:
-        """Correct the value of a told point: y replaces all its replicates.
+    def update(self, x: Any, y: Any, *, sd: Any = None) -> Self:
+        """Correct a told point: y replaces all replicates, with outcomes those of the names that it has.
 
         Raises UnknownPointError when x was never told, and the errors of :meth:`tell` for a bad y.
         """
-        _, (value,) = read_told(x, y)
+        aims = self._session.aims
+        told = read_correction(x, y, aims, sd)
         with self._session.changing() as changes:
             row = self._session.known_row(x, "observed", "failed")
-            changes.note("update", row, value, list(self._session.history.records[row].values))
+            changes.expect(aims)
+            changes.tell("update", row, told)
         return self
 
     def extend(self, X: Objects) -> Self:
@@ -327,13 +354,14 @@ class WeightedRetrainingOptimizer(BaseEstimator):
 
     @property
     def y_(self) -> np.ndarray:
-        """Their values (n,) in the user's sign."""
-        return self.history_.y
+        """Their values (n,) in the user's sign; of outcomes (n, m) by name, NaN where not measured."""
+        return told_values(self.history_, self._session.aims)
 
     @property
     def weights_(self) -> np.ndarray:
         """Their weights (n,) in training, mean 1."""
-        return weigh(sign_of(self.direction) * self.history_.y, self.history_.n_start, self.weighting)
+        history = self.history_
+        return weigh(standing(history, self._session.aims).merit, history.n_start, self.weighting)
 
     @property
     def pending_(self) -> list[Any]:
@@ -348,13 +376,35 @@ class WeightedRetrainingOptimizer(BaseEstimator):
 
     @property
     def best_x_(self) -> Any:
-        """The point with the best value."""
+        """The point with the best value; with limits, of those that satisfy them. It needs one goal."""
         return keep(self.history_.records[self.history_.observed_rows[self._session.best()]].x)
 
     @property
     def best_y_(self) -> float:
         """The best value in the user's sign."""
-        return float(self.history_.y[self._session.best()])
+        history, ((name, _), *_) = self.history_, self._session.aims.goals
+        return float(history.observations(name).y[self._session.best()])
+
+    @property
+    def pareto_X_(self) -> list[Any]:
+        """Points that satisfy the limits, and that no such point dominates: all goals at least as good."""
+        history = self.history_
+        rows = history.observed_rows[standing(history, self._session.aims).on_front]
+        return [keep(history.records[row].x) for row in rows]
+
+    @property
+    def pareto_Y_(self) -> np.ndarray:
+        """Their values (n, m) of the goals, in the user's sign."""
+        aims = self._session.aims
+        state = standing(self.history_, aims)
+        return np.asarray(state.goals[state.on_front] * [sign for _, sign in aims.goals])
+
+    @property
+    def hypervolume_(self) -> float:
+        """Volume that :attr:`pareto_Y_` dominates; it counts from each goal's ``reference``."""
+        history, aims = self.history_, self._session.aims
+        state = standing(history, aims)
+        return hypervolume(state.goals[state.on_front], reference_of(history, aims))
 
     @property
     def notes_(self) -> Notes:
@@ -440,7 +490,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         decoder: Any = None,
         model: Any = None,
         codec: Any = None,
-        feasible: Callable[[Any], bool] | None = None,
+        feasible: Feasible = None,
         weighting: Any = None,
         surrogate: Any = None,
         acquisition: Any = None,

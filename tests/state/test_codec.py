@@ -51,7 +51,8 @@ def test_every_estimator_can_be_stored():
 
 
 def test_no_other_class_has_the_name_of_one_that_is_stored():
-    n_classes = Counter(cls.__name__ for cls in classes())
+    # what is known of one x is written as objects and events, never as this class
+    n_classes = Counter(cls.__name__ for cls in classes() if place(cls) != "wrlso.history.Record")
     assert {name: n_classes[name] for name in _CLASSES} == dict.fromkeys(_CLASSES, 1)
 
 
@@ -91,11 +92,15 @@ def examples():
     levels = {"keys": np.arange(4), "ends": np.arange(3)}
     made = {"Hyperparameters": hyper, "Levels": levels, "StructureKernel": {"linear": 0.2, "scale": 3.0}}
     arguments = made | {
+        "AtLeast": {"name": "a", "limit": 0.1},
+        "AtMost": {"name": "a", "limit": -0.0, "unit": "µM"},
         "Behaviour": {"points": rows()[0]},
         "DerivationFragments": {"grammar": "S -> 'x' | S '+' 'x'"},
         "FeatureGP": {"features": class_of("MorganCounts")(radius=2)},
         "Floor": floats,
         "GuacaMol": {"goal": "osimertinib"},
+        "Maximize": {"name": "a", "reference": 0.1},
+        "Minimize": {"name": "a"},
         "Mixture": {"parts": [LogExpectedImprovement(xi=0.1)], "turns": [2]},
         "Molecules": {"function": wrlso.rank_weights},  # a function that a campaign can name
         "OracleGrid": {"objective": wrlso.rank_weights},
@@ -105,6 +110,7 @@ def examples():
             **{name: torch.ones(3) for name in ("lengthscale", "center")},
             "mean": -0.0,
         },
+        "Record": {"name": "a"},
         "SizeRange": {"search": class_of("CandidatePool")(30), "margin": 1.5},
         "Robust": floats,
         "Standardize": floats,
@@ -145,7 +151,7 @@ def test_what_is_stored_under_every_name_comes_back(name):
 @pytest.mark.parametrize(
     "name",
     [
-        *("", "bomb", "bomb.Bomb", "os.system", "Record", "WeightedRetrainingOptimizer", "_MoleculeTask"),
+        *("", "bomb", "bomb.Bomb", "os.system", "Event", "WeightedRetrainingOptimizer", "_MoleculeTask"),
         *("SparseGP.fit", "wrlso.SparseGP", "wrlso.surrogate.sparse_gp.SparseGP", "Study", "codec", None, []),
     ],
 )

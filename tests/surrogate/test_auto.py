@@ -20,7 +20,7 @@ from wrlso import (
 )
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError
 from wrlso.models import VAE, GrammarVAE, HasFeatures
-from wrlso.surrogate import Points
+from wrlso.surrogate import Observations, Points
 from wrlso.surrogate.auto import _left_out, _log_density
 from wrlso.surrogate.points import features_of
 from wrlso.surrogate.transforms import Robust
@@ -83,7 +83,7 @@ def test_scores_halve_after_the_half_life():
     new, y = points[40:44], of_Z[40:44]
     for name, process in start.processes_.items():
         part = new.Z if name == "latent" else new.features
-        expected = 0.5 * start.scores_[name] + _log_density(process, part, y)
+        expected = 0.5 * start.scores_[name] + _log_density(process, part, Observations.exact(y.numpy()))
         assert start.scored(new, y).scores_[name] == pytest.approx(expected)
 
 
@@ -107,7 +107,9 @@ def test_closed_form_of_leaving_one_out(seed):
         deviation = float((variance + process.noise_variance()).sqrt())
         error = np.clip((float(y[i]) - float(mean)) / deviation, -5, 5)
         expected.append(norm.logpdf(error) - np.log(deviation / scale))
-    assert _left_out(process, points.Z, y) == pytest.approx(np.mean(expected), abs=1e-3)
+    assert _left_out(process, points.Z, Observations.exact(y.numpy())) == pytest.approx(
+        np.mean(expected), abs=1e-3
+    )
 
 
 def test_scoring_changes_no_prediction_and_not_the_surrogate_itself():

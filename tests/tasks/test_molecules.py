@@ -22,6 +22,7 @@ from rdkit.Chem.Pharm2D import Generate, Gobbi_Pharm2D
 from rdkit.DataStructs import TanimotoSimilarity
 
 from wrlso import FeatureGP
+from wrlso._chemistry.scores import logp, qed, synthetic_accessibility
 from wrlso._chemistry.smiles import parse
 from wrlso.benchmarks.molecules import objectives as benchmark
 from wrlso.datasets import molecules as datasets
@@ -31,7 +32,7 @@ from wrlso.surrogate import TanimotoGP
 from wrlso.tasks.molecules import GUACAMOL_OBJECTIVES, QED, GuacaMol, Molecules, PenalizedLogP, properties
 from wrlso.tasks.molecules import tasks as molecules
 from wrlso.tasks.molecules.pharmacophores import pharmacophores, similarity
-from wrlso.tasks.molecules.scores import excess_cycle, logp, penalized_logp, qed, synthetic_accessibility
+from wrlso.tasks.molecules.scores import excess_cycle, penalized_logp
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "guacamol.json").read_text())
 REFERENCE = Path(os.environ.get("WRLSO_DATA") or Path(__file__).parents[3] / "shared" / "data")

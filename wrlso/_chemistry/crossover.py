@@ -6,7 +6,7 @@ import numpy as np
 
 from wrlso._chemistry.smiles import Mol, optional_module
 
-__all__ = ["crossed", "kekulized"]
+__all__ = ["chain_part", "crossed", "kekulized"]
 
 _TRIES = 5  # pairs of cuts
 _RING = 0.5  # share of the children that are joined in a ring, where both parents have one
@@ -37,6 +37,11 @@ def crossed(first: Mol, second: Mol, rng: np.random.Generator) -> str | None:
             smiles: str = chem.MolToSmiles(child)
             return smiles
     return None
+
+
+def chain_part(molecule: Mol, rng: np.random.Generator) -> Mol | None:
+    """Return what lies on one side of a random single bond outside rings, with a dummy atom there."""
+    return _part(molecule, False, rng)
 
 
 def _part(molecule: Mol, ring: bool, rng: np.random.Generator) -> Mol | None:

@@ -8,7 +8,7 @@ from wrlso._chemistry.smiles import Mol, canonical, optional_module, parse, read
 from wrlso._utils.cache import content_hash, keep_lines, kept_lines
 from wrlso.exceptions import DataError
 
-__all__ = ["Reading", "read_all", "read_smiles", "to_smiles"]
+__all__ = ["Reading", "read_all", "read_part", "read_smiles", "to_smiles"]
 
 _REMEMBERED = 2**16  # molecules whose tokens are kept, about 1 kB each
 _MANY = 20_000  # molecules that are read by several processes, and kept on disk: they take many seconds
@@ -37,6 +37,15 @@ def read_smiles(smiles: str, stereo: bool, salts: str) -> Reading:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         return Reading(spelling, (), f"{spelling!r:.80} has no SELFIES: {reason}")
     return Reading(spelling, tuple(selfies.split_selfies(text)), None)
+
+
+def read_part(smiles: str) -> list[str]:
+    """Return the tokens of a SMILES as it is spelled, such as a part of a molecule; none without SELFIES."""
+    selfies = optional_module("selfies")
+    try:
+        return list(selfies.split_selfies(selfies.encoder(smiles)))
+    except selfies.EncoderError:
+        return []
 
 
 def read_all(X: Sequence[str], stereo: bool, salts: str) -> list[Reading]:

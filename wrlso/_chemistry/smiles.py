@@ -22,13 +22,16 @@ from wrlso._utils.validation import check_choice, check_count
 from wrlso.exceptions import DataError, DataTypeError
 
 __all__ = [
-    "MAX_LENGTH", "canonical", "first_part", "listed_smiles", "optional_module", "parse", "read_molecules",
-    "refuse_rows", "unparsed_problem",
+    "MAX_LENGTH", "SALTS", "canonical", "first_part", "listed_smiles", "lost_fragments", "optional_module",
+    "parse", "read_molecules", "refuse_rows", "unparsed_problem",
 ]  # fmt: skip
 
 Mol: TypeAlias = Any  # rdkit.Chem.Mol
-Salts: TypeAlias = Literal["refuse", "largest", "keep"]
+Salts: TypeAlias = Literal["refuse", "largest", "neutral", "keep"]
 Policy: TypeAlias = Literal["refuse", "keep"]
+
+#: What models do with several fragments and charges.
+SALTS = ("refuse", "largest", "neutral")
 
 #: Longest SMILES that is read by default, in characters; the longest of ZINC250k has 109.
 MAX_LENGTH = 1000
@@ -175,9 +178,10 @@ def read_molecules(
     X : sequence of n str
     stereo : bool, default=True
         Whether stereochemistry is kept.
-    salts : {"refuse", "largest", "keep"}, default="refuse"
+    salts : {"refuse", "largest", "neutral", "keep"}, default="refuse"
         What to do with more than one fragment (salts, solvents, mixtures). ``"largest"`` takes the one with
-        most heavy atoms, of those the heaviest, with its charge.
+        most heavy atoms, of those the heaviest, with its charge. ``"neutral"`` takes the same, and gives or
+        takes protons until it has no charge, as far as that is possible (RDKit's Uncharger).
     isotopes, radicals : {"refuse", "keep"}, default="refuse"
         What to do with atoms of stated mass and with unpaired electrons. Charges are always kept.
     max_length : int, default=1000
@@ -203,7 +207,7 @@ def read_molecules(
     >>> read_molecules(["OCC", "CC(=O)[O-].[Na+]"], salts="largest")
     ['CCO', 'CC(=O)[O-]']
     """
-    check_choice("salts", salts, ("refuse", "largest", "keep"))
+    check_choice("salts", salts, (*SALTS, "keep"))
     check_choice("isotopes", isotopes, ("refuse", "keep"))
     check_choice("radicals", radicals, ("refuse", "keep"))
     check_count("max_length", max_length)
@@ -227,12 +231,12 @@ def read_molecule(x: Any, *, stereo: bool = True, salts: Salts = "refuse") -> st
 
 
 def molecule_key(x: Any, stereo: bool, salts: str) -> str:
-    """Return the canonical SMILES of a molecule, or of its largest fragment, also if no model can read it.
+    """Return the canonical SMILES of a molecule as ``salts`` says, also if no model can read it.
 
     Raises DataError for invalid SMILES.
     """
     text = _text(x, MAX_LENGTH)
-    fragments: Salts = "largest" if salts == "largest" else "keep"
+    fragments: Any = "keep" if salts == "refuse" else salts
     spelling, _ = _standard(text, _Policies(stereo, fragments, "keep", "keep", MAX_LENGTH))
     if spelling is None:
         raise DataError(f"x must be a molecule's SMILES, got {_shown(x)}, which {unparsed_problem(x)}")
@@ -328,8 +332,10 @@ def _standard(text: str, policies: _Policies) -> tuple[str | None, str]:
     fragments = chem.GetMolFrags(molecule)
     if len(fragments) > 1 and policies.salts == "refuse":
         return None, f"has {len(fragments)} fragments (salts='largest' would take the largest)"
-    if len(fragments) > 1 and policies.salts == "largest":
+    if len(fragments) > 1 and policies.salts in ("largest", "neutral"):
         molecule = _largest(molecule)
+    if policies.salts == "neutral":
+        molecule = _uncharged(molecule)
     problem = _peculiarity(molecule, policies) if "[" in text else ""  # a loop over all atoms is slow
     return (None, problem) if problem else (_write(molecule, policies.stereo, text), "")
 
@@ -346,6 +352,24 @@ def _largest(molecule: Mol) -> Mol:
         fragments,
         key=lambda part: (-part.GetNumHeavyAtoms(), -descriptors.MolWt(part), _write(part, stereo=True)),
     )
+
+
+def _uncharged(molecule: Mol) -> Mol:
+    """Return the molecule with protons given or taken until it has no charge, as far as that is possible."""
+    module = optional_module("rdkit.Chem.MolStandardize.rdMolStandardize")
+    with optional_module("rdkit.rdBase").BlockLogs():
+        return module.Uncharger(canonicalOrder=True).uncharge(molecule)
+
+
+def lost_fragments(smiles: str) -> str:
+    """Return the SMILES of what ``salts="largest"`` leaves out; empty for one fragment or no molecule."""
+    molecule = parse(smiles)
+    if molecule is None:
+        return ""
+    chem = optional_module("rdkit.Chem")
+    parts = [_write(part, stereo=True) for part in chem.GetMolFrags(molecule, asMols=True)]
+    parts.remove(_write(_largest(molecule), stereo=True))
+    return ".".join(sorted(parts))
 
 
 def _peculiarity(molecule: Mol, policies: _Policies) -> str:

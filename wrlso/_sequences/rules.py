@@ -220,8 +220,8 @@ class _Rules:
         for motif in self.required:
             if len(motif) > high:
                 raise ParameterError(
-                    f"the motif {motif.text!r} has {len(motif)} places and cannot occur in a sequence of length "
-                    f"{high}"
+                    f"the motif {motif.text!r} has {len(motif)} places and cannot occur in a sequence of "
+                    f"length {high}"
                 )
         if self.wild_type is not None and self.max_mutations is not None:
             beyond = max(low - len(self.wild_type), len(self.wild_type) - high, 0)

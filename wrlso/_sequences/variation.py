@@ -84,10 +84,7 @@ class Changes:
     ) -> Ints:
         found = row.copy()
         for i, place in enumerate(places):
-            if chances is not None:
-                wanted = chances[i].copy()
-            else:
-                wanted = self._wanted(row, int(place), others, rng)
+            wanted = self._wanted(row, int(place), others, rng) if chances is None else chances[i]
             wanted = wanted * self._beside(found, int(place))
             wanted[row[place]] = 0.0
             found[place] = self._drawn(wanted, rng)

@@ -10,14 +10,18 @@ from sklearn.base import clone
 from wrlso._state.codec import is_alike, is_own
 from wrlso._state.fitted import Values, subset_sizes
 from wrlso._state.learned import ASKING, Learned
+from wrlso._state.merits import Standing, standing
 from wrlso._state.screen import screen_of
-from wrlso._state.settings import Settings, acquisition_of, sign_of, surrogate_or_default
+from wrlso._state.settings import Settings, acquisition_of, surrogate_or_default
 from wrlso._state.weights import weigh
 from wrlso._utils.random import stream
 from wrlso.acquisition.prior_sampling import PriorSampling
 from wrlso.acquisition.state import AskRecord, Measured, Past, Proposal, SearchState, predict_proposals
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel
+from wrlso.outcomes import Aims, aims_of
+from wrlso.rules.anchors import anchor_of
+from wrlso.rules.book import rules_of
 from wrlso.surrogate.auto import AutoSurrogate
 
 __all__ = ["has_small_networks", "largest_product", "search"]
@@ -51,10 +55,11 @@ def search(
         When a bounded search finds no new point.
     """
     start = time.perf_counter()
-    rng, sign = stream(learned.seed, ASKING, learned.n_asks), sign_of(settings.direction)
+    rng, aims = stream(learned.seed, ASKING, learned.n_asks), aims_of(settings.outcomes, settings.direction)
     with lock:  # another thread may tell meanwhile
         pending, unlabelled = history.rows_with("pending"), history.rows_with("unlabelled")
-        values = Values(history.observed_rows, sign * history.y, history.n_start, history.revision)
+        state_of_all = standing(history, aims)
+        values = _values(history, aims, state_of_all)
         n_told = history.n_observed + len(history.rows_with("failed"))
         past = _past(history, values.rows)
     wanted = acquisition_of(settings)
@@ -67,7 +72,7 @@ def search(
     rows, y = learned.refresh(history, values, settings.surrogate, settings.refit_every, fit=fit)
     if len(unlabelled) > _MAX_CANDIDATES:
         unlabelled = rng.choice(unlabelled, _MAX_CANDIDATES, replace=False)
-    measured = _measured(settings, learned, history, values)
+    measured = _measured(settings, learned, history, values, state_of_all)
     state = SearchState(
         model=learned.model,
         surrogate=learned.fitted.surrogate if fit else None,
@@ -83,13 +88,27 @@ def search(
         point=lambda i: history.records[rows[i]].x,
         measured=measured,
         past=past,
+        anchor=anchor_of(rules_of(settings.feasible), learned.model),
     )
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = acquisition.propose(state, n, rng)
     record.seconds = seconds | record.seconds
     if isinstance(state.surrogate, AutoSurrogate):
         record.surrogate = state.surrogate.summary()
-    return proposals, predict_proposals(state.surrogate, state.model, proposals, sign), record
+    # with several goals the surrogate predicts merits, which say nothing to a user
+    told = state.surrogate if len(aims.goals) == 1 else None
+    return proposals, predict_proposals(told, state.model, proposals, aims.goals[0][1]), record
+
+
+def _values(history: History, aims: Aims, state: Standing) -> Values:
+    """Return what the surrogate is to predict: the values of the one goal, or merits where there are more."""
+    rows, y = history.observed_rows, state.merit
+    if len(aims.goals) == 1:
+        name, sign = aims.goals[0]
+        rows = history.measured_rows(name)
+        y = sign * history.observations(name, rows).y
+    n_start = int(np.count_nonzero(np.isin(rows, history.observed_rows[: history.n_start])))
+    return Values(rows, y, n_start, history.revision)
 
 
 def _past(history: History, rows: np.ndarray) -> Past:
@@ -105,11 +124,15 @@ def _past(history: History, rows: np.ndarray) -> Past:
     )
 
 
-def _measured(settings: Settings, learned: Learned, history: History, values: Values) -> Measured:
+def _measured(
+    settings: Settings, learned: Learned, history: History, values: Values, state: Standing
+) -> Measured:
     """Return all points with a value; those outside the search's rows are encoded when they are wanted."""
+    weights = weigh(state.merit, history.n_start, settings.weighting)
+    places = _places(values.rows, history.observed_rows)
     return Measured(
-        torch.from_numpy(values.y),
-        torch.from_numpy(weigh(values.y, values.n_start, settings.weighting)),
+        torch.from_numpy(state.merit[places]),
+        torch.from_numpy(weights[places]),
         lambda places: learned.encode(history, values.rows[places]),
         lambda place: history.records[values.rows[place]].x,
     )

@@ -1,7 +1,7 @@
 """The changes of one call to a history: first collected and checked, then applied together."""
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from wrlso._state.isomers import warn_of_isomers
+from wrlso._state.reading import Told
 from wrlso._utils.copies import keep
+from wrlso.exceptions import ParameterError
 from wrlso.history import Event, EventKind, History
 from wrlso.models.inference import key_of, tensorized
 from wrlso.models.protocol import LatentModel, Objects
+from wrlso.outcomes import Aims, Reading
 
-__all__ = ["Changes", "NewObjects"]
+__all__ = ["Changes", "NewObjects", "check_names"]
 
 
 class NewObjects(NamedTuple):
@@ -55,7 +58,7 @@ class Changes:
         warn_of_isomers(model, X, keys, self.history)
         return [self._row(key) for key in keys]
 
-    def add_start(self, model: LatentModel, X: Objects, values: Sequence[float | None]) -> None:
+    def add_start(self, model: LatentModel, X: Objects, values: Sequence[Told]) -> None:
         """Add starting data; equal objects become one point with several values as replicates."""
         inputs = tensorized(model, X).cpu()
         keys = [key_of(model, x) for x in X]
@@ -68,7 +71,28 @@ class Changes:
         self._stage(list(first), objects, inputs)
         for key, value in zip(keys, values, strict=True):
             if value is not None:
-                self.note("start", self._row(key), value)
+                self.tell("start", self._row(key), value)
+
+    def expect(self, aims: Aims) -> None:
+        """Take in the units of outcomes that are new; raise ParameterError where the history has others."""
+        check_names(self.history, aims)
+        if aims.are_named and any(self.history.units.get(name) != unit for name, unit in aims.units.items()):
+            self.note("outcomes", data={**self.history.units, **aims.units})
+
+    def tell(self, kind: EventKind, row: int, told: Told, reason: str | None = None) -> None:
+        """Add a "start", "tell" or "update" with what was told of an experiment."""
+        if kind == "update":
+            record = self.history.records[row]
+            before, are_plain = _fields_of_all(record.readings), record.details is None
+            if are_plain and not isinstance(told, dict):
+                self.note(kind, row, told, list(record.values))
+            else:
+                now = {} if told is None else {"now": _fields(_readings(told))}
+                self.note(kind, row, _plain_value(told), now | {"before": before})
+        elif isinstance(told, dict):
+            self.note(kind, row, _plain_value(told), _fields(told))
+        else:
+            self.note(kind, row, told, reason if told is None else None)
 
     def note(self, kind: EventKind, row: int = -1, value: float | None = None, data: Any = None) -> None:
         """Add an event."""
@@ -99,3 +123,42 @@ class Changes:
     def _row(self, key: Hashable) -> int:
         row = self.history.row(key)
         return self._new[key] if row is None else row
+
+
+def check_names(history: History, aims: Aims) -> None:
+    """Raise ParameterError where outcomes have other units than a history, or names where it has none."""
+    known = history.outcomes
+    if aims.are_named and "" in known:
+        raise ParameterError(
+            f"outcomes must be None, because the values told so far have no names, got "
+            f"{', '.join(map(repr, aims.names))}: begin anew with fit, and tell values by name"
+        )
+    if not aims.are_named and known and "" not in known:
+        raise ParameterError(
+            f"outcomes must name {', '.join(map(repr, known))}, because values of these were told, got None"
+        )
+    for name, unit in aims.units.items():
+        if (before := history.units.get(name)) and before != unit:
+            raise ParameterError(
+                f"the unit of {name!r} must be {before!r}, in which its values were told, got {unit!r}: "
+                "convert new values, or begin anew with fit and all values in the new unit"
+            )
+
+
+def _readings(told: Told) -> dict[str, Reading]:
+    return told if isinstance(told, dict) else {} if told is None else {"": Reading(told)}
+
+
+def _plain_value(told: Told) -> float | None:
+    """Return the number without a name, if it was told and is exact."""
+    reading = _readings(told).get("")
+    return None if reading is None or reading.bound else reading.value
+
+
+def _fields(readings: Mapping[str, Reading]) -> dict[str, list[Any]]:
+    """Return readings as they are stored."""
+    return {name: [r.value, r.sd, r.bound, r.n] for name, r in readings.items()}
+
+
+def _fields_of_all(readings: Mapping[str, Sequence[Reading]]) -> dict[str, list[list[Any]]]:
+    return {name: [[r.value, r.sd, r.bound, r.n] for r in told] for name, told in readings.items()}

@@ -47,6 +47,8 @@ _CLASSES = {
         "acquisition.sources": ["Cross", "Mutate", "Near", "Prior", "Rewrite", "Splice"],
         "acquisition.state": ["AskRecord"],
         "models.fragments": ["DerivationFragments"],
+        "outcomes": ["AtLeast", "AtMost", "Maximize", "Minimize", "Record"],
+        "rules.filters": ["Filters"],
         "surrogate.auto": ["AutoSurrogate"],
         "surrogate.feature_gp": ["FeatureGP"],
         "surrogate.kernels": ["Hyperparameters"],
@@ -203,7 +205,8 @@ class _Packer:
         packed = self._tagged(value)
         if packed is None:
             named = value if hasattr(value, "__qualname__") else type(value)
-            name = f"{named.__module__}.{named.__qualname__}"
+            module = getattr(named, "__module__", "builtins")  # methods of C have none
+            name = f"{module}.{named.__qualname__}"
             if not self.foreign:
                 raise DataTypeError(f"a campaign cannot store {value!r:.80} of type {name}")
             packed = {_TAG: "foreign", "type": name}

@@ -1,7 +1,13 @@
-"""Reading user input: one point or many, numbers, and what marks a missing value."""
+"""Reading user input: one point or many, numbers or mappings of outcomes, and what marks a missing value.
+
+What is told of one experiment is, for one number without a name, a float; with names, bounds, standard errors
+or numbers of replicates a dict of outcome to :class:`wrlso.outcomes.Reading`; and None where it failed. All
+readings are kept. :func:`wrlso.outcomes.combined` says what those of one point are together: the mean of the
+exact ones or, where there are none, the tightest bound.
+"""
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -11,8 +17,14 @@ from torch import Tensor
 
 from wrlso.exceptions import DataError, DataTypeError
 from wrlso.models.protocol import Objects
+from wrlso.outcomes import Aims, Reading, check_error
 
-__all__ = ["read_objects", "read_returned", "read_start", "read_told", "read_value"]
+__all__ = [
+    "Told", "read_cells", "read_correction", "read_objects", "read_returned", "read_start", "read_told",
+    "read_value",
+]  # fmt: skip
+
+Told = float | dict[str, Reading] | None  # of one experiment
 
 
 def read_value(y: Any, where: str = "y") -> float | None:
@@ -77,23 +89,41 @@ def _scalar(y: Any) -> Any:
     return None if is_missing else y
 
 
-def read_told(x: Any, y: Any) -> tuple[Objects, list[float | None]]:
-    """Return a batch (X, values) from one point or a batch; y decides which it is."""
+def read_told(x: Any, y: Any, aims: Aims, sd: Any = None) -> tuple[Objects, list[Told]]:
+    """Return a batch (X, told) from one point or a batch; y decides which it is.
+
+    Parameters
+    ----------
+    x, y, sd
+        As of :meth:`wrlso.WeightedRetrainingOptimizer.tell`.
+    aims : Aims
+        What the outcomes are.
+    """
     if not _is_sequence(y):
-        return [x], [read_value(y)]
-    values = [read_value(value, f"y[{i}]") for i, value in enumerate(y)]
+        return [x], [_one(y, _errors_of_one(sd, aims), aims, "y")]
+    told = _batch(y, sd, aims)
     X = read_objects(x, "x")
-    if len(X) != len(values):
-        raise DataError(f"x and y must have the same length, got {len(X)} x and {len(values)} y")
-    return X, values
+    if len(X) != len(told):
+        raise DataError(f"x and y must have the same length, got {len(X)} x and {len(told)} y")
+    return X, told
 
 
-def read_start(X: Any, y: Any) -> tuple[Objects, list[float | None]]:
-    """Return starting data (X, values): None for an x without a value."""
+def read_correction(x: Any, y: Any, aims: Aims, sd: Any = None) -> Told:
+    """Return what replaces the values of one point."""
+    _, told = read_told(x, y, aims, sd)
+    if len(told) != 1:
+        raise DataError(f"update corrects one point, got {len(told)} values")
+    return told[0]
+
+
+def read_start(X: Any, y: Any, aims: Aims, sd: Any = None) -> tuple[Objects, list[Told]]:
+    """Return starting data (X, told): None for an x without a value."""
     X = read_objects(X, "X")
     if len(X) == 0:
         raise DataError("X must hold at least one object, got none")
     if y is None:
+        if sd is not None:
+            raise DataError(f"sd must be None without y, got {_shown(sd)}")
         return X, [None] * len(X)
     if not _is_sequence(y):
         raise DataTypeError(
@@ -101,7 +131,204 @@ def read_start(X: Any, y: Any) -> tuple[Objects, list[float | None]]:
         )
     if len(y) != len(X):
         raise DataError(f"X and y must have the same length, got {len(X)} X and {len(y)} y")
-    return X, [read_value(value, f"y[{i}]") for i, value in enumerate(y)]
+    return X, _batch(y, sd, aims)
+
+
+def _batch(y: Any, sd: Any, aims: Aims) -> list[Told]:
+    """Read a sequence of results, one for each point."""
+    if aims.are_named and hasattr(y, "columns"):
+        rows, own_errors = _table_rows(y, aims)
+        if own_errors and sd is not None:
+            raise DataError("give standard errors as sd or in columns of the table, not both")
+        errors = _errors_of_batch(sd, len(rows), aims)
+        return [_one(row, next(errors), aims, f"row {i} of y") for i, row in enumerate(rows)]
+    if aims.are_named and getattr(y, "ndim", 1) == 2 and y.shape[1] != len(aims.names):
+        raise DataError(
+            f"y must have one column for each of the {len(aims.names)} outcomes ({_listed(aims.names)}), got "
+            f"an array of shape {tuple(y.shape)}"
+        )
+    errors = _errors_of_batch(sd, len(y), aims)
+    return [_one(value, next(errors), aims, f"y[{i}]") for i, value in enumerate(y)]
+
+
+def _one(y: Any, errors: Mapping[str, Any], aims: Aims, where: str) -> Told:
+    """Read the result of one experiment."""
+    if not aims.are_named:
+        reading = _read_reading(y, errors.get(""), where)
+        return reading if reading is None or isinstance(reading, float) else {"": reading}
+    values = _by_name(y, aims, where)
+    if values is None:
+        return None
+    told: dict[str, Reading] = {}
+    for name, value in values.items():
+        found = _read_reading(value, errors.get(name), f"{where}[{name!r}]")
+        if found is not None:
+            told[name] = Reading(found) if isinstance(found, float) else found
+    return told or None
+
+
+def _by_name(y: Any, aims: Aims, where: str) -> Mapping[str, Any] | None:
+    """Return the values of named outcomes by name; None: the experiment failed."""
+    y = _scalar(y)
+    if isinstance(y, Mapping):
+        _check_names(y, aims, where)
+        if not y:
+            raise DataError(f"{where} must name at least one outcome, or be None for a failed experiment")
+        return y
+    if y is None or (isinstance(y, float) and math.isnan(y)):
+        return None
+    names = aims.names
+    if len(names) == 1 and not _is_sequence(y):
+        return {names[0]: y}
+    if _is_sequence(y) and not hasattr(y, "columns"):
+        if len(y) != len(names):
+            raise DataError(
+                f"{where} must have a value for each of the {len(names)} outcomes ({_listed(names)}), or be "
+                f"a mapping of names to values, got {len(y)} values"
+            )
+        return dict(zip(names, y, strict=True))
+    raise DataTypeError(
+        f"{where} must be a mapping such as {{{names[0]!r}: 1.5}}, because values have names here "
+        f"({_listed(names)}), or None for a failed experiment, got {_shown(y)} of type {type(y).__name__}"
+    )
+
+
+def _check_names(given: Any, aims: Aims, where: str) -> None:
+    unknown = [name for name in given if name not in aims.names]
+    if unknown:
+        expected = _listed(aims.names) if aims.are_named else "outcomes without names"
+        raise DataError(f"{where} must name outcomes of this optimizer ({expected}), got {_listed(unknown)}")
+
+
+def _read_reading(y: Any, sd: Any, where: str) -> float | Reading | None:
+    """Return a number as a float; with more than the number as a Reading; None for a missing value."""
+    if isinstance(y, Reading):
+        if sd is not None and not isinstance(sd, _ForAll):
+            raise DataError(f"{where} must be a number where sd is given, got {y}")
+        own = None if y.sd is None else float(y.sd)
+        reading = Reading(float(y.value), own, y.bound, int(y.n))
+        return reading.value if reading.is_plain else reading
+    value = read_value(y, where)
+    error: float | None = sd.value if isinstance(sd, _ForAll) else sd
+    if value is None or error is None:
+        return value
+    return Reading(value, error)
+
+
+class _ForAll:
+    """A standard error that is said of all values at once: it leaves out those that have none."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+
+def _errors_of_one(sd: Any, aims: Aims) -> dict[str, Any]:
+    """Return the standard errors of one experiment by outcome."""
+    if _is_sequence(sd):
+        raise DataTypeError(f"sd must be a number for one x, or a mapping, got {_shown(sd)}")
+    return _read_errors(sd, aims, "sd")
+
+
+def _errors_of_batch(sd: Any, n: int, aims: Aims) -> Iterator[dict[str, Any]]:
+    """Yield the standard errors of n experiments by outcome."""
+    if not _is_sequence(sd):
+        errors = {name: _ForAll(value) for name, value in _read_errors(sd, aims, "sd").items()}
+        yield from (errors for _ in range(n))
+        return
+    rows = _plain_rows(sd) if hasattr(sd, "columns") else sd
+    if len(rows) != n:
+        raise DataError(f"sd and y must have the same length, got {len(rows)} sd and {n} y")
+    yield from (_read_errors(row, aims, f"sd[{i}]") for i, row in enumerate(rows))
+
+
+def _read_errors(sd: Any, aims: Aims, where: str) -> dict[str, float]:
+    """Return standard errors by outcome: of a number, a mapping, or a row with one for each outcome."""
+    sd = _scalar(sd)
+    if isinstance(sd, Mapping):
+        _check_names(sd, aims, where)
+    elif _is_sequence(sd) and aims.are_named:
+        if len(sd) != len(aims.names):
+            raise DataError(f"{where} must have {len(aims.names)} values, got {len(sd)}")
+        sd = dict(zip(aims.names, sd, strict=True))
+    elif sd is None or (isinstance(sd, float) and math.isnan(sd)):
+        return {}
+    elif len(aims.names) > 1:
+        raise DataTypeError(
+            f"{where} must be a mapping of outcome to standard error, because there are several outcomes "
+            f"({_listed(aims.names)}), got {_shown(sd)}"
+        )
+    else:
+        sd = {aims.names[0]: sd}
+    errors: dict[str, float] = {}
+    for name, error in sd.items():
+        label = f"{where}[{name!r}]" if aims.are_named else where
+        error = _scalar(error)
+        if error is None or (isinstance(error, float) and math.isnan(error)):
+            continue
+        check_error(label, error)
+        errors[name] = float(error)
+    return errors
+
+
+def _table_rows(table: Any, aims: Aims) -> tuple[list[dict[str, Any]], bool]:
+    """Return the rows of a table with a column for each outcome, and whether it has standard errors.
+
+    The columns "name sd" and "name n" hold the standard deviation of n replicates and n: the standard error
+    of their mean is sd / √n.
+    """
+    columns = list(table.columns)
+    sides = {f"{name} {kind}": (name, kind) for name in aims.names for kind in ("sd", "n")}
+    missing = [name for name, _ in aims.goals if name not in columns]
+    if missing:
+        raise DataError(f"y must have a column for each goal, but {_listed(missing)} is not among "
+                        f"{_listed(columns)}")  # fmt: skip
+    strange = [column for column in columns if column not in aims.names and column not in sides]
+    if strange or len(set(columns)) < len(columns):
+        wrong = strange or [column for column in columns if columns.count(column) > 1]
+        raise DataError(
+            f"the columns of y must be outcomes ({_listed(aims.names)}), each once, or these with ' sd' or "
+            f"' n' behind, got {_listed(wrong)}: give the columns that are meant, as table[[...]]"
+        )
+    rows: list[dict[str, Any]] = [{} for _ in range(len(table))]
+    for name in (column for column in columns if column in aims.names):
+        values, errors, numbers = (
+            list(table[column]) if column in columns else [None] * len(rows)
+            for column in (name, f"{name} sd", f"{name} n")
+        )
+        for i, (row, value, sd, n) in enumerate(zip(rows, values, errors, numbers, strict=True)):
+            row[name] = read_cells(value, sd, n, f"row {i} of y, {name!r}")
+    return rows, any(column.endswith(" sd") and column in sides for column in columns)
+
+
+def read_cells(value: Any, sd: Any, n: Any, where: str) -> Any:
+    """Return one reading of a table from a value, the standard deviation of its replicates, and their number.
+
+    Raises DataError for an sd that is not > 0, or an n that is no whole number from 1 on.
+    """
+    deviation, number = read_value(sd, f"{where}: sd"), read_value(n, f"{where}: n")
+    if number is not None and (number < 1 or number != int(number)):
+        raise DataError(f"{where}: n must be a whole number from 1 on, got {_shown(n)}")
+    if deviation is not None:
+        check_error(f"{where}: sd", deviation)
+    if deviation is None and number in (None, 1.0):
+        return value
+    number = 1 if number is None else int(number)
+    if isinstance(value, Reading):
+        if value.bound and number == 1:
+            raise DataError(f"{where}: a bound has no sd, got {_shown(sd)}")
+        raise DataError(f"{where}: a bound is one value, got n = {number}")
+    exact = read_value(value, where)
+    error = None if deviation is None else deviation / math.sqrt(number)
+    return None if exact is None else Reading(exact, error, n=number)
+
+
+def _plain_rows(table: Any) -> list[dict[str, Any]]:
+    columns = {str(name): list(table[name]) for name in table.columns}
+    return [{name: values[i] for name, values in columns.items()} for i in range(len(table))]
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(_shown(name) for name in names)
 
 
 def _is_sequence(y: Any) -> bool:

@@ -12,15 +12,18 @@ import torch
 from torch import Tensor
 
 from wrlso._state.asking import has_small_networks
+from wrlso._state.broken_rules import warn_of_broken_rules
 from wrlso._state.learned import Learned
+from wrlso._state.merits import standing
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
-from wrlso._state.settings import Settings, sign_of
+from wrlso._state.settings import Settings
 from wrlso._state.training_due import training_due_in
 from wrlso._state.training_log import in_words
 from wrlso._state.weights import training_weights, weighting_now
 from wrlso._utils.threads import ENOUGH_WORK, bounded_threads
 from wrlso.exceptions import NonFiniteLossError, TrainingDivergedWarning
 from wrlso.history import History, RowSubset
+from wrlso.outcomes import aims_of
 from wrlso.training.automatic import active_dimensions
 from wrlso.training.trainer import Trainer
 from wrlso.weighting import RankWeighting, effective_sample_size
@@ -86,9 +89,11 @@ def train(
     TrainingStopped
         Once ``stop`` is set.
     """
-    sign = sign_of(settings.direction)
+    aims = aims_of(settings.outcomes, settings.direction)
+    if learned.n_trainings == 0:
+        warn_of_broken_rules(settings.feasible, learned.model, history)
     with lock:  # another thread may tell meanwhile
-        observed, y = history.observed_rows, sign * history.y
+        observed, y = history.observed_rows, standing(history, aims).merit
         unlabelled = history.rows_with("unlabelled")
         n_start = history.n_start if history.trainings else len(y)
     weights = training_weights(y, n_start, len(unlabelled), settings.unlabelled_share, settings.weighting)

@@ -9,28 +9,50 @@ from torch import Tensor
 from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 from wrlso.history import History
 from wrlso.models.inference import key_of
+from wrlso.models.molecules.base import MoleculeVAE
 from wrlso.models.protocol import LatentModel
+from wrlso.rules.book import Feasible, Rules, rules_of
 
 __all__ = ["screen_of"]
 
 
-def screen_of(
-    model: LatentModel, history: History, feasible: Callable[[Any], bool] | None
-) -> Callable[[Any], str | None]:
+def screen_of(model: LatentModel, history: History, feasible: Feasible) -> Callable[[Any], str | None]:
     """Return a test of x: its result is why ask may not propose x, None when it may."""
+    rules = rules_of(feasible)
+    novel = rules is not None and rules.novel is not None
+    as_read = isinstance(model, MoleculeVAE)  # its keys are SMILES, without salts
+    told = [record for record in history if record.values and not record.asked] if novel else []
+    known = [record.key if as_read else record.x for record in told]
 
     def screen(x: Any) -> str | None:
         if x is None:
             return "undecodable"
         try:
-            status = history.status(key_of(model, x))
+            key = key_of(model, x)
+            status = history.status(key)
         except DataError:
             return "undecodable"
         if status in ("observed", "failed", "pending"):
             return "known" if status == "observed" else status
-        return None if feasible is None or _passes(feasible, x) else "infeasible"
+        if rules is None:
+            return None
+        if rules.are_of_molecules and (refusal := _refusal(rules, key if as_read else x, known)) is not None:
+            return refusal
+        return None if all(_passes(test, x) for test in rules.tests) else "infeasible"
 
     return screen
+
+
+def _refusal(rules: Rules, x: Any, known: list[Any]) -> str | None:
+    """Return the rule that a molecule breaks, None for none."""
+    if not isinstance(x, str):
+        raise ParameterTypeError(
+            f"feasible must be a test of your own for x that are no SMILES, got rules of molecules; x was "
+            f"{x!r:.200} of type {type(x).__name__}"
+        )
+    if (broken := rules.first_broken(x)) is not None:
+        return f"rule {broken}"
+    return "rule novel" if rules.too_close(x, known) else None
 
 
 def _passes(feasible: Callable[[Any], bool], x: Any) -> bool:

@@ -14,12 +14,14 @@ from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
 from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE, Codec
+from wrlso.outcomes import Outcome, aims_of
+from wrlso.rules.book import Feasible, rules_of
 from wrlso.surrogate.auto import AutoSurrogate
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.refit import check_refit_every
 from wrlso.training.trainer import Trainer
 
-__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "sign_of", "surrogate_or_default"]
+__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "surrogate_or_default"]
 
 _MODEL_METHODS = (
     "tensorize", "encode", "decode", "loss", "key", "parameters", "state_dict", "load_state_dict", "train",
@@ -36,7 +38,8 @@ class Settings(Protocol):
     likelihood: str
     beta: float
     codec: Codec | None
-    feasible: Callable[[Any], bool] | None
+    feasible: Feasible
+    outcomes: Sequence[Outcome] | None
     direction: str
     weighting: Callable[[np.ndarray], np.ndarray] | None
     surrogate: Surrogate | str | None
@@ -52,11 +55,6 @@ class Settings(Protocol):
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return all of them by name."""
-
-
-def sign_of(direction: str) -> float:
-    """Return the factor that makes larger values better."""
-    return -1.0 if direction == "minimize" else 1.0
 
 
 def acquisition_of(settings: Settings) -> Acquisition:
@@ -142,6 +140,7 @@ def surrogate_or_default(surrogate: Surrogate | str | None) -> Surrogate:
 def check_parameters(settings: Settings) -> None:
     """Raise ParameterError or ParameterTypeError for an invalid constructor argument."""
     check_choice("direction", settings.direction, ("maximize", "minimize"))
+    aims_of(settings.outcomes)
     check_count("retrain_every", settings.retrain_every, none="never")
     check_refit_every(settings.refit_every)
     check_real("unlabelled_share", settings.unlabelled_share, minimum=0, maximum=1)
@@ -153,9 +152,9 @@ def check_parameters(settings: Settings) -> None:
         raise ParameterTypeError(f"callbacks must be a sequence of objects, got {settings.callbacks!r}")
     for i, callback in enumerate(settings.callbacks):
         check_instance(f"callbacks[{i}]", callback)
-    for name in ("feasible", "weighting"):
-        if getattr(settings, name) is not None and not callable(getattr(settings, name)):
-            raise ParameterTypeError(f"{name} must be callable or None, got {getattr(settings, name)!r}")
+    rules_of(settings.feasible)  # names what is wrong
+    if settings.weighting is not None and not callable(settings.weighting):
+        raise ParameterTypeError(f"weighting must be callable or None, got {settings.weighting!r}")
     for name, method in (("surrogate", "condition_on"), ("acquisition", "propose")):
         part = surrogate if name == "surrogate" else getattr(settings, name)
         if part is not None and not callable(getattr(part, method, None)):
@@ -177,6 +176,11 @@ def _check_effects(settings: Settings) -> None:
                     f"{name} must be {default!r}, the default, where model is given, got {value!r}: it "
                     f"belongs to the model that encoder and decoder make. Set it on the model"
                 )
+    if settings.outcomes is not None and settings.direction != "maximize":
+        raise ParameterError(
+            f"direction must be 'maximize', the default, with outcomes, each of which says it: "
+            f"Minimize(name) is a goal to make small; got {settings.direction!r}"
+        )
     acquisition = settings.acquisition
     if settings.surrogate is not None and not getattr(acquisition, "uses_surrogate", True):
         raise ParameterError(

@@ -63,7 +63,8 @@ class PriorSampling(BaseEstimator):
                 break
             count = min(size, left)
             Z = landscape.sample(state.model, count, rng)
-            made = list(zip(screener.decode(Z, self.temperature), Z, strict=True))
+            carriers = _some_known(state, count, rng) if state.anchor is not None else []
+            made = list(zip(screener.decode(Z, self.temperature, carriers), Z, strict=True))
             before = len(proposals)
             self._admit(made, n, proposals, screener)
             if len(proposals) - before < _LEAST_NEW * len(made) and len(proposals) < n:
@@ -81,10 +82,9 @@ class PriorSampling(BaseEstimator):
         self, state: SearchState, count: int, screener: Screener, rng: np.random.Generator
     ) -> list[Any]:
         """Return known points with a small change and their encodings, if the model can make them."""
-        known = state.all_measured
-        if known.point is None or len(known.y) == 0 or not isinstance(state.model, Mutates):
+        if not isinstance(state.model, Mutates):
             return []
-        parents = [known.point(int(place)) for place in rng.integers(len(known.y), size=count)]
+        parents = _some_known(state, count, rng)
         made = [x for x in screener.vary("mutate", parents, again=True) if x is not None]
         return list(zip(*screener.encode(made), strict=True))
 
@@ -97,3 +97,11 @@ class PriorSampling(BaseEstimator):
         for i in rng.permutation(len(state.candidates)):
             if screener.admit(state.candidates[i], "chosen"):
                 yield Proposal(state.candidates[i], state.candidates_Z[i].double(), float("nan"))
+
+
+def _some_known(state: SearchState, count: int, rng: np.random.Generator) -> list[Any]:
+    """Return that many points with a value; none where there are none."""
+    known = state.all_measured
+    if known.point is None or len(known.y) == 0:
+        return []
+    return [known.point(int(place)) for place in rng.integers(len(known.y), size=count)]

@@ -30,8 +30,11 @@ class Screener:
         self._taken: set[Hashable] = set()
         self._start = time.perf_counter()
 
-    def decode(self, Z: Array, temperature: float) -> list[Any]:
-        """Decode Z (q, d) into q objects, None where nothing valid comes out."""
+    def decode(self, Z: Array, temperature: float, carriers: Sequence[Any] = ()) -> list[Any]:
+        """Decode Z (q, d) into q objects, None where nothing valid comes out.
+
+        What does not fit ``state.anchor`` gives a part to one of the ``carriers`` (q), if there are any.
+        """
         if len(Z) == 0:  # models need not support it
             return []
         start = time.perf_counter()
@@ -39,6 +42,8 @@ class Screener:
         with evaluating(model):
             for rows in torch.from_numpy(Z).split(_CHUNK):
                 objects += decoded(model, to_model(model, rows), temperature, self.generator)
+            if carriers and self.state.anchor is not None:
+                objects = self.state.anchor.mend(objects, carriers, self.generator)
         self.record.n_decoded += len(Z)
         self.record.seconds["decode"] += time.perf_counter() - start
         return objects
@@ -53,7 +58,8 @@ class Screener:
             return []
         start = time.perf_counter()
         with evaluating(self.state.model):
-            made = getattr(self.state.model, method)(*parents, self.generator)
+            moves = self.state.model if self.state.anchor is None else self.state.anchor
+            made = getattr(moves, method)(*parents, self.generator)
         if len(made) != n:
             raise ModelError(f"{method} must return as many objects as it gets, {n}, got {len(made)}")
         self.record.n_decoded += 0 if again else n

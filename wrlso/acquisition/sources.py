@@ -58,7 +58,12 @@ class Making:
         """Decode points (n, d), clipped to where the data lies, half of them at temperature 0."""
         Z = self.landscape.clip(self.rng.permutation(Z))
         half = len(Z) // 2
-        return self.screener.decode(Z[:half], 0.0) + self.screener.decode(Z[half:], temperature)
+        anchored = self.state.anchor is not None
+        carriers = self.parents.objects(len(Z), self.rng) if anchored else []
+        return [
+            *self.screener.decode(Z[:half], 0.0, carriers[:half]),
+            *self.screener.decode(Z[half:], temperature, carriers[half:]),
+        ]
 
 
 class Source(Protocol):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso.models.protocol import LatentModel
+from wrlso.rules.anchors import Anchor
 from wrlso.surrogate.points import points_for
 from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import Surrogate
@@ -129,6 +130,8 @@ class SearchState:
         All points with a value, where Z and y are a part of them; None: they are all.
     past : Past
         What was proposed before.
+    anchor : Anchor or None
+        Makes moves keep a core, or stay near to a molecule, where the rules ask for that.
     """
 
     model: LatentModel
@@ -145,6 +148,7 @@ class SearchState:
     point: Callable[[int], Any] | None = None
     measured: Measured | None = None
     past: Past = field(default_factory=Past)
+    anchor: Anchor | None = None
 
     @property
     def all_measured(self) -> Measured:

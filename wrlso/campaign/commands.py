@@ -16,18 +16,22 @@ from wrlso.campaign.assays import check_values, keep_only
 from wrlso.campaign.cells import read_value
 from wrlso.campaign.model_names import (
     BUILT_IN,
+    default_salts,
     keep_model,
     make_model,
     model_of_campaign,
     named_callable,
     set_salts,
 )
+from wrlso.campaign.new_optimizer import new_optimizer
 from wrlso.campaign.results_table import current_value, describe_value, plan_tell, told_columns
+from wrlso.campaign.rule_options import restored, rules_line, together
 from wrlso.campaign.start_table import (
     AS_BEFORE,
     Form,
     choose_columns,
     learn_tokens,
+    left_out,
     read_start,
     start_contents,
     without_names,
@@ -53,6 +57,7 @@ from wrlso.storage.names import TELL_LOCK, is_campaign
 
 if TYPE_CHECKING:  # takes a second to import: functions import it once they have checked their arguments
     from wrlso.optimizer import WeightedRetrainingOptimizer
+    from wrlso.rules.filters import Filters
 
 __all__ = [
     "BUILT_IN", "Form", "ask", "export", "init", "open_campaign", "recording",
@@ -70,6 +75,7 @@ def init(
     form: Form = AS_BEFORE,
     values: bool = True,
     feasible: str | None = None,
+    rules: "Sequence[str | Filters]" = (),
     salts: str | None = None,
     training: Mapping[str, Any] | None = None,
     **options: Any,
@@ -91,8 +97,11 @@ def init(
         Whether the file has values.
     feasible : str, default=None
         ``package.module:function`` that says whether an x may be proposed.
-    salts : {"refuse", "largest"}, default=None
-        What a model of molecules does with several fragments; None: as the model is.
+    rules : sequence
+        Rules of molecules, as ``feasible`` of the optimizer takes them.
+    salts : {"refuse", "largest", "neutral"}, default=None
+        What a model of molecules does with several fragments, and charges; None: a model of ours takes the
+        largest one, one of your own stays as it is.
     training : mapping, default=None
         Parameters of the trainer in place of the model's defaults.
     **options
@@ -111,13 +120,14 @@ def init(
     table = keep_only(read_table(data, delimiter=form.delimiter), form.only)
     x, y, decimal, guesses = choose_columns(table, form, values)
     table, facts = check_values(table, x, y, {})
-    test = None if feasible is None else named_callable(feasible)
+    test = together(rules, None if feasible is None else named_callable(feasible))
     generative = make_model(model, options.get("random_state") or 0)
-    set_salts(generative, salts)
+    salts = set_salts(generative, salts or default_salts(model, generative))
     table = without_names(table, x, generative)
+    guesses += left_out(table, x, generative)
     guesses += learn_tokens(table, x, generative)
     X, told, failed = read_start(table, x, y, decimal, generative)
-    opt = _new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
+    opt = new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
     notes = {"model": model, "x": x, "y": y or form.y or "y"}
     opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
     if getattr(generative, "stereo", None) is False:
@@ -170,7 +180,9 @@ def open_campaign(
             f"this campaign's candidates are tested by your own code ({info['needs']['feasible']!r:.120}): "
             "if you trust that code, pass it again with --feasible package.module:function"
         )
-    parts: dict[str, Any] = {} if feasible is None else {"feasible": named_callable(feasible)}
+    parts: dict[str, Any] = {}
+    if feasible is not None:
+        parts["feasible"] = restored(info["parameters"], named_callable(feasible))
     parts["model"] = model_of_campaign(campaign, model, info["notes"].get("model"))
     set_salts(parts["model"], salts or info["notes"].get("salts"))
     from wrlso.optimizer import WeightedRetrainingOptimizer
@@ -268,6 +280,7 @@ def tell(
     if columns.x is not None:
         table = without_names(table, columns.x, reader)
         news = learn_tokens(table, columns.x, reader)
+        table.remarks.extend(left_out(table, columns.x, reader))
     plan = plan_tell(
         table,
         columns,
@@ -346,6 +359,7 @@ def status(campaign: Path) -> Lines:
     lines += state_lines(
         history, parameters["direction"], parameters["retrain_every"], flat=is_flat(info["notes"])
     )
+    lines += rules_line(parameters)
     worker = who_works(campaign)
     return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
 
@@ -401,22 +415,6 @@ def quoted(path: Path) -> str:
 
 
 # ---------------------------------------------------------------- parts
-
-
-def _new_optimizer(
-    model: Any, n: int, training: Mapping[str, Any], options: dict[str, Any]
-) -> "WeightedRetrainingOptimizer":
-    """Return an optimizer with the defaults for n objects of this model, and the options that are given."""
-    from wrlso.molecules import search_options
-    from wrlso.optimizer import WeightedRetrainingOptimizer
-    from wrlso.training.trainer import Trainer
-
-    options = search_options(model) | options
-    if training:
-        # epochs that are chosen are all taken, without the model's bound on steps
-        steps = {f"{name}_steps": None for name in ("initial", "retrain") if f"{name}_epochs" in training}
-        options["trainer"] = options.get("trainer", Trainer()).set_params(**training, **steps)
-    return WeightedRetrainingOptimizer(model=model, **options)
 
 
 def _new_value(value: str, form: Form, kept: Form) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wrlso._chemistry.smiles import SALTS
 from wrlso._utils.validation import check_choice
 from wrlso.exceptions import ModelError, ParameterError
 from wrlso.storage.names import PRETRAINED
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from wrlso.models.protocol import LatentModel
 
 __all__ = [
-    "BUILT_IN", "VARIABLE", "keep_model", "make_model", "model_of_campaign", "named_callable", "set_salts",
+    "BUILT_IN", "VARIABLE", "default_salts", "keep_model", "make_model", "model_of_campaign",
+    "named_callable", "set_salts",
 ]  # fmt: skip
 
 VARIABLE = "WRLSO_MODEL"
@@ -86,17 +88,26 @@ def make_model(name: str, random_state: Any) -> "LatentModel":
     return model
 
 
-def set_salts(model: Any, salts: str | None) -> None:
-    """Let a model of molecules refuse salts or take their largest fragment; None leaves it as it is."""
+def default_salts(name: str, model: Any) -> str | None:
+    """Return what a new campaign does with salts: it takes the largest fragment, where the model is ours."""
+    return "largest" if ":" not in name and hasattr(model, "salts") else None
+
+
+def set_salts(model: Any, salts: str | None) -> str | None:
+    """Let a model refuse salts, take the largest fragment, or this neutralised; None leaves it as it is.
+
+    Returns ``salts``.
+    """
     if salts is None:
-        return
+        return None
     if not hasattr(model, "salts"):
         raise ParameterError(
             f"--salts is for models of molecules, got {type(model).__name__}, which has no parameter salts: "
             "leave it out"
         )
-    check_choice("salts", salts, ("refuse", "largest"))
+    check_choice("salts", salts, SALTS)
     model.salts = salts
+    return salts
 
 
 def _seed(random_state: Any) -> int:

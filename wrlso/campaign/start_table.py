@@ -19,10 +19,13 @@ __all__ = [
     "Form",
     "choose_columns",
     "learn_tokens",
+    "left_out",
     "read_start",
     "start_contents",
     "without_names",
 ]
+
+_SHOWN = 8  # kinds of fragments, and rows of each, that a remark names
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,33 @@ def without_names(table: Table, x: str, model: Any) -> Table:
                 f"{plural(len(some), 'SMILES')} in {x!r} had {what} behind it, left out: {some[0]!r:.60}"
             )
     return replace(table, rows=tuple(rows), remarks=remarks)
+
+
+def left_out(table: Table, x: str, model: Any) -> list[str]:
+    """Return a remark on the fragments of salts and mixtures that a model of molecules leaves out."""
+    from wrlso._chemistry.smiles import lost_fragments
+
+    if getattr(model, "salts", "refuse") == "refuse":
+        return []
+    rows: dict[str, list[int]] = {}
+    for row in table.rows:
+        text = table.named(row, x)
+        if "." in text and (lost := lost_fragments(text)):
+            rows.setdefault(lost, []).append(row.number)
+    if not rows:
+        return []
+    common = sorted(rows, key=lambda lost: -len(rows[lost]))
+    said = [f"{lost} ({plural(len(rows[lost]), 'row')}: {_some(rows[lost])})" for lost in common[:_SHOWN]]
+    more = f"; and {len(rows) - _SHOWN} other kinds" if len(rows) > _SHOWN else ""
+    n_rows = sum(map(len, rows.values()))
+    return [
+        f"{plural(n_rows, 'row')} of salts or mixtures: the largest fragment counts (--salts refuse says "
+        f"otherwise); left out {'; '.join(said)}{more}"
+    ]
+
+
+def _some(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:_SHOWN])) + (", …" if len(numbers) > _SHOWN else "")
 
 
 def learn_tokens(table: Table, x: str, model: Any) -> list[str]:

@@ -29,10 +29,11 @@ class Direction(StrEnum):
 
 
 class Salts(StrEnum):
-    """What a model of molecules does with several fragments."""
+    """What a model of molecules does with several fragments, and with charges."""
 
     refuse = "refuse"
     largest = "largest"
+    neutral = "neutral"
 
 
 class Delimiter(StrEnum):
@@ -67,7 +68,36 @@ XColumn = Annotated[str | None, typer.Option("--x", metavar="COLUMN", help="Colu
 YColumn = Annotated[str | None, typer.Option("--y", metavar="COLUMN", help="Column of values.")]
 SaltsOption = Annotated[
     Salts | None,
-    typer.Option(help="Salts and mixtures: refuse them, or take the largest fragment.  [default: as before]"),
+    typer.Option(
+        help="Salts and mixtures: refuse them, or take the largest fragment, or this without charges.  "
+        "[default: as before; in init largest]"
+    ),
+]
+RulesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rules",
+        metavar="RULES",
+        help="Rules of proposed molecules: drug-like, lead-like, no-alerts, or NAME=VALUE such as logp=1..4, "
+        "tpsa=..90, charge=0, heavy_atoms=10..40, alerts=BRENK,PAINS; may be given several times.",
+    ),
+]
+MaxSA = Annotated[
+    float | None, typer.Option("--max-sa", help="Largest synthetic accessibility score, from 1 to 10.")
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(metavar="SMILES", help="A core that every proposal has; [*:1] says where it may go on."),
+]
+Near = Annotated[
+    str | None,
+    typer.Option(
+        metavar="'SMILES SIMILARITY'", help="Stay near to a molecule (Tanimoto, ECFP4).  [similarity: 0.4]"
+    ),
+]
+Novel = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Least Tanimoto distance to every molecule that is known beforehand."),
 ]
 Comma = Annotated[
     bool | None,
@@ -128,7 +158,15 @@ def init(
     delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: detected]")] = None,
     only: Only = None,
     feasible: Feasible = None,
+    rules: RulesOption = None,
+    max_sa: MaxSA = None,
+    keep: Keep = None,
+    near: Near = None,
+    novel: Novel = None,
     salts: SaltsOption = None,
+    neutralize: Annotated[
+        bool, typer.Option("--neutralize", help="Take charges away where protons can: --salts neutral.")
+    ] = False,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")
     ] = 0,
@@ -166,10 +204,15 @@ def init(
       wrlso init solubility --data measured.csv --model expressions --x formula --y logS
       wrlso init permeability --data assay.csv --model selfies
       wrlso init herg --data chembl.csv --model selfies --only units=nM
+      wrlso init lead --data assay.csv --model selfies --rules drug-like --max-sa 4.5 --keep '[*:1]c1ccncc1'
       wrlso init kinase --data library.smi --model mylab.models:make --direction minimize
     """
     from wrlso.campaign import commands as work
+    from wrlso.campaign.rule_options import read_rules
 
+    if neutralize and salts not in (None, Salts.neutral):
+        raise typer.BadParameter("it is --salts neutral, not another one", param_hint="--neutralize")
+    taken = Salts.neutral if neutralize else salts
     chosen: dict[str, Any] = {
         "initial_epochs": epochs, "retrain_epochs": retrain_epochs, "lr": learning_rate,
         "batch_size": batch_size,
@@ -182,7 +225,8 @@ def init(
             form=_form(x, y, delimiter, decimal_comma, only),
             values=not no_y,
             feasible=feasible,
-            salts=None if salts is None else salts.value,
+            rules=read_rules(rules or (), max_sa=max_sa, keep=keep, near=near, novel=novel),
+            salts=None if taken is None else taken.value,
             direction=direction.value,
             random_state=seed,
             retrain_every=retrain_every or None,

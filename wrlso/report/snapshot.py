@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from wrlso._state.settings import sign_of, surrogate_or_default
+from wrlso._state.settings import surrogate_or_default
 from wrlso.history import History, Record
 from wrlso.models.inference import evaluating, to_model
 from wrlso.models.protocol import LatentModel
@@ -74,7 +74,7 @@ class Campaign:
     @classmethod
     def of(cls, opt: Any) -> "Campaign":
         """Read the state; raises NotFittedError when nothing has been given yet."""
-        sign = sign_of(opt.direction)
+        sign = -1.0 if opt.direction == "minimize" else 1.0
         with opt._session.lock:  # another thread may tell meanwhile
             history, model, weights = opt.history_, opt.model_, opt.weights_
             rows, y = history.observed_rows, history.y

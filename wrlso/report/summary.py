@@ -8,6 +8,7 @@ import numpy as np
 from wrlso._state.training_due import training_due_in
 from wrlso.report.choice import choice_text, surrogate_choices
 from wrlso.report.drawings import picture, text_of
+from wrlso.rules.book import words_of
 
 __all__ = ["html_summary", "text_summary"]
 
@@ -69,6 +70,8 @@ def _facts(opt: Any) -> dict[str, str]:
     left = training_due_in(opt.retrain_every, len(y), history.n_at_training, n_trainings)
     if left is not None and n_trainings:
         facts["training"] += f", the next in {left} new values" if left else ", the next at the next ask"
+    if opt.feasible is not None:
+        facts["rules"] = words_of(opt.feasible)
     if choices := surrogate_choices(history):
         facts["predicts"] = choice_text(choices[-1])
     return facts

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from wrlso._state.settings import sign_of
+from wrlso._state.merits import standing
 from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import UnknownPointError
 from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.outcomes import aims_of
 from wrlso.run.call import error_text
 from wrlso.run.evaluations import Evaluations, Finished
 from wrlso.timeline import Evaluation, Timeline
@@ -50,7 +51,8 @@ class Progress:
         self._deadline = math.inf if max_seconds is None else time.monotonic() + max_seconds
         self._x_iters: list[Any] = []
         self._func_vals: list[float] = []
-        self._sign = sign_of(opt.direction)
+        self._aims = aims_of(opt.outcomes, opt.direction)
+        self._sign = self._aims.goals[0][1] if len(self._aims.goals) == 1 else 1.0
         self._best = self._best_of_all()
         self._since_best = 0
         self._errors: list[Exception] = []
@@ -174,5 +176,8 @@ class Progress:
 
     def _best_of_all(self) -> float:
         """Return the best value so far, larger is better; -inf when there is none."""
-        y = self.opt.history_.y
-        return float(np.max(self._sign * y)) if len(y) else -math.inf
+        state = standing(self.opt.history_, self._aims)
+        if len(self._aims.goals) > 1:
+            return self.opt.hypervolume_ if state.satisfies.any() else -math.inf
+        y = state.goals[state.satisfies, 0]
+        return float(np.max(y)) if len(y) else -math.inf

@@ -12,21 +12,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-import numpy as np
 from sklearn.base import clone
 
 from wrlso._state.asking import has_small_networks, largest_product, search
 from wrlso._state.changes import Changes
 from wrlso._state.learned import Learned
+from wrlso._state.merits import best_position
 from wrlso._state.retraining import swap_in, train
 from wrlso._state.screen import screen_of
-from wrlso._state.settings import Settings, acquisition_of, build_model, check_parameters, sign_of
+from wrlso._state.settings import Settings, acquisition_of, build_model, check_parameters
 from wrlso._utils.copies import keep
 from wrlso._utils.random import draw_seed
 from wrlso._utils.threads import bounded_threads
 from wrlso.exceptions import NoCandidateError, NotFittedError, StorageError, UnknownPointError
 from wrlso.history import History
 from wrlso.models.inference import key_of
+from wrlso.outcomes import Aims, aims_of
 from wrlso.storage.folder import Campaign, create_campaign
 from wrlso.storage.info import Notes
 from wrlso.storage.journal import open_journal
@@ -120,11 +121,13 @@ class Session:
         return row
 
     def best(self) -> int:
-        """Return the position of the best value among all; raises NotFittedError without any."""
-        _, history = self.require()
-        if history.n_observed == 0:
-            raise NotFittedError("there is no best point yet: no value has been given by fit or tell")
-        return int(np.argmax(sign_of(self._settings.direction) * history.y))
+        """Return the position of the best point; see :func:`wrlso._state.merits.best_position`."""
+        return best_position(self.require()[1], self.aims)
+
+    @property
+    def aims(self) -> Aims:
+        """The goals and limits."""
+        return aims_of(self._settings.outcomes, self._settings.direction)
 
     @property
     def notes(self) -> Notes:

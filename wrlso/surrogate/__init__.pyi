@@ -2,6 +2,7 @@ from .auto import AutoSurrogate as AutoSurrogate
 from .feature_gp import FeatureGP as FeatureGP
 from .linear_algebra import covariance_root as covariance_root
 from .morgan import MorganCounts as MorganCounts
+from .observations import Observations as Observations
 from .pair_counts import PairCounts as PairCounts
 from .points import Points as Points
 from .protocol import HasWorkingScale as HasWorkingScale
@@ -9,6 +10,7 @@ from .protocol import KnowsNoise as KnowsNoise
 from .protocol import LearnsFromErrors as LearnsFromErrors
 from .protocol import Surrogate as Surrogate
 from .protocol import TakesCorrections as TakesCorrections
+from .protocol import TakesObservations as TakesObservations
 from .sparse_gp import SparseGP as SparseGP
 from .subset import select_subset as select_subset
 from .tanimoto_gp import TanimotoGP as TanimotoGP

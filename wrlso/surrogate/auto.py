@@ -13,10 +13,14 @@ from torch import Tensor
 
 from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError
+from wrlso.surrogate.censoring import censored_log_density
+from wrlso.surrogate.checks import check_observations
 from wrlso.surrogate.kernels import covariance
 from wrlso.surrogate.linear_algebra import covariance_root
+from wrlso.surrogate.observations import Observations, Told
 from wrlso.surrogate.points import Points
 from wrlso.surrogate.protocol import Array
+from wrlso.surrogate.sparse_censoring import settle
 from wrlso.surrogate.sparse_gp import SparseGP
 from wrlso.surrogate.subset import select_subset
 
@@ -48,7 +52,7 @@ class ProcessChoice:
         """See :meth:`SparseGP.sample`."""
         return self.process.sample(_part(self.name, Z), n, generator)
 
-    def condition_on(self, Z: Points, y: Tensor) -> "ProcessChoice":
+    def condition_on(self, Z: Points, y: Tensor | Observations) -> "ProcessChoice":
         """See :meth:`SparseGP.condition_on`."""
         return ProcessChoice(self.name, self.process.condition_on(_part(self.name, Z), y))
 
@@ -60,7 +64,7 @@ class ProcessChoice:
         """See :meth:`SparseGP.joint`."""
         return self.process.joint(_part(self.name, Z))
 
-    def working_scale(self, y: Tensor) -> tuple["ProcessChoice", Tensor]:
+    def working_scale(self, y: Told) -> tuple["ProcessChoice", Told]:
         """See :meth:`SparseGP.working_scale`."""
         process, values = self.process.working_scale(y)
         return ProcessChoice(self.name, process), values
@@ -91,7 +95,8 @@ class AutoSurrogate(BaseEstimator):
     scores_ : dict of float
         Their discounted sums of log predictive densities, in nats, on the scale of the transformed y.
     told_, predicted_ : ndarray (k,), and dict of ndarray (k,)
-        The last values that were predicted before they were known, at most 100, and the predicted means.
+        The last measured values that were predicted before they were known, at most 100, and the predicted
+        means.
 
     Examples
     --------
@@ -105,6 +110,7 @@ class AutoSurrogate(BaseEstimator):
     """
 
     space: Literal["latent", "features", "both"] = "both"
+    takes_observations: Literal[True] = True
 
     processes_: dict[str, SparseGP]
     scores_: dict[str, float]
@@ -134,61 +140,64 @@ class AutoSurrogate(BaseEstimator):
         """The process over Z, for a search that follows gradients in Z."""
         return self._fitted()[_LATENT]
 
-    def fit(self, Z: Points, y: Tensor, rng: np.random.Generator) -> Self:
+    def fit(self, Z: Points, y: Tensor | Observations, rng: np.random.Generator) -> Self:
         """Fit all processes to n points and their values y (n,); what was learned from told ones stays."""
         self._check_parameters()
         points = _checked(Z)
         if len(points) == 0:
             raise DataError("fit: expected at least one observation, got none")
-        if isinstance(y, Tensor) and isinstance(rng, np.random.Generator) and len(y) == len(points):
-            rows = select_subset(np.asarray(y.detach().numpy()), self.n_best, self.n_random, rng)
-            points, y = points[rows], y[torch.from_numpy(rows)]
+        known = check_observations(y, len(points))
+        if isinstance(rng, np.random.Generator):
+            rows = select_subset(known.y, self.n_best, self.n_random, rng)
+            points, known = points[rows], known[rows]
         before = getattr(self, "processes_", {})
         processes: dict[str, SparseGP] = {}
         for name, wanted in self._templates(points).items():
             process = before.get(name)
             if process is not None:  # keeps what the last fit learned, with the parameters of now
                 process = copy(process).set_params(**wanted.get_params(deep=False))
-            processes[name] = (process or wanted).fit(_part(name, points), y, rng)
+            processes[name] = (process or wanted).fit(_part(name, points), known, rng)
         scores: dict[str, float] = getattr(self, "scores_", {})
         if scores.keys() != processes.keys():
-            count = min(_START, len(y))
-            scores = {name: count * _left_out(p, _part(name, points), y) for name, p in processes.items()}
+            count = min(_START, len(known))
+            scores = {name: count * _left_out(p, _part(name, points), known) for name, p in processes.items()}
             self.told_, self.predicted_ = np.empty(0), {name: np.empty(0) for name in processes}
         self.processes_, self.scores_ = processes, scores
         return self
 
-    def scored(self, Z: Points, y: Tensor) -> "AutoSurrogate":
+    def scored(self, Z: Points, y: Tensor | Observations) -> "AutoSurrogate":
         """Return a copy that remembers how well each process predicts values before it is given them.
 
         Parameters
         ----------
         Z : Points
             At most the first 500 are looked at.
-        y : Tensor of float64, (q,)
-            Their values.
+        y : Tensor of float64 (q,), or Observations
+            Their values. What is only a limit counts with its probability, and is not kept.
         """
-        points, y = _checked(Z)[:_MOST_JOINT], y[:_MOST_JOINT]
+        points = _checked(Z)
+        known = check_observations(y, len(points))[:_MOST_JOINT]
+        points, measured = points[:_MOST_JOINT], ~known.censored
         processes = self._seeing(points)
-        fade = 0.5 ** (len(y) / self.half_life)
+        fade = 0.5 ** (len(known) / self.half_life)
         other = copy(self)
         other.scores_ = {
-            name: fade * self.scores_[name] + _log_density(process, _part(name, points), y)
+            name: fade * self.scores_[name] + _log_density(process, _part(name, points), known)
             for name, process in processes.items()
         }
-        other.told_ = np.concatenate([self.told_, y.numpy()])[-_RECENT:]
+        other.told_ = np.concatenate([self.told_, known.y[measured]])[-_RECENT:]
         other.predicted_ = {}
         for name, process in processes.items():
-            means = process.predict(_part(name, points))[0].numpy()
+            means = process.predict(_part(name, points))[0].numpy()[measured]
             other.predicted_[name] = np.concatenate([self.predicted_[name], means])[-_RECENT:]
         return other
 
-    def condition_on(self, Z: Points, y: Tensor) -> "AutoSurrogate":
+    def condition_on(self, Z: Points, y: Tensor | Observations) -> "AutoSurrogate":
         """Return a new surrogate whose processes have seen these observations too."""
         points = _checked(Z)
         return self._with({n: p.condition_on(_part(n, points), y) for n, p in self._seeing(points).items()})
 
-    def corrected(self, Z: Points, y: Tensor) -> "AutoSurrogate":
+    def corrected(self, Z: Points, y: Tensor | Observations) -> "AutoSurrogate":
         """Return a new surrogate whose processes have seen these values only."""
         points = _checked(Z)
         return self._with({n: p.corrected(_part(n, points), y) for n, p in self._seeing(points).items()})
@@ -218,7 +227,7 @@ class AutoSurrogate(BaseEstimator):
         points = _checked(Z)
         return self._choice(points).joint(points)
 
-    def working_scale(self, y: Tensor) -> tuple[ProcessChoice, Tensor]:
+    def working_scale(self, y: Told) -> tuple[ProcessChoice, Told]:
         """Return the chosen process before y is transformed back; see :meth:`SparseGP.working_scale`."""
         return self._choice().working_scale(y)
 
@@ -299,31 +308,58 @@ def _part(name: str, points: Points) -> Tensor:
     return points.features
 
 
-def _log_density(process: SparseGP, part: Tensor, y: Tensor) -> float:
+def _log_density(process: SparseGP, part: Tensor, known: Observations) -> float:
     """Return the joint log predictive density of values, on the scale on which all processes are compared.
 
-    Large errors are cut: they would decide alone for long.
+    Large errors are cut: they would decide alone for long. Limits count with the probability that they hold.
     """
+    measured = np.flatnonzero(~known.censored)
     with torch.no_grad():
-        working, values = process.working_scale(y)
-        mean, covariances, noise = working.joint(part)
-        root = covariance_root(covariances + noise * torch.eye(len(values), dtype=torch.float64), noise)
-        errors = torch.linalg.solve_triangular(root, (values - mean)[:, None], upper=False)[:, 0]
-        errors = errors.clamp(-_FARTHEST, _FARTHEST)
-        return float(-0.5 * (errors @ errors + len(y) * np.log(2 * np.pi)) - root.diagonal().log().sum())
+        working, values = process.working_scale(known[measured])
+        mean, covariances, noise = working.joint(part[torch.from_numpy(measured)])
+        own = torch.from_numpy(values.variances(noise))
+        root = covariance_root(covariances + own.diag(), noise)
+        errors = torch.linalg.solve_triangular(
+            root, (torch.from_numpy(values.y) - mean)[:, None], upper=False
+        )
+        errors = errors[:, 0].clamp(-_FARTHEST, _FARTHEST)
+        density = float(
+            -0.5 * (errors @ errors + len(mean) * np.log(2 * np.pi)) - root.diagonal().log().sum()
+        )
+        return density + _log_probability(process, part, known)
 
 
-def _left_out(process: SparseGP, part: Tensor, y: Tensor) -> float:
-    """Return the mean log predictive density of each value given all others (Rasmussen & Williams, 5.12)."""
-    posterior, t = process.posterior_, process.transform_.forward(y.numpy())
-    hyper = posterior.hyper
+def _log_probability(process: SparseGP, part: Tensor, known: Observations) -> float:
+    """Return the sum of the log probabilities that values lie beyond their limits."""
+    limits = np.flatnonzero(known.censored)
+    if len(limits) == 0:
+        return 0.0
+    working, values = process.working_scale(known[limits])
+    mean, variance = working.predict(part[torch.from_numpy(limits)])
+    total = variance.numpy() + values.variances(process.posterior_.hyper.noise)
+    log_density = censored_log_density(mean.numpy(), total, values.y, values.bound)
+    return float(log_density.clip(-0.5 * _FARTHEST**2).sum())
+
+
+def _left_out(process: SparseGP, part: Tensor, known: Observations) -> float:
+    """Return the mean log predictive density of each measured value given all other observations.
+
+    Rasmussen & Williams, Eq. 5.12; what is a limit is an observation with its site's variance.
+    """
+    posterior, t = process.posterior_, process.transform_.carry(known)
+    hyper, measured = posterior.hyper, ~t.censored
+    if not measured.any():
+        return 0.0
     X = ((part - posterior.center) / posterior.lengthscale).numpy() * hyper.lengthscale
+    U = posterior.U.numpy() * hyper.lengthscale
+    t = settle(hyper, X, U, t, posterior.mean, process.jitter)
     K = covariance(hyper, X, X)
-    K[np.diag_indices_from(K)] += hyper.noise + 1e-8 * hyper.scale
+    K[np.diag_indices_from(K)] += t.variances(hyper.noise) + 1e-8 * hyper.scale
     inverse = cho_solve(cho_factor(K, lower=True), np.eye(len(t)))
     precision = np.diag(inverse)
-    errors = (inverse @ (t - posterior.mean) / np.sqrt(precision)).clip(-_FARTHEST, _FARTHEST)
-    return float(np.mean(0.5 * np.log(precision) - 0.5 * errors**2 - 0.5 * np.log(2 * np.pi)))
+    errors = (inverse @ (t.y - posterior.mean) / np.sqrt(precision)).clip(-_FARTHEST, _FARTHEST)
+    density = 0.5 * np.log(precision) - 0.5 * errors**2 - 0.5 * np.log(2 * np.pi)
+    return float(np.mean(density[measured]))
 
 
 def _rank_correlation(predicted: Array, told: Array) -> float | None:

@@ -1,5 +1,6 @@
 """Checks of what a Gaussian process is given."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,10 @@ import torch
 from torch import Tensor
 
 from wrlso.exceptions import DataError, DataTypeError, ParameterError, ParameterTypeError
+from wrlso.surrogate.observations import Observations
 from wrlso.surrogate.protocol import Array
 
-__all__ = ["check_int", "check_points", "check_values"]
+__all__ = ["check_int", "check_observations", "check_points", "check_values"]
 
 _LARGEST_COORDINATE = 1e100  # squares of larger ones would overflow
 _LARGEST_VALUE = 1e150  # of |y|: the square of a larger one would overflow
@@ -52,3 +54,28 @@ def check_values(y: Any, n: int) -> Array:
     if not bool(torch.isfinite(values).all()):
         raise DataError("y: expected finite values, got NaN or infinity")
     return np.asarray(values.clamp(-_LARGEST_VALUE, _LARGEST_VALUE).numpy())
+
+
+def check_observations(y: Any, n: int) -> Observations:
+    """Return observations of n points, made of a tensor y (n,) where the noise of each is to be learned.
+
+    Raises DataError or DataTypeError unless each y is finite, each number of replicates ≥ 1, each standard
+    error > 0 and each sum of squares ≥ 0, both finite or NaN, and each bound -1, 0 or 1.
+    """
+    if not isinstance(y, Observations):
+        return Observations.exact(check_values(y, n))
+    arrays = [np.asarray(getattr(y, name)) for name in ("y", "n", "sd", "bound", "squares")]
+    for name, array in zip(("y", "n", "sd", "bound", "squares"), arrays, strict=True):
+        if array.shape != (n,):
+            raise DataError(f"{name} of the observations: expected shape ({n},), got {array.shape}")
+    values, replicates, sd, bound, squares = arrays
+    told = sd[~np.isnan(sd)]
+    for name, array, wrong in (
+        ("n", replicates, replicates < 1),
+        ("sd", told, ~((told > 0) & np.isfinite(told))),
+        ("bound", bound, ~np.isin(bound, (-1, 0, 1))),
+        ("squares", squares, (squares < 0) | np.isinf(squares)),
+    ):
+        if wrong.any():
+            raise DataError(f"{name} of the observations: got the impossible {array[wrong][0]}")
+    return replace(y, y=check_values(torch.from_numpy(values.astype(np.float64)), n))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wrlso._utils.copies import keep
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterTypeError
+from wrlso.surrogate.observations import Observations, Told
 from wrlso.surrogate.sparse_gp import SparseGP
 
 __all__ = ["FeatureGP"]
@@ -44,6 +45,7 @@ class FeatureGP(BaseEstimator):
     """
 
     space: Literal["latent", "features", "both"] = "features"
+    takes_observations: Literal[True] = True
 
     gp_: SparseGP
 
@@ -61,7 +63,7 @@ class FeatureGP(BaseEstimator):
         """Number of random other points in the data used."""
         return self._template().n_random
 
-    def fit(self, Z: Sequence[Any], y: Tensor, rng: np.random.Generator) -> Self:
+    def fit(self, Z: Sequence[Any], y: Tensor | Observations, rng: np.random.Generator) -> Self:
         """Fit to n objects and their values y (n,) float64; warm-starts like :meth:`SparseGP.fit`."""
         gp, wanted = getattr(self, "gp_", None), clone(self._template())
         if gp is not None:  # keeps what the last fit learned, with the parameters of now
@@ -69,11 +71,11 @@ class FeatureGP(BaseEstimator):
         self.gp_ = (wanted if gp is None else gp).fit(self._features(Z), y, rng)
         return self
 
-    def condition_on(self, Z: Sequence[Any], y: Tensor) -> "FeatureGP":
+    def condition_on(self, Z: Sequence[Any], y: Tensor | Observations) -> "FeatureGP":
         """Return a new surrogate that has seen these observations too; see :meth:`SparseGP.condition_on`."""
         return self._with(self._fitted().condition_on(self._features(Z), y))
 
-    def corrected(self, Z: Sequence[Any], y: Tensor) -> "FeatureGP":
+    def corrected(self, Z: Sequence[Any], y: Tensor | Observations) -> "FeatureGP":
         """Return a new surrogate that has seen these values only; see :meth:`SparseGP.corrected`."""
         return self._with(self._fitted().corrected(self._features(Z), y))
 
@@ -97,7 +99,7 @@ class FeatureGP(BaseEstimator):
         """Mean, covariance and noise variance at q objects; see :meth:`SparseGP.joint`."""
         return self._fitted().joint(self._features(Z))
 
-    def working_scale(self, y: Tensor) -> tuple["FeatureGP", Tensor]:
+    def working_scale(self, y: Told) -> tuple["FeatureGP", Told]:
         """Return the same process before y is transformed back; see :meth:`SparseGP.working_scale`."""
         gp, values = self._fitted().working_scale(y)
         return self._with(gp), values

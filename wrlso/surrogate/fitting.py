@@ -9,6 +9,7 @@ from wrlso.exceptions import DataError
 from wrlso.surrogate.collapsed_bound import Evidence, evidence
 from wrlso.surrogate.inducing import inducing_points
 from wrlso.surrogate.kernels import Hyperparameters, has_linear_part
+from wrlso.surrogate.observations import Observations
 from wrlso.surrogate.protocol import Array
 
 __all__ = ["NOISE_BOUNDS", "Fitted", "Fitting", "prior"]
@@ -76,14 +77,17 @@ class Fitting:
     def run(
         self,
         X: Array,
-        t: Array,
+        t: Observations,
         start: Hyperparameters,
         rng: np.random.Generator,
         *,
         warm: bool,
         trained: Array | None = None,
     ) -> Fitted:
-        """Fit to scaled X (n, d) and t (n,), from where ``start`` and ``trained`` points are."""
+        """Fit to scaled X (n, d) and observations t (n,), from where ``start`` and ``trained`` are.
+
+        None of the observations is a limit.
+        """
         if self.n_trained and len(np.unique(X, axis=0)) > self.n_inducing:
             return self._train(X, t, start, rng, trained)
         U = self._choose(X, start, self.n_inducing, rng)
@@ -91,7 +95,12 @@ class Fitting:
         return Fitted(hyper, U, U[:0], iterations, best)
 
     def _train(
-        self, X: Array, t: Array, start: Hyperparameters, rng: np.random.Generator, trained: Array | None
+        self,
+        X: Array,
+        t: Observations,
+        start: Hyperparameters,
+        rng: np.random.Generator,
+        trained: Array | None,
     ) -> Fitted:
         """Optimise hyperparameters and some inducing points together, on all data; add others if worth it.
 
@@ -120,7 +129,7 @@ class Fitting:
     def _choose(self, X: Array, hyper: Hyperparameters, m: int, rng: np.random.Generator) -> Array:
         return inducing_points(X / hyper.lengthscale, m, rng) * hyper.lengthscale
 
-    def _bound(self, hyper: Hyperparameters, X: Array, U: Array, t: Array) -> float:
+    def _bound(self, hyper: Hyperparameters, X: Array, U: Array, t: Observations) -> float:
         try:
             return evidence(hyper, X, U, t, jitter=self.jitter).value
         except DataError:  # inducing points coincide up to rounding: the covariance has no factor
@@ -130,7 +139,7 @@ class Fitting:
         self,
         X: Array,
         U: Array,
-        t: Array,
+        t: Observations,
         start: Hyperparameters,
         rng: np.random.Generator,
         *,
@@ -178,7 +187,7 @@ class Fitting:
         return 3 if has_linear_part(self.kernel) else 2
 
     def _climb(
-        self, theta: Array, X: Array, U: Array, t: Array, iterations: int, *, move: bool = False
+        self, theta: Array, X: Array, U: Array, t: Observations, iterations: int, *, move: bool = False
     ) -> tuple[Array, Array, int, Evidence]:
         """Return the best log parameters and inducing points that L-BFGS evaluated, converged or not.
 

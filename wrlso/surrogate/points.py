@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso._utils.copies import keep
 from wrlso.exceptions import DataError, ModelError
 from wrlso.models.protocol import HasFeatures, LatentModel
 
-__all__ = ["Points", "features_of", "points_for"]
+__all__ = ["Points", "features_of", "points_for", "taken"]
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,10 @@ def points_for(
     if surrogate.space == "features":
         return list(X())
     return Points(Z().to("cpu", torch.float64), features_of(model, X()))
+
+
+def taken(points: Any, rows: NDArray[np.int64]) -> Any:
+    """Return some of a surrogate's points, in whichever form it takes them."""
+    if isinstance(points, Tensor | Points):
+        return points[torch.from_numpy(rows)]
+    return [points[int(row)] for row in rows]

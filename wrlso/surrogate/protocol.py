@@ -14,6 +14,7 @@ __all__ = [
     "LearnsFromErrors",
     "Surrogate",
     "TakesCorrections",
+    "TakesObservations",
 ]
 
 Array = NDArray[np.float64]
@@ -51,8 +52,8 @@ class KnowsNoise(Protocol):
 class HasWorkingScale(Protocol):
     """A surrogate that is jointly normal on a scale of its own, on which a search compares points."""
 
-    def working_scale(self, y: Tensor) -> tuple["Surrogate", Tensor]:
-        """Return the same surrogate on that scale, and the values y (n,) on it."""
+    def working_scale(self, y: Any) -> tuple["Surrogate", Any]:
+        """Return the same surrogate on that scale, and the values y (n,), a tensor, on it."""
 
     def joint(self, Z: Any) -> tuple[Tensor, Tensor, float]:
         """Mean (q,), covariance (q, q) and noise variance at q points, on that scale."""
@@ -72,3 +73,14 @@ class LearnsFromErrors(Protocol):
 
     def scored(self, Z: Any, y: Tensor) -> "Surrogate":
         """Return a new surrogate that remembers how well it predicts these values, unseen so far."""
+
+
+@runtime_checkable
+class TakesObservations(Protocol):
+    """A surrogate that knows what to do with replicates, standard errors and limits.
+
+    Its methods ``fit``, ``condition_on``, ``corrected``, ``scored`` and ``working_scale`` take
+    :class:`wrlso.surrogate.Observations` in place of a tensor y.
+    """
+
+    takes_observations: Literal[True]

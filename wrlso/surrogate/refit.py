@@ -17,6 +17,8 @@ from torch import Tensor
 from wrlso._utils.validation import check_count
 from wrlso.exceptions import ParameterError
 from wrlso.surrogate.linear_algebra import covariance_root
+from wrlso.surrogate.observations import Observations
+from wrlso.surrogate.points import taken
 from wrlso.surrogate.protocol import Array, HasWorkingScale, Surrogate
 
 __all__ = ["check_refit_every", "log_evidence_against", "refit_is_due", "standardized_errors"]
@@ -42,21 +44,28 @@ def check_refit_every(value: Any) -> None:
     check_count("refit_every", value, none="after trainings only")
 
 
-def standardized_errors(surrogate: Surrogate, points: Any, y: Tensor) -> Array | None:
+def standardized_errors(surrogate: Surrogate, points: Any, y: Tensor | Observations) -> Array | None:
     """Return errors (q,), independent and standard normal where the surrogate is right about y (q,).
 
-    Each value is predicted given those before it. At most the first 500 are looked at. None where the
-    surrogate does not implement :class:`wrlso.surrogate.HasWorkingScale`.
+    Each value is predicted given those before it. At most the first 500 are looked at, and none that is a
+    limit. None where the surrogate does not implement :class:`wrlso.surrogate.HasWorkingScale`.
     """
     if not isinstance(surrogate, HasWorkingScale):
         return None
     points, y = points[:_MOST_JOINT], y[:_MOST_JOINT]
+    if isinstance(y, Observations) and y.censored.any():
+        measured = np.flatnonzero(~y.censored)
+        points, y = taken(points, measured), y[measured]
     with torch.no_grad():
         working, values = surrogate.working_scale(y)
         if not isinstance(working, HasWorkingScale):
             return None
         mean, covariance, noise = working.joint(points)
-        root = covariance_root(covariance + noise * torch.eye(len(values), dtype=torch.float64), noise)
+        if isinstance(values, Observations):
+            own, values = torch.from_numpy(values.variances(noise)), torch.from_numpy(values.y)
+        else:
+            own = torch.full((len(values),), noise, dtype=torch.float64)
+        root = covariance_root(covariance + own.diag(), noise)
         errors = torch.linalg.solve_triangular(root, (values - mean)[:, None], upper=False)
     return np.asarray(errors[:, 0].numpy())
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -16,12 +16,15 @@ from torch import Tensor
 from wrlso._utils.threads import bounded_threads
 from wrlso._utils.validation import check_flag, check_real
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
-from wrlso.surrogate.checks import check_int, check_points, check_values
+from wrlso.surrogate.censoring import ROUNDS, first_guess
+from wrlso.surrogate.checks import check_int, check_observations, check_points, check_values
 from wrlso.surrogate.collapsed_bound import build_posterior
-from wrlso.surrogate.fitting import NOISE_BOUNDS, Fitting, prior
+from wrlso.surrogate.fitting import NOISE_BOUNDS, Fitted, Fitting, prior
 from wrlso.surrogate.kernels import KERNELS, Hyperparameters
 from wrlso.surrogate.linear_algebra import covariance_root
+from wrlso.surrogate.observations import Observations, Told
 from wrlso.surrogate.protocol import Array
+from wrlso.surrogate.sparse_censoring import condition, settle
 from wrlso.surrogate.sparse_posterior import Posterior
 from wrlso.surrogate.subset import select_subset
 from wrlso.surrogate.transforms import TRANSFORMS, Standardize, make_transform
@@ -112,6 +115,7 @@ class SparseGP(BaseEstimator):
     """
 
     space: Literal["latent", "features", "both"] = "latent"
+    takes_observations: Literal[True] = True
 
     hyperparameters_: Hyperparameters
     trained_points_: Array
@@ -153,14 +157,14 @@ class SparseGP(BaseEstimator):
         self.jitter = jitter
         self.max_noise = max_noise
 
-    def fit(self, Z: Tensor, y: Tensor, rng: np.random.Generator) -> Self:
+    def fit(self, Z: Tensor, y: Tensor | Observations, rng: np.random.Generator) -> Self:
         """Fit hyperparameters by maximum a posteriori on the bound, then the posterior.
 
         Parameters
         ----------
         Z : Tensor of float64, (n, d)
             Latent points, n ≥ 1.
-        y : Tensor of float64, (n,)
+        y : Tensor of float64 (n,), or Observations
             Their values, larger is better.
         rng : numpy.random.Generator
             Chooses the random part of the data and starts k-means.
@@ -179,21 +183,18 @@ class SparseGP(BaseEstimator):
             When a constructor argument is impossible.
         """
         self._check_parameters()
-        points, values = check_points(Z), check_values(y, len(Z))
+        points = check_points(Z)
+        known = check_observations(y, len(points))
         if not isinstance(rng, np.random.Generator):
             raise ParameterTypeError(f"rng: expected a numpy.random.Generator, got {type(rng).__name__}")
         if len(points) == 0:
             raise DataError("fit: expected at least one observation, got none")
-        chosen = select_subset(values, self.n_best, self.n_random, rng)
-        points, values = points[chosen], values[chosen]
+        chosen = select_subset(known.y, self.n_best, self.n_random, rng)
+        points, known = points[chosen], known[chosen]
         center, scale = _standardization(points, self.ard)
         X = (points - center) / scale
-        transform = make_transform(self.transform, values)
-        t = transform.forward(values)
-        start, warm = self._start(X.shape[1])
-        trained = self._trained(center, scale) if warm else None
-        found = self._fitting().run(X, t, start, rng, warm=warm, trained=trained)
-        posterior, jitter = build_posterior(found.hyper, X, found.U, t, center, scale, self.jitter)
+        transform = make_transform(self.transform, known.y)
+        found, posterior, jitter = self._found(X, transform.carry(known), center, scale, rng)
         jitter = max(jitter, found.evidence.jitter)
         if jitter > self.jitter:
             _logger.warning(
@@ -207,7 +208,28 @@ class SparseGP(BaseEstimator):
         self.n_iter_, self.bound_ = found.iterations, found.evidence.value
         return self
 
-    def condition_on(self, Z: Tensor, y: Tensor) -> "SparseGP":
+    def _found(
+        self, X: Array, t: Observations, center: Array, scale: Array, rng: np.random.Generator
+    ) -> tuple[Fitted, Posterior, float]:
+        """Return the fit to scaled X and observations t, the posterior, and the jitter that it needed.
+
+        Where there are limits, hyperparameters are fitted to their sites and sites found for these, in turns;
+        at fixed sites the evidence has the gradient of expectation propagation's own (Seeger 2005).
+        """
+        start, warm = self._start(X.shape[1])
+        trained, mean = self._trained(center, scale) if warm else None, None
+        rounds = ROUNDS if t.censored.any() else 1
+        held = first_guess(t)
+        for _ in range(rounds):
+            found = self._fitting().run(X, held, start, rng, warm=warm, trained=trained)
+            found = replace(found, hyper=_with_told_noise(found.hyper, t))
+            start, warm, trained = found.hyper, True, found.trained
+            if rounds > 1:
+                mean = build_posterior(found.hyper, X, found.U, held, center, scale, self.jitter)[0].mean
+                held = settle(found.hyper, X, found.U, t, mean, self.jitter)
+        return found, *build_posterior(found.hyper, X, found.U, held, center, scale, self.jitter, mean)
+
+    def condition_on(self, Z: Tensor, y: Tensor | Observations) -> "SparseGP":
         """Return a new process that has seen q more observations; O(m²) for each.
 
         Hyperparameters and the transformation of y stay. With ``grow_inducing`` the result is the exact
@@ -222,7 +244,7 @@ class SparseGP(BaseEstimator):
         ----------
         Z : Tensor of float64, (q, d)
             The new points.
-        y : Tensor of float64, (q,)
+        y : Tensor of float64 (q,), or Observations
             Their values, in the units of the y that was fitted.
 
         Returns
@@ -232,16 +254,14 @@ class SparseGP(BaseEstimator):
         """
         posterior = self._fitted()
         points = self._check_dimension(check_points(Z))
-        values = self.transform_.forward(check_values(y, len(points)))
+        known = self.transform_.carry(check_observations(y, len(points)))
         with bounded_threads(len(posterior.U) ** 2):
-            for z, value in zip(torch.from_numpy(points), values, strict=True):
-                grow = self.grow_inducing and len(posterior.U) < 2 * self.n_inducing
-                posterior = posterior.condition(z, float(value), grow)
+            posterior = condition(posterior, points, known, 2 * self.n_inducing if self.grow_inducing else 0)
         conditioned = copy(self)
         conditioned.posterior_ = posterior
         return conditioned
 
-    def corrected(self, Z: Tensor, y: Tensor) -> "SparseGP":
+    def corrected(self, Z: Tensor, y: Tensor | Observations) -> "SparseGP":
         """Return a new process that has seen these values only, with this one's inducing points; O(n m²).
 
         Hyperparameters, the mean and the transformation of y stay. Where all data are inducing points, this
@@ -251,7 +271,7 @@ class SparseGP(BaseEstimator):
         ----------
         Z : Tensor of float64, (n, d)
             All points, n ≥ 1.
-        y : Tensor of float64, (n,)
+        y : Tensor of float64 (n,), or Observations
             Their values, in the units of the y that was fitted.
 
         Returns
@@ -261,9 +281,10 @@ class SparseGP(BaseEstimator):
         """
         old = self._fitted()
         points = self._check_dimension(check_points(Z))
-        t = self.transform_.forward(check_values(y, len(points)))
+        t = self.transform_.carry(check_observations(y, len(points)))
         center, scale = old.center.numpy(), old.lengthscale.numpy() / old.hyper.lengthscale
         X, U = (points - center) / scale, old.U.numpy() * old.hyper.lengthscale
+        t = settle(old.hyper, X, U, t, old.mean, self.jitter)
         corrected = copy(self)
         corrected.posterior_ = build_posterior(old.hyper, X, U, t, center, scale, self.jitter, old.mean)[0]
         return corrected
@@ -287,7 +308,7 @@ class SparseGP(BaseEstimator):
         noise = torch.randn(n, len(mean), dtype=torch.float64, generator=generator)
         return self.transform_.inverse(mean + noise @ root.T)
 
-    def working_scale(self, y: Tensor) -> tuple["SparseGP", Tensor]:
+    def working_scale(self, y: Told) -> tuple["SparseGP", Told]:
         """Return this process on the scale of the transformed y, and the values y (n,) on it.
 
         Improvements are better compared there: the posterior is normal on this scale and may be skewed in
@@ -296,7 +317,7 @@ class SparseGP(BaseEstimator):
         self._fitted()
         view = copy(self)
         view.transform_ = Standardize(0.0, 1.0)
-        return view, torch.from_numpy(self.transform_.forward(check_values(y, len(y))))
+        return view, self.transform_.working(y)
 
     def noise_variance(self) -> float:
         """Variance of a measurement's noise in the units of y."""
@@ -413,6 +434,14 @@ class SparseGP(BaseEstimator):
         check_flag("ard", self.ard)
         check_flag("grow_inducing", self.grow_inducing)
         check_real("max_noise", self.max_noise, minimum=NOISE_BOUNDS[0], none=f"{NOISE_BOUNDS[1]:g}")
+
+
+def _with_told_noise(hyper: Hyperparameters, t: Observations) -> Hyperparameters:
+    """Return hyperparameters with a measurement's mean noise, where that of all measurements was told."""
+    told = t.sd[~t.censored]
+    if len(told) == 0 or np.isnan(told).any():
+        return hyper
+    return replace(hyper, noise=float(np.clip(np.mean(told**2), *NOISE_BOUNDS)))
 
 
 def _standardization(Z: Array, each: bool) -> tuple[Array, Array]:

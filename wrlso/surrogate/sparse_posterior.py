@@ -51,14 +51,13 @@ class Posterior:
         prior = cross_covariance(self.hyper, x, x)
         return self.mean + b.T @ self.c, prior - a.T @ a + b.T @ b
 
-    def condition(self, z: Tensor, y: float, grow: bool) -> "Posterior":
-        """Add one observation y at z (d,); O(m²).
+    def condition(self, z: Tensor, y: float, grow: bool, noise: float) -> "Posterior":
+        """Add one observation y at z (d,) with this noise variance; O(m²).
 
         With ``grow`` the point also becomes an inducing point, unless the present ones explain it already:
         this is the exact update of the posterior process, whatever z. Without, what the inducing points do
         not explain of it is lost, as it is for the data of the bound.
         """
-        noise = self.hyper.noise
         x, a_column, _ = self.features(z[None])
         a = a_column[:, 0]
         prior = float(prior_variance(self.hyper, x))

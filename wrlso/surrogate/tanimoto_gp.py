@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from scipy.linalg import solve_triangular
-from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_array, issparse
 from scipy.stats import norm
 from sklearn.base import BaseEstimator
@@ -17,7 +15,8 @@ from torch import Tensor
 from wrlso._utils.copies import keep
 from wrlso._utils.validation import check_real
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
-from wrlso.surrogate.checks import check_int, check_values
+from wrlso.surrogate.censoring import ROUNDS, first_guess, sites_given
+from wrlso.surrogate.checks import check_int, check_observations, check_values
 from wrlso.surrogate.linear_algebra import covariance_root
 from wrlso.surrogate.minmax_kernel import (
     MOST_COUNTS,
@@ -29,19 +28,23 @@ from wrlso.surrogate.minmax_kernel import (
     tanimoto,
 )
 from wrlso.surrogate.morgan import MorganCounts
+from wrlso.surrogate.observations import Observations, Told
 from wrlso.surrogate.protocol import Array
 from wrlso.surrogate.subset import select_subset
+from wrlso.surrogate.tanimoto_fitting import (
+    Fit,
+    expected_signal,
+    maximize_evidence,
+    relative_noise,
+    settle,
+    with_told_noise,
+)
 from wrlso.surrogate.tanimoto_posterior import StructureKernel, TanimotoPosterior
 from wrlso.surrogate.transforms import TRANSFORMS, Standardize, make_transform
 
 __all__ = ["TanimotoGP"]
 
 
-_NOISE_BOUNDS = (1e-4, 10.0)  # of the noise's variance, relative to the signal's
-_NOISE_PRIOR = (float(np.log(1e-2)), 2.0)  # centre and width of its logarithm
-_SIGNAL_PRIOR = (1.0, 1.0)  # shape and scale of the inverse gamma density of the signal's variance
-_WARM = 1.5  # half width of the search for log noise around an earlier result
-_CLOSE = 0.05  # error of log noise that is small enough
 _ROWS = 2048  # objects predicted at once
 _LINEAR_SHARES = (0.0, 0.2, 0.5, 0.8, 0.95)  # of which "auto" takes the one with the largest evidence
 _LINEAR_ODDS = float(np.log(20.0))  # log evidence that a linear part needs, which few values seldom have
@@ -108,6 +111,7 @@ class TanimotoGP(BaseEstimator):
     """
 
     space: Literal["latent", "features", "both"] = "features"
+    takes_observations: Literal[True] = True
 
     evidence_: float
     linear_: float
@@ -130,14 +134,14 @@ class TanimotoGP(BaseEstimator):
         self.transform = transform
         self.linear = linear
 
-    def fit(self, Z: Sequence[Any], y: Tensor, rng: np.random.Generator) -> Self:
+    def fit(self, Z: Sequence[Any], y: Tensor | Observations, rng: np.random.Generator) -> Self:
         """Fit the hyperparameters by maximum a posteriori, then the posterior.
 
         Parameters
         ----------
         Z : sequence of n objects
             n ≥ 1.
-        y : Tensor of float64, (n,)
+        y : Tensor of float64 (n,), or Observations
             Their values, larger is better.
         rng : numpy.random.Generator
             Chooses the random part of the data.
@@ -155,35 +159,43 @@ class TanimotoGP(BaseEstimator):
             When a constructor argument is impossible.
         """
         self._check_parameters()
-        values = check_values(y, len(Z))
+        known = check_observations(y, len(Z))
         if not isinstance(rng, np.random.Generator):
             raise ParameterTypeError(f"rng: expected a numpy.random.Generator, got {type(rng).__name__}")
         if len(Z) == 0:
             raise DataError("fit: expected at least one observation, got none")
-        chosen = select_subset(values, self.n_best, self.n_random, rng)
+        chosen = select_subset(known.y, self.n_best, self.n_random, rng)
         counts = self._counts([Z[int(i)] for i in chosen])
-        transform = make_transform(self.transform, values[chosen])
-        t = transform.forward(values[chosen])
+        known = known[chosen]
+        transform = make_transform(self.transform, known.y)
+        t = transform.carry(known)
         levels = expand(counts)
         previous: TanimotoPosterior | None = getattr(self, "posterior_", None)
-        kernel, K = self._choose_kernel(levels, t, rng)
-        best, evaluations = _maximize_evidence(K, t, None if previous is None else previous.ratio)
+        start = None if previous is None else previous.ratio
+        held, evaluations = first_guess(t), 0
+        for _ in range(ROUNDS if t.censored.any() else 1):
+            kernel, K = self._choose_kernel(levels, held, rng)
+            best, tried = maximize_evidence(K, held, start)
+            best = with_told_noise(best, t)
+            held, start, evaluations = settle(best, K, t), best.ratio, evaluations + tried
+        signal = expected_signal(best, held)
         self.posterior_ = TanimotoPosterior(
             levels,
-            t,
-            (len(t),),
+            held.y,
+            (len(held),),
             kernel,
-            _expected_signal(best, len(t)),
+            signal,
             best.ratio,
             best.mean,
             counts.shape[1],
+            relative_noise(held, signal, best.ratio),
         )
         self.transform_, self.evidence_, self.n_evaluations_ = transform, best.value, evaluations
         self.linear_ = kernel.linear
         return self
 
     def _choose_kernel(
-        self, levels: Levels, t: Array, rng: np.random.Generator
+        self, levels: Levels, t: Observations, rng: np.random.Generator
     ) -> tuple["StructureKernel", Array]:
         """Return the kernel and its matrix (n, n)."""
         alike = tanimoto(Overlaps(levels).of(levels), levels.sizes, levels.sizes)
@@ -197,14 +209,14 @@ class TanimotoGP(BaseEstimator):
             rows = rng.permutation(len(t))[:_LINEAR_ROWS]
             part = np.ix_(rows, rows)
             evidence = [
-                _maximize_evidence((1 - s) * alike[part] + s / scale * products[part], t[rows], None)[0].value
+                maximize_evidence((1 - s) * alike[part] + s / scale * products[part], t[rows], None)[0].value
                 for s in _LINEAR_SHARES
             ]
             best = int(np.argmax(evidence))
             share = _LINEAR_SHARES[best] if evidence[best] > evidence[0] + _LINEAR_ODDS else 0.0
         return StructureKernel(share, scale), (1 - share) * alike + share / scale * products
 
-    def condition_on(self, Z: Sequence[Any], y: Tensor) -> "TanimotoGP":
+    def condition_on(self, Z: Sequence[Any], y: Tensor | Observations) -> "TanimotoGP":
         """Return a new process that has seen q more observations; O(n²) for each, and exact.
 
         Hyperparameters and the transformation of y stay.
@@ -213,7 +225,7 @@ class TanimotoGP(BaseEstimator):
         ----------
         Z : sequence of q objects
             The new points.
-        y : Tensor of float64, (q,)
+        y : Tensor of float64 (q,), or Observations
             Their values, in the units of the y that was fitted.
 
         Returns
@@ -222,12 +234,23 @@ class TanimotoGP(BaseEstimator):
             A new object; this one is unchanged.
         """
         posterior = self._fitted()
-        values = check_values(y, len(Z))
+        t = self.transform_.carry(check_observations(y, len(Z)))
+        # limits come last: what was measured tells where their points lie
+        for limits in (False, True):
+            rows = np.flatnonzero(t.censored == limits)
+            if len(rows) == 0:
+                continue
+            levels, part = self._levels([Z[int(i)] for i in rows]), t[rows]
+            if limits:
+                mean, covariance = posterior.covariance(levels)
+                part = sites_given(part, mean, covariance, posterior.noise)
+            ratios = relative_noise(part, posterior.signal, posterior.ratio)
+            posterior = posterior.condition(levels, part.y, ratios)
         conditioned = copy(self)
-        conditioned.posterior_ = posterior.condition(self._levels(Z), self.transform_.forward(values))
+        conditioned.posterior_ = posterior
         return conditioned
 
-    def corrected(self, Z: Sequence[Any], y: Tensor) -> "TanimotoGP":
+    def corrected(self, Z: Sequence[Any], y: Tensor | Observations) -> "TanimotoGP":
         """Return a new process that has seen these values only; O(n³), and exact.
 
         Hyperparameters, the mean and the transformation of y stay.
@@ -236,7 +259,7 @@ class TanimotoGP(BaseEstimator):
         ----------
         Z : sequence of n objects
             n ≥ 1.
-        y : Tensor of float64, (n,)
+        y : Tensor of float64 (n,), or Observations
             Their values, in the units of the y that was fitted.
 
         Returns
@@ -245,9 +268,16 @@ class TanimotoGP(BaseEstimator):
             A new object; this one is unchanged.
         """
         posterior = self._fitted()
-        t = self.transform_.forward(check_values(y, len(Z)))
-        corrected = copy(self)
-        corrected.posterior_ = replace(posterior, levels=self._levels(Z), t=t, blocks=(len(t),))
+        t = self.transform_.carry(check_observations(y, len(Z)))
+        corrected, levels = copy(self), self._levels(Z)
+        K = (
+            posterior.kernel.between(Overlaps(levels), levels, np.inf)
+            if t.censored.any()
+            else np.empty((0, 0))
+        )
+        t = settle(Fit(0.0, posterior.signal, posterior.ratio, posterior.mean), K, t)
+        ratios = relative_noise(t, posterior.signal, posterior.ratio)
+        corrected.posterior_ = replace(posterior, levels=levels, t=t.y, blocks=(len(t),), ratios=ratios)
         return corrected
 
     def predict(self, Z: Sequence[Any]) -> tuple[Tensor, Tensor]:
@@ -283,12 +313,12 @@ class TanimotoGP(BaseEstimator):
         mean, covariance = posterior.covariance(self._levels(Z))
         return torch.from_numpy(mean), torch.from_numpy(covariance), posterior.noise
 
-    def working_scale(self, y: Tensor) -> tuple["TanimotoGP", Tensor]:
+    def working_scale(self, y: Told) -> tuple["TanimotoGP", Told]:
         """Return the same process before y is transformed back; see :meth:`SparseGP.working_scale`."""
         self._fitted()
         view = copy(self)
         view.transform_ = Standardize(0.0, 1.0)
-        return view, torch.from_numpy(self.transform_.forward(check_values(y, len(y))))
+        return view, self.transform_.working(y)
 
     def _moments(self, Z: Sequence[Any]) -> tuple[Array, Array]:
         posterior = self._fitted()
@@ -327,64 +357,6 @@ class TanimotoGP(BaseEstimator):
             check_real("linear", self.linear, minimum=0, maximum=0.999)
         if self.transform not in TRANSFORMS:
             raise ParameterError(f"transform: expected one of {tuple(TRANSFORMS)}, got {self.transform!r}")
-
-
-@dataclass(frozen=True)
-class _Fit:
-    value: float  # log marginal likelihood with priors
-    signal: float  # the most probable one
-    ratio: float
-    mean: float
-
-
-def _maximize_evidence(K: Array, t: Array, start: float | None) -> tuple[_Fit, int]:
-    """Return the best hyperparameters that were seen, and how many were tried."""
-    lowest, highest = np.log(_NOISE_BOUNDS)
-    low, high = lowest, highest
-    if start is not None:
-        low, high = max(lowest, np.log(start) - _WARM), min(highest, np.log(start) + _WARM)
-    tried: list[_Fit] = []
-
-    def loss(log_ratio: float) -> float:
-        tried.append(_evidence(K, t, float(np.exp(log_ratio))))
-        return -tried[-1].value
-
-    options = {"xatol": _CLOSE}
-    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options=options)
-    edges = (low > lowest and found.x < low + 2 * _CLOSE), (high < highest and found.x > high - 2 * _CLOSE)
-    if any(edges):  # the data changed more than a warm start allows for
-        bounds = (lowest, low) if edges[0] else (high, highest)
-        minimize_scalar(loss, bounds=bounds, method="bounded", options=options)
-    return max(tried, key=lambda fit: fit.value), len(tried)
-
-
-def _evidence(K: Array, t: Array, ratio: float) -> _Fit:
-    """Log marginal likelihood at a noise ratio, with signal and mean at their best, up to a constant."""
-    n = len(t)
-    shifted = K.copy()
-    shifted[np.diag_indices(n)] += ratio
-    L = np.linalg.cholesky(shifted)
-    ones, target = solve_triangular(L, np.stack([np.ones(n), t], axis=1), lower=True, check_finite=False).T
-    mean = float(np.clip((ones @ target) / (ones @ ones), t.min(), t.max()))
-    residual = target - mean * ones
-    shape, scale = _SIGNAL_PRIOR
-    freedom = 0.5 * n + shape + 1.0
-    signal = float((0.5 * (residual @ residual) + scale) / freedom)
-    prior = 0.5 * ((np.log(ratio) - _NOISE_PRIOR[0]) / _NOISE_PRIOR[1]) ** 2
-    value = (
-        -freedom * (np.log(signal) + 1.0) - np.log(np.diag(L)).sum() - 0.5 * n * np.log(2.0 * np.pi) - prior
-    )
-    return _Fit(float(value), signal, ratio, mean)
-
-
-def _expected_signal(fit: _Fit, n: int) -> float:
-    """Return the mean of the signal's variance given n values, of which the mean takes up one.
-
-    It is the variance of the t distribution that the most probable signal stands for: from six values, the
-    most probable one alone gives intervals of 90 % that hold 70 %.
-    """
-    shape, _ = _SIGNAL_PRIOR
-    return fit.signal * (0.5 * n + shape + 1.0) / max(0.5 * (n - 1) + shape - 1.0, 0.5)
 
 
 def _checked_counts(found: Any, n: int) -> csr_array:

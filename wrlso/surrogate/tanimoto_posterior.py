@@ -47,7 +47,7 @@ class StructureKernel:
 
 @dataclass(frozen=True)
 class TanimotoPosterior:
-    """The posterior given t ~ N(mean, signal · (K + ratio · I)).
+    """The posterior given t ~ N(mean, signal · (K + diag(ratios))).
 
     The Cholesky factor is not a field: it is made again, block by block and so to the last bit, where the
     posterior was loaded from a file.
@@ -61,6 +61,7 @@ class TanimotoPosterior:
     ratio: float
     mean: float
     n_features: int
+    ratios: Array | None = None  # (n,) noise of each observation, relative to the signal; None: ratio for all
 
     @property
     def noise(self) -> float:
@@ -82,13 +83,19 @@ class TanimotoPosterior:
 
     @cached_property
     def _factors(self) -> tuple[Array, Array]:
-        """L (n, n) with L Lᵀ = K + ratio · I, and L⁻¹ (t - mean) (n,)."""
+        """L (n, n) with L Lᵀ = K + diag(ratios), and L⁻¹ (t - mean) (n,)."""
         L, v = np.empty((0, 0)), np.empty(0)
-        K = self._correlation(self.levels)
+        K, ratios = self._correlation(self.levels), self._all_ratios
         for size in self.blocks:
             n = len(L)
-            L, v = _append(L, v, K[n : n + size, : n + size], self.t[n : n + size] - self.mean, self.ratio)
+            L, v = _append(
+                L, v, K[n : n + size, : n + size], self.t[n : n + size] - self.mean, ratios[n : n + size]
+            )
         return L, v
+
+    @property
+    def _all_ratios(self) -> Array:
+        return np.full(len(self.t), self.ratio) if self.ratios is None else self.ratios
 
     def _correlation(self, queries: Levels) -> Array:
         return self.kernel.between(self._overlaps, queries, self._reach)
@@ -113,19 +120,25 @@ class TanimotoPosterior:
         prior = self.kernel.between(Overlaps(queries), queries, self._reach)
         return mean, self.signal * (prior - V.T @ V)
 
-    def condition(self, queries: Levels, t: Array) -> "TanimotoPosterior":
-        """Add q observations; O(n² q)."""
+    def condition(self, queries: Levels, t: Array, ratios: Array) -> "TanimotoPosterior":
+        """Add q observations with these noise ratios; O(n² q)."""
         if len(t) == 0:
             return self
         levels = join(self.levels, queries)
-        grown = replace(self, levels=levels, t=np.concatenate([self.t, t]), blocks=(*self.blocks, len(t)))
+        grown = replace(
+            self,
+            levels=levels,
+            t=np.concatenate([self.t, t]),
+            blocks=(*self.blocks, len(t)),
+            ratios=np.concatenate([self._all_ratios, ratios]),
+        )
         rows = grown._correlation(queries)
         # the cached value of a frozen instance: what it would compute itself, from the start
-        grown.__dict__["_factors"] = _append(*self._factors, rows, t - self.mean, self.ratio)
+        grown.__dict__["_factors"] = _append(*self._factors, rows, t - self.mean, ratios)
         return grown
 
 
-def _append(L: Array, v: Array, rows: Array, residual: Array, ratio: float) -> tuple[Array, Array]:
+def _append(L: Array, v: Array, rows: Array, residual: Array, ratios: Array) -> tuple[Array, Array]:
     """Return the factor and the whitened residual after rows (q, n + q) of the kernel were added."""
     n, q = len(L), len(rows)
     grown = np.zeros((n + q, n + q))
@@ -134,7 +147,7 @@ def _append(L: Array, v: Array, rows: Array, residual: Array, ratio: float) -> t
         grown[n:, :n] = solve_triangular(L, rows[:, :n].T, lower=True, check_finite=False).T
     below = grown[n:, :n]
     corner = rows[:, n:] - below @ below.T
-    corner[np.diag_indices(q)] += ratio
+    corner[np.diag_indices(q)] += ratios
     grown[n:, n:] = np.linalg.cholesky(corner)
     rest = solve_triangular(grown[n:, n:], residual - below @ v, lower=True, check_finite=False)
     return grown, np.concatenate([v, rest])

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wrlso.surrogate.checks import check_observations, check_values
+from wrlso.surrogate.observations import Observations, Told
 from wrlso.surrogate.protocol import Array
 
 __all__ = ["TRANSFORMS", "Standardize", "make_transform"]
@@ -44,6 +46,27 @@ class Standardize:
         """Clip and standardise."""
         # Halves first: the difference of two large values of opposite sign may not be representable.
         return 2.0 * ((0.5 * np.maximum(y, self.lower) - 0.5 * self.center) / self.scale)
+
+    def carry(self, known: Observations) -> Observations:
+        """Return observations on the working scale.
+
+        Standard errors follow the slope above the fence also for what lies below it: raising a value to the
+        fence makes it no more certain. A limit below the fence says that the value is on it.
+        """
+        inside = (known.bound != -1) | (known.y > self.lower)
+        return Observations(
+            self.forward(known.y),
+            known.n,
+            known.sd / self.scale,
+            np.where(inside, known.bound, 0).astype(np.int8),
+            known.squares / self.scale / self.scale,
+        )
+
+    def working(self, y: Told) -> Told:
+        """Return values or observations (n,), which are checked, on the working scale."""
+        if isinstance(y, Observations):
+            return self.carry(check_observations(y, len(y)))
+        return torch.from_numpy(self.forward(check_values(y, len(y))))
 
     def log_slope(self, y: Array) -> Array:
         """Return log t'(y) (n,), which turns a density on the working scale into one of y."""

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from wrlso._chemistry.scores import logp, qed
 from wrlso._chemistry.smiles import optional_module, parse
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.validation import check_count
@@ -30,7 +31,6 @@ from wrlso.models.selfies.vae import SelfiesVAE
 from wrlso.molecules import molecule_search, search_options
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.tasks.molecules.guacamol import guacamol_objective
-from wrlso.tasks.molecules.scores import logp, qed
 from wrlso.training.trainer import Trainer
 
 __all__ = ["OBJECTIVES", "calibration", "first_batches", "main", "table"]

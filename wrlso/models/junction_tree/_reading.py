@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wrlso._chemistry.smiles import canonical, listed_smiles, optional_module, read_molecule
+from wrlso._chemistry.smiles import SALTS, canonical, listed_smiles, optional_module, read_molecule
 from wrlso._utils.cache import content_hash, keep_lines, kept_lines
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.validation import check_choice
@@ -100,7 +100,7 @@ def read_trees(
 
     Raises DataTypeError when X is not a sequence of SMILES, and ParameterError for unknown ``salts``.
     """
-    check_choice("salts", salts, ("refuse", "largest"))
+    check_choice("salts", salts, SALTS)
     listed = listed_smiles(X)
     if len(listed) < _MANY:
         return _read_block(listed, salts, stereo)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wrlso._chemistry.selfies_tokens import read_all
-from wrlso._chemistry.smiles import molecule_key, refuse_rows, texts
+from wrlso._chemistry.smiles import SALTS, molecule_key, refuse_rows, texts
 from wrlso._utils.validation import check_choice, check_count, check_flag, check_real
 from wrlso.exceptions import ModelError
 from wrlso.models.junction_tree._batches import (
@@ -64,8 +64,8 @@ class JunctionTreeVAE(MoleculeVAE):
     vocabulary : sequence of str
         Labels of cliques that it can read and write, see :func:`clique_vocabulary`; they are kept as that
         writes them. :meth:`extend` adds more.
-    salts : {"refuse", "largest"}, default="refuse"
-        What to do with a SMILES of several fragments: refuse it, or take the largest.
+    salts : {"refuse", "largest", "neutral"}, default="refuse"
+        What to do with several fragments: refuse them, take the largest, or this without charges.
     stereo : bool, default=False
         Whether stereochemistry counts. It is left out otherwise. Where it counts, decoding compares the
         isomers of what was put together and takes the likeliest given z, so that all of it is specified.
@@ -125,7 +125,7 @@ class JunctionTreeVAE(MoleculeVAE):
         max_seconds: float = 10.0,
     ) -> None:
         super().__init__()
-        check_choice("salts", salts, ("refuse", "largest"))
+        check_choice("salts", salts, SALTS)
         check_flag("stereo", stereo)
         check_real("beta", beta, minimum=0)
         check_real("max_seconds", max_seconds, above=0)
@@ -272,7 +272,7 @@ class JunctionTreeVAE(MoleculeVAE):
         None where z is not finite, where a bound is exceeded, and where the molecule has rings that this
         model could not read; see :meth:`decode_counted`.
         """
-        return self.decode_counted(Z, temperature, generator)[0]
+        return self._as_read(self.decode_counted(Z, temperature, generator)[0])
 
     @torch.no_grad()
     def decode_counted(

@@ -29,8 +29,8 @@ def clique_vocabulary(
     ----------
     X : sequence of n str
         SMILES; stereochemistry is dropped.
-    salts : {"refuse", "largest"}, default="refuse"
-        For a SMILES of several fragments: refuse it, or take the largest fragment.
+    salts : {"refuse", "largest", "neutral"}, default="refuse"
+        For a SMILES of several fragments: refuse it, or take the largest fragment, or this without charges.
     n_jobs : int, default=-1
         Number of processes for 5,000 molecules and more (joblib's; -1: one per core).
     cache : bool, default=True

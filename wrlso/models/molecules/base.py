@@ -1,15 +1,16 @@
 """Shared parts of the models of molecules: drawing, mutation and crossover."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wrlso._chemistry.cores import Core
 from wrlso._chemistry.crossover import crossed, kekulized
-from wrlso._chemistry.selfies_tokens import to_smiles
+from wrlso._chemistry.selfies_tokens import read_part, to_smiles
 from wrlso._chemistry.smiles import listed_smiles, molecule_key, parse
 from wrlso._chemistry.token_mutation import edited
 from wrlso.exceptions import DataError
@@ -90,19 +91,46 @@ class MoleculeVAE(TokenVAE):
         DataError, DataTypeError
             As ``tensorize``.
         """
-        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        rows, alphabet = self._token_lists(X), self._alphabet()
-        present = [token for row in rows for token in row]
-
-        def sample() -> str:
-            tokens = present if present and rng.random() < _FAMILIAR else alphabet
-            return tokens[int(rng.integers(len(tokens)))]
+        rng = _numpy_rng(generator)
+        rows = self._token_lists(X)
+        sample = self._sampler(rows, rng)
 
         def mutant(row: list[str]) -> str | None:
             longest = max(self.max_tokens, len(row))  # never cut a molecule that is already longer
             return to_smiles(edited(row, sample, longest, rng), self.stereo) if row else None
 
         return self._readable([mutant(row) for row in rows])
+
+    def mutate_around(
+        self, X: Objects, core: Core, generator: torch.Generator | None = None
+    ) -> list[str | None]:
+        """Return n molecules, each of X (n SMILES) with one substituent of a core changed as ``mutate`` does.
+
+        Some get a substituent more, or lose one. None also for a molecule without the core.
+        """
+        rng = _numpy_rng(generator)
+        X = listed_smiles(X)
+        sample = self._sampler(self._token_lists(X), rng)
+
+        def change(part: str) -> str | None:
+            tokens = read_part(part)
+            if len(tokens) < 2:
+                return None
+            return to_smiles([tokens[0], *edited(tokens[1:], sample, self.max_tokens, rng)], self.stereo)
+
+        found = [core.mutated(self.key(x), change, rng) for x in X]
+        return self._canonical(found)
+
+    def cross_around(
+        self, X: Objects, Y: Objects, core: Core, generator: torch.Generator | None = None
+    ) -> list[str | None]:
+        """Return n molecules, the i-th X[i] with a part of Y[i] in place of a substituent of a core.
+
+        None also where X[i] has no such core, or none of its places takes a part. Y[i] need not have it.
+        """
+        rng = _numpy_rng(generator)
+        pairs = zip(listed_smiles(X), listed_smiles(Y, "Y"), strict=True)
+        return self._canonical([core.crossed(self.key(x), self.key(y), rng) for x, y in pairs])
 
     def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[str | None]:
         """Return n molecules, the i-th of a part of X[i] and a part of Y[i] (n SMILES each).
@@ -118,10 +146,10 @@ class MoleculeVAE(TokenVAE):
         X, Y = listed_smiles(X), listed_smiles(Y, "Y")
         if len(X) != len(Y):
             raise DataError(f"X and Y must have the same length, got {len(X)} and {len(Y)}")
-        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        rng = _numpy_rng(generator)
         parents = {x: kekulized(parse(self.key(x))) for x in {*X, *Y}}
         found = [crossed(parents[x], parents[y], rng) for x, y in zip(X, Y, strict=True)]
-        return [None if x is None else self.key(x) for x in self._readable(found)]
+        return self._canonical(found)
 
     def tensorize_readable(self, X: Objects) -> tuple[Tensor, list[bool]]:
         """Return the rows of the readable SMILES among n, and whether each of the n is readable."""
@@ -129,5 +157,28 @@ class MoleculeVAE(TokenVAE):
         return self.tensorize([x for x, there in zip(X, readable, strict=True) if there]), readable
 
     def _readable(self, found: Sequence[str | None]) -> list[str | None]:
-        """Replace each molecule that this model cannot read by None."""
-        return [x if x is not None and self._can_read(x) else None for x in found]
+        """Return molecules as this model reads them, None for each that it cannot read."""
+        return self._as_read([x if x is not None and self._can_read(x) else None for x in found])
+
+    def _as_read(self, found: Sequence[str | None]) -> list[str | None]:
+        """Return molecules without charges, where the model takes these away."""
+        if self.salts != "neutral":
+            return list(found)
+        return [None if x is None else self.key(x) for x in found]
+
+    def _canonical(self, found: Sequence[str | None]) -> list[str | None]:
+        return [None if x is None else self.key(x) for x in self._readable(found)]
+
+    def _sampler(self, rows: Sequence[Sequence[str]], rng: np.random.Generator) -> Callable[[], str]:
+        """Return a source of new tokens: half of them as frequent as in the rows, the others of all."""
+        alphabet, present = self._alphabet(), [token for row in rows for token in row]
+
+        def sample() -> str:
+            tokens = present if present and rng.random() < _FAMILIAR else alphabet
+            return tokens[int(rng.integers(len(tokens)))]
+
+        return sample
+
+
+def _numpy_rng(generator: torch.Generator | None) -> np.random.Generator:
+    return np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))

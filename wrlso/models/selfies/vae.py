@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wrlso._chemistry.selfies_tokens import Reading, read_all, read_smiles, to_smiles
-from wrlso._chemistry.smiles import listed_smiles, molecule_key, refuse_rows, texts
+from wrlso._chemistry.smiles import SALTS, listed_smiles, molecule_key, refuse_rows, texts
 from wrlso._utils.validation import check_choice, check_count, check_flag, check_real
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.models.molecules.base import SHIPPED, MoleculeVAE
@@ -39,8 +39,9 @@ class SelfiesVAE(ChunkVAE, MoleculeVAE):
         SELFIES tokens of the model; None: those of the model that ships. :meth:`extend` adds more.
     stereo : bool, default=True
         Whether the model reads and writes stereochemistry, and whether it is part of a molecule's identity.
-    salts : {"refuse", "largest"}, default="refuse"
-        For a SMILES of several fragments: refuse it, or take the largest fragment.
+    salts : {"refuse", "largest", "neutral"}, default="refuse"
+        For a SMILES of several fragments: refuse it, or take the largest fragment. "neutral": this one, and
+        every other molecule, without charges, as far as protons can balance them.
     max_tokens : int, default=100
         Longest molecule in tokens, at most 103; the model refuses longer ones and decodes none.
     beta : float, default=0.1
@@ -82,7 +83,7 @@ class SelfiesVAE(ChunkVAE, MoleculeVAE):
         hidden: int = 256,
     ) -> None:
         super().__init__()
-        check_choice("salts", salts, ("refuse", "largest"))
+        check_choice("salts", salts, SALTS)
         check_real("beta", beta, minimum=0)
         check_real("token_dropout", token_dropout, minimum=0, maximum=0.99)
         check_real("chunk_dropout", chunk_dropout, minimum=0, maximum=0.99)

@@ -248,8 +248,8 @@ class SequenceVAE(ChunkVAE):
 
         Letters are replaced at one, a few or many places; inserted or left out where lengths may differ;
         segments are shifted, moved, copied or repeated; two letters change places. New letters follow the
-        model's own likelihood, for proteins BLOSUM62, other sequences of X, or nothing. Mostly they make pairs
-        of neighbours that the data have.
+        model's own likelihood, for proteins BLOSUM62, other sequences of X, or nothing. Mostly they make
+        pairs of neighbours that the data have.
 
         Raises
         ------

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, TypeAlias
 
+from wrlso._chemistry.scores import logp, qed
 from wrlso._chemistry.smiles import optional_module, parse
 from wrlso.exceptions import DataError
 from wrlso.tasks.molecules.pharmacophores import pharmacophores, similarity
-from wrlso.tasks.molecules.scores import logp, qed
 
 __all__ = ["GUACAMOL_OBJECTIVES", "guacamol_objective"]
 

@@ -1,19 +1,14 @@
-"""Scores of single molecules: penalised logP, its parts, and QED.
+"""Penalised logP and the part of it that only this objective uses.
 
-Every function takes RDKit's molecule (of :func:`wrlso._chemistry.smiles.parse`) and returns a float.
+Every function takes RDKit's molecule (of :func:`wrlso._chemistry.smiles.parse`) and returns a number.
 """
 
-import sys
-from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from wrlso._chemistry.smiles import optional_module
+from wrlso._chemistry.scores import logp, synthetic_accessibility
+from wrlso._chemistry.smiles import Mol, optional_module
 
-__all__ = ["excess_cycle", "logp", "penalized_logp", "qed", "synthetic_accessibility"]
-
-Mol: TypeAlias = Any  # rdkit.Chem.Mol
+__all__ = ["excess_cycle", "penalized_logp"]
 
 # Means and standard deviations over ZINC250k, as in the code released with the paper.
 _LOGP = (2.45777691, 1.43341767)
@@ -33,41 +28,6 @@ def penalized_logp(molecule: Mol) -> float:
         - (synthetic_accessibility(molecule) - _ACCESSIBILITY[0]) / _ACCESSIBILITY[1]
         - (excess_cycle(molecule) - _CYCLE[0]) / _CYCLE[1]
     )
-
-
-def logp(molecule: Mol) -> float:
-    """Return Crippen's estimate of the octanol-water partition coefficient."""
-    value: float = optional_module("rdkit.Chem.Crippen").MolLogP(molecule)
-    return value
-
-
-def qed(molecule: Mol) -> float:
-    """Return the quantitative estimate of drug-likeness, 0 to 1 (Bickerton et al., Nature Chem. 4, 2012)."""
-    value: float = optional_module("rdkit.Chem.QED").qed(molecule)
-    return value
-
-
-def synthetic_accessibility(molecule: Mol) -> float:
-    """Return Ertl's score, 1 (easy to make) to 10 (J. Cheminform. 1:8, 2009), by RDKit's Contrib module."""
-    value: float = _contributed_scorer().calculateScore(molecule)
-    return value
-
-
-@cache
-def _contributed_scorer() -> Any:
-    """Load ``sascorer`` from its file beside RDKit's package, because it cannot be imported by name."""
-    folder = Path(optional_module("rdkit.RDConfig").RDContribDir) / "SA_Score"
-    spec = spec_from_file_location("_wrlso_sascorer", folder / "sascorer.py")
-    if spec is None or spec.loader is None or not (folder / "sascorer.py").exists():
-        raise ModuleNotFoundError(
-            f"RDKit's synthetic accessibility score is not in {folder}; "
-            "install RDKit's wheel, which contains it: pip install 'wrlso[molecules]'",
-            name="rdkit",
-        )
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def excess_cycle(molecule: Mol) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from wrlso._chemistry.scores import logp, qed, synthetic_accessibility
 from wrlso._chemistry.smiles import canonical, optional_module, parse, read_molecules
 from wrlso._utils.random import as_random_state
 from wrlso._utils.validation import check_choice, check_count, check_real
@@ -26,7 +27,7 @@ from wrlso.models.junction_tree.vae import JunctionTreeVAE
 from wrlso.models.selfies.vae import SelfiesVAE
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.tasks.molecules.guacamol import GUACAMOL_OBJECTIVES, guacamol_objective
-from wrlso.tasks.molecules.scores import excess_cycle, logp, penalized_logp, qed, synthetic_accessibility
+from wrlso.tasks.molecules.scores import excess_cycle, penalized_logp
 
 __all__ = ["GUACAMOL_OBJECTIVES", "QED", "GuacaMol", "Molecules", "PenalizedLogP", "properties"]
 

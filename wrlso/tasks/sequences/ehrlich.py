@@ -104,10 +104,10 @@ class EhrlichFunction:
 
 
 class Ehrlich(BaseEstimator):
-    """An Ehrlich function as a task: find a sequence that holds all motifs; most letters may not be neighbours.
+    """An Ehrlich function as a task: find a sequence that holds all motifs, without forbidden neighbours.
 
-    The same arguments give the same function, and each sequence the same value to the last bit, as ``Ehrlich``
-    of the authors' package ``pytorch-holo``. An infeasible sequence is a failed experiment, None.
+    The same arguments give the same function, and each sequence the same value to the last bit, as the class
+    of this name in the authors' package ``pytorch-holo``. An infeasible sequence is a failed experiment, None.
 
     Parameters
     ----------

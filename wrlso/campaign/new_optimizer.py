@@ -1,0 +1,25 @@
+"""The optimizer of a new campaign."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wrlso.optimizer import WeightedRetrainingOptimizer
+
+__all__ = ["new_optimizer"]
+
+
+def new_optimizer(
+    model: Any, n: int, training: Mapping[str, Any], options: dict[str, Any]
+) -> "WeightedRetrainingOptimizer":
+    """Return an optimizer with the defaults for n objects of this model, and the options that are given."""
+    from wrlso.molecules import search_options
+    from wrlso.optimizer import WeightedRetrainingOptimizer
+    from wrlso.training.trainer import Trainer
+
+    options = search_options(model) | options
+    if training:
+        # epochs that are chosen are all taken, without the model's bound on steps
+        steps = {f"{name}_steps": None for name in ("initial", "retrain") if f"{name}_epochs" in training}
+        options["trainer"] = options.get("trainer", Trainer()).set_params(**training, **steps)
+    return WeightedRetrainingOptimizer(model=model, **options)

@@ -1,0 +1,5 @@
+"""Rules that proposed molecules must keep to: properties, alerts, a core, a likeness."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
