@@ -11,8 +11,8 @@ from wrlso.exceptions import ParameterError, ParameterTypeError
 __all__ = ["Motif", "make_motif"]
 
 _BASES = {
-    "A": "A", "C": "C", "G": "G", "N": "ACGT", "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
-    "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG",
+    "A": "A", "C": "C", "G": "G", "N": "ACGT", "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT",
+    "M": "AC", "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG",
 }  # fmt: skip
 _RESIDUES = {"B": "DN", "Z": "EQ", "J": "IL"}
 

@@ -94,6 +94,13 @@ class SequenceRules(BaseEstimator):
         """The letters of the alphabet."""
         return self._read().alphabet.letters
 
+    def words(self) -> str:
+        """Return the rules in words."""
+        standard = SequenceRules()
+        given = {n: v for n, v in self.get_params().items() if n != "alphabet" and v != getattr(standard, n)}
+        said = [f"{name.replace('_', ' ')} {value}" for name, value in given.items()]
+        return f"sequences of {self._read().alphabet.name}" + "".join(f", {words:.60}" for words in said)
+
     def broken(self, x: str) -> str | None:
         """Return which rule a sequence breaks, in words; None where it keeps all."""
         rules = self._read()

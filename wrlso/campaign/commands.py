@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wrlso._sequences.fasta import FASTA_ENDINGS
 from wrlso.campaign.assays import check_values, keep_only
 from wrlso.campaign.cells import read_value
 from wrlso.campaign.model_names import (
@@ -26,6 +27,7 @@ from wrlso.campaign.model_names import (
 from wrlso.campaign.new_optimizer import new_optimizer
 from wrlso.campaign.results_table import current_value, describe_value, plan_tell, told_columns
 from wrlso.campaign.rule_options import restored, rules_line, together
+from wrlso.campaign.sequence_options import add_sequence_rules
 from wrlso.campaign.start_table import (
     AS_BEFORE,
     Form,
@@ -39,6 +41,7 @@ from wrlso.campaign.start_table import (
 from wrlso.campaign.tables import check_free, plural, read_table, reserve
 from wrlso.campaign.views import (
     best_line,
+    fasta_points,
     format_points,
     is_flat,
     json_export,
@@ -76,6 +79,7 @@ def init(
     values: bool = True,
     feasible: str | None = None,
     rules: "Sequence[str | Filters]" = (),
+    sequence_rules: Mapping[str, Any] | None = None,
     salts: str | None = None,
     training: Mapping[str, Any] | None = None,
     **options: Any,
@@ -87,7 +91,7 @@ def init(
     campaign : Path
         A folder that does not exist yet, or is empty.
     data : Path
-        CSV, or a list of x (``.smi``, ``.txt``).
+        CSV, or a list of x (``.smi``, ``.txt``, FASTA).
     model : str
         A built-in name, ``package.module:factory``, or the ``.safetensors`` file of a model of molecules, of
         which the campaign keeps a copy.
@@ -99,6 +103,8 @@ def init(
         ``package.module:function`` that says whether an x may be proposed.
     rules : sequence
         Rules of molecules, as ``feasible`` of the optimizer takes them.
+    sequence_rules : mapping, default=None
+        Parameters of :class:`wrlso.sequences.SequenceRules`.
     salts : {"refuse", "largest", "neutral"}, default=None
         What a model of molecules does with several fragments, and charges; None: a model of ours takes the
         largest one, one of your own stays as it is.
@@ -120,8 +126,9 @@ def init(
     table = keep_only(read_table(data, delimiter=form.delimiter), form.only)
     x, y, decimal, guesses = choose_columns(table, form, values)
     table, facts = check_values(table, x, y, {})
-    test = together(rules, None if feasible is None else named_callable(feasible))
+    own = None if feasible is None else named_callable(feasible)
     generative = make_model(model, options.get("random_state") or 0)
+    test = together(add_sequence_rules(generative, sequence_rules or {}, rules), own)
     salts = set_salts(generative, salts or default_salts(model, generative))
     table = without_names(table, x, generative)
     guesses += left_out(table, x, generative)
@@ -235,7 +242,10 @@ def ask(
     try:
         with reserve(out, force=force) as stream:
             rows = _ask(opt, n, pending)
-            stream.write(_points(opt.history_, rows, form, Form.of(opt.notes_)))
+            if out.suffix.lower() in FASTA_ENDINGS:
+                stream.write(fasta_points(opt.history_, rows))
+            else:
+                stream.write(_points(opt.history_, rows, form, Form.of(opt.notes_)))
     except (ParameterError, OSError) as error:
         if rows:
             error.add_note(

@@ -13,11 +13,11 @@ def new_optimizer(
     model: Any, n: int, training: Mapping[str, Any], options: dict[str, Any]
 ) -> "WeightedRetrainingOptimizer":
     """Return an optimizer with the defaults for n objects of this model, and the options that are given."""
-    from wrlso.molecules import search_options
+    from wrlso import molecules, sequences
     from wrlso.optimizer import WeightedRetrainingOptimizer
     from wrlso.training.trainer import Trainer
 
-    options = search_options(model) | options
+    options = molecules.search_options(model) | sequences.search_options(model) | options
     if training:
         # epochs that are chosen are all taken, without the model's bound on steps
         steps = {f"{name}_steps": None for name in ("initial", "retrain") if f"{name}_epochs" in training}

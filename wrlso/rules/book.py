@@ -143,6 +143,8 @@ def words_of(feasible: Any) -> str:
     for part in parts:
         if isinstance(part, str | Filters):
             said.append(part if isinstance(part, str) else part.words())
+        elif callable(words := getattr(part, "words", None)):
+            said.append(words())
         else:
             name = getattr(part, "type_name", None) or getattr(part, "__name__", type(part).__name__)
             said.append(f"a test of your own ({name})")

@@ -107,7 +107,7 @@ class Ehrlich(BaseEstimator):
     """An Ehrlich function as a task: find a sequence that holds all motifs, without forbidden neighbours.
 
     The same arguments give the same function, and each sequence the same value to the last bit, as the class
-    of this name in the authors' package ``pytorch-holo``. An infeasible sequence is a failed experiment, None.
+    of this name in the authors' package ``pytorch-holo``. An infeasible sequence is a failed experiment.
 
     Parameters
     ----------
