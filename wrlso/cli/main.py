@@ -9,7 +9,8 @@ from typing import Annotated, TextIO
 import typer
 
 from wrlso._version import __version__
-from wrlso.cli.bench import Search, bench
+from wrlso.cli.bench import Search
+from wrlso.cli.bench_sequences import bench  # with its command
 from wrlso.cli.campaign import EXIT_CODES, add_commands
 from wrlso.exceptions import WrlsoError
 
