@@ -275,7 +275,8 @@ def _stationary(transitions: torch.Tensor) -> torch.Tensor:
     wanted = torch.zeros(v + 1, 1)
     wanted[-1] = 1
     Q, R = torch.linalg.qr(system)
-    return torch.linalg.solve(R, Q.T @ wanted)[:, 0]
+    found: torch.Tensor = torch.linalg.solve(R, Q.T @ wanted)
+    return found[:, 0]
 
 
 def _walk(start: torch.Tensor, transitions: torch.Tensor, n: int, generator: torch.Generator) -> Ints:
