@@ -16,7 +16,7 @@ ROOT = Path(wrlso.__file__).parent
 FLOORS = [
     {"_version", "exceptions", "timeline"},
     {"_utils", "outcomes"},
-    {"_chemistry", "_sequences", "history", "weighting"},
+    {"_chemistry", "_sequences", "catalogue", "history", "weighting"},
     {"datasets", "models", "rules"},
     {"surrogate", "training"},
     {"acquisition", "plots"},
@@ -24,7 +24,7 @@ FLOORS = [
     {"report", "storage"},
     {"optimizer"},
     {"molecules", "run", "sequences"},
-    {"benchmarks", "campaign"},
+    {"adapters", "benchmarks", "campaign"},
     {"cli"},
 ]
 OPTIONAL = {
@@ -40,6 +40,7 @@ OPTIONAL = {
     "dask",
     "distributed",
     "pytest",
+    "ray",
 }
 
 

@@ -1,4 +1,6 @@
 from . import acquisition as acquisition
+from . import adapters as adapters
+from . import catalogue as catalogue
 from . import datasets as datasets
 from . import exceptions as exceptions
 from . import history as history
@@ -26,6 +28,7 @@ from .acquisition.functions import UpperConfidenceBound as UpperConfidenceBound
 from .acquisition.latent_search import LatentSearch as LatentSearch
 from .acquisition.prior_sampling import PriorSampling as PriorSampling
 from .acquisition.size_range import SizeRange as SizeRange
+from .catalogue import Catalogue as Catalogue
 from .exceptions import BrokenRulesWarning as BrokenRulesWarning
 from .exceptions import DataError as DataError
 from .exceptions import DataTypeError as DataTypeError
@@ -60,6 +63,8 @@ from .outcomes import Record as Record
 from .outcomes import above as above
 from .outcomes import below as below
 from .rules.filters import Filters as Filters
+from .run.backtest import backtest as backtest
+from .run.backtest_result import BacktestResult as BacktestResult
 from .run.loop import maximize as maximize
 from .run.loop import minimize as minimize
 from .surrogate.auto import AutoSurrogate as AutoSurrogate

@@ -244,6 +244,7 @@ class _Column:
         self._n = np.empty(0, dtype=np.int64)
         self._sd = np.empty(0)
         self._bound = np.empty(0, dtype=np.int8)
+        self.revision = 0  # number of changes of what was known
 
     def put(self, row: int, y: float, n: int = 1, sd: float = np.nan, bound: int = 0) -> None:
         """Set what is known at a row."""
@@ -252,6 +253,8 @@ class _Column:
         if self._y[row] != self._y[row]:  # NaN
             self._rows = _appended(self._rows, self._n_rows, row)
             self._n_rows += 1
+        else:
+            self.revision += 1
         self._y[row] = y
         if row < len(self._n) or n != 1 or sd == sd or bound:  # rows behind these hold plain values
             self._n, self._sd = _grown(self._n, row + 1, 1), _grown(self._sd, row + 1, np.nan)
@@ -371,6 +374,11 @@ class History:
     def measured_rows(self, outcome: str = "") -> np.ndarray:
         """Return the rows (n,) int64 that have a value of an outcome, in the order of their first one."""
         return self._columns.get(outcome, _Column()).rows
+
+    def revision_of(self, outcome: str = "") -> int:
+        """Return the number of changes of points that had a value of an outcome: replicates, corrections."""
+        # campaigns of before have counted all changes of the one number, failures of the known among them
+        return self._columns[outcome].revision if outcome and outcome in self._columns else self.revision
 
     def observations(self, outcome: str = "", rows: np.ndarray | None = None) -> Observed:
         """Return what is known of an outcome at rows (n,) int64; None: at ``observed_rows``."""

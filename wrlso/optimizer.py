@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
+from wrlso._state.beliefs import believed
 from wrlso._state.changes import Changes
 from wrlso._state.merits import reference_of, standing, told_values
 from wrlso._state.reading import read_correction, read_objects, read_start, read_told
 from wrlso._state.retraining import TrainingStopped, training_is_due
-from wrlso._state.settings import check_parameters
+from wrlso._state.settings import check_parameters, trains
 from wrlso._state.weights import weigh
 from wrlso._utils.copies import keep
 from wrlso._utils.domination import hypervolume
@@ -58,6 +59,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     feasible : callable x → bool, str, Filters or list of these, default=None
         Rules that every candidate must keep to: a cheap test; for molecules "drug-like", "lead-like" or
         "no-alerts" (:data:`wrlso.rules.NAMED`), or :class:`wrlso.rules.Filters`.
+    candidates : sequence or ndarray (n, ...) or Catalogue, default=None
+        x that can be had, up to a million, which ask may propose. They do not train the model.
+    generate : bool, default=True
+        Whether ask may propose what the model makes. False: only x without a value, and candidates.
     outcomes : sequence, default=None
         What an experiment measures, by name: :class:`wrlso.Maximize` and :class:`wrlso.Minimize` goals,
         :class:`wrlso.AtLeast` and :class:`wrlso.AtMost` limits, and :class:`wrlso.Record`. None: one number.
@@ -113,6 +118,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         beta: float = 1.0,
         codec: Codec | None = None,
         feasible: Feasible = None,
+        candidates: Any = None,
+        generate: bool = True,
         outcomes: Sequence[Outcome] | None = None,
         direction: str = "maximize",
         weighting: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -134,6 +141,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self.beta = beta
         self.codec = codec
         self.feasible = feasible
+        self.candidates = candidates
+        self.generate = generate
         self.outcomes = outcomes
         self.direction = direction
         self.weighting = weighting
@@ -214,7 +223,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             learned, history = session.require()
             draft = learned.draft()
             draft.n_asks += 1
-            due = training_is_due(learned, history, self.retrain_every if retrain else None)
+            due = training_is_due(learned, history, self.retrain_every if retrain and trains(self) else None)
             log = session.train(draft, history) if due else None
             try:
                 X = session.propose(draft, history, 1 if n is None else n, log)
@@ -360,8 +369,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     @property
     def weights_(self) -> np.ndarray:
         """Their weights (n,) in training, mean 1."""
-        history = self.history_
-        return weigh(standing(history, self._session.aims).merit, history.n_start, self.weighting)
+        learned, history = self._session.require()
+        aims = self._session.aims
+        merit, noisy = believed(learned.draft(), history, aims, standing(history, aims))
+        return weigh(merit, history.n_start, self.weighting, noisy)
 
     @property
     def pending_(self) -> list[Any]:
@@ -372,7 +383,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     @property
     def training_due_(self) -> bool:
         """Whether the next :meth:`ask` trains first."""
-        return training_is_due(*self._session.require(), self.retrain_every)
+        return training_is_due(*self._session.require(), self.retrain_every if trains(self) else None)
 
     @property
     def best_x_(self) -> Any:
@@ -491,6 +502,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         model: Any = None,
         codec: Any = None,
         feasible: Feasible = None,
+        candidates: Any = None,
         weighting: Any = None,
         surrogate: Any = None,
         acquisition: Any = None,
@@ -505,7 +517,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         ----------
         path : path
             The campaign's folder.
-        encoder, decoder, model, codec, feasible, weighting, surrogate, acquisition, trainer
+        encoder, decoder, model, codec, feasible, candidates, weighting, surrogate, acquisition, trainer
             Parts that a file cannot hold: modules (any weights will do) and your own functions and classes.
             A given part of this library replaces the stored one.
         callbacks : sequence
@@ -526,8 +538,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         """
         given = {
             "encoder": encoder, "decoder": decoder, "model": model, "codec": codec, "feasible": feasible,
-            "weighting": weighting, "surrogate": surrogate, "acquisition": acquisition, "trainer": trainer,
-            "device": device, "callbacks": callbacks,
+            "candidates": candidates, "weighting": weighting, "surrogate": surrogate,
+            "acquisition": acquisition, "trainer": trainer, "device": device, "callbacks": callbacks,
         }  # fmt: skip
         return load_optimizer(cls, path, given, autosave=autosave)
 

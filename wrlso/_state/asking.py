@@ -2,27 +2,38 @@
 
 import threading
 import time
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import clone
 
+from wrlso._state.beliefs import believed
 from wrlso._state.codec import is_alike, is_own
 from wrlso._state.fitted import Values, subset_sizes
 from wrlso._state.learned import ASKING, Learned
+from wrlso._state.listing import open_candidates, place
 from wrlso._state.merits import Standing, standing
+from wrlso._state.observed import modelled, values_of
+from wrlso._state.processes import processes
 from wrlso._state.screen import screen_of
 from wrlso._state.settings import Settings, acquisition_of, surrogate_or_default
+from wrlso._state.shelf import Shelf
 from wrlso._state.weights import weigh
 from wrlso._utils.random import stream
 from wrlso.acquisition.prior_sampling import PriorSampling
+from wrlso.acquisition.protocol import Acquisition
 from wrlso.acquisition.state import AskRecord, Measured, Past, Proposal, SearchState, predict_proposals
 from wrlso.history import History
+from wrlso.models.inference import key_of
 from wrlso.models.protocol import LatentModel
 from wrlso.outcomes import Aims, aims_of
 from wrlso.rules.anchors import anchor_of
 from wrlso.rules.book import rules_of
 from wrlso.surrogate.auto import AutoSurrogate
+from wrlso.surrogate.observations import Observations
 
 __all__ = ["has_small_networks", "largest_product", "search"]
 
@@ -45,7 +56,12 @@ def has_small_networks(model: LatentModel) -> bool:
 
 
 def search(
-    settings: Settings, learned: Learned, history: History, n: int, lock: threading.RLock
+    settings: Settings,
+    learned: Learned,
+    history: History,
+    n: int,
+    lock: threading.RLock,
+    shelf: Shelf | None = None,
 ) -> tuple[list[Proposal], list[tuple[float, float] | None], AskRecord]:
     """Return n proposals, the surrogate's prediction of each in the user's sign, and the search's record.
 
@@ -59,7 +75,7 @@ def search(
     with lock:  # another thread may tell meanwhile
         pending, unlabelled = history.rows_with("pending"), history.rows_with("unlabelled")
         state_of_all = standing(history, aims)
-        values = _values(history, aims, state_of_all)
+        values, others = _values(history, aims, state_of_all), _values_of_others(history, aims)
         n_told = history.n_observed + len(history.rows_with("failed"))
         past = _past(history, values.rows)
     wanted = acquisition_of(settings)
@@ -70,9 +86,11 @@ def search(
         acquisition = PriorSampling()
     fit = acquisition.uses_surrogate
     rows, y = learned.refresh(history, values, settings.surrogate, settings.refit_every, fit=fit)
+    if fit:
+        learned.refresh_others(history, others, settings.surrogate, settings.refit_every)
     if len(unlabelled) > _MAX_CANDIDATES:
         unlabelled = rng.choice(unlabelled, _MAX_CANDIDATES, replace=False)
-    measured = _measured(settings, learned, history, values, state_of_all)
+    measured = _measured(settings, learned, history, values, state_of_all, aims)
     state = SearchState(
         model=learned.model,
         surrogate=learned.fitted.surrogate if fit else None,
@@ -88,27 +106,56 @@ def search(
         point=lambda i: history.records[rows[i]].x,
         measured=measured,
         past=past,
+        outcomes=processes(learned, aims) if fit else {},
         anchor=anchor_of(rules_of(settings.feasible), learned.model),
+        listed=open_candidates(shelf, learned, history, learned.fitted.surrogate if fit else None),
+        generate=settings.generate,
     )
     seconds = {"fit": time.perf_counter() - start}
-    proposals, record = acquisition.propose(state, n, rng)
+    proposals, record = _proposed(acquisition, state, learned, n, rng)
     record.seconds = seconds | record.seconds
     if isinstance(state.surrogate, AutoSurrogate):
         record.surrogate = state.surrogate.summary()
     # with several goals the surrogate predicts merits, which say nothing to a user
     told = state.surrogate if len(aims.goals) == 1 else None
-    return proposals, predict_proposals(told, state.model, proposals, aims.goals[0][1]), record
+    return proposals, predict_proposals(told, learned.model, proposals, aims.goals[0][1]), record
+
+
+def _proposed(
+    acquisition: Acquisition, state: SearchState, learned: Learned, n: int, rng: np.random.Generator
+) -> tuple[list[Proposal], AskRecord]:
+    """Return proposals that have latent points: another search where the model cannot read one of them."""
+    refused: set[Hashable] = set()
+    while True:
+        proposals, record = acquisition.propose(state, n, rng)
+        proposals, unreadable = place(learned, proposals)
+        if not unreadable:
+            return proposals, record
+        refused |= {key_of(learned.model, x) for x in unreadable}
+        state = replace(state, screen=_refusing(state.screen, learned.model, refused))
+
+
+def _refusing(
+    screen: Callable[[Any], str | None], model: LatentModel, refused: set[Hashable]
+) -> Callable[[Any], str | None]:
+    return lambda x: screen(x) or ("unencodable" if key_of(model, x) in refused else None)
 
 
 def _values(history: History, aims: Aims, state: Standing) -> Values:
     """Return what the surrogate is to predict: the values of the one goal, or merits where there are more."""
-    rows, y = history.observed_rows, state.merit
     if len(aims.goals) == 1:
-        name, sign = aims.goals[0]
-        rows = history.measured_rows(name)
-        y = sign * history.observations(name, rows).y
-    n_start = int(np.count_nonzero(np.isin(rows, history.observed_rows[: history.n_start])))
-    return Values(rows, y, n_start, history.revision)
+        return values_of(history, *aims.goals[0])
+    merits = Observations.exact(state.merit)
+    return Values(history.observed_rows, merits, history.n_start, history.revision)
+
+
+def _values_of_others(history: History, aims: Aims) -> dict[str, Values]:
+    """Return the values of the outcomes that get a process of their own: all but an only goal."""
+    own = modelled(aims)
+    if len(aims.goals) == 1:
+        own.pop(aims.goals[0][0])
+    values = {name: values_of(history, name, sign) for name, sign in own.items()}
+    return {name: found for name, found in values.items() if len(found.rows) >= _MIN_VALUES}
 
 
 def _past(history: History, rows: np.ndarray) -> Past:
@@ -125,13 +172,14 @@ def _past(history: History, rows: np.ndarray) -> Past:
 
 
 def _measured(
-    settings: Settings, learned: Learned, history: History, values: Values, state: Standing
+    settings: Settings, learned: Learned, history: History, values: Values, state: Standing, aims: Aims
 ) -> Measured:
     """Return all points with a value; those outside the search's rows are encoded when they are wanted."""
-    weights = weigh(state.merit, history.n_start, settings.weighting)
-    places = _places(values.rows, history.observed_rows)
+    merit, noisy = believed(learned, history, aims, state)
+    weights = weigh(merit, history.n_start, settings.weighting, noisy)
+    places = _places(values.rows, state.rows)
     return Measured(
-        torch.from_numpy(state.merit[places]),
+        torch.from_numpy(merit[places]),
         torch.from_numpy(weights[places]),
         lambda places: learned.encode(history, values.rows[places]),
         lambda place: history.records[values.rows[place]].x,

@@ -50,6 +50,7 @@ _CLASSES = {
         "outcomes": ["AtLeast", "AtMost", "Maximize", "Minimize", "Record"],
         "rules.filters": ["Filters"],
         "surrogate.auto": ["AutoSurrogate"],
+        "surrogate.botorch_surrogate": ["BoTorchSurrogate"],
         "surrogate.feature_gp": ["FeatureGP"],
         "surrogate.kernels": ["Hyperparameters"],
         "surrogate.minmax_kernel": ["Levels"],

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from wrlso._state.asking import has_small_networks
+from wrlso._state.beliefs import believed
 from wrlso._state.broken_rules import warn_of_broken_rules
 from wrlso._state.learned import Learned
 from wrlso._state.merits import standing
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
-from wrlso._state.settings import Settings
+from wrlso._state.settings import Settings, trains
 from wrlso._state.training_due import training_due_in
 from wrlso._state.training_log import in_words
 from wrlso._state.weights import training_weights, weighting_now
@@ -93,11 +94,16 @@ def train(
     if learned.n_trainings == 0:
         warn_of_broken_rules(settings.feasible, learned.model, history)
     with lock:  # another thread may tell meanwhile
-        observed, y = history.observed_rows, standing(history, aims).merit
+        state = standing(history, aims)
         unlabelled = history.rows_with("unlabelled")
-        n_start = history.n_start if history.trainings else len(y)
-    weights = training_weights(y, n_start, len(unlabelled), settings.unlabelled_share, settings.weighting)
+        n_start = history.n_start if history.trainings else len(state.rows)
+    observed, (y, noisy) = state.rows, believed(learned, history, aims, state)
+    share, weighting = settings.unlabelled_share, settings.weighting
+    weights = training_weights(y, n_start, len(unlabelled), share, weighting, noisy)
     rows = torch.from_numpy(np.concatenate([observed, unlabelled]))
+    if not trains(settings):
+        learned.n_trainings, learned.n_at_training = learned.n_trainings + 1, len(y)
+        return {"n_observed": len(y), "epochs": [], "seconds": 0.0}
     trainer = Trainer() if settings.trainer is None else settings.trainer
     sample = rows_to_reconstruct(observed, y, unlabelled)
     before = measure_reconstruction(learned.model, history, sample)

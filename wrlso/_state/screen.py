@@ -21,8 +21,8 @@ def screen_of(model: LatentModel, history: History, feasible: Feasible) -> Calla
     rules = rules_of(feasible)
     novel = rules is not None and rules.novel is not None
     as_read = isinstance(model, MoleculeVAE)  # its keys are SMILES, without salts
-    told = [record for record in history if record.values and not record.asked] if novel else []
-    known = [record.key if as_read else record.x for record in told]
+    told = [r for r in history if r.status in ("observed", "failed") and not r.asked] if novel else []
+    known = [r.key if as_read else r.x for r in told]
 
     def screen(x: Any) -> str | None:
         if x is None:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from wrlso._utils.validation import check_count, check_real
+from wrlso.acquisition.apart import Apart
 from wrlso.acquisition.belief import Belief, for_turn, safe_scores
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.recombination import Parents
 from wrlso.acquisition.screening import Screener
+from wrlso.acquisition.selection import choose, foremost
 from wrlso.acquisition.shares import on_plateau, shares_of, stalled
 from wrlso.acquisition.sources import SUPPLIED, Making, Source, usable
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
@@ -32,6 +34,7 @@ _WIDE = 2.0  # how much farther a stalled search looks
 _LEAP = 1.5  # least improvement that counts then, and on a plateau, in standard deviations of the values
 _LEFT_OUT = 0.01  # share of the best points that a stalled search leaves out as parents
 _FLAT = 10.0  # how much flatter it samples them
+_LISTED = 300  # of the user's list that compete
 _logger = logging.getLogger(__name__)
 
 
@@ -73,6 +76,9 @@ class CandidatePool(BaseEstimator):
     max_attempts : int or None, default None
         Candidates before the search gives up because too few are new; it looks farther meanwhile.
         None: five times ``n_candidates``.
+    apart : float in [0, 1] or None, default None
+        Least Tanimoto distance (ECFP4) between two molecules of a batch, and from those that are pending,
+        where candidates allow it. None: none. For x that are SMILES; others have none.
     """
 
     def __init__(
@@ -83,12 +89,14 @@ class CandidatePool(BaseEstimator):
         sources: Sequence[str | Source] | None = None,
         parents: tuple[float, ...] = (0.02, 2.0),
         max_attempts: int | None = None,
+        apart: float | None = None,
     ) -> None:
         self.n_candidates = n_candidates
         self.generations = generations
         self.sources = sources
         self.parents = parents
         self.max_attempts = max_attempts
+        self.apart = apart
 
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator, criterion: Criterion
@@ -106,19 +114,11 @@ class CandidatePool(BaseEstimator):
         X, Z = found.X, found.Z
         if len(X) < n:
             raise screener.give_up(len(X), n)
-        belief, points = belief.over(belief.points(X, Z))
-        free = np.ones(len(X), dtype=bool)
-        proposals: list[Proposal] = []
-        while len(proposals) < n:
-            chooser = for_turn(criterion, state.turn + len(proposals))
-            scores = safe_scores(chooser, belief, points, screener.generator)
-            open_rows = np.flatnonzero(free)
-            i = int(open_rows[scores[open_rows].argmax()])
-            free[i] = False
-            z = torch.from_numpy(Z[i].copy())
-            proposals.append(Proposal(X[i], z, float(scores[i]), found.sources[i]))
-            if len(proposals) < n:
-                belief = belief.add(points[i : i + 1])
+        apart, points = Apart(X, self.apart, state.pending_X), belief.points(X, Z)
+        chosen = choose(criterion, belief, points, state.turn, n, screener.generator, apart)
+        proposals = [
+            Proposal(X[i], torch.from_numpy(Z[i].copy()), value, found.sources[i]) for i, value in chosen
+        ]
         for name, count in Counter(proposal.source for proposal in proposals).items():
             screener.record.sources[name]["chosen"] += count
         return proposals, screener.finish()
@@ -139,6 +139,8 @@ class CandidatePool(BaseEstimator):
         shares = shares_of({source.name: source.share for source in sources}, state.past, y)
         found = _Found(np.empty((0, state.model.latent_dim)))
         _supply(state, found, screener)
+        if state.listed is not None:
+            _supply_foremost(state, n, belief, criterion, found, screener)
         limit = self._limit
         size = -(-min(self.n_candidates, limit) // self.generations)
         generation = 0
@@ -207,6 +209,7 @@ class CandidatePool(BaseEstimator):
         for name in ("n_candidates", "generations"):
             check_count(name, getattr(self, name))
         check_count("max_attempts", self.max_attempts, none="five times n_candidates")
+        check_real("apart", self.apart, minimum=0.0, maximum=1.0, none="no distance")
         if not isinstance(self.parents, tuple | list):
             raise ParameterTypeError(f"parents must be a tuple of numbers, got {self.parents!r}")
         if not self.parents:
@@ -243,3 +246,20 @@ def _supply(state: SearchState, found: _Found, screener: Screener) -> None:
     found.Z = np.asarray(state.candidates_Z[rows].numpy(), dtype=np.float64)
     found.sources = [SUPPLIED] * len(rows)
     screener.count(SUPPLIED, len(state.candidates), len(rows))
+
+
+def _supply_foremost(
+    state: SearchState, n: int, belief: Belief, criterion: Criterion, found: _Found, screener: Screener
+) -> None:
+    """Add the best of the user's list."""
+    listed = state.listed
+    if listed is None:
+        return
+    rows = foremost(
+        listed, criterion, belief, state.turn, n, _LISTED, lambda x: screener.admit(x, "duplicate"),
+        screener.generator,
+    )  # fmt: skip
+    kept, Z = screener.encode([listed.x(int(row)) for row in rows])
+    found.X, found.Z = found.X + kept, np.concatenate([found.Z, Z])
+    found.sources += [SUPPLIED] * len(kept)
+    screener.count(SUPPLIED, len(rows), len(kept))

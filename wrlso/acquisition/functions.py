@@ -14,6 +14,7 @@ from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.belief import MOST_JOINT
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.latent_search import LatentSearch
+from wrlso.acquisition.listed_search import ListedSearch
 from wrlso.acquisition.protocol import SearchStrategy
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
 from wrlso.exceptions import ParameterError, ParameterTypeError
@@ -74,6 +75,7 @@ class LogExpectedImprovement(BaseEstimator):
 
     uses_surrogate = True
     differentiable = True
+    increasing = True  # in mean and variance: bounds of these are bounds of its value
 
     def __init__(self, search: SearchStrategy | None = None, *, xi: float = 0.0) -> None:
         self.search = search
@@ -96,7 +98,7 @@ class LogExpectedImprovement(BaseEstimator):
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         self.check_parameters()
-        return _search(self.search).propose(state, n, rng, self)
+        return _search(self.search, state).propose(state, n, rng, self)
 
 
 class UpperConfidenceBound(BaseEstimator):
@@ -112,6 +114,7 @@ class UpperConfidenceBound(BaseEstimator):
 
     uses_surrogate = True
     differentiable = True
+    increasing = True
 
     def __init__(self, beta: float = 2.0, *, search: SearchStrategy | None = None) -> None:
         self.beta = beta
@@ -131,7 +134,7 @@ class UpperConfidenceBound(BaseEstimator):
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         self.check_parameters()
-        return _search(self.search).propose(state, n, rng, self)
+        return _search(self.search, state).propose(state, n, rng, self)
 
 
 class ThompsonSampling(BaseEstimator):
@@ -153,11 +156,16 @@ class ThompsonSampling(BaseEstimator):
     def __init__(self, search: SearchStrategy | None = None) -> None:
         self.search = search
 
+    @property
+    def promise(self) -> LogExpectedImprovement:
+        """What tells which of very many points are worth comparing."""
+        return LogExpectedImprovement()
+
     def score(self, surrogate: Surrogate, points: Any, best: float, generator: torch.Generator) -> Tensor:
         """Return one joint sample (q,) at the points; -inf at those that are not compared."""
         if len(points) <= MOST_JOINT:
             return surrogate.sample(points, 1, generator)[0]
-        promise = LogExpectedImprovement().score(surrogate, points, best, generator)
+        promise = self.promise.score(surrogate, points, best, generator)
         rows = promise.nan_to_num(nan=-torch.inf).topk(MOST_JOINT).indices.sort().values
         chosen = points[rows] if isinstance(points, Tensor) else [points[int(row)] for row in rows]
         sample = torch.full((len(points),), -torch.inf, dtype=torch.float64)
@@ -181,7 +189,7 @@ class ThompsonSampling(BaseEstimator):
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         self.check_parameters()
-        return _search(self.search).propose(state, n, rng, self)
+        return _search(self.search, state).propose(state, n, rng, self)
 
 
 class Mixture(BaseEstimator):
@@ -235,7 +243,7 @@ class Mixture(BaseEstimator):
         """Return n proposals; see :class:`Acquisition`."""
         self._check_parameters()
         if not any(map(_own_search, self.parts)):
-            return _search(self.search).propose(state, n, rng, self)
+            return _search(self.search, state).propose(state, n, rng, self)
         check_count("n", n)
         places = [self._place(state.turn + i) for i in range(n)]
         found: dict[int, list[Proposal]] = {}
@@ -245,7 +253,7 @@ class Mixture(BaseEstimator):
             if _own_search(part) is not None:
                 found[place], record = part.propose(state, count, rng)
             else:
-                found[place], record = _search(self.search).propose(state, count, rng, part)
+                found[place], record = _search(self.search, state).propose(state, count, rng, part)
             records.append(record)
             state = _with_pending(state, found[place])
         return [found[place].pop(0) for place in places], _joined(records)
@@ -291,8 +299,15 @@ class Mixture(BaseEstimator):
             check_count(f"turns[{i}]", turn)
 
 
-def _search(search: SearchStrategy | None) -> SearchStrategy:
+def _search(search: SearchStrategy | None, state: SearchState) -> SearchStrategy:
     """Return the strategy, or the default one."""
+    if not state.generate:
+        if search is not None:
+            raise ParameterError(
+                f"search must be None with generate=False, where the candidates are gone through and none is "
+                f"made, got {search!r}"
+            )
+        return ListedSearch()
     if search is None:
         return CandidatePool()
     if isinstance(search, type) or not callable(getattr(search, "propose", None)):

@@ -10,7 +10,9 @@ from sklearn.base import BaseEstimator
 
 from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.landscape import Landscape
+from wrlso.acquisition.listed_search import give_up, lists_of
 from wrlso.acquisition.screening import Screener
+from wrlso.acquisition.sources import SUPPLIED
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
 from wrlso.models.protocol import Mutates
 
@@ -48,10 +50,11 @@ class PriorSampling(BaseEstimator):
         check_count("n", n)
         check_real("temperature", self.temperature, minimum=0.0)
         check_count("max_attempts", self.max_attempts)
+        if not state.generate:
+            return self._listed(state, n, rng)
         landscape = Landscape.of(state, rng, margin=1.1, quantile=0.999)
         screener = Screener(state, type(self).__name__, rng)
-        supplied = self._supplied(state, screener, rng)
-        some = state.candidates_Z is not None and len(state.candidates) > 0
+        supplied, some = self._supplied(state, screener, rng), bool(lists_of(state))
         proposals = list(islice(supplied, int(rng.binomial(n, 0.5)) if some else 0))
         size = min(4 * n, 1000)
         while len(proposals) < n:
@@ -88,15 +91,30 @@ class PriorSampling(BaseEstimator):
         made = [x for x in screener.vary("mutate", parents, again=True) if x is not None]
         return list(zip(*screener.encode(made), strict=True))
 
+    def _listed(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Propose the user's own points only, at random."""
+        screener = Screener(state, type(self).__name__, rng)
+        found = list(islice(self._supplied(state, screener, rng), n))
+        if len(found) < n:
+            raise give_up(screener, len(found), n)
+        screener.count(SUPPLIED, len(found), len(found))
+        screener.record.sources[SUPPLIED]["chosen"] = n
+        return found, screener.finish()
+
     def _supplied(
         self, state: SearchState, screener: Screener, rng: np.random.Generator
     ) -> Iterator[Proposal]:
         """Yield the user's own points in random order."""
-        if state.candidates_Z is None:
-            return
-        for i in rng.permutation(len(state.candidates)):
-            if screener.admit(state.candidates[i], "chosen"):
-                yield Proposal(state.candidates[i], state.candidates_Z[i].double(), float("nan"))
+        lists = lists_of(state)
+        ends = np.cumsum([0, *(len(listed.rows) for listed in lists)])
+        for i in rng.permutation(int(ends[-1])):
+            which = int(np.searchsorted(ends, i, side="right")) - 1
+            row = int(lists[which].rows[i - ends[which]])
+            x, z = lists[which].x(row), lists[which].z(row)
+            if screener.admit(x, "chosen"):
+                yield Proposal(x, z, float("nan"), SUPPLIED if lists[which] is state.listed else "")
 
 
 def _some_known(state: SearchState, count: int, rng: np.random.Generator) -> list[Any]:

@@ -1,21 +1,62 @@
 """What a search knows, what it proposes, and the record of an ask."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wrlso.exceptions import ModelError
 from wrlso.models.protocol import LatentModel
 from wrlso.rules.anchors import Anchor
 from wrlso.surrogate.points import points_for
 from wrlso.surrogate.predictions import predict_measurements
-from wrlso.surrogate.protocol import Surrogate
+from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
 
-__all__ = ["AskRecord", "Measured", "Past", "Proposal", "SearchState", "predict_proposals"]
+__all__ = [
+    "AskRecord", "Bounds", "Listed", "Measured", "Past", "Process", "Proposal", "SearchState",
+    "predict_proposals",
+]  # fmt: skip
+
+Bounds: TypeAlias = Callable[[NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+@dataclass(frozen=True)
+class Process:
+    """The process of one outcome.
+
+    Attributes
+    ----------
+    surrogate : Surrogate
+        Of sign times the outcome: larger is better.
+    sign : float
+        -1 for an outcome that is better smaller, else 1.
+    """
+
+    surrogate: Surrogate
+    sign: float
+
+    def moments(self, points: Any) -> tuple[Tensor, Tensor]:
+        """Mean and variance (q,) of the noise-free outcome at points, larger is better, in its units."""
+        with torch.no_grad():
+            return self.surrogate.predict(points)
+
+    def joint(self, points: Any) -> tuple[Tensor, Tensor]:
+        """Mean (q,) and covariance (q, q) of the same. The surrogate must know its working scale."""
+        if not isinstance(self.surrogate, HasWorkingScale):
+            raise ModelError(f"{type(self.surrogate).__name__} has no joint distribution of several points")
+        with torch.no_grad():
+            mean, covariance, _ = self.surrogate.joint(points)
+            if not len(mean):
+                return mean, covariance
+            # the working scale differs by a factor and a shift
+            first_mean, first_variance = self.surrogate.predict(points[:1])
+            working, _ = self.surrogate.working_scale(mean[:1])
+            factor = (first_variance[0] / working.predict(points[:1])[1][0]).sqrt()
+            return first_mean[0] + factor * (mean - mean[0]), factor**2 * covariance
 
 
 @dataclass(frozen=True)
@@ -96,6 +137,29 @@ class Past:
     asks: Sequence[AskRecord] = ()
 
 
+class Listed(Protocol):
+    """Candidates of the user's that may be too many to be looked at one by one."""
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Which of them are neither known nor pending."""
+
+    def x(self, row: int) -> Any:
+        """Return an object."""
+
+    def z(self, row: int) -> Tensor:
+        """Return its latent point (d,), NaN where that is not known yet."""
+
+    def __contains__(self, x: Any) -> bool:
+        """Whether an object is one of them."""
+
+    def points(self, surrogate: Any, rows: NDArray[np.int64]) -> Any:
+        """Return objects in the form that a surrogate takes."""
+
+    def bounds(self, surrogate: Any) -> Bounds | None:
+        """Return a function of rows that gives means, and what variances are at most; None without one."""
+
+
 @dataclass(frozen=True)
 class SearchState:
     """All that a search knows; the optimizer builds one for each ask.
@@ -130,8 +194,14 @@ class SearchState:
         All points with a value, where Z and y are a part of them; None: they are all.
     past : Past
         What was proposed before.
+    outcomes : mapping of str to Process
+        By name, the goals and limits that were measured often enough; empty where outcomes have no names.
     anchor : Anchor or None
         Makes moves keep a core, or stay near to a molecule, where the rules ask for that.
+    listed : Listed or None
+        Further candidates of the user's, any number of them.
+    generate : bool
+        Whether the model may make candidates; False: only those of the user's are proposed.
     """
 
     model: LatentModel
@@ -148,7 +218,10 @@ class SearchState:
     point: Callable[[int], Any] | None = None
     measured: Measured | None = None
     past: Past = field(default_factory=Past)
+    outcomes: Mapping[str, Process] = field(default_factory=dict)
     anchor: Anchor | None = None
+    listed: Listed | None = None
+    generate: bool = True
 
     @property
     def all_measured(self) -> Measured:

@@ -9,11 +9,13 @@ import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wrlso._sequences.fasta import FASTA_ENDINGS
 from wrlso.campaign.assays import check_values, keep_only
+from wrlso.campaign.catalogue_table import candidates_of, check_candidates, read_candidates
 from wrlso.campaign.cells import read_value
 from wrlso.campaign.model_names import (
     BUILT_IN,
@@ -47,6 +49,7 @@ from wrlso.campaign.views import (
     json_export,
     ranges,
     require_text,
+    sdf_export,
     shown,
     state_lines,
     who_works,
@@ -81,6 +84,8 @@ def init(
     rules: "Sequence[str | Filters]" = (),
     sequence_rules: Mapping[str, Any] | None = None,
     salts: str | None = None,
+    catalogue: Path | None = None,
+    generate: bool | None = None,
     training: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Lines:
@@ -108,6 +113,10 @@ def init(
     salts : {"refuse", "largest", "neutral"}, default=None
         What a model of molecules does with several fragments, and charges; None: a model of ours takes the
         largest one, one of your own stays as it is.
+    catalogue : Path, default=None
+        CSV or a list of what can be had: candidates with their names.
+    generate : bool, default=None
+        Whether the model may propose, too; None: where there is no catalogue.
     training : mapping, default=None
         Parameters of the trainer in place of the model's defaults.
     **options
@@ -134,13 +143,19 @@ def init(
     guesses += left_out(table, x, generative)
     guesses += learn_tokens(table, x, generative)
     X, told, failed = read_start(table, x, y, decimal, generative)
-    opt = new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
+    options = {"feasible": test, "generate": catalogue is None if generate is None else generate} | options
+    listed = None if catalogue is None else read_candidates(catalogue, replace(form, y=None), generative)
+    options |= {} if listed is None else {"candidates": listed[0]}
+    opt = new_optimizer(generative, len(X), training or {}, options)
+    said = [] if listed is None else check_candidates(opt, listed[1])
     notes = {"model": model, "x": x, "y": y or form.y or "y"}
     opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
     if getattr(generative, "stereo", None) is False:
         opt.notes_.update(stereo="no")
     if salts is not None:
         opt.notes_.update(salts=salts)
+    from wrlso._state.settings import trains
+
     start = time.perf_counter()
     with new_campaign(campaign, TELL_LOCK):
         keep_model(model, generative, campaign)  # before a training that may be long
@@ -153,7 +168,9 @@ def init(
     return [
         *table.remarks,
         *guesses,
-        f"{campaign}: {contents}, from {data.name}; the model was trained on them in {seconds:.0f} s",
+        *said,
+        f"{campaign}: {contents}, from {data.name}; "
+        + (f"the model was trained on them in {seconds:.0f} s" if trains(opt) else "no training is needed"),
         *([_best(opt)] if opt.history_.n_observed else []),
         f"next: wrlso ask {quoted(campaign)} -n 8 --out batch.csv",
     ]
@@ -238,14 +255,13 @@ def ask(
     rows: list[int] = []
     if out is None:
         rows = _ask(opt, n, pending)
-        return _points(opt.history_, rows, form, Form.of(opt.notes_)), _asked(opt, rows, campaign, None)
+        return _points(opt.history_, rows, form, Form.of(opt.notes_), opt.candidates), _asked(
+            opt, rows, campaign, None
+        )
     try:
         with reserve(out, force=force) as stream:
             rows = _ask(opt, n, pending)
-            if out.suffix.lower() in FASTA_ENDINGS:
-                stream.write(fasta_points(opt.history_, rows))
-            else:
-                stream.write(_points(opt.history_, rows, form, Form.of(opt.notes_)))
+            stream.write(_written(opt, rows, form, out))
     except (ParameterError, OSError) as error:
         if rows:
             error.add_note(
@@ -254,6 +270,12 @@ def ask(
             )
         raise
     return "", _asked(opt, rows, campaign, out)
+
+
+def _written(opt: "WeightedRetrainingOptimizer", rows: list[int], form: Form, out: Path) -> str:
+    if out.suffix.lower() in FASTA_ENDINGS:
+        return fasta_points(opt.history_, rows)
+    return _points(opt.history_, rows, form, Form.of(opt.notes_), opt.candidates)
 
 
 def tell(
@@ -370,6 +392,10 @@ def status(campaign: Path) -> Lines:
         history, parameters["direction"], parameters["retrain_every"], flat=is_flat(info["notes"])
     )
     lines += rules_line(parameters)
+    listed = candidates_of(campaign, info)
+    if listed is not None:
+        also = "; the model proposes, too" if parameters.get("generate", True) else ""
+        lines.insert(1, f"{plural(len(listed), 'candidate')} in the catalogue{also}")
     worker = who_works(campaign)
     return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
 
@@ -382,17 +408,24 @@ def export(
     force: bool = False,
     form: Form = AS_BEFORE,
 ) -> str:
-    """Write everything that is known, as JSON where the file's name ends in .json; without a file return it.
+    """Write everything that is known; without a file return it.
+
+    The name of the file says the form: .json, .sdf for molecules (id, x, value and status), else CSV.
 
     Needs no model, and waits for no other process.
     """
     info, history = view_campaign(campaign)
     if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
         text = json_export(history, info)
+    elif as_json is None and out is not None and out.suffix.lower() == ".sdf":
+        kept = Form.of(info["notes"])
+        text = sdf_export(history, kept.x or "x", kept.y or "y")
     else:
         require_text(history)
         kept = Form.of(info["notes"])
-        text = _points(history, range(len(history)), form, kept, details=True, flat=is_flat(info["notes"]))
+        listed = candidates_of(campaign, info)
+        flat = is_flat(info["notes"])
+        text = _points(history, range(len(history)), form, kept, listed, details=True, flat=flat)
     if out is None:
         return text
     with reserve(out, force=force) as stream:
@@ -456,10 +489,15 @@ def _points(
     rows: Iterable[int],
     form: Form,
     kept: Form,
+    candidates: Any = None,
     *,
     details: bool = False,
     flat: bool = False,
 ) -> str:
+    names: dict[Any, str] | None = None
+    if getattr(candidates, "names", None) is not None:
+        rows = list(rows)
+        names = candidates.names_of(history.records[row].x for row in rows)
     return format_points(
         history,
         rows,
@@ -467,6 +505,7 @@ def _points(
         form.y or kept.y or "y",
         delimiter=form.delimiter or kept.delimiter or ",",
         decimal=form.decimal or kept.decimal or ".",
+        names=names,
         details=details,
         flat=flat,
     )

@@ -187,9 +187,17 @@ def learn_tokens(table: Table, x: str, model: Any) -> list[str]:
 
 
 def read_start(
-    table: Table, x: str, y: str | None, decimal: str, model: "LatentModel"
+    table: Table,
+    x: str,
+    y: str | None,
+    decimal: str,
+    model: "LatentModel",
+    outcome: str = "so no campaign was made",
 ) -> tuple[list[str], list[float | None], list[str]]:
-    """Return all x, their values (None where there is none), and the x whose experiment failed."""
+    """Return all x, their values (None where there is none), and the x whose experiment failed.
+
+    ``outcome`` says in an error what came of rows that cannot be used.
+    """
     rows: list[tuple[int, str, float | None]] = []
     problems: dict[int, list[str]] = {}
     for row in table.rows:
@@ -209,7 +217,7 @@ def read_start(
     if problems:
         bad = f"{plural(len(problems), 'row')} of {len(table.rows)}"
         raise explain(
-            f"{table.name}: {bad} cannot be used, so no campaign was made{table.advice}",
+            f"{table.name}: {bad} cannot be used, {outcome}{table.advice}",
             [f"row {number}: {'; '.join(problems[number])}" for number in sorted(problems)],
             len(table.rows),
         )

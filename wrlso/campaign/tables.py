@@ -76,6 +76,8 @@ class Table:
         For the user.
     is_list : bool
         Whether it has one x in each line, and cannot have values.
+    names : tuple of str
+        What follows each x in a list.
     refused : dict
         Row number → why its value cannot be used.
     advice : str
@@ -88,6 +90,7 @@ class Table:
     delimiter: str = ","
     remarks: list[str] = field(default_factory=list)
     is_list: bool = False
+    names: tuple[str, ...] = ()
     refused: dict[int, str] = field(default_factory=dict)
     advice: str = ""
 
@@ -270,18 +273,18 @@ def _read_list(path: Path, text: str, remarks: list[str]) -> Table:
     """Read one x from each line: up to the first blank in a SMILES file, else all of it."""
     smiles = path.suffix.lower() != ".txt"
     rows: list[Row] = []
-    named = False
+    names: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         x, *name = line.split(maxsplit=1) or [""] if smiles else [line.strip()]
         if not x or (smiles and (x.startswith("#") or (not rows and x.lower() in X_NAMES))):
             continue
-        named = named or bool(name)
+        names.append(" ".join(name).strip())
         rows.append(Row(number, (x,)))
     if not rows:
         raise DataError(f"{path.name} is empty; expected one x in each line")
-    if named:
+    if any(names):
         remarks.append("what follows the first blank in a line was taken for a name and left out")
-    return Table(path.name, ("x",), tuple(rows), remarks=remarks, is_list=True)
+    return Table(path.name, ("x",), tuple(rows), remarks=remarks, is_list=True, names=tuple(names))
 
 
 def _read_fasta(path: Path, text: str, remarks: list[str]) -> Table:

@@ -1,4 +1,5 @@
 from .auto import AutoSurrogate as AutoSurrogate
+from .botorch_surrogate import BoTorchSurrogate as BoTorchSurrogate
 from .feature_gp import FeatureGP as FeatureGP
 from .linear_algebra import covariance_root as covariance_root
 from .morgan import MorganCounts as MorganCounts
