@@ -371,6 +371,14 @@ TABLE = {
         of_features,
         {"radius": ({}, 2, 1), "counts": ({}, True, False), "chirality": ({}, True, False)},
     ),
+    "PairCounts": (
+        lambda counts: counts(["MKTAY", "MKAAY"]).toarray().sum(axis=0),
+        {
+            "alphabet": ({}, "protein", "AKMTY"),
+            "wild_type": ({}, None, "MKTAY"),
+            "farthest": ({}, 5, 1),
+        },
+    ),
     "Filters": (
         of_rules,
         {
