@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from wrlso._utils.validation import check_count, check_real
+from wrlso.acquisition.apart import Apart
 from wrlso.acquisition.belief import Belief, for_turn, safe_scores
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.protocol import Criterion
@@ -75,6 +76,9 @@ class CandidatePool(BaseEstimator):
     max_attempts : int or None, default None
         Candidates before the search gives up because too few are new; it looks farther meanwhile.
         None: five times ``n_candidates``.
+    apart : float in [0, 1] or None, default None
+        Least Tanimoto distance (ECFP4) between two molecules of a batch, and from those that are pending,
+        where candidates allow it. None: none. For x that are SMILES; others have none.
     """
 
     def __init__(
@@ -85,12 +89,14 @@ class CandidatePool(BaseEstimator):
         sources: Sequence[str | Source] | None = None,
         parents: tuple[float, ...] = (0.02, 2.0),
         max_attempts: int | None = None,
+        apart: float | None = None,
     ) -> None:
         self.n_candidates = n_candidates
         self.generations = generations
         self.sources = sources
         self.parents = parents
         self.max_attempts = max_attempts
+        self.apart = apart
 
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator, criterion: Criterion
@@ -108,7 +114,8 @@ class CandidatePool(BaseEstimator):
         X, Z = found.X, found.Z
         if len(X) < n:
             raise screener.give_up(len(X), n)
-        chosen = choose(criterion, belief, belief.points(X, Z), state.turn, n, screener.generator)
+        apart, points = Apart(X, self.apart, state.pending_X), belief.points(X, Z)
+        chosen = choose(criterion, belief, points, state.turn, n, screener.generator, apart)
         proposals = [
             Proposal(X[i], torch.from_numpy(Z[i].copy()), value, found.sources[i]) for i, value in chosen
         ]
@@ -202,6 +209,7 @@ class CandidatePool(BaseEstimator):
         for name in ("n_candidates", "generations"):
             check_count(name, getattr(self, name))
         check_count("max_attempts", self.max_attempts, none="five times n_candidates")
+        check_real("apart", self.apart, minimum=0.0, maximum=1.0, none="no distance")
         if not isinstance(self.parents, tuple | list):
             raise ParameterTypeError(f"parents must be a tuple of numbers, got {self.parents!r}")
         if not self.parents:

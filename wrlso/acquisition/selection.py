@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wrlso.acquisition.apart import Apart
 from wrlso.acquisition.belief import Belief, for_turn, safe_scores
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.state import Listed
@@ -23,23 +24,32 @@ _PROVEN = 100  # best rows, beside those that are wanted, that bounds must not h
 
 
 def choose(
-    criterion: Criterion, belief: Belief, points: Any, turn: int, n: int, generator: torch.Generator
+    criterion: Criterion,
+    belief: Belief,
+    points: Any,
+    turn: int,
+    n: int,
+    generator: torch.Generator,
+    apart: Apart | None = None,
 ) -> list[tuple[int, float]]:
     """Return n distinct places among points, each with its value, best first by who has the turn.
 
-    A point that was chosen counts as observed, with its predicted value, for the next ones.
+    A point that was chosen counts as observed, with its predicted value, for the next ones, which keep the
+    distance from it that ``apart`` asks for.
     """
     belief, points = belief.over(points)
     free = np.ones(len(points), dtype=bool)
     chosen: list[tuple[int, float]] = []
     while len(chosen) < n:
         scores = safe_scores(for_turn(criterion, turn + len(chosen)), belief, points, generator)
-        open_places = np.flatnonzero(free)
+        open_places = np.flatnonzero(free) if apart is None else apart.among(free)
         i = int(open_places[scores[open_places].argmax()])
         free[i] = False
         chosen.append((i, float(scores[i])))
         if len(chosen) < n:
             belief = belief.add(points[i : i + 1])
+            if apart is not None:
+                apart.add(apart.X[i])
     return chosen
 
 

@@ -46,6 +46,7 @@ from wrlso.campaign.views import (
     json_export,
     ranges,
     require_text,
+    sdf_export,
     shown,
     state_lines,
     who_works,
@@ -394,13 +395,18 @@ def export(
     force: bool = False,
     form: Form = AS_BEFORE,
 ) -> str:
-    """Write everything that is known, as JSON where the file's name ends in .json; without a file return it.
+    """Write everything that is known; without a file return it.
+
+    The name of the file says the form: .json, .sdf for molecules (id, x, value and status), else CSV.
 
     Needs no model, and waits for no other process.
     """
     info, history = view_campaign(campaign)
     if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
         text = json_export(history, info)
+    elif as_json is None and out is not None and out.suffix.lower() == ".sdf":
+        kept = Form.of(info["notes"])
+        text = sdf_export(history, kept.x or "x", kept.y or "y")
     else:
         require_text(history)
         kept = Form.of(info["notes"])

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "json_export",
     "ranges",
     "require_text",
+    "sdf_export",
     "shown",
     "state_lines",
     "who_works",
@@ -146,6 +148,35 @@ def _details(record: Record, decimal: str) -> list[Cell]:
         record.status, "yes" if record.asked else "no", record.asked_at, record.told_at,
         listed(record.values) if len(record.values) > 1 else "", record.n_failures, corrected,
     ]  # fmt: skip
+
+
+def sdf_export(history: History, x: str, y: str) -> str:
+    """Return all molecules as SD file: plane coordinates, and id, SMILES, value and status as properties.
+
+    Raises
+    ------
+    DataError
+        When an x is no molecule.
+    """
+    from wrlso._chemistry.smiles import optional_module, parse, unparsed_problem
+
+    chem, text = optional_module("rdkit.Chem"), StringIO()
+    writer = chem.SDWriter(text)
+    for row, record in enumerate(history):
+        molecule = parse(record.x)
+        if molecule is None:
+            raise DataError(
+                f"an SD file holds molecules, but id {row} ({shown(record.x)}) {unparsed_problem(record.x)}"
+            )
+        optional_module("rdkit.Chem.AllChem").Compute2DCoords(molecule)
+        molecule.SetProp("_Name", str(row))
+        value = current_value(record)
+        cells = {"id": row, x: record.x, y: "" if value is None else repr(value), "status": record.status}
+        for name, cell in cells.items():
+            molecule.SetProp(name, str(cell))
+        writer.write(molecule)
+    writer.close()
+    return text.getvalue()
 
 
 def json_export(history: History, about: dict[str, Any]) -> str:

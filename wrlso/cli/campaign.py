@@ -397,7 +397,10 @@ def export(
     campaign: Campaign,
     out: Out = None,
     as_json: Annotated[
-        bool | None, typer.Option("--json/--csv", help="Format.  [default: JSON for FILE.json, else CSV]")
+        bool | None,
+        typer.Option(
+            "--json/--csv", help="Format.  [default: JSON for FILE.json, SD file for FILE.sdf, else CSV]"
+        ),
     ] = None,
     force: Force = False,
     decimal_comma: Comma = None,
@@ -405,10 +408,12 @@ def export(
 ) -> None:
     """Write everything that is known: every point with id, x, value, status, times, and what was corrected.
 
-    JSON also has the trainings and every event in order. Telling an exported CSV changes nothing.
+    JSON also has the trainings and every event in order. Telling an exported CSV changes nothing. FILE.sdf
+    gets molecules with their id, value and status, for programs that draw and dock.
 
     For example:
       wrlso export kinase --out all.csv
+      wrlso export kinase --out all.sdf
       wrlso export kinase --json | jq .points
     """
     from wrlso.campaign import commands as work
