@@ -1,4 +1,5 @@
 from . import acquisition as acquisition
+from . import adapters as adapters
 from . import catalogue as catalogue
 from . import datasets as datasets
 from . import exceptions as exceptions
@@ -11,6 +12,7 @@ from . import plots as plots
 from . import report as report
 from . import rules as rules
 from . import run as run
+from . import sequences as sequences
 from . import storage as storage
 from . import surrogate as surrogate
 from . import tasks as tasks
@@ -66,8 +68,10 @@ from .run.backtest_result import BacktestResult as BacktestResult
 from .run.loop import maximize as maximize
 from .run.loop import minimize as minimize
 from .surrogate.auto import AutoSurrogate as AutoSurrogate
+from .surrogate.botorch_surrogate import BoTorchSurrogate as BoTorchSurrogate
 from .surrogate.feature_gp import FeatureGP as FeatureGP
 from .surrogate.morgan import MorganCounts as MorganCounts
+from .surrogate.pair_counts import PairCounts as PairCounts
 from .surrogate.sparse_gp import SparseGP as SparseGP
 from .surrogate.tanimoto_gp import TanimotoGP as TanimotoGP
 from .training import GeometricBeta as GeometricBeta

@@ -44,9 +44,9 @@ class Event(NamedTuple):
         For "start" and "tell": None for a plain value; the reason of a failure, or None; else a dict of
         outcome to the fields of its :class:`wrlso.outcomes.Reading`. For "update" the earlier values; or,
         unless all are plain, a dict with such dicts: what is "now", and lists of what was "before". For "ask"
-        z (d,), the surrogate's prediction and the source of the candidate, which campaigns of before lack;
-        for "search" the :class:`wrlso.acquisition.AskRecord`; for "train" the log; for "outcomes" a dict of
-        name to unit.
+        z (d,), the surrogate's prediction, the source of the candidate and, where experiments have failed,
+        the probability that its own succeeds; campaigns of before lack the last two. For "search" the
+        :class:`wrlso.acquisition.AskRecord`; for "train" the log; for "outcomes" a dict of name to unit.
     """
 
     kind: EventKind
@@ -117,6 +117,8 @@ class Record:
         sign; None for points that were not asked or asked without a surrogate.
     source : str
         Where the candidate came from at the last ask, such as "near" or "mutate"; empty: not said.
+    success : float or None
+        The probability of a successful experiment at the last ask; None: not said.
     n_failures : int
         Number of failed experiments on x.
     reason : str or None
@@ -139,6 +141,7 @@ class Record:
     z: np.ndarray | None = None
     prediction: tuple[float, float] | None = None
     source: str = ""
+    success: float | None = None
     n_failures: int = 0
     reason: str | None = None
     revisions: list[Any] = field(default_factory=list)
@@ -244,6 +247,7 @@ class _Column:
         self._n = np.empty(0, dtype=np.int64)
         self._sd = np.empty(0)
         self._bound = np.empty(0, dtype=np.int8)
+        self.revision = 0  # number of changes of what was known
 
     def put(self, row: int, y: float, n: int = 1, sd: float = np.nan, bound: int = 0) -> None:
         """Set what is known at a row."""
@@ -252,6 +256,8 @@ class _Column:
         if self._y[row] != self._y[row]:  # NaN
             self._rows = _appended(self._rows, self._n_rows, row)
             self._n_rows += 1
+        else:
+            self.revision += 1
         self._y[row] = y
         if row < len(self._n) or n != 1 or sd == sd or bound:  # rows behind these hold plain values
             self._n, self._sd = _grown(self._n, row + 1, 1), _grown(self._sd, row + 1, np.nan)
@@ -372,6 +378,11 @@ class History:
         """Return the rows (n,) int64 that have a value of an outcome, in the order of their first one."""
         return self._columns.get(outcome, _Column()).rows
 
+    def revision_of(self, outcome: str = "") -> int:
+        """Return the number of changes of points that had a value of an outcome: replicates, corrections."""
+        # campaigns of before have counted all changes of the one number, failures of the known among them
+        return self._columns[outcome].revision if outcome and outcome in self._columns else self.revision
+
     def observations(self, outcome: str = "", rows: np.ndarray | None = None) -> Observed:
         """Return what is known of an outcome at rows (n,) int64; None: at ``observed_rows``."""
         return self._columns.get(outcome, _Column()).at(self.observed_rows if rows is None else rows)
@@ -415,8 +426,9 @@ class History:
         elif kind == "ask":
             record = self.records[row]
             record.asked, record.asked_at = True, iso_time(time)
-            record.z, record.prediction, *source = data
-            record.source = source[0] if source else ""
+            record.z, record.prediction, *more = data
+            record.source = more[0] if more else ""
+            record.success = more[1] if len(more) > 1 else None
             self.asked.append(row)
             self._set_status(row, "pending")
         elif kind == "release":

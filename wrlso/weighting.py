@@ -25,6 +25,7 @@ import numpy.typing as npt
 from scipy.special import ndtr
 from sklearn.base import BaseEstimator
 
+from wrlso._utils.expected_ranks import expected_share
 from wrlso._utils.validation import check_count, check_real
 from wrlso._utils.vectors import FloatArray, check_vector, check_weights
 from wrlso.exceptions import DataError, LowEffectiveSampleSizeWarning, ParameterError
@@ -488,6 +489,45 @@ class RankWeighting(BaseEstimator):
         """Return :func:`rank_weights` of y (n,), an array (n,) with mean 1, for a search that begins."""
         n = len(check_vector("y", y))
         return rank_weights(y, k=self.k_at(Progress(n, n)))
+
+    def expected(self, mean: npt.ArrayLike, sd: npt.ArrayLike) -> FloatArray:
+        r"""Return weights that are robust to noise: :math:`w(x) \propto E[1 / (kN + \mathrm{rank}(x))]`.
+
+        Parameters
+        ----------
+        mean, sd : array-like of shape (n,)
+            What is known of each value, taken to be normal and independent; sd ≥ 0. Without any error the
+            weights are those of :func:`rank_weights`.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            Weights with mean 1. Equal means with equal sd have equal weights.
+
+        Raises
+        ------
+        DataError, DataTypeError
+            For vectors that are not finite, of different lengths, or an sd under 0.
+
+        Examples
+        --------
+        >>> from wrlso.weighting import RankWeighting
+        >>> RankWeighting(k=0.5).expected([1.0, 2.0], [0.0, 0.0])
+        array([0.66666667, 1.33333333])
+        >>> RankWeighting(k=0.5).expected([1.0, 2.0], [0.1, 3.0]).round(2)
+        array([0.87, 1.13])
+        """
+        values, errors = check_vector("mean", mean), check_vector("sd", sd)
+        if len(values) != len(errors) or errors.min() < 0:
+            raise DataError(
+                f"mean and sd must have one length, and sd must be at least 0, got {len(values)} and "
+                f"{len(errors)} values, the smallest sd {errors.min():g}"
+            )
+        k = self.k_at(Progress(len(values), len(values)))
+        if not errors.any() or math.isinf(k):
+            return rank_weights(values, k)
+        check_real("k", k, above=0, finite=False)
+        return _with_mean_one(expected_share(values, errors, k * len(values)))
 
     def k_at(self, progress: Progress) -> float:
         """Return k at this point of a search."""

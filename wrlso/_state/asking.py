@@ -10,14 +10,18 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from wrlso._state.beliefs import believed
 from wrlso._state.codec import is_alike, is_own
 from wrlso._state.fitted import Values, subset_sizes
 from wrlso._state.learned import ASKING, Learned
 from wrlso._state.listing import open_candidates, place
 from wrlso._state.merits import Standing, standing
+from wrlso._state.observed import modelled, values_of
 from wrlso._state.screen import screen_of
+from wrlso._state.searched import progress_of, with_outcomes
 from wrlso._state.settings import Settings, acquisition_of, surrogate_or_default
 from wrlso._state.shelf import Shelf
+from wrlso._state.success import outcomes, success_of
 from wrlso._state.weights import weigh
 from wrlso._utils.random import stream
 from wrlso.acquisition.prior_sampling import PriorSampling
@@ -30,6 +34,7 @@ from wrlso.outcomes import Aims, aims_of
 from wrlso.rules.anchors import anchor_of
 from wrlso.rules.book import rules_of
 from wrlso.surrogate.auto import AutoSurrogate
+from wrlso.surrogate.observations import Observations
 
 __all__ = ["has_small_networks", "largest_product", "search"]
 
@@ -71,9 +76,10 @@ def search(
     with lock:  # another thread may tell meanwhile
         pending, unlabelled = history.rows_with("pending"), history.rows_with("unlabelled")
         state_of_all = standing(history, aims)
-        values = _values(history, aims, state_of_all)
+        values, others = _values(history, aims, state_of_all), _values_of_others(history, aims)
         n_told = history.n_observed + len(history.rows_with("failed"))
         past = _past(history, values.rows)
+        known = outcomes(history)
     wanted = acquisition_of(settings)
     if is_own(wanted) and not is_alike(learned.acquisition, wanted):  # the user has changed it since fit
         learned.acquisition = clone(wanted, safe=False)
@@ -82,9 +88,11 @@ def search(
         acquisition = PriorSampling()
     fit = acquisition.uses_surrogate
     rows, y = learned.refresh(history, values, settings.surrogate, settings.refit_every, fit=fit)
+    if fit:
+        learned.refresh_others(history, others, settings.surrogate, settings.refit_every)
     if len(unlabelled) > _MAX_CANDIDATES:
         unlabelled = rng.choice(unlabelled, _MAX_CANDIDATES, replace=False)
-    measured = _measured(settings, learned, history, values, state_of_all)
+    measured = _measured(settings, learned, history, values, state_of_all, aims)
     state = SearchState(
         model=learned.model,
         surrogate=learned.fitted.surrogate if fit else None,
@@ -100,10 +108,13 @@ def search(
         point=lambda i: history.records[rows[i]].x,
         measured=measured,
         past=past,
+        success=success_of(settings, learned, history, *known),
+        anchor=anchor_of(rules_of(settings.feasible), learned.model),
         listed=open_candidates(shelf, learned, history, learned.fitted.surrogate if fit else None),
         generate=settings.generate,
-        anchor=anchor_of(rules_of(settings.feasible), learned.model),
     )
+    if fit and aims.are_named:
+        state = with_outcomes(state, learned, history, aims, rows)
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = _proposed(acquisition, state, learned, n, rng)
     record.seconds = seconds | record.seconds
@@ -136,13 +147,19 @@ def _refusing(
 
 def _values(history: History, aims: Aims, state: Standing) -> Values:
     """Return what the surrogate is to predict: the values of the one goal, or merits where there are more."""
-    rows, y = history.observed_rows, state.merit
     if len(aims.goals) == 1:
-        name, sign = aims.goals[0]
-        rows = history.measured_rows(name)
-        y = sign * history.observations(name, rows).y
-    n_start = int(np.count_nonzero(np.isin(rows, history.observed_rows[: history.n_start])))
-    return Values(rows, y, n_start, history.revision)
+        return values_of(history, *aims.goals[0])
+    merits = Observations.exact(state.merit)
+    return Values(history.observed_rows, merits, history.n_start, history.revision)
+
+
+def _values_of_others(history: History, aims: Aims) -> dict[str, Values]:
+    """Return the values of the outcomes that get a process of their own: all but an only goal."""
+    own = modelled(aims)
+    if len(aims.goals) == 1:
+        own.pop(aims.goals[0][0])
+    values = {name: values_of(history, name, sign) for name, sign in own.items()}
+    return {name: found for name, found in values.items() if len(found.rows) >= _MIN_VALUES}
 
 
 def _past(history: History, rows: np.ndarray) -> Past:
@@ -155,20 +172,23 @@ def _past(history: History, rows: np.ndarray) -> Past:
         [int(place) if place >= 0 else None for place in places[asked]],
         history.n_start,
         [ask for ask in history.asks[-_MOST_PROPOSALS:] if ask is not None],
+        {i for i, row in enumerate(asked) if history.records[row].status == "failed"},
     )
 
 
 def _measured(
-    settings: Settings, learned: Learned, history: History, values: Values, state: Standing
+    settings: Settings, learned: Learned, history: History, values: Values, state: Standing, aims: Aims
 ) -> Measured:
     """Return all points with a value; those outside the search's rows are encoded when they are wanted."""
-    weights = weigh(state.merit, history.n_start, settings.weighting)
-    places = _places(values.rows, history.observed_rows)
+    merit, noisy = believed(learned, history, aims, state)
+    weights = weigh(merit, history.n_start, settings.weighting, noisy)
+    places, progress = _places(values.rows, state.rows), progress_of(history, aims, state)
     return Measured(
-        torch.from_numpy(state.merit[places]),
+        torch.from_numpy(merit[places]),
         torch.from_numpy(weights[places]),
         lambda places: learned.encode(history, values.rows[places]),
         lambda place: history.records[values.rows[place]].x,
+        None if progress is None else progress[places],
     )
 
 

@@ -13,8 +13,15 @@ from torch import Tensor
 from wrlso._state.codec import is_alike, is_own
 from wrlso._state.settings import surrogate_or_default
 from wrlso._utils.validation import check_count
+from wrlso.surrogate.observations import Observations
 from wrlso.surrogate.points import Points
-from wrlso.surrogate.protocol import HasWorkingScale, LearnsFromErrors, Surrogate, TakesCorrections
+from wrlso.surrogate.protocol import (
+    HasWorkingScale,
+    LearnsFromErrors,
+    Surrogate,
+    TakesCorrections,
+    TakesObservations,
+)
 from wrlso.surrogate.refit import refit_is_due, standardized_errors
 from wrlso.surrogate.subset import select_subset
 
@@ -35,16 +42,21 @@ class Values(NamedTuple):
     """All values of a history, larger is better."""
 
     rows: np.ndarray  # (n,) of the history
-    y: np.ndarray  # (n,)
+    known: Observations  # of n points
     n_start: int  # number of starting points, which come first
     revision: int  # the history's; every correction increases it
+
+    @property
+    def y(self) -> np.ndarray:
+        """The values (n,)."""
+        return self.known.y
 
 
 class Arrived(NamedTuple):
     """Values told between two fits."""
 
     rows: np.ndarray  # (m,)
-    y: np.ndarray  # (m,)
+    known: Observations  # of m points
     inputs: Any  # the inputs on which the surrogate was conditioned; None when it was not
     errors: np.ndarray  # standardised errors of the surrogate's predictions, if it made any
 
@@ -125,7 +137,7 @@ class Fitted:
         learns = fit and isinstance(current.surrogate, LearnsFromErrors)
         if stale and learns and 0 < current.n_seen < n:
             # after a training, too, each value is predicted before it is used
-            seen = values._replace(rows=values.rows[: self.n_seen], y=values.y[: self.n_seen])
+            seen = values._replace(rows=values.rows[: self.n_seen], known=values.known[: self.n_seen])
             current, changed = current._fitted(seen, wanted, inputs, rng(), fit=fit), False
         elif stale:
             return replace(current._fitted(values, wanted, inputs, rng(), fit=fit), n_seen=n)
@@ -150,17 +162,16 @@ class Fitted:
     ) -> tuple[Arrived, bool]:
         """Return the values that are new, and whether the surrogate's errors at them are known."""
         new, surrogate = slice(self.n_seen, len(values.rows)), self.surrogate
-        rows, y = values.rows[new], values.y[new]
+        rows, known = values.rows[new], values.known[new]
         if not fit or surrogate is None:
-            return Arrived(rows, y, None, _NO_ERRORS), False
+            return Arrived(rows, known, None, _NO_ERRORS), False
         points = inputs(surrogate, rows) if len(rows) else None
         errors: np.ndarray | None = None
         if refit_every == "auto":
-            known = isinstance(surrogate, HasWorkingScale)
-            errors = _NO_ERRORS if known else None
+            errors = _NO_ERRORS if isinstance(surrogate, HasWorkingScale) else None
             if len(rows):
-                errors = standardized_errors(surrogate, points, torch.from_numpy(y))
-        return Arrived(rows, y, points, _NO_ERRORS if errors is None else errors), errors is not None
+                errors = standardized_errors(surrogate, points, _told(surrogate, known))
+        return Arrived(rows, known, points, _NO_ERRORS if errors is None else errors), errors is not None
 
     def _corrected(self, values: Values, inputs: Callable[[Any, np.ndarray], Any]) -> Self | None:
         """Return a copy with the present values of the rows that it has; None where it must be fitted anew.
@@ -169,17 +180,17 @@ class Fitted:
         subset that is now better than all in it joins.
         """
         surrogate: Any = self.surrogate
-        rows, seen, y = self.rows, values.rows[: self.n_seen], values.y[: self.n_seen]
+        rows, seen, known = self.rows, values.rows[: self.n_seen], values.known[: self.n_seen]
         if rows is None or not isinstance(surrogate, TakesCorrections) or len(seen) < self.n_seen:
             return None
         inside = np.isin(seen, rows)
         if np.count_nonzero(inside) < len(rows) or not inside[-1]:
             return None  # order of first values: where one is gone, another took the last place
-        inside |= y > y[inside].max()
-        rows, y = seen[inside], y[inside]
-        corrected = surrogate.corrected(inputs(self.surrogate, rows), torch.from_numpy(y))
+        inside |= known.y > known.y[inside].max()
+        rows, known = seen[inside], known[inside]
+        corrected = surrogate.corrected(inputs(self.surrogate, rows), _told(surrogate, known))
         return replace(
-            self, surrogate=corrected, rows=rows, y=y, since=(), revision=values.revision, fit=object(),
+            self, surrogate=corrected, rows=rows, y=known.y, since=(), revision=values.revision, fit=object(),
             n_corrected=self.n_corrected + values.revision - self.revision,
         )  # fmt: skip
 
@@ -203,13 +214,13 @@ class Fitted:
         # choose the subset first, so that only its members need encoding
         n, (n_best, n_random) = len(values.y), subset_sizes(template)
         chosen = select_subset(values.y, n_best, n_random, rng, n_latest=max(n - values.n_start, 0))
-        rows, y, surrogate = values.rows[chosen], values.y[chosen], self.surrogate
+        rows, known, surrogate = values.rows[chosen], values.known[chosen], self.surrogate
         if fit:
             # a copy, because an interrupted ask must not change the last fit
             warm = copy.deepcopy(surrogate) or clone(template, safe=False)
-            surrogate = warm.fit(inputs(warm, rows), torch.from_numpy(y), rng)
+            surrogate = warm.fit(inputs(warm, rows), _told(warm, known), rng)
         return replace(
-            self, surrogate=surrogate, rows=rows, y=y, since=(), errors=_NO_ERRORS,
+            self, surrogate=surrogate, rows=rows, y=known.y, since=(), errors=_NO_ERRORS,
             n_at_fit=n, revision=values.revision, n_corrected=0, fit=object(),
         )  # fmt: skip
 
@@ -221,19 +232,26 @@ class Fitted:
         """Return a copy with values told since the fit, exactly as they were added then."""
         surrogate, rows, y = self.surrogate, self.rows, self.y
         if rows is not None and y is not None:
-            rows, y = np.concatenate([rows, new.rows]), np.concatenate([y, new.y])
+            rows, y = np.concatenate([rows, new.rows]), np.concatenate([y, new.known.y])
         if new.inputs is not None and surrogate is not None:
             surrogate = _scored(surrogate, new)
-            surrogate = surrogate.condition_on(new.inputs, torch.from_numpy(new.y))
+            surrogate = surrogate.condition_on(new.inputs, _told(surrogate, new.known))
         errors = np.concatenate([self.errors, new.errors])
         return replace(self, surrogate=surrogate, rows=rows, y=y, errors=errors)
+
+
+def _told(surrogate: Any, known: Observations) -> Any:
+    """Return values as a surrogate takes them: those measured once as a tensor, as former versions did."""
+    if known.plain or not isinstance(surrogate, TakesObservations):
+        return torch.from_numpy(known.y)
+    return known
 
 
 def _scored(surrogate: Any, new: Arrived) -> Any:
     """Let a surrogate that learns from its errors see those at new values."""
     if new.inputs is None or not len(new.rows) or not isinstance(surrogate, LearnsFromErrors):
         return surrogate
-    return surrogate.scored(new.inputs, torch.from_numpy(new.y))
+    return surrogate.scored(new.inputs, _told(surrogate, new.known))
 
 
 def latent(inputs: Any) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -43,7 +44,8 @@ class Learned:
     n_trainings: int = 0
     n_at_training: int = 0  # distinct values at the last training
     Z: Encodings | None = None  # by this model, of the rows needed so far
-    fitted: Fitted = field(default_factory=Fitted)
+    fitted: Fitted = field(default_factory=Fitted)  # of the one goal, or of merits
+    others: dict[str, Fitted] = field(default_factory=dict)  # of the other outcomes that get a process
 
     def draft(self) -> Self:
         """Return a copy to work on; this one stays as it is."""
@@ -118,6 +120,7 @@ class Learned:
 
     def _put_in_place(self, model: Any) -> None:
         self.model, self.Z, self.fitted = model, None, self.fitted.without_rows()
+        self.others = {name: fitted.without_rows() for name, fitted in self.others.items()}
 
     def encode(self, history: History, rows: np.ndarray) -> Tensor:
         """Return the latent points (m, d) float64 of rows: encoded once per model."""
@@ -149,17 +152,49 @@ class Learned:
 
         See :meth:`wrlso._state.fitted.Fitted.refreshed`.
         """
+        self.fitted = self._refreshed(self.fitted, history, values, surrogate, refit_every, fit=fit)
+        return np.asarray(self.fitted.rows), np.asarray(self.fitted.y)
 
-        def inputs(surrogate: Surrogate, rows: np.ndarray) -> Any:
-            return points_for(
-                surrogate,
-                self.model,
-                lambda: [history.records[row].x for row in rows],
-                lambda: self.encode(history, rows),
+    def refresh_others(
+        self,
+        history: History,
+        values: Mapping[str, Values],
+        surrogate: Surrogate | str | None,
+        refit_every: int | str | None,
+    ) -> None:
+        """Update the processes of outcomes, one for each, from the values of each."""
+        others: dict[str, Fitted] = {}
+        for place, (name, of_outcome) in enumerate(values.items()):
+            before = self.others.get(name, Fitted())
+            others[name] = self._refreshed(
+                before, history, of_outcome, surrogate, refit_every, fit=True, purpose=(place,)
             )
+        self.others = others
+
+    def _refreshed(
+        self,
+        fitted: Fitted,
+        history: History,
+        values: Values,
+        surrogate: Surrogate | str | None,
+        refit_every: int | str | None,
+        *,
+        fit: bool,
+        purpose: tuple[int, ...] = (),
+    ) -> Fitted:
+        def inputs(surrogate: Surrogate, rows: np.ndarray) -> Any:
+            return self.points(surrogate, history, rows)
 
         def rng() -> np.random.Generator:
-            return stream(self.seed, FITTING, self.n_asks)
+            return stream(self.seed, FITTING, self.n_asks, *purpose)
 
-        self.fitted = self.fitted.refreshed(values, surrogate, refit_every, inputs, rng, fit=fit)
-        return np.asarray(self.fitted.rows), np.asarray(self.fitted.y)
+        return fitted.refreshed(values, surrogate, refit_every, inputs, rng, fit=fit)
+
+    def points(self, surrogate: Surrogate, history: History, rows: np.ndarray) -> Any:
+        """Return rows (m,) of the history as a surrogate takes them."""
+        return points_for(
+            surrogate,
+            self.model,
+            lambda: [history.records[row].x for row in rows],
+            lambda: self.encode(history, rows),
+        )

@@ -34,6 +34,8 @@ class Standing(NamedTuple):
 
     Attributes
     ----------
+    rows : ndarray (n,) of int64
+        Their rows in the history.
     merit : ndarray (n,)
         Larger is better.
     satisfies : ndarray (n,) of bool
@@ -44,6 +46,7 @@ class Standing(NamedTuple):
         Sum of scaled violations; 0: none is known.
     """
 
+    rows: np.ndarray
     merit: np.ndarray
     satisfies: np.ndarray
     goals: np.ndarray
@@ -74,13 +77,14 @@ def standing(history: History, aims: Aims) -> Standing:
     Raises ParameterError where the outcomes are not those of which values were told.
     """
     check_names(history, aims)
-    goals = goal_values(history, aims)
-    limited = [(sign * history.observations(name).y, sign * limit) for name, sign, limit in aims.limits]
+    rows = history.observed_rows
+    goals = goal_values(history, aims, rows)
+    limited = [(sign * history.observations(name, rows).y, sign * limit) for name, sign, limit in aims.limits]
     violation = _violation(limited, len(goals))
     satisfies = ~np.isnan(goals).any(axis=1) & (violation == 0)
     for values, _ in limited:
         satisfies &= ~np.isnan(values)
-    return Standing(merits(goals, violation, aims), satisfies, goals, violation)
+    return Standing(rows, merits(goals, violation, aims), satisfies, goals, violation)
 
 
 def _violation(limited: Sequence[tuple[np.ndarray, float]], n: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from wrlso._state.asking import has_small_networks
+from wrlso._state.beliefs import believed
 from wrlso._state.broken_rules import warn_of_broken_rules
 from wrlso._state.learned import Learned
 from wrlso._state.merits import standing
@@ -93,10 +94,12 @@ def train(
     if learned.n_trainings == 0:
         warn_of_broken_rules(settings.feasible, learned.model, history)
     with lock:  # another thread may tell meanwhile
-        observed, y = history.observed_rows, standing(history, aims).merit
+        state = standing(history, aims)
         unlabelled = history.rows_with("unlabelled")
-        n_start = history.n_start if history.trainings else len(y)
-    weights = training_weights(y, n_start, len(unlabelled), settings.unlabelled_share, settings.weighting)
+        n_start = history.n_start if history.trainings else len(state.rows)
+    observed, (y, noisy) = state.rows, believed(learned, history, aims, state)
+    share, weighting = settings.unlabelled_share, settings.weighting
+    weights = training_weights(y, n_start, len(unlabelled), share, weighting, noisy)
     rows = torch.from_numpy(np.concatenate([observed, unlabelled]))
     if not trains(settings):
         learned.n_trainings, learned.n_at_training = learned.n_trainings + 1, len(y)

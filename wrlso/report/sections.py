@@ -19,6 +19,7 @@ from wrlso._version import __version__
 from wrlso.history import Record, iso_time
 from wrlso.plots import curves as plots
 from wrlso.plots.figures import improvements, new_figure
+from wrlso.report.chemistry import as_molecules
 from wrlso.report.choice import choices_text
 from wrlso.report.drawings import draw, picture, text_of
 from wrlso.report.origins import origins
@@ -34,6 +35,7 @@ from wrlso.report.snapshot import (
     predict_now,
     thin,
 )
+from wrlso.report.success import success_section
 from wrlso.surrogate.predictions import interval_coverage
 from wrlso.weighting import effective_sample_size
 
@@ -72,9 +74,13 @@ def sections(campaign: Campaign, figures: Figures) -> list[Section]:
     """Return (name, title, content) of all sections; figures are added to ``figures``."""
     return [
         ("progress", "Progress", _progress(campaign, figures)),
-        ("candidates", "Next candidates", _candidates(campaign) + origins(campaign)),
+        ("candidates", "Next candidates", _candidates(campaign) + as_molecules(campaign) + origins(campaign)),
         ("best", "Best points", _best(campaign)),
-        ("predictions", "Prediction against measurement", _predictions(campaign, figures)),
+        (
+            "predictions",
+            "Prediction against measurement",
+            _predictions(campaign, figures) + success_section(campaign.history),
+        ),
         ("latent", "Latent space", _latent(campaign, figures)),
         ("weights", "Weights in training", _weights(campaign, figures)),
         ("trainings", "Trainings and reconstruction", _trainings(campaign, figures)),

@@ -10,24 +10,31 @@ from sklearn.base import BaseEstimator, clone
 
 from wrlso._state.codec import GONE, Foreign, dump, is_alike, is_own, load
 from wrlso._state.encodings import Encodings
-from wrlso._state.fitted import Arrived, latent
+from wrlso._state.fitted import Arrived, Fitted, latent
 from wrlso._state.learned import Learned
 from wrlso._state.settings import surrogate_or_default
 from wrlso.exceptions import ParameterError, StorageError
 from wrlso.history import History
+from wrlso.surrogate.observations import Observations
 from wrlso.surrogate.points import points_for
 
 __all__ = ["check_state", "counters", "model_fields", "new_arrays", "restore_arrays", "restore_counters"]
 
 _LEARNED = ("seed", "n_asks", "n_trainings", "n_at_training")
+_NOISE = ("n", "sd", "bound", "squares")
 _FITTED = ("n_seen", "n_at_fit", "revision", "n_corrected")
 
 
 def counters(learned: Learned) -> dict[str, Any]:
     """Return counters and the acquisition's state."""
     found = {name: getattr(learned, name) for name in _LEARNED}
-    found |= {name: getattr(learned.fitted, name) for name in _FITTED}
+    found |= _fitted_counters(learned.fitted)
+    found["others"] = {name: _fitted_counters(fitted) for name, fitted in learned.others.items()}
     return found | {"acquisition": _acquisition(learned.acquisition)}
+
+
+def _fitted_counters(fitted: Fitted) -> dict[str, int]:
+    return {name: int(getattr(fitted, name)) for name in _FITTED}
 
 
 def model_fields(model: Any) -> Any:
@@ -40,7 +47,8 @@ def new_arrays(now: Learned, before: Learned | None) -> tuple[list[str], list[tu
 
     "encodings" are rows of Z; "subset" the rows that the search sees since the last fit of the surrogate;
     "surrogate" as it was then; "condition" what it was conditioned on since. Keeping the surrogate of the
-    last fit and its later observations apart makes an ask write a little instead of all.
+    last fit and its later observations apart makes an ask write a little instead of all. Those of the process
+    of another outcome have its name behind a colon: "surrogate:solubility".
 
     Parameters
     ----------
@@ -52,32 +60,41 @@ def new_arrays(now: Learned, before: Learned | None) -> tuple[list[str], list[tu
     added: list[tuple[str, bytes]] = []
     trained = before is None or now.model is not before.model
     if trained:
-        void += ["encodings", "subset"]
+        void.append("encodings")
     earlier = Encodings.none(now.model.latent_dim) if before is None or trained else before.encodings
     rows = now.encodings.since(earlier)
     if len(rows):
         Z = now.encodings[rows].numpy()
         single = Z.astype(np.float32)
         added.append(("encodings", dump({"rows": rows, "Z": single if (single == Z).all() else Z})))
-    fitted = now.fitted
-    if before is not None and fitted.fit is before.fitted.fit:
-        return void, added + [
-            ("condition", dump(_group(new))) for new in fitted.since[len(before.fitted.since) :]
-        ]
-    void += ["subset", "surrogate", "condition"]
-    if fitted.surrogate is not None:
-        added.append(("surrogate", dump(_surrogate(fitted.surrogate), foreign=True)))
-    if fitted.rows is not None:
-        added.append(("subset", dump({"rows": fitted.rows, "y": fitted.y, "errors": fitted.errors})))
+    before_by_name = {} if before is None else {"": before.fitted, **before.others}
+    now_by_name = {"": now.fitted, **now.others}
+    for name in {**before_by_name, **now_by_name}:
+        gone, new = _new_of(now_by_name.get(name), before_by_name.get(name))
+        end = f":{name}" if name else ""
+        void += [kind + end for kind in gone]
+        added += [(kind + end, data) for kind, data in new]
     return void, added
+
+
+def _new_of(now: Fitted | None, before: Fitted | None) -> tuple[list[str], list[tuple[str, bytes]]]:
+    """Return the same of one process; None: it was not there, or is not any more."""
+    if now is not None and before is not None and now.fit is before.fit:
+        return [], [("condition", dump(_group(new))) for new in now.since[len(before.since) :]]
+    added: list[tuple[str, bytes]] = []
+    if now is not None and now.surrogate is not None:
+        added.append(("surrogate", dump(_surrogate(now.surrogate), foreign=True)))
+    if now is not None and now.rows is not None:
+        added.append(("subset", dump({"rows": now.rows, "y": now.y, "errors": now.errors})))
+    return ["subset", "surrogate", "condition"], added
 
 
 def restore_counters(learned: Learned, stored: dict[str, Any], acquisition: Any) -> None:
     """Put counters and the acquisition's state in place; ``acquisition`` is the user's or the default."""
     for name in _LEARNED:
         setattr(learned, name, int(stored[name]))
-    seen: dict[str, Any] = {name: int(stored.get(name, 0)) for name in _FITTED}  # older ones lack the last
-    learned.fitted = replace(learned.fitted, **seen)
+    learned.fitted = _with_counters(stored)
+    learned.others = {name: _with_counters(found) for name, found in stored.get("others", {}).items()}
     state = stored["acquisition"]
     if is_own(state) and is_alike(_refill(state, acquisition), acquisition):
         learned.acquisition = state
@@ -85,6 +102,11 @@ def restore_counters(learned: Learned, stored: dict[str, Any], acquisition: Any)
     learned.acquisition = clone(acquisition, safe=False)
     if isinstance(state, dict) and "state" in state:
         _set_state(learned.acquisition, state["state"], "acquisition")
+
+
+def _with_counters(stored: dict[str, Any]) -> Fitted:
+    seen: dict[str, Any] = {name: int(stored.get(name, 0)) for name in _FITTED}  # older ones lack the last
+    return replace(Fitted(), **seen)
 
 
 def restore_arrays(
@@ -95,29 +117,49 @@ def restore_arrays(
     for kind, part in parts:
         if kind == "encodings":
             learned.place(part["rows"], torch.from_numpy(part["Z"]))
-    fitted = replace(learned.fitted, fit=object())
-    for kind, part in parts:
+    learned.fitted = _restored(learned.fitted, "", parts, learned.model, history, surrogate)
+    learned.others = {
+        name: _restored(fitted, f":{name}", parts, learned.model, history, surrogate)
+        for name, fitted in learned.others.items()
+    }
+
+
+def _restored(
+    fitted: Fitted, end: str, parts: list[tuple[str, Any]], model: Any, history: History, surrogate: Any
+) -> Fitted:
+    """Return a process with what was stored of it: the kinds of its arrays have this end."""
+    own = [(kind.removesuffix(end), part) for kind, part in parts if kind.endswith(end)]
+    fitted = replace(fitted, fit=object())
+    for kind, part in own:
         if kind == "surrogate":
             fitted = replace(fitted, surrogate=_restored_surrogate(part, surrogate))
         elif kind == "subset":
             errors = part.get("errors", fitted.errors)  # older campaigns have none
             fitted = replace(fitted, rows=part["rows"], y=part["y"], errors=errors)
-    for kind, part in parts:
+    for kind, part in own:
         if kind == "condition":
             errors = part.get("errors", np.empty(0))
-            inputs = _inputs(part, learned.model, fitted.surrogate, history) if part["known"] else None
-            fitted = fitted.joined(Arrived(part["rows"], part["y"], inputs, errors))
-    learned.fitted = fitted
+            inputs = _inputs(part, model, fitted.surrogate, history) if part["known"] else None
+            known = Observations.exact(part["y"])
+            if part.get("noise") is not None:  # campaigns of before have none
+                known = replace(known, **part["noise"])
+            fitted = fitted.joined(Arrived(part["rows"], known, inputs, errors))
+    return fitted
 
 
 def _group(new: Arrived) -> dict[str, Any]:
-    known = new.inputs is not None
-    return {"rows": new.rows, "y": new.y, "Z": latent(new.inputs), "known": known, "errors": new.errors}
+    known, inputs = new.known, new.inputs
+    noise = None if known.plain else {name: getattr(known, name) for name in _NOISE}
+    return {
+        "rows": new.rows, "y": known.y, "Z": latent(inputs), "known": inputs is not None,
+        "errors": new.errors, "noise": noise,
+    }  # fmt: skip
 
 
 def check_state(learned: Learned | None, surrogate: Any) -> None:
     """Raise ParameterError for a surrogate of the user's whose state cannot be stored."""
-    for part in (surrogate, None if learned is None else learned.fitted.surrogate):
+    others = [] if learned is None else [fitted.surrogate for fitted in learned.others.values()]
+    for part in (surrogate, None if learned is None else learned.fitted.surrogate, *others):
         if part is None or isinstance(part, str) or _has_state(part):
             continue
         unknown = [type(part).__name__] if not is_own(part) else list(_foreign_attributes(part))
