@@ -61,11 +61,14 @@ def read_value(y: Any, where: str = "y") -> float | None:
     return None if math.isnan(value) else value
 
 
-def read_returned(y: Any) -> float | None:
-    """Return what an objective returned as a float; an array or tensor of size one is a number, too.
+def read_returned(y: Any, aims: Aims) -> float | Reading | dict[str, Reading] | None:
+    """Return what an objective returned, for ``tell``; an array or tensor of size one is a number, too.
 
-    Raises DataTypeError or DataError as :func:`read_value` does.
+    Raises DataTypeError or DataError as :func:`read_told` does.
     """
+    if aims.are_named or isinstance(y, Reading):
+        told = _one(y, {}, aims, "the objective's value")
+        return told[""] if isinstance(told, dict) and not aims.are_named else told
     if isinstance(y, np.ndarray | Tensor) and y.ndim and len(y.reshape(-1)) == 1:
         y = y.reshape(-1)[0]
     return read_value(y, "the objective's value")
