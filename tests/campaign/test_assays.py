@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from wrlso.campaign import Form
 from wrlso.campaign.assays import check_values, keep_only
 from wrlso.campaign.cells import decimal_sign, is_number_like, read_value
+from wrlso.campaign.outcome_columns import OutcomeColumns
 from wrlso.campaign.results_table import plan_tell, told_columns
 from wrlso.campaign.start_table import choose_columns, read_start
 from wrlso.campaign.tables import read_table
@@ -33,7 +34,8 @@ def start(path, *only, **options):
     table = keep_only(read_table(path), only)
     x, y, decimal, lines = choose_columns(table, form, options.get("values", True))
     table, facts = check_values(table, x, y, {})
-    X, told, _ = read_start(table, x, y, decimal, string_models.make())
+    columns = OutcomeColumns.beside(table, {} if y is None else {"": y})
+    X, told, _ = read_start(table, x, columns, decimal, string_models.make())
     return dict(zip(X, told, strict=True)), [*table.remarks, *lines], facts
 
 
@@ -379,7 +381,8 @@ def tell(path, *only, known=None, **options):
     form, kept = Form(only=only, **options), Form("Smiles", "Standard Value", decimal=".")
     table = keep_only(read_table(path), only)
     columns = told_columns(table, form, kept, True)
-    table, _ = check_values(table, columns.x, columns.y, known or {})
+    for y in columns.outcomes.values:
+        table, _ = check_values(table, columns.x, y, known or {})
     return plan_tell(table, columns, History(), string_models.make(), campaign="camp")
 
 

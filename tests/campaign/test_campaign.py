@@ -38,6 +38,7 @@ from wrlso import (
 from wrlso.campaign import BUILT_IN, Form
 from wrlso.campaign.cells import read_value
 from wrlso.campaign.model_names import make_model, named_callable
+from wrlso.campaign.outcome_columns import OutcomeColumns
 from wrlso.campaign.results_table import Columns, plan_tell
 from wrlso.campaign.tables import read_table
 from wrlso.campaign.views import format_points
@@ -137,7 +138,12 @@ def plan(opt, rows, **options):
     path = Path("table.csv")
     write(path, ["id", "x", "y"], cells or [["", "", ""]])
     return plan_tell(
-        read_table(path), Columns("id", "x", "y", None), opt.history_, opt.model_, campaign="camp", **options
+        read_table(path),
+        Columns("id", "x", OutcomeColumns({"": ("y", None, None)}), None),
+        opt.history_,
+        opt.model_,
+        campaign="camp",
+        **options,
     )
 
 
@@ -274,7 +280,7 @@ def test_points_that_were_never_asked_for_are_added(camp):
 def test_an_id_with_another_spelling_of_its_x_is_the_same_point(here, monkeypatch):
     monkeypatch.setattr(VAE, "key", lambda self, x: "".join(sorted(x)))
     opt = WeightedRetrainingOptimizer(model=string_models.make()).tell("CCNNOO", 1.0)
-    columns = Columns("id", "x", "y", None)
+    columns = Columns("id", "x", OutcomeColumns({"": ("y", None, None)}), None)
 
     def told(x):
         table = read_table(write(Path("table.csv"), ["id", "x", "y"], [[0, x, 2]]))

@@ -5,6 +5,7 @@ of a point is its row in ``history_.records``.
 """
 
 import copy
+import math
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wrlso.campaign.assays import check_values, keep_only
-from wrlso.campaign.cells import read_value
+from wrlso.campaign.cells import read_result
 from wrlso.campaign.model_names import (
     BUILT_IN,
     default_salts,
@@ -24,15 +25,16 @@ from wrlso.campaign.model_names import (
     set_salts,
 )
 from wrlso.campaign.new_optimizer import new_optimizer
-from wrlso.campaign.results_table import current_value, describe_value, plan_tell, told_columns
+from wrlso.campaign.outcome_columns import aims_of_campaign, in_words
+from wrlso.campaign.results_table import current_reading, describe_value, plan_tell, told_columns
 from wrlso.campaign.rule_options import restored, rules_line, together
 from wrlso.campaign.start_table import (
     AS_BEFORE,
     Form,
-    choose_columns,
     learn_tokens,
     left_out,
     read_start,
+    start_columns,
     start_contents,
     without_names,
 )
@@ -49,7 +51,8 @@ from wrlso.campaign.views import (
     who_works,
 )
 from wrlso.exceptions import DataError, ParameterError, UnknownPointError
-from wrlso.history import History
+from wrlso.history import History, Record
+from wrlso.outcomes import Aims, Reading, aims_of
 from wrlso.storage.beginning import check_vacant, new_campaign
 from wrlso.storage.info import campaign_settings, view_campaign
 from wrlso.storage.lock import WorkLock
@@ -118,17 +121,17 @@ def init(
         raise ParameterError(f"{campaign} exists already; see: wrlso status {quoted(campaign)}")
     check_vacant(campaign)
     table = keep_only(read_table(data, delimiter=form.delimiter), form.only)
-    x, y, decimal, guesses = choose_columns(table, form, values)
-    table, facts = check_values(table, x, y, {})
+    aims = aims_of(options.get("outcomes"), options.get("direction", "maximize"))
+    table, x, columns, decimal, guesses, facts = start_columns(table, form, aims, values)
     test = together(rules, None if feasible is None else named_callable(feasible))
     generative = make_model(model, options.get("random_state") or 0)
     salts = set_salts(generative, salts or default_salts(model, generative))
     table = without_names(table, x, generative)
     guesses += left_out(table, x, generative)
     guesses += learn_tokens(table, x, generative)
-    X, told, failed = read_start(table, x, y, decimal, generative)
+    X, told, failed = read_start(table, x, columns, decimal, generative)
     opt = new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
-    notes = {"model": model, "x": x, "y": y or form.y or "y"}
+    notes = {"model": model, "x": x, "y": next(iter(columns.values), form.y or "y")}
     opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
     if getattr(generative, "stereo", None) is False:
         opt.notes_.update(stereo="no")
@@ -228,14 +231,15 @@ def ask(
         them.
     """
     require_text(opt.history_)
+    aims = aims_of(opt.outcomes, opt.direction)
     rows: list[int] = []
     if out is None:
         rows = _ask(opt, n, pending)
-        return _points(opt.history_, rows, form, Form.of(opt.notes_)), _asked(opt, rows, campaign, None)
+        return _points(opt.history_, rows, form, Form.of(opt.notes_), aims), _asked(opt, rows, campaign, None)
     try:
         with reserve(out, force=force) as stream:
             rows = _ask(opt, n, pending)
-            stream.write(_points(opt.history_, rows, form, Form.of(opt.notes_)))
+            stream.write(_points(opt.history_, rows, form, Form.of(opt.notes_), aims))
     except (ParameterError, OSError) as error:
         if rows:
             error.add_note(
@@ -273,8 +277,10 @@ def tell(
     """
     kept = Form.of(opt.notes_)
     table = keep_only(read_table(results, delimiter=form.delimiter), form.only)
-    columns = told_columns(table, form, kept, ids)
-    table, _ = check_values(table, columns.x, columns.y, opt.notes_)
+    aims = aims_of(opt.outcomes, opt.direction)
+    columns = told_columns(table, form, kept, ids, aims)
+    for y in columns.outcomes.values:
+        table, _ = check_values(table, columns.x, y, {} if aims.are_named else opt.notes_)
     reader = copy.deepcopy(opt.model_)
     news: Lines = []
     if columns.x is not None:
@@ -314,12 +320,13 @@ def update(opt: "WeightedRetrainingOptimizer", point: str, value: str, *, form: 
     record = opt.history_.records[row]
     if record.status not in ("observed", "failed"):
         raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; use: wrlso tell")
-    y = _new_value(value, form, Form.of(opt.notes_))
-    before = describe_value(current_value(record))
-    opt.update(record.x, y)
-    after = describe_value(current_value(opt.history_.records[row]))
+    name, y = _new_value(value, form, Form.of(opt.notes_), aims_of(opt.outcomes, opt.direction))
+    said = f"{name} = " if name else ""
+    before = None if record.status == "failed" else current_reading(record, name)
+    opt.update(record.x, {name: y} if name and y is not None else y)
+    after = current_reading(opt.history_.records[row], name)
     return [
-        f"id {row} ({shown(record.x)}): {before} is now {after}",
+        f"id {row} ({shown(record.x)}): {said}{_in_words(before, record)} is now {describe_value(after)}",
         _best(opt),
     ]
 
@@ -355,10 +362,9 @@ def status(campaign: Path) -> Lines:
     info, history = view_campaign(campaign)
     parameters = info["parameters"]
     model = shown(info["notes"].get("model", "of your own"))
-    lines = [f"{campaign}: model {model}, {shown(parameters['direction'])}"]
-    lines += state_lines(
-        history, parameters["direction"], parameters["retrain_every"], flat=is_flat(info["notes"])
-    )
+    aims = aims_of_campaign(info)
+    lines = [f"{campaign}: model {model}, {in_words(aims)}"]
+    lines += state_lines(history, aims, parameters["retrain_every"], flat=is_flat(info["notes"]))
     lines += rules_line(parameters)
     worker = who_works(campaign)
     return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
@@ -382,7 +388,15 @@ def export(
     else:
         require_text(history)
         kept = Form.of(info["notes"])
-        text = _points(history, range(len(history)), form, kept, details=True, flat=is_flat(info["notes"]))
+        text = _points(
+            history,
+            range(len(history)),
+            form,
+            kept,
+            aims_of_campaign(info),
+            details=True,
+            flat=is_flat(info["notes"]),
+        )
     if out is None:
         return text
     with reserve(out, force=force) as stream:
@@ -400,7 +414,8 @@ def report(opt: "WeightedRetrainingOptimizer", out: Path, *, force: bool = False
 
 def check_value(campaign: Path, value: str, *, form: Form = AS_BEFORE) -> None:
     """Raise the error of :func:`update` for a value that cannot be read, before the campaign is opened."""
-    _new_value(value, form, Form.of(campaign_settings(campaign)["notes"]))
+    settings = campaign_settings(campaign)
+    _new_value(value, form, Form.of(settings["notes"]), aims_of_campaign(settings))
 
 
 def check_points(points: Sequence[str], *, every: bool) -> None:
@@ -417,13 +432,28 @@ def quoted(path: Path) -> str:
 # ---------------------------------------------------------------- parts
 
 
-def _new_value(value: str, form: Form, kept: Form) -> float:
+def _new_value(value: str, form: Form, kept: Form, aims: Aims) -> tuple[str, Reading | float | None]:
+    """Return the outcome and its new value, None for a failure."""
     decimal = form.decimal or kept.decimal or "."
+    name = ""
+    if aims.are_named and value.strip().lower() not in ("failed", "fail", "nan"):
+        given, found, text = value.partition("=")
+        names = {known.lower(): known for known in aims.names}
+        if not found or given.strip().lower() not in names:
+            raise ParameterError(
+                "the new value must be 'failed', or NAME=VALUE with one of "
+                f"{', '.join(map(repr, aims.names))}, got {value!r}"
+            )
+        name, value = names[given.strip().lower()], text
     # errors propose commands with a decimal point, which must work in a campaign of decimal commas, too
-    y = read_value(value, decimal="." if "." in value else decimal)
+    y = read_result(value, decimal="." if "." in value else decimal)
     if y is None:
         raise ParameterError("the new value is blank; give a number, or 'failed'")
-    return y
+    return name, None if isinstance(y, float) and math.isnan(y) else y
+
+
+def _in_words(reading: Reading | None, record: Record) -> str:
+    return "not measured" if reading is None and record.status == "observed" else describe_value(reading)
 
 
 def _ask(opt: "WeightedRetrainingOptimizer", n: int, pending: bool) -> list[int]:
@@ -438,7 +468,7 @@ def _ask(opt: "WeightedRetrainingOptimizer", n: int, pending: bool) -> list[int]
 
 
 def _best(opt: "WeightedRetrainingOptimizer") -> str:
-    return best_line(opt.history_, opt.direction, flat=is_flat(opt.notes_))
+    return best_line(opt.history_, aims_of(opt.outcomes, opt.direction), flat=is_flat(opt.notes_))
 
 
 def _points(
@@ -446,6 +476,7 @@ def _points(
     rows: Iterable[int],
     form: Form,
     kept: Form,
+    aims: Aims,
     *,
     details: bool = False,
     flat: bool = False,
@@ -454,7 +485,7 @@ def _points(
         history,
         rows,
         form.x or kept.x or "x",
-        form.y or kept.y or "y",
+        {name: name or form.y or kept.y or "y" for name in aims.names},
         delimiter=form.delimiter or kept.delimiter or ",",
         decimal=form.decimal or kept.decimal or ".",
         details=details,
@@ -468,9 +499,14 @@ def _asked(opt: "WeightedRetrainingOptimizer", rows: list[int], campaign: Path, 
     return [
         f"{plural(len(rows), 'point')}{where}, ids {ranges(rows)}"
         + (f"; {others} asked for earlier still pending" if others else ""),
-        f"fill in {Form.of(opt.notes_).y!r}: a number, 'failed', or blank while it is not measured; "
+        f"fill in {_columns_of(opt)}: a number, 'failed', or blank while it is not measured; "
         f"then: wrlso tell {quoted(campaign)} {quoted(out) if out else 'FILE'}",
     ]
+
+
+def _columns_of(opt: "WeightedRetrainingOptimizer") -> str:
+    names = aims_of(opt.outcomes, opt.direction).names
+    return ", ".join(repr(name or Form.of(opt.notes_).y) for name in names)
 
 
 def _row(opt: "WeightedRetrainingOptimizer", point: str) -> int:

@@ -21,6 +21,7 @@ from typing import IO
 from wrlso._utils.files import write_whole
 from wrlso.campaign.cells import Cell, format_value
 from wrlso.exceptions import DataError, ParameterError
+from wrlso.outcomes import Bound
 
 __all__ = [
     "DELIMITERS",
@@ -77,6 +78,9 @@ class Table:
         Whether it has one x in each line, and cannot have values.
     refused : dict
         Row number → why its value cannot be used.
+    bounds : dict
+        (Row number, column of values) → "above" or "below", where another column says that the value is a
+        bound.
     advice : str
         What to do about refused rows, for the end of an error.
     """
@@ -88,6 +92,7 @@ class Table:
     remarks: list[str] = field(default_factory=list)
     is_list: bool = False
     refused: dict[int, str] = field(default_factory=dict)
+    bounds: dict[tuple[int, str], Bound] = field(default_factory=dict)
     advice: str = ""
 
     def cells(self, index: int) -> list[str]:
