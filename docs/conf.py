@@ -30,7 +30,7 @@ root = Path(__file__).parent.parent
 sphinx_gallery_conf = {
     "examples_dirs": str(root / "examples"),
     "gallery_dirs": "gallery",
-    "filename_pattern": r"\.py$",
+    "filename_pattern": r"/plot_\w+\.py$",  # the others are shown, but need a package that is not there
     "ignore_pattern": r"__init__\.py",
     "download_all_examples": False,
     "show_memory": False,

@@ -75,6 +75,16 @@ def of_search(search):
     return of_acquisition(LogExpectedImprovement(search))
 
 
+def of_pool(search):
+    """Proposals of a search, and those among molecules that were supplied."""
+    here, Z = grid_state(), torch.linspace(-0.3, 0.3, 40, dtype=torch.float64).reshape(10, 4)
+    state = replace(here, candidates=SMILES, candidates_Z=Z, pending=here.Z[:0], pending_X=[])
+    state = replace(state, screen=lambda x: None if isinstance(x, str) else "no molecule")
+    apart = CandidatePool(60, generations=1, sources=["near"], apart=search.apart)
+    proposals, _ = LogExpectedImprovement(apart).propose(state, 3, RNG(0))
+    return of_search(search), [p.x for p in proposals]
+
+
 class Blocks(Grid):
     """Points of a grid, two coordinates in a block."""
 
@@ -122,6 +132,22 @@ def of_process(surrogate, points=None):
     far = torch.tensor([[9.0, 9.0]], dtype=torch.float64)
     surrogate = surrogate.condition_on(points(far), torch.tensor([1.0], dtype=torch.float64))
     return [*surrogate.predict(points(Z)), *surrogate.predict(points(far))]
+
+
+def of_botorch(surrogate):
+    """Predictions of a process that sees Z or features of x."""
+    Z = torch.from_numpy(RNG(0).normal(size=(60, 2)) * [1.0, 3.0])
+    y = torch.sin(2 * Z[:, 0]) - torch.from_numpy(0.3 * RNG(1).exponential(size=60) ** 2)
+    points = Z if surrogate.on == "latent" else Points(Z, Z.sin())
+    return surrogate.fit(points, y, RNG(0)).predict(points)
+
+
+def rough(X, Y):
+    """A process with a Matérn kernel."""
+    from botorch.models import SingleTaskGP
+    from gpytorch.kernels import MaternKernel, ScaleKernel
+
+    return SingleTaskGP(X, Y, covar_module=ScaleKernel(MaternKernel(nu=0.5)))
 
 
 def of_choice(surrogate):
@@ -248,13 +274,14 @@ TABLE = {
         {"temperature": ({}, 1.0, 3.0), "max_attempts": ({}, 1000, 1)},
     ),
     "CandidatePool": (
-        of_search,
+        of_pool,
         {
             "n_candidates": (POOL, 60, 90),
             "generations": (POOL, 2, 3),
             "sources": (POOL, None, ["near"]),
             "parents": (POOL, (0.02, 2.0), (100.0,)),
             "max_attempts": (POOL, None, 20),
+            "apart": (POOL, None, 0.9),
         },
     ),
     "Near": (of_source, SHARE | HOT | {"sigma": ({}, (0.1, 2.0), (0.01, 0.02))}),
@@ -311,6 +338,18 @@ TABLE = {
             "half_life": ({}, 50.0, 2.0),
         },
     ),
+    "BoTorchSurrogate": (
+        of_botorch,
+        {
+            "factory": ({}, None, rough),
+            "on": ({}, "latent", "features"),
+            "n_best": ({"n_random": 10}, 20, 25),
+            "n_random": ({"n_best": 20}, 10, 15),
+            "transform": ({}, "standardize", "winsorize"),
+            "scale": ({}, True, False),
+            "fit_model": ({}, None, lambda model: None),
+        },
+    ),
     "FeatureGP": (
         lambda surrogate: of_process(surrogate, lambda Z: [tuple(z) for z in Z.tolist()]),
         {
@@ -331,6 +370,14 @@ TABLE = {
     "MorganCounts": (
         of_features,
         {"radius": ({}, 2, 1), "counts": ({}, True, False), "chirality": ({}, True, False)},
+    ),
+    "PairCounts": (
+        lambda counts: counts(["MKTAY", "MKAAY"]).toarray().sum(axis=0),
+        {
+            "alphabet": ({}, "protein", "AKMTY"),
+            "wild_type": ({}, None, "MKTAY"),
+            "farthest": ({}, 5, 1),
+        },
     ),
     "Filters": (
         of_rules,
@@ -399,6 +446,8 @@ TABLE = {
             "codec": ({}, None, Opposite()),
             "feasible": ({}, None, lambda x: x[0] == 1),
             "outcomes": ({}, None, [Minimize("y")]),
+            "candidates": ({}, None, words(300, most=12, seed=1)),
+            "generate": ({"acquisition": None, "candidates": words(300, most=12, seed=1)}, True, False),
             "direction": ({}, "maximize", "minimize"),
             "weighting": ({}, None, UniformWeighting()),
             "surrogate": ({}, None, SparseGP(kernel="matern52")),

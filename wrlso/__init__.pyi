@@ -1,4 +1,6 @@
 from . import acquisition as acquisition
+from . import adapters as adapters
+from . import catalogue as catalogue
 from . import datasets as datasets
 from . import exceptions as exceptions
 from . import history as history
@@ -10,6 +12,7 @@ from . import plots as plots
 from . import report as report
 from . import rules as rules
 from . import run as run
+from . import sequences as sequences
 from . import storage as storage
 from . import surrogate as surrogate
 from . import tasks as tasks
@@ -25,6 +28,7 @@ from .acquisition.functions import UpperConfidenceBound as UpperConfidenceBound
 from .acquisition.latent_search import LatentSearch as LatentSearch
 from .acquisition.prior_sampling import PriorSampling as PriorSampling
 from .acquisition.size_range import SizeRange as SizeRange
+from .catalogue import Catalogue as Catalogue
 from .exceptions import BrokenRulesWarning as BrokenRulesWarning
 from .exceptions import DataError as DataError
 from .exceptions import DataTypeError as DataTypeError
@@ -59,11 +63,15 @@ from .outcomes import Record as Record
 from .outcomes import above as above
 from .outcomes import below as below
 from .rules.filters import Filters as Filters
+from .run.backtest import backtest as backtest
+from .run.backtest_result import BacktestResult as BacktestResult
 from .run.loop import maximize as maximize
 from .run.loop import minimize as minimize
 from .surrogate.auto import AutoSurrogate as AutoSurrogate
+from .surrogate.botorch_surrogate import BoTorchSurrogate as BoTorchSurrogate
 from .surrogate.feature_gp import FeatureGP as FeatureGP
 from .surrogate.morgan import MorganCounts as MorganCounts
+from .surrogate.pair_counts import PairCounts as PairCounts
 from .surrogate.sparse_gp import SparseGP as SparseGP
 from .surrogate.tanimoto_gp import TanimotoGP as TanimotoGP
 from .training import GeometricBeta as GeometricBeta

@@ -19,15 +19,15 @@ from sklearn.base import BaseEstimator
 from wrlso._state.beliefs import believed
 from wrlso._state.changes import Changes
 from wrlso._state.merits import reference_of, standing, told_values
-from wrlso._state.reading import read_correction, read_objects, read_start, read_told
+from wrlso._state.reading import read_correction, read_failed, read_objects, read_start, read_told
 from wrlso._state.retraining import TrainingStopped, training_is_due
-from wrlso._state.settings import check_parameters
+from wrlso._state.settings import check_parameters, trains
 from wrlso._state.weights import weigh
 from wrlso._utils.copies import keep
 from wrlso._utils.domination import hypervolume
 from wrlso._utils.validation import check_count
 from wrlso.acquisition.protocol import Acquisition
-from wrlso.exceptions import ModelError, NoCandidateError
+from wrlso.exceptions import NoCandidateError
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
@@ -59,6 +59,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     feasible : callable x → bool, str, Filters or list of these, default=None
         Rules that every candidate must keep to: a cheap test; for molecules "drug-like", "lead-like" or
         "no-alerts" (:data:`wrlso.rules.NAMED`), or :class:`wrlso.rules.Filters`.
+    candidates : sequence or ndarray (n, ...) or Catalogue, default=None
+        x that can be had, up to a million, which ask may propose. They do not train the model.
+    generate : bool, default=True
+        Whether ask may propose what the model makes. False: only x without a value, and candidates.
     outcomes : sequence, default=None
         What an experiment measures, by name: :class:`wrlso.Maximize` and :class:`wrlso.Minimize` goals,
         :class:`wrlso.AtLeast` and :class:`wrlso.AtMost` limits, and :class:`wrlso.Record`. None: one number.
@@ -114,6 +118,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         beta: float = 1.0,
         codec: Codec | None = None,
         feasible: Feasible = None,
+        candidates: Any = None,
+        generate: bool = True,
         outcomes: Sequence[Outcome] | None = None,
         direction: str = "maximize",
         weighting: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -135,6 +141,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self.beta = beta
         self.codec = codec
         self.feasible = feasible
+        self.candidates = candidates
+        self.generate = generate
         self.outcomes = outcomes
         self.direction = direction
         self.weighting = weighting
@@ -150,7 +158,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self.callbacks = callbacks
         self._session = Session(self)
 
-    def fit(self, X: Objects, y: Any = None, *, sd: Any = None) -> Self:
+    def fit(self, X: Objects, y: Any = None, *, sd: Any = None, failed: Any = None) -> Self:
         """Start over with new data: train a copy of the model on it, weighted by value.
 
         Parameters
@@ -162,6 +170,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             may propose it.
         sd : float, mapping or sequence (n,), default=None
             Standard errors, as in :meth:`tell`.
+        failed : sequence (n,) of bool, default=None
+            Which of the experiments failed: these x are not asked for, and say what else may fail.
 
         Returns
         -------
@@ -176,10 +186,11 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         with self._session.training, self._session.working():
             check_parameters(self)
             X, values = read_start(X, y, self._session.aims, sd)
+            failures = read_failed(failed, values)
             learned = self._session.fresh()
             start = Changes(History())
             start.expect(self._session.aims)
-            start.add_start(learned.model, X, values)
+            start.add_start(learned.model, X, values, failures)
             start.apply()
             log = self._session.train(learned, start.history)
             self._session.publish(learned, log, start.history)
@@ -215,7 +226,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             learned, history = session.require()
             draft = learned.draft()
             draft.n_asks += 1
-            due = training_is_due(learned, history, self.retrain_every if retrain else None)
+            due = training_is_due(learned, history, self.retrain_every if retrain and trains(self) else None)
             log = session.train(draft, history) if due else None
             try:
                 X = session.propose(draft, history, 1 if n is None else n, log)
@@ -298,15 +309,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         DataError, DataTypeError
             For an x that the model cannot read with any vocabulary. Nothing changes then.
         """
-        X = read_objects(X, "X")
-        with self._session.training, self._session.working():
-            learned, _ = self._session.require()
-            if not callable(getattr(learned.model, "extend", None)):
-                raise ModelError(
-                    f"{type(learned.model).__name__} has no vocabulary to extend (no method extend)"
-                )
-            if learned.model.missing_tokens(X):
-                self._session.publish(learned.extended(X), None)
+        self._session.extend(read_objects(X, "X"))
         return self
 
     def release(self, x: Any) -> Self:
@@ -375,7 +378,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     @property
     def training_due_(self) -> bool:
         """Whether the next :meth:`ask` trains first."""
-        return training_is_due(*self._session.require(), self.retrain_every)
+        return training_is_due(*self._session.require(), self.retrain_every if trains(self) else None)
 
     @property
     def best_x_(self) -> Any:
@@ -408,6 +411,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         history, aims = self.history_, self._session.aims
         state = standing(history, aims)
         return hypervolume(state.goals[state.on_front], reference_of(history, aims))
+
+    def probability_of_success_(self, X: Objects) -> np.ndarray:
+        """Return the probability (n,) that experiments on X (n) succeed; 1 while none has failed."""
+        return self._session.probability_of_success(read_objects(X, "X"))
 
     @property
     def notes_(self) -> Notes:
@@ -494,6 +501,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         model: Any = None,
         codec: Any = None,
         feasible: Feasible = None,
+        candidates: Any = None,
         weighting: Any = None,
         surrogate: Any = None,
         acquisition: Any = None,
@@ -508,7 +516,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         ----------
         path : path
             The campaign's folder.
-        encoder, decoder, model, codec, feasible, weighting, surrogate, acquisition, trainer
+        encoder, decoder, model, codec, feasible, candidates, weighting, surrogate, acquisition, trainer
             Parts that a file cannot hold: modules (any weights will do) and your own functions and classes.
             A given part of this library replaces the stored one.
         callbacks : sequence
@@ -529,8 +537,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         """
         given = {
             "encoder": encoder, "decoder": decoder, "model": model, "codec": codec, "feasible": feasible,
-            "weighting": weighting, "surrogate": surrogate, "acquisition": acquisition, "trainer": trainer,
-            "device": device, "callbacks": callbacks,
+            "candidates": candidates, "weighting": weighting, "surrogate": surrogate,
+            "acquisition": acquisition, "trainer": trainer, "device": device, "callbacks": callbacks,
         }  # fmt: skip
         return load_optimizer(cls, path, given, autosave=autosave)
 

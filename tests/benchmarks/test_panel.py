@@ -14,7 +14,7 @@ from some_molecules import MOLECULES
 
 from wrlso.benchmarks.panel import problems as problems_module
 from wrlso.benchmarks.panel.calls import Calls, NothingNew, Spent
-from wrlso.benchmarks.panel.functions import MATERIALS, NK, Colouring, Ehrlich, MaxSAT, welded_beam_cost
+from wrlso.benchmarks.panel.functions import MATERIALS, NK, Colouring, MaxSAT, ehrlich, welded_beam_cost
 from wrlso.benchmarks.panel.peers import PEERS, applies
 from wrlso.benchmarks.panel.problems import HALVES, STARTS, BeamCodec, Problem, problem
 from wrlso.benchmarks.panel.spaces import bits, categories, reals
@@ -40,7 +40,7 @@ SEARCHES = ["genetic", "evolution", "local", "tpe", "qlognei"]
 )
 def test_an_ehrlich_function_has_a_feasible_optimum(seed, n_classes, n_motifs, sizes):
     motif_length, quantization = sizes
-    function = Ehrlich(n_classes, 5 * n_motifs, n_motifs, motif_length, quantization, seed)
+    function = ehrlich(n_classes, 5 * n_motifs, n_motifs, motif_length, quantization, seed)
     assert function(function.optimum()) == 1.0
     X = function.sample(20, np.random.default_rng(seed))
     levels = set(np.arange(quantization + 1) / quantization)
@@ -53,7 +53,7 @@ def test_an_ehrlich_function_has_a_feasible_optimum(seed, n_classes, n_motifs, s
 
 @given(st.integers(0, 1000), st.integers(0, 1000))
 def test_an_ehrlich_value_is_its_definition(seed, other):
-    function = Ehrlich(6, 12, 2, 4, 2, seed)
+    function = ehrlich(6, 12, 2, 4, 2, seed)
     x = np.random.default_rng(other).integers(6, size=12)
     value = 1.0
     for motif, spacing in zip(function.motifs, function.spacings, strict=True):
@@ -67,7 +67,7 @@ def test_an_ehrlich_value_is_its_definition(seed, other):
 
 
 def test_ehrlich_forbids_some_transitions_but_no_state():
-    function = Ehrlich(9, 12, 2, 4, 4, 0)
+    function = ehrlich(9, 12, 2, 4, 4, 0)
     assert ((function.transitions == 0).sum(axis=1) == 3).all()
     reached = np.linalg.matrix_power(function.transitions + np.eye(9), 9)
     assert (reached > 0).all()

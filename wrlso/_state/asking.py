@@ -2,6 +2,9 @@
 
 import threading
 import time
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,16 +14,21 @@ from wrlso._state.beliefs import believed
 from wrlso._state.codec import is_alike, is_own
 from wrlso._state.fitted import Values, subset_sizes
 from wrlso._state.learned import ASKING, Learned
+from wrlso._state.listing import open_candidates, place
 from wrlso._state.merits import Standing, standing
 from wrlso._state.observed import modelled, values_of
-from wrlso._state.processes import processes
 from wrlso._state.screen import screen_of
+from wrlso._state.searched import progress_of, with_outcomes
 from wrlso._state.settings import Settings, acquisition_of, surrogate_or_default
+from wrlso._state.shelf import Shelf
+from wrlso._state.success import outcomes, success_of
 from wrlso._state.weights import weigh
 from wrlso._utils.random import stream
 from wrlso.acquisition.prior_sampling import PriorSampling
+from wrlso.acquisition.protocol import Acquisition
 from wrlso.acquisition.state import AskRecord, Measured, Past, Proposal, SearchState, predict_proposals
 from wrlso.history import History
+from wrlso.models.inference import key_of
 from wrlso.models.protocol import LatentModel
 from wrlso.outcomes import Aims, aims_of
 from wrlso.rules.anchors import anchor_of
@@ -49,7 +57,12 @@ def has_small_networks(model: LatentModel) -> bool:
 
 
 def search(
-    settings: Settings, learned: Learned, history: History, n: int, lock: threading.RLock
+    settings: Settings,
+    learned: Learned,
+    history: History,
+    n: int,
+    lock: threading.RLock,
+    shelf: Shelf | None = None,
 ) -> tuple[list[Proposal], list[tuple[float, float] | None], AskRecord]:
     """Return n proposals, the surrogate's prediction of each in the user's sign, and the search's record.
 
@@ -66,6 +79,7 @@ def search(
         values, others = _values(history, aims, state_of_all), _values_of_others(history, aims)
         n_told = history.n_observed + len(history.rows_with("failed"))
         past = _past(history, values.rows)
+        known = outcomes(history)
     wanted = acquisition_of(settings)
     if is_own(wanted) and not is_alike(learned.acquisition, wanted):  # the user has changed it since fit
         learned.acquisition = clone(wanted, safe=False)
@@ -94,17 +108,41 @@ def search(
         point=lambda i: history.records[rows[i]].x,
         measured=measured,
         past=past,
-        outcomes=processes(learned, aims) if fit else {},
+        success=success_of(settings, learned, history, *known),
         anchor=anchor_of(rules_of(settings.feasible), learned.model),
+        listed=open_candidates(shelf, learned, history, learned.fitted.surrogate if fit else None),
+        generate=settings.generate,
     )
+    if fit and aims.are_named:
+        state = with_outcomes(state, learned, history, aims, rows)
     seconds = {"fit": time.perf_counter() - start}
-    proposals, record = acquisition.propose(state, n, rng)
+    proposals, record = _proposed(acquisition, state, learned, n, rng)
     record.seconds = seconds | record.seconds
     if isinstance(state.surrogate, AutoSurrogate):
         record.surrogate = state.surrogate.summary()
     # with several goals the surrogate predicts merits, which say nothing to a user
     told = state.surrogate if len(aims.goals) == 1 else None
-    return proposals, predict_proposals(told, state.model, proposals, aims.goals[0][1]), record
+    return proposals, predict_proposals(told, learned.model, proposals, aims.goals[0][1]), record
+
+
+def _proposed(
+    acquisition: Acquisition, state: SearchState, learned: Learned, n: int, rng: np.random.Generator
+) -> tuple[list[Proposal], AskRecord]:
+    """Return proposals that have latent points: another search where the model cannot read one of them."""
+    refused: set[Hashable] = set()
+    while True:
+        proposals, record = acquisition.propose(state, n, rng)
+        proposals, unreadable = place(learned, proposals)
+        if not unreadable:
+            return proposals, record
+        refused |= {key_of(learned.model, x) for x in unreadable}
+        state = replace(state, screen=_refusing(state.screen, learned.model, refused))
+
+
+def _refusing(
+    screen: Callable[[Any], str | None], model: LatentModel, refused: set[Hashable]
+) -> Callable[[Any], str | None]:
+    return lambda x: screen(x) or ("unencodable" if key_of(model, x) in refused else None)
 
 
 def _values(history: History, aims: Aims, state: Standing) -> Values:
@@ -134,6 +172,7 @@ def _past(history: History, rows: np.ndarray) -> Past:
         [int(place) if place >= 0 else None for place in places[asked]],
         history.n_start,
         [ask for ask in history.asks[-_MOST_PROPOSALS:] if ask is not None],
+        {i for i, row in enumerate(asked) if history.records[row].status == "failed"},
     )
 
 
@@ -143,12 +182,13 @@ def _measured(
     """Return all points with a value; those outside the search's rows are encoded when they are wanted."""
     merit, noisy = believed(learned, history, aims, state)
     weights = weigh(merit, history.n_start, settings.weighting, noisy)
-    places = _places(values.rows, state.rows)
+    places, progress = _places(values.rows, state.rows), progress_of(history, aims, state)
     return Measured(
         torch.from_numpy(merit[places]),
         torch.from_numpy(weights[places]),
         lambda places: learned.encode(history, values.rows[places]),
         lambda place: history.records[values.rows[place]].x,
+        None if progress is None else progress[places],
     )
 
 

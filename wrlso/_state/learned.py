@@ -108,6 +108,11 @@ class Learned:
         draft.given_weights = given
         return draft
 
+    def take_model(self, other: "Learned") -> None:
+        """Take over another model, and the given weights that belong to it."""
+        self._put_in_place(other.model)
+        self.given_weights = other.given_weights
+
     def take_training(self, trained: "Learned") -> None:
         """Take over the model that another draft has trained while this one searched."""
         self._put_in_place(trained.model)

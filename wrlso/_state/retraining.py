@@ -17,7 +17,7 @@ from wrlso._state.broken_rules import warn_of_broken_rules
 from wrlso._state.learned import Learned
 from wrlso._state.merits import standing
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
-from wrlso._state.settings import Settings
+from wrlso._state.settings import Settings, trains
 from wrlso._state.training_due import training_due_in
 from wrlso._state.training_log import in_words
 from wrlso._state.weights import training_weights, weighting_now
@@ -101,6 +101,9 @@ def train(
     share, weighting = settings.unlabelled_share, settings.weighting
     weights = training_weights(y, n_start, len(unlabelled), share, weighting, noisy)
     rows = torch.from_numpy(np.concatenate([observed, unlabelled]))
+    if not trains(settings):
+        learned.n_trainings, learned.n_at_training = learned.n_trainings + 1, len(y)
+        return {"n_observed": len(y), "epochs": [], "seconds": 0.0}
     trainer = Trainer() if settings.trainer is None else settings.trainer
     sample = rows_to_reconstruct(observed, y, unlabelled)
     before = measure_reconstruction(learned.model, history, sample)

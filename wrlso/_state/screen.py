@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from wrlso.acquisition.screening import RULE
 from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 from wrlso.history import History
 from wrlso.models.inference import key_of
@@ -21,8 +22,8 @@ def screen_of(model: LatentModel, history: History, feasible: Feasible) -> Calla
     rules = rules_of(feasible)
     novel = rules is not None and rules.novel is not None
     as_read = isinstance(model, MoleculeVAE)  # its keys are SMILES, without salts
-    told = [record for record in history if record.values and not record.asked] if novel else []
-    known = [record.key if as_read else record.x for record in told]
+    told = [r for r in history if r.status in ("observed", "failed") and not r.asked] if novel else []
+    known = [r.key if as_read else r.x for r in told]
 
     def screen(x: Any) -> str | None:
         if x is None:
@@ -51,8 +52,8 @@ def _refusal(rules: Rules, x: Any, known: list[Any]) -> str | None:
             f"{x!r:.200} of type {type(x).__name__}"
         )
     if (broken := rules.first_broken(x)) is not None:
-        return f"rule {broken}"
-    return "rule novel" if rules.too_close(x, known) else None
+        return f"{RULE}{broken}"
+    return f"{RULE}novel" if rules.too_close(x, known) else None
 
 
 def _passes(feasible: Callable[[Any], bool], x: Any) -> bool:

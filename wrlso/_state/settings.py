@@ -8,9 +8,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from wrlso._utils.validation import check_choice, check_count, check_instance, check_real, check_seed
+from wrlso._utils.validation import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_instance,
+    check_real,
+    check_seed,
+)
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.protocol import Acquisition
+from wrlso.catalogue import Catalogue
 from wrlso.exceptions import ModelError, ParameterError, ParameterTypeError
 from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE, Codec
@@ -21,7 +29,7 @@ from wrlso.surrogate.protocol import Surrogate
 from wrlso.surrogate.refit import check_refit_every
 from wrlso.training.trainer import Trainer
 
-__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "surrogate_or_default"]
+__all__ = ["Settings", "acquisition_of", "build_model", "check_parameters", "surrogate_or_default", "trains"]
 
 _MODEL_METHODS = (
     "tensorize", "encode", "decode", "loss", "key", "parameters", "state_dict", "load_state_dict", "train",
@@ -39,6 +47,8 @@ class Settings(Protocol):
     beta: float
     codec: Codec | None
     feasible: Feasible
+    candidates: Any
+    generate: bool
     outcomes: Sequence[Outcome] | None
     direction: str
     weighting: Callable[[np.ndarray], np.ndarray] | None
@@ -62,6 +72,14 @@ def acquisition_of(settings: Settings) -> Acquisition:
     if settings.acquisition is not None:
         return settings.acquisition
     return Mixture([LogExpectedImprovement(), ThompsonSampling()])
+
+
+def trains(settings: Settings) -> bool:
+    """Whether a training of the model has any effect: not where it makes nothing and Z is not looked at."""
+    if settings.generate:
+        return True
+    uses = getattr(acquisition_of(settings), "uses_surrogate", True)
+    return bool(uses) and surrogate_or_default(settings.surrogate).space != "features"
 
 
 def _has_latent_dim(model: Any) -> bool:
@@ -143,6 +161,9 @@ def check_parameters(settings: Settings) -> None:
     aims_of(settings.outcomes)
     check_count("retrain_every", settings.retrain_every, none="never")
     check_refit_every(settings.refit_every)
+    check_flag("generate", settings.generate)
+    if settings.candidates is not None:
+        Catalogue.check(settings.candidates)
     check_real("unlabelled_share", settings.unlabelled_share, minimum=0, maximum=1)
     check_seed("random_state", settings.random_state)
     surrogate = surrogate_or_default(settings.surrogate)
@@ -188,6 +209,11 @@ def _check_effects(settings: Settings) -> None:
             f"{settings.surrogate!r}"
         )
     trainer = settings.trainer
+    if trainer is not None and not trains(settings):
+        raise ParameterError(
+            f"trainer must be None with generate=False and a surrogate of features, which need no training, "
+            f"got {trainer!r}"
+        )
     if trainer is not None and trainer.retrain == "scratch":
         for name, default in (("retrain_epochs", "auto"), ("retrain_steps", None), ("retrain_lr", None)):
             # 1 was the default before, and is in the files of that time

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from wrlso._chemistry.smiles import parse
 from wrlso._utils.validation import check_real
 from wrlso.acquisition.protocol import Criterion, SearchStrategy
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.state import AskRecord, Listed, Proposal, SearchState
 from wrlso.exceptions import NoCandidateError, ParameterTypeError
 
 __all__ = ["SizeRange"]
@@ -58,7 +58,7 @@ class SizeRange(BaseEstimator):
         if not known:
             return self.search.propose(state, n, rng, criterion)
         fewest, most = sizes_about(known, self.margin)
-        screen = _within(state.screen, fewest, most, state.candidates)
+        screen = _within(state.screen, fewest, most, state.candidates, state.listed)
         try:
             return self.search.propose(replace(state, screen=screen), n, rng, criterion)
         except NoCandidateError:
@@ -80,14 +80,18 @@ def heavy_atoms(smiles: str) -> int:
 
 
 def _within(
-    screen: Callable[[Any], str | None], fewest: int, most: int, supplied: Sequence[Any]
+    screen: Callable[[Any], str | None],
+    fewest: int,
+    most: int,
+    supplied: Sequence[Any],
+    listed: Listed | None,
 ) -> Callable[[Any], str | None]:
     """Return a screen that also turns away what is too small or too large and was not supplied."""
     free = frozenset(supplied)
 
     def stricter(x: Any) -> str | None:
         reason = screen(x)
-        if reason is not None or x in free:
+        if reason is not None or x in free or (listed is not None and x in listed):
             return reason
         size = heavy_atoms(x)
         return "too small" if size < fewest else "too large" if size > most else None

@@ -10,10 +10,13 @@ import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wrlso._sequences.fasta import FASTA_ENDINGS
 from wrlso.campaign.assays import check_values, keep_only
+from wrlso.campaign.catalogue_table import candidates_of, check_candidates, read_candidates
 from wrlso.campaign.cells import read_result
 from wrlso.campaign.model_names import (
     BUILT_IN,
@@ -28,6 +31,7 @@ from wrlso.campaign.new_optimizer import new_optimizer
 from wrlso.campaign.outcome_columns import aims_of_campaign, in_words
 from wrlso.campaign.results_table import current_reading, describe_value, plan_tell, told_columns
 from wrlso.campaign.rule_options import restored, rules_line, together
+from wrlso.campaign.sequence_options import add_sequence_rules
 from wrlso.campaign.start_table import (
     AS_BEFORE,
     Form,
@@ -41,11 +45,13 @@ from wrlso.campaign.start_table import (
 from wrlso.campaign.tables import check_free, plural, read_table, reserve
 from wrlso.campaign.views import (
     best_line,
+    fasta_points,
     format_points,
     is_flat,
     json_export,
     ranges,
     require_text,
+    sdf_export,
     shown,
     state_lines,
     who_works,
@@ -79,7 +85,10 @@ def init(
     values: bool = True,
     feasible: str | None = None,
     rules: "Sequence[str | Filters]" = (),
+    sequence_rules: Mapping[str, Any] | None = None,
     salts: str | None = None,
+    catalogue: Path | None = None,
+    generate: bool | None = None,
     training: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Lines:
@@ -90,7 +99,7 @@ def init(
     campaign : Path
         A folder that does not exist yet, or is empty.
     data : Path
-        CSV, or a list of x (``.smi``, ``.txt``).
+        CSV, or a list of x (``.smi``, ``.txt``, FASTA).
     model : str
         A built-in name, ``package.module:factory``, or the ``.safetensors`` file of a model of molecules, of
         which the campaign keeps a copy.
@@ -102,9 +111,15 @@ def init(
         ``package.module:function`` that says whether an x may be proposed.
     rules : sequence
         Rules of molecules, as ``feasible`` of the optimizer takes them.
+    sequence_rules : mapping, default=None
+        Parameters of :class:`wrlso.sequences.SequenceRules`.
     salts : {"refuse", "largest", "neutral"}, default=None
         What a model of molecules does with several fragments, and charges; None: a model of ours takes the
         largest one, one of your own stays as it is.
+    catalogue : Path, default=None
+        CSV or a list of what can be had: candidates with their names.
+    generate : bool, default=None
+        Whether the model may propose, too; None: where there is no catalogue.
     training : mapping, default=None
         Parameters of the trainer in place of the model's defaults.
     **options
@@ -123,20 +138,27 @@ def init(
     table = keep_only(read_table(data, delimiter=form.delimiter), form.only)
     aims = aims_of(options.get("outcomes"), options.get("direction", "maximize"))
     table, x, columns, decimal, guesses, facts = start_columns(table, form, aims, values)
-    test = together(rules, None if feasible is None else named_callable(feasible))
+    own = None if feasible is None else named_callable(feasible)
     generative = make_model(model, options.get("random_state") or 0)
+    test = together(add_sequence_rules(generative, sequence_rules or {}, rules), own)
     salts = set_salts(generative, salts or default_salts(model, generative))
     table = without_names(table, x, generative)
     guesses += left_out(table, x, generative)
     guesses += learn_tokens(table, x, generative)
     X, told, failed = read_start(table, x, columns, decimal, generative)
-    opt = new_optimizer(generative, len(X), training or {}, {"feasible": test} | options)
+    options = {"feasible": test, "generate": catalogue is None if generate is None else generate} | options
+    listed = None if catalogue is None else read_candidates(catalogue, replace(form, y=None), generative)
+    options |= {} if listed is None else {"candidates": listed[0]}
+    opt = new_optimizer(generative, len(X), training or {}, options)
+    said = [] if listed is None else check_candidates(opt, listed[1])
     notes = {"model": model, "x": x, "y": next(iter(columns.values), form.y or "y")}
     opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
     if getattr(generative, "stereo", None) is False:
         opt.notes_.update(stereo="no")
     if salts is not None:
         opt.notes_.update(salts=salts)
+    from wrlso._state.settings import trains
+
     start = time.perf_counter()
     with new_campaign(campaign, TELL_LOCK):
         keep_model(model, generative, campaign)  # before a training that may be long
@@ -149,7 +171,9 @@ def init(
     return [
         *table.remarks,
         *guesses,
-        f"{campaign}: {contents}, from {data.name}; the model was trained on them in {seconds:.0f} s",
+        *said,
+        f"{campaign}: {contents}, from {data.name}; "
+        + (f"the model was trained on them in {seconds:.0f} s" if trains(opt) else "no training is needed"),
         *([_best(opt)] if opt.history_.n_observed else []),
         f"next: wrlso ask {quoted(campaign)} -n 8 --out batch.csv",
     ]
@@ -231,15 +255,14 @@ def ask(
         them.
     """
     require_text(opt.history_)
-    aims = aims_of(opt.outcomes, opt.direction)
     rows: list[int] = []
     if out is None:
         rows = _ask(opt, n, pending)
-        return _points(opt.history_, rows, form, Form.of(opt.notes_), aims), _asked(opt, rows, campaign, None)
+        return _written(opt, rows, form), _asked(opt, rows, campaign, None)
     try:
         with reserve(out, force=force) as stream:
             rows = _ask(opt, n, pending)
-            stream.write(_points(opt.history_, rows, form, Form.of(opt.notes_), aims))
+            stream.write(_written(opt, rows, form, out))
     except (ParameterError, OSError) as error:
         if rows:
             error.add_note(
@@ -248,6 +271,13 @@ def ask(
             )
         raise
     return "", _asked(opt, rows, campaign, out)
+
+
+def _written(opt: "WeightedRetrainingOptimizer", rows: list[int], form: Form, out: Path | None = None) -> str:
+    if out is not None and out.suffix.lower() in FASTA_ENDINGS:
+        return fasta_points(opt.history_, rows)
+    aims = aims_of(opt.outcomes, opt.direction)
+    return _points(opt.history_, rows, form, Form.of(opt.notes_), aims, opt.candidates)
 
 
 def tell(
@@ -366,6 +396,10 @@ def status(campaign: Path) -> Lines:
     lines = [f"{campaign}: model {model}, {in_words(aims)}"]
     lines += state_lines(history, aims, parameters["retrain_every"], flat=is_flat(info["notes"]))
     lines += rules_line(parameters)
+    listed = candidates_of(campaign, info)
+    if listed is not None:
+        also = "; the model proposes, too" if parameters.get("generate", True) else ""
+        lines.insert(1, f"{plural(len(listed), 'candidate')} in the catalogue{also}")
     worker = who_works(campaign)
     return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
 
@@ -378,25 +412,24 @@ def export(
     force: bool = False,
     form: Form = AS_BEFORE,
 ) -> str:
-    """Write everything that is known, as JSON where the file's name ends in .json; without a file return it.
+    """Write everything that is known; without a file return it.
+
+    The name of the file says the form: .json, .sdf for molecules (id, x, value and status), else CSV.
 
     Needs no model, and waits for no other process.
     """
     info, history = view_campaign(campaign)
     if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
         text = json_export(history, info)
+    elif as_json is None and out is not None and out.suffix.lower() == ".sdf":
+        kept = Form.of(info["notes"])
+        columns = {name: name or kept.y or "y" for name in aims_of_campaign(info).names}
+        text = sdf_export(history, kept.x or "x", columns)
     else:
         require_text(history)
         kept = Form.of(info["notes"])
-        text = _points(
-            history,
-            range(len(history)),
-            form,
-            kept,
-            aims_of_campaign(info),
-            details=True,
-            flat=is_flat(info["notes"]),
-        )
+        aims, listed, flat = aims_of_campaign(info), candidates_of(campaign, info), is_flat(info["notes"])
+        text = _points(history, range(len(history)), form, kept, aims, listed, details=True, flat=flat)
     if out is None:
         return text
     with reserve(out, force=force) as stream:
@@ -477,10 +510,15 @@ def _points(
     form: Form,
     kept: Form,
     aims: Aims,
+    candidates: Any = None,
     *,
     details: bool = False,
     flat: bool = False,
 ) -> str:
+    names: dict[Any, str] | None = None
+    if getattr(candidates, "names", None) is not None:
+        rows = list(rows)
+        names = candidates.names_of(history.records[row].x for row in rows)
     return format_points(
         history,
         rows,
@@ -488,6 +526,7 @@ def _points(
         {name: name or form.y or kept.y or "y" for name in aims.names},
         delimiter=form.delimiter or kept.delimiter or ",",
         decimal=form.decimal or kept.decimal or ".",
+        names=names,
         details=details,
         flat=flat,
     )

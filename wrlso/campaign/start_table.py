@@ -214,9 +214,17 @@ def learn_tokens(table: Table, x: str, model: Any) -> list[str]:
 
 
 def read_start(
-    table: Table, x: str, columns: OutcomeColumns, decimal: str, model: "LatentModel"
+    table: Table,
+    x: str,
+    columns: OutcomeColumns,
+    decimal: str,
+    model: "LatentModel",
+    outcome: str = "so no campaign was made",
 ) -> tuple[list[str], list[Any], list[str]]:
-    """Return all x, their values (None where there is none), and the x whose experiment failed."""
+    """Return all x, their values (None where there is none), and the x whose experiment failed.
+
+    ``outcome`` says in an error what came of rows that cannot be used.
+    """
     rows: list[tuple[int, str, bool, Result]] = []
     problems: dict[int, list[str]] = {}
     for row in table.rows:
@@ -236,7 +244,7 @@ def read_start(
     if problems:
         bad = f"{plural(len(problems), 'row')} of {len(table.rows)}"
         raise explain(
-            f"{table.name}: {bad} cannot be used, so no campaign was made{table.advice}",
+            f"{table.name}: {bad} cannot be used, {outcome}{table.advice}",
             [f"row {number}: {'; '.join(problems[number])}" for number in sorted(problems)],
             len(table.rows),
         )

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from wrlso._sequences.fasta import FASTA_ENDINGS, parse_fasta
 from wrlso._utils.files import write_whole
 from wrlso.campaign.cells import Cell, format_value
 from wrlso.exceptions import DataError, ParameterError
@@ -76,6 +77,8 @@ class Table:
         For the user.
     is_list : bool
         Whether it has one x in each line, and cannot have values.
+    names : tuple of str
+        What follows each x in a list.
     refused : dict
         Row number → why its value cannot be used.
     bounds : dict
@@ -91,6 +94,7 @@ class Table:
     delimiter: str = ","
     remarks: list[str] = field(default_factory=list)
     is_list: bool = False
+    names: tuple[str, ...] = ()
     refused: dict[int, str] = field(default_factory=dict)
     bounds: dict[tuple[int, str], Bound] = field(default_factory=dict)
     advice: str = ""
@@ -137,7 +141,7 @@ def unreadable(x: str, error: Exception) -> str:
 
 
 def read_table(path: Path, *, delimiter: str | None = None) -> Table:
-    """Read a CSV file, or a list: ``.smi`` (SMILES, then a name) and ``.txt`` (one x in each line).
+    """Read a CSV file, or a list: ``.smi`` (SMILES, then a name), ``.txt`` (one x in each line) and FASTA.
 
     Parameters
     ----------
@@ -159,6 +163,8 @@ def read_table(path: Path, *, delimiter: str | None = None) -> Table:
         # a spreadsheet's "tab-delimited text" has the same ending
         if len(first) == 1 or not any(cell.strip() in X_NAMES for cell in first):
             return _read_list(path, text, remarks)
+    if path.suffix.lower() in FASTA_ENDINGS:
+        return _read_fasta(path, text, remarks)
     match = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)  # Excel's own line, which it does not show
     if match:
         delimiter, text = delimiter or match[1], text[match.end() :]
@@ -272,18 +278,24 @@ def _read_list(path: Path, text: str, remarks: list[str]) -> Table:
     """Read one x from each line: up to the first blank in a SMILES file, else all of it."""
     smiles = path.suffix.lower() != ".txt"
     rows: list[Row] = []
-    named = False
+    names: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         x, *name = line.split(maxsplit=1) or [""] if smiles else [line.strip()]
         if not x or (smiles and (x.startswith("#") or (not rows and x.lower() in X_NAMES))):
             continue
-        named = named or bool(name)
+        names.append(" ".join(name).strip())
         rows.append(Row(number, (x,)))
     if not rows:
         raise DataError(f"{path.name} is empty; expected one x in each line")
-    if named:
+    if any(names):
         remarks.append("what follows the first blank in a line was taken for a name and left out")
-    return Table(path.name, ("x",), tuple(rows), remarks=remarks, is_list=True)
+    return Table(path.name, ("x",), tuple(rows), remarks=remarks, is_list=True, names=tuple(names))
+
+
+def _read_fasta(path: Path, text: str, remarks: list[str]) -> Table:
+    """Read names and sequences; the number of a row is that of its line with the name."""
+    rows = [Row(number, (x, name)) for number, name, x in parse_fasta(text, path.name)]
+    return Table(path.name, ("x", "name"), tuple(rows), remarks=remarks, is_list=True)
 
 
 def plural(n: int, noun: str) -> str:

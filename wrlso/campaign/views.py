@@ -6,11 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wrlso._sequences.fasta import format_fasta
 from wrlso._state.merits import best_position, hypervolumes, standing
 from wrlso._state.training_due import training_due_in
 from wrlso.campaign.cells import FAILED, Cell
@@ -24,12 +26,14 @@ from wrlso.storage.names import LOCK
 
 __all__ = [
     "best_line",
+    "fasta_points",
     "format_points",
     "is_flat",
     "json_export",
     "outcome_lines",
     "ranges",
     "require_text",
+    "sdf_export",
     "shown",
     "state_lines",
     "who_works",
@@ -141,38 +145,46 @@ def _training_line(history: History, retrain_every: int | None) -> str:
     return line + (f"again after {plural(left, 'new value')}" if left else "again at the next ask")
 
 
+def fasta_points(history: History, rows: Iterable[int]) -> str:
+    """Return points as FASTA, with their ids as names."""
+    listed = list(rows)
+    return format_fasta([history.records[row].x for row in listed], [str(row) for row in listed])
+
+
 def format_points(
     history: History,
     rows: Iterable[int],
     x: str,
-    names: Mapping[str, str],
+    columns: Mapping[str, str],
     *,
     delimiter: str,
     decimal: str,
+    names: Mapping[Any, str] | None = None,
     details: bool = False,
     flat: bool = False,
 ) -> str:
     """Return points as CSV: id, x and values; with ``details`` all that is known of them.
 
-    ``names``: outcome → its column. Beside it stand "sd" and "n" where some value has a standard error, or a
-    mean of replicates was told. ``flat``: whether the model leaves stereochemistry out; beside a mean stands
-    the SMILES without it then. Telling the campaign this table changes nothing.
+    ``columns``: outcome → its column. Beside it stand "sd" and "n" where some value has a standard error, or
+    a mean of replicates was told. ``names``: what candidates of a catalogue are called, by x, for a column of
+    their own. ``flat``: whether the model leaves stereochemistry out; beside a mean stands the SMILES without
+    it then. Telling the campaign this table changes nothing.
     """
     rows = list(rows)
-    sides = {name for name in names if _has_errors(history, name, rows)}
-    header = ["id", x]
-    for name, column in names.items():
+    sides = {name for name in columns if _has_errors(history, name, rows)}
+    header = ["id", *([] if names is None else ["name"]), x]
+    for name, column in columns.items():
         header += [column, f"{column} sd", f"{column} n"] if name in sides else [column]
     header += _COLUMNS if details else ()
     table = []
     for row in rows:
         record = history.records[row]
-        cells: list[Cell] = [row, _molecule(record, flat) or str(record.x)]
-        for name in names:
-            cells += _cells(record, name, decimal, more=name in sides)
-        if record.status == "failed" and names:
-            cells[2] = FAILED
-        table.append([*cells, *(_details(record, decimal) if details else ())])
+        values = [cell for name in columns for cell in _cells(record, name, decimal, more=name in sides)]
+        if record.status == "failed" and values:
+            values[0] = FAILED
+        called: list[Cell] = [] if names is None else [names.get(record.x, "")]
+        x_cell = _molecule(record, flat) or str(record.x)
+        table.append([row, *called, x_cell, *values, *(_details(record, decimal) if details else ())])
     return format_table(header, table, delimiter=delimiter, decimal=decimal)
 
 
@@ -218,6 +230,40 @@ def _exactly(reading: Reading) -> str:
 
 def _revision(revision: Any) -> Mapping[str, Sequence[Reading]]:
     return revision if isinstance(revision, dict) else {"": [Reading(value) for value in revision]}
+
+
+def sdf_export(history: History, x: str, columns: Mapping[str, str]) -> str:
+    """Return all molecules as SD file: plane coordinates, and id, SMILES, values and status as properties.
+
+    ``columns``: outcome → the property that holds its value.
+
+    Raises
+    ------
+    DataError
+        When an x is no molecule.
+    """
+    from wrlso._chemistry.smiles import optional_module, parse, unparsed_problem
+
+    chem, text = optional_module("rdkit.Chem"), StringIO()
+    writer = chem.SDWriter(text)
+    for row, record in enumerate(history):
+        molecule = parse(record.x)
+        if molecule is None:
+            raise DataError(
+                f"an SD file holds molecules, but id {row} ({shown(record.x)}) {unparsed_problem(record.x)}"
+            )
+        optional_module("rdkit.Chem.AllChem").Compute2DCoords(molecule)
+        molecule.SetProp("_Name", str(row))
+        cells = {"id": row, x: record.x}
+        for outcome, column in columns.items():
+            found = current_reading(record, outcome)
+            cells[column] = "" if found is None else _exactly(found)
+        cells["status"] = record.status
+        for name, cell in cells.items():
+            molecule.SetProp(name, str(cell))
+        writer.write(molecule)
+    writer.close()
+    return text.getvalue()
 
 
 def json_export(history: History, about: dict[str, Any]) -> str:

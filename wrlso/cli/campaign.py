@@ -13,7 +13,10 @@ import typer
 if TYPE_CHECKING:
     from wrlso.campaign.start_table import Form
 
-__all__ = ["EXIT_CODES", "add_commands"]
+__all__ = [
+    "EXIT_CODES", "Delimiter", "Force", "Only", "Salts", "XColumn", "add_commands", "form_of", "help_of",
+    "say", "verbosity",
+]  # fmt: skip
 
 EXIT_CODES = (
     "Exit codes: 0 success; 1 error, with a message; 2 wrong usage; 130 interrupted. After 1 and 130 nothing "
@@ -138,10 +141,10 @@ def add_commands(app: typer.Typer) -> None:
     for command in (init, ask, tell, status, update, release, retrain, export, report):
         # or a negative value would be taken for an option
         settings = {"ignore_unknown_options": True} if command is update else None
-        app.command(help=_help(command), epilog=EXIT_CODES, context_settings=settings)(command)
+        app.command(help=help_of(command), epilog=EXIT_CODES, context_settings=settings)(command)
 
 
-def _help(command: Callable[..., None]) -> str:
+def help_of(command: Callable[..., None]) -> str:
     """Return the docstring with its examples marked as text that is not to be filled."""
     return re.sub(r"^(For example:)$", "\b\n\\1", inspect.getdoc(command) or "", flags=re.MULTILINE)
 
@@ -178,6 +181,17 @@ def init(
     ] = None,
     delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: detected]")] = None,
     only: Only = None,
+    catalogue: Annotated[
+        Path | None,
+        typer.Option(help="What can be had, as CSV or .smi with names: only this is proposed."),
+    ] = None,
+    generate: Annotated[
+        bool | None,
+        typer.Option(
+            "--generate/--no-generate",
+            help="Whether the model proposes x of its own.  [default: unless there is a catalogue]",
+        ),
+    ] = None,
     feasible: Feasible = None,
     rules: RulesOption = None,
     max_sa: MaxSA = None,
@@ -188,6 +202,32 @@ def init(
     neutralize: Annotated[
         bool, typer.Option("--neutralize", help="Take charges away where protons can: --salts neutral.")
     ] = False,
+    wild_type: Annotated[
+        str | None, typer.Option(metavar="SEQUENCE", help="Sequences: what mutations are counted from.")
+    ] = None,
+    max_mutations: Annotated[
+        int | None, typer.Option(min=0, help="Sequences: most mutations of the wild type.")
+    ] = None,
+    fixed: Annotated[
+        str | None,
+        typer.Option(metavar="POSITIONS", help="Sequences: what stays of the wild type, such as 1,60-70."),
+    ] = None,
+    required: Annotated[
+        list[str] | None, typer.Option(metavar="MOTIF", help="Sequences: must occur, such as N{P}[ST].")
+    ] = None,
+    forbidden: Annotated[
+        list[str] | None, typer.Option(metavar="MOTIF", help="Sequences: must not occur, such as GAATTC.")
+    ] = None,
+    gc: Annotated[
+        str | None, typer.Option(metavar="RANGE", help="DNA and RNA: share of G and C, such as 0.4..0.6.")
+    ] = None,
+    length: Annotated[
+        str | None,
+        typer.Option(metavar="RANGE", help="Sequences: 57, or 50..60.  [default: as in the data]"),
+    ] = None,
+    max_homopolymer: Annotated[
+        int | None, typer.Option(min=1, help="Sequences: most equal letters in a row.")
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")
     ] = 0,
@@ -214,7 +254,8 @@ def init(
     'failed' is an experiment that failed. Rows with the same x are repeated measurements; their mean counts.
     --model selfies and --model junction-tree are the models of molecules that come with the package; tokens
     or rings of the data that they do not know are added to their vocabulary. --model FILE.safetensors is a
-    model of your own, written by its to_file.
+    model of your own, written by its to_file. --model protein, dna and rna are models of sequences; they
+    learn from the data alone, CSV or FASTA.
 
     Columns that are not named are guessed from names and contents, and the guess is printed. Other columns
     are ignored, except those that say what the values are (relation, unit, type): values that cannot be
@@ -231,11 +272,14 @@ def init(
       wrlso init permeability --data assay.csv --model selfies
       wrlso init herg --data chembl.csv --model selfies --only units=nM
       wrlso init lead --data assay.csv --model selfies --rules drug-like --max-sa 4.5 --keep '[*:1]c1ccncc1'
+      wrlso init enzyme --data plate1.csv --model protein --wild-type MKTAYIAKQR --max-mutations 6
+      wrlso init stock --data measured.csv --model selfies --catalogue vendor.smi
       wrlso init kinase --data library.smi --model mylab.models:make --direction minimize
     """
     from wrlso.campaign import commands as work
     from wrlso.campaign.outcome_columns import read_outcomes
     from wrlso.campaign.rule_options import read_rules
+    from wrlso.campaign.sequence_options import read_sequence_rules
 
     if neutralize and salts not in (None, Salts.neutral):
         raise typer.BadParameter("it is --salts neutral, not another one", param_hint="--neutralize")
@@ -249,22 +293,34 @@ def init(
         "initial_epochs": epochs, "retrain_epochs": retrain_epochs, "lr": learning_rate,
         "batch_size": batch_size,
     }  # fmt: skip
-    _say(
+    say(
         work.init(
             campaign,
             data,
             model=model,
-            form=_form(x, y, delimiter, decimal_comma, only),
+            form=form_of(x, y, delimiter, decimal_comma, only),
             values=not no_y,
+            catalogue=catalogue,
+            generate=generate,
             feasible=feasible,
             rules=read_rules(rules or (), max_sa=max_sa, keep=keep, near=near, novel=novel),
+            sequence_rules=read_sequence_rules(
+                wild_type=wild_type,
+                max_mutations=max_mutations,
+                fixed=fixed,
+                required=required or (),
+                forbidden=forbidden or (),
+                gc=gc,
+                length=length,
+                max_homopolymer=max_homopolymer,
+            ),
             salts=None if taken is None else taken.value,
             outcomes=outcomes,
             direction=direction.value,
             random_state=seed,
             retrain_every=retrain_every or None,
             training={name: value for name, value in chosen.items() if value is not None},
-            verbose=_verbose(),
+            verbose=verbosity(),
         )
     )
 
@@ -299,11 +355,11 @@ def ask(
 
     if out is not None:
         check_place(out, force=force)  # before the campaign is opened, which takes seconds
-    opt = work.open_campaign(campaign, model=model, feasible=feasible, verbose=_verbose())
-    form = _form(None, None, delimiter, decimal_comma)
+    opt = work.open_campaign(campaign, model=model, feasible=feasible, verbose=verbosity())
+    form = form_of(None, None, delimiter, decimal_comma)
     text, lines = work.ask(opt, campaign, n, out=out, force=force, pending=pending, form=form)
     typer.echo(text, nl=False)
-    _say(lines, err=out is None)
+    say(lines, err=out is None)
 
 
 def tell(
@@ -342,19 +398,19 @@ def tell(
     from wrlso.campaign.assays import keep_only
     from wrlso.campaign.tables import read_table
 
-    form = _form(x, y, delimiter, decimal_comma, only)
+    form = form_of(x, y, delimiter, decimal_comma, only)
     # errors come before the campaign is opened, which takes seconds
     keep_only(read_table(results, delimiter=form.delimiter), form.only)
     taken = None if salts is None else salts.value
     with work.recording(campaign, model=model, feasible=feasible, salts=taken) as opt:
-        _say(work.tell(opt, campaign, results, form=form, ids=not no_ids, replicates=replicates))
+        say(work.tell(opt, campaign, results, form=form, ids=not no_ids, replicates=replicates))
 
 
 def status(campaign: Campaign) -> None:
     """Show the state of a campaign: points by status, the best, trainings, and what is pending since when."""
     from wrlso.campaign import commands as work
 
-    _say(work.status(campaign))
+    say(work.status(campaign))
 
 
 def update(
@@ -375,10 +431,10 @@ def update(
     """
     from wrlso.campaign import commands as work
 
-    form = _form(None, None, None, decimal_comma)
+    form = form_of(None, None, None, decimal_comma)
     work.check_value(campaign, value, form=form)
     with work.recording(campaign, model=model, feasible=feasible) as opt:
-        _say(work.update(opt, point, value, form=form))
+        say(work.update(opt, point, value, form=form))
 
 
 def release(
@@ -400,21 +456,24 @@ def release(
 
     work.check_points(points or [], every=every)
     with work.recording(campaign, model=model, feasible=feasible) as opt:
-        _say(work.release(opt, points or [], every=every))
+        say(work.release(opt, points or [], every=every))
 
 
 def retrain(campaign: Campaign, model: Model = None, feasible: Feasible = None) -> None:
     """Train the model on all data now, whether that is due or not."""
     from wrlso.campaign import commands as work
 
-    _say(work.retrain(work.open_campaign(campaign, model=model, feasible=feasible, verbose=_verbose())))
+    say(work.retrain(work.open_campaign(campaign, model=model, feasible=feasible, verbose=verbosity())))
 
 
 def export(
     campaign: Campaign,
     out: Out = None,
     as_json: Annotated[
-        bool | None, typer.Option("--json/--csv", help="Format.  [default: JSON for FILE.json, else CSV]")
+        bool | None,
+        typer.Option(
+            "--json/--csv", help="Format.  [default: JSON for FILE.json, SD file for FILE.sdf, else CSV]"
+        ),
     ] = None,
     force: Force = False,
     decimal_comma: Comma = None,
@@ -422,15 +481,17 @@ def export(
 ) -> None:
     """Write everything that is known: every point with id, x, value, status, times, and what was corrected.
 
-    JSON also has the trainings and every event in order. Telling an exported CSV changes nothing.
+    JSON also has the trainings and every event in order. Telling an exported CSV changes nothing. FILE.sdf
+    gets molecules with their id, value and status, for programs that draw and dock.
 
     For example:
       wrlso export kinase --out all.csv
+      wrlso export kinase --out all.sdf
       wrlso export kinase --json | jq .points
     """
     from wrlso.campaign import commands as work
 
-    form = _form(None, None, delimiter, decimal_comma)
+    form = form_of(None, None, delimiter, decimal_comma)
     typer.echo(work.export(campaign, out=out, as_json=as_json, force=force, form=form), nl=False)
 
 
@@ -451,23 +512,24 @@ def report(
 
     check_free(out, force=force)  # before the campaign is opened, which takes seconds
     opt = work.open_campaign(campaign, model=model, feasible=feasible, autosave=False)
-    _say(work.report(opt, out, force=force))
+    say(work.report(opt, out, force=force))
 
 
-def _form(
+def form_of(
     x: str | None,
     y: str | None,
     delimiter: Delimiter | None,
     comma: bool | None,
     only: list[str] | None = None,
 ) -> "Form":
+    """Return the form of a table from the options of a command."""
     from wrlso.campaign.start_table import Form
 
     sign = None if delimiter is None else _SIGNS[delimiter]
     return Form(x, y, sign, None if comma is None else "," if comma else ".", tuple(only or ()))
 
 
-def _verbose() -> int:
+def verbosity() -> int:
     """Return whether to show progress: on a terminal, not in a log."""
     return int(_is_terminal())
 
@@ -476,6 +538,7 @@ def _is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-def _say(lines: list[str], *, err: bool = False) -> None:
+def say(lines: list[str], *, err: bool = False) -> None:
+    """Print lines."""
     for line in lines:
         typer.echo(line, err=err)

@@ -9,8 +9,10 @@ from typing import Annotated, TextIO
 import typer
 
 from wrlso._version import __version__
-from wrlso.cli.bench import Search, bench
-from wrlso.cli.campaign import EXIT_CODES, add_commands
+from wrlso.cli.backtest import backtest
+from wrlso.cli.bench import Search
+from wrlso.cli.bench_sequences import bench  # with its command
+from wrlso.cli.campaign import EXIT_CODES, add_commands, help_of
 from wrlso.exceptions import WrlsoError
 
 __all__ = ["app", "run"]
@@ -27,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 add_commands(app)
+app.command(help=help_of(backtest), epilog=EXIT_CODES)(backtest)
 app.add_typer(bench, name="bench")
 
 

@@ -10,10 +10,12 @@ from .junction_tree.vocabulary import clique_vocabulary as clique_vocabulary
 from .protocol import Crosses as Crosses
 from .protocol import HasBlocks as HasBlocks
 from .protocol import HasFeatures as HasFeatures
+from .protocol import HasParts as HasParts
 from .protocol import LatentModel as LatentModel
 from .protocol import Mutates as Mutates
 from .protocol import SamplesPrior as SamplesPrior
 from .selfies.vae import SelfiesVAE as SelfiesVAE
+from .sequences.vae import SequenceVAE as SequenceVAE
 from .vae import VAE as VAE
 from .vae import Codec as Codec
 from .workers import decode_in_workers as decode_in_workers

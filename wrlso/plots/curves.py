@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
+from scipy.stats import t as student
 
 from wrlso.exceptions import DataError
 from wrlso.models.protocol import LatentModel
@@ -33,6 +34,7 @@ __all__ = [
     "prediction_scatter",
     "progress_curve",
     "score_distributions",
+    "share_found_curves",
     "topk_curves",
     "weight_distribution",
 ]
@@ -480,3 +482,40 @@ def _axes(
 ) -> tuple["Figure | SubFigure", "Axes"]:
     figure = figure if figure is not None else new_figure(width, height)
     return figure, figure.add_subplot()
+
+
+def share_found_curves(
+    curves: Mapping[str, ArrayLike], possible: ArrayLike, *, ax: "Axes | None" = None
+) -> "Axes":
+    """Plot the share of the best x that strategies found, with intervals of 95 % of the means.
+
+    Parameters
+    ----------
+    curves : mapping
+        Name → shares (repeats, n + 1) after 0, 1, … n queries.
+    possible : array (n + 1,)
+        What no strategy could exceed.
+    ax : Axes, default=None
+        None: of a new figure.
+
+    Returns
+    -------
+    Axes
+    """
+    if ax is None:
+        ax = new_figure(6.4, 4.2).subplots()
+    limit = np.asarray(possible, dtype=np.float64)
+    ax.plot(np.arange(len(limit)), limit, color=GREY, linestyle=":", label="best possible")
+    for (name, values), colour, style in zip(curves.items(), cycle(COLOURS), cycle(LINE_STYLES)):
+        shares = np.asarray(values, dtype=np.float64)
+        mean, n = shares.mean(axis=0), len(shares)
+        half = student.ppf(0.975, n - 1) * shares.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else 0.0 * mean
+        queries = np.arange(len(mean))
+        ax.plot(queries, mean, color=colour, linestyle=style, label=name)
+        ax.fill_between(queries, (mean - half).clip(0), (mean + half).clip(max=1), color=colour, alpha=0.15)
+    ax.set_xlabel("queries")
+    ax.set_ylabel("share of the best 5 % found")
+    ax.set_ylim(0, 1.03)
+    ax.set_xlim(0, len(limit) - 1)
+    ax.legend(frameon=False, fontsize="small")
+    return ax

@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from wrlso._state.merits import standing
 from wrlso._state.settings import surrogate_or_default
+from wrlso.catalogue import Catalogue
 from wrlso.history import History, Record
 from wrlso.models.inference import evaluating, to_model
 from wrlso.models.protocol import LatentModel
@@ -57,6 +58,8 @@ class Campaign:
         How many of them are starting data.
     pending, failed, unlabelled : ndarray (m,)
         Other records by status.
+    names : dict
+        What candidates of a catalogue are called, by x.
     sign : float
         1 when larger is better, else -1. With several goals ``y`` are merits: minus the number of the front.
     satisfies : ndarray (n,) or None
@@ -74,6 +77,7 @@ class Campaign:
     failed: Rows
     unlabelled: Rows
     sign: float
+    names: dict[Any, str]
     satisfies: NDArray[np.bool_] | None = None
 
     @classmethod
@@ -92,9 +96,12 @@ class Campaign:
             y = history.observations(aims.goals[0][0], state.rows).y
         n_start = int(np.count_nonzero(known < history.n_start))
         satisfies = None if aims.is_one_number else state.satisfies[known]
+        names: dict[Any, str] = {}
+        if isinstance(opt.candidates, Catalogue):
+            names = opt.candidates.names_of(record.x for record in history)
         return cls(
             opt, history, model, state.rows[known], y[known], weights[known], n_start, pending, failed,
-            unlabelled, sign, satisfies,
+            unlabelled, sign, names, satisfies,
         )  # fmt: skip
 
     @property

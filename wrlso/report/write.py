@@ -13,7 +13,16 @@ from wrlso.report.summary import _title
 
 __all__ = ["molecule_svg", "register_drawing", "write_report"]
 
-_FIGURES = ("hypervolume", "progress", "prediction", "calibration", "latent", "weights", "reconstruction", "loss")
+_FIGURES = (
+    "hypervolume",
+    "progress",
+    "prediction",
+    "calibration",
+    "latent",
+    "weights",
+    "reconstruction",
+    "loss",
+)
 
 
 def write_report(

@@ -18,11 +18,13 @@ import torch
 from wrlso._state.changes import Changes, NewObjects
 from wrlso._state.codec import dump, load
 from wrlso._state.learned import Learned
+from wrlso._state.shelf import Shelf
 from wrlso._utils.files import put_whole
 from wrlso._version import __version__
 from wrlso.exceptions import ModelError, StorageError
 from wrlso.history import History
 from wrlso.storage.beginning import new_campaign
+from wrlso.storage.catalogue import catalogue_files, keep_shelf
 from wrlso.storage.journal import Journal, open_journal
 from wrlso.storage.learned import counters, model_fields, new_arrays, restore_arrays, restore_counters
 from wrlso.storage.lock import WorkLock
@@ -213,6 +215,11 @@ class Campaign:
             for file in weights_files(self.path):
                 if file.name not in (stored.get("weights"), stored.get("given")):
                     file.unlink(missing_ok=True)
+            parameters = json.loads(self.journal.get("parameters") or "{}")
+            kept = str(parameters.get("candidates")).removesuffix(".safetensors")
+            for file in catalogue_files(self.path):
+                if not file.name.startswith(f"{kept}."):
+                    file.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the journal."""
@@ -226,6 +233,7 @@ def create_campaign(
     parameters: tuple[str, str],
     notes: Mapping[str, str],
     origin: Path | None = None,
+    shelf: Shelf | None = None,
 ) -> None:
     """Make a new campaign; it is there completely, or not at all.
 
@@ -235,6 +243,7 @@ def create_campaign(
         try:
             if origin is not None and (origin / PRETRAINED).exists():
                 copyfile(origin / PRETRAINED, path / PRETRAINED)
+            keep_shelf(path, shelf)
             _fill(path / NEW_JOURNAL, path, history, learned, parameters, notes)
             put_whole(path / NEW_JOURNAL, path / JOURNAL)
         except OSError as error:

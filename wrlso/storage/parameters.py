@@ -7,6 +7,7 @@ from typing import Any
 from wrlso._state.codec import Foreign, dump_json, load_json
 from wrlso._state.settings import Settings
 from wrlso.exceptions import FormerSettingsWarning, ParameterError, StorageError
+from wrlso.storage.catalogue import read_catalogue
 
 __all__ = ["load_parameters", "pack_parameters"]
 
@@ -22,14 +23,21 @@ _GONE = {
 _MODULES = ("encoder", "decoder", "model", "codec")
 
 
-def pack_parameters(settings: Settings) -> tuple[str, str]:
-    """Return the parameters as JSON, and the names of what a file cannot hold with what it is."""
+def pack_parameters(settings: Settings, candidates: str | None = None) -> tuple[str, str]:
+    """Return the parameters as JSON, and the names of what a file cannot hold with what it is.
+
+    ``candidates`` is the name of the file that holds them, None where there are none or no file can.
+    """
     parameters = {k: v for k, v in settings.get_params(deep=False).items() if k not in _NOT_STORED}
     needs: dict[str, str] = {}
     for name, value in parameters.items():
         if name in _MODULES and value is not None:
             parameters[name] = Foreign(f"{type(value).__module__}.{type(value).__qualname__}")
             needs[name] = parameters[name].type_name
+            continue
+        if name == "candidates" and value is not None:
+            parameters[name] = candidates or Foreign(f"a list of {type(next(iter(value))).__qualname__}")
+            needs |= {} if candidates else {name: parameters[name].type_name}
             continue
         found = _foreign(json.loads(dump_json(value, parameters=True, foreign=True)))
         if found is not None:
@@ -72,6 +80,8 @@ def load_parameters(campaign: Any, given: dict[str, Any]) -> dict[str, Any]:
             f"the campaign in {campaign.path} was made without {', '.join(extra)}: leave it out"
             + (f" and give {', '.join(name for name in _MODULES if name in needs)}" if needs else "")
         )
+    if given.get("candidates") is None and parameters.get("candidates") is not None:
+        given = given | {"candidates": read_catalogue(campaign.path, parameters["candidates"])}
     return parameters | {name: value for name, value in given.items() if value is not None}
 
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 from wrlso._state.asking import has_small_networks, largest_product, search
@@ -20,14 +22,32 @@ from wrlso._state.learned import Learned
 from wrlso._state.merits import best_position
 from wrlso._state.retraining import swap_in, train
 from wrlso._state.screen import screen_of
-from wrlso._state.settings import Settings, acquisition_of, build_model, check_parameters
+from wrlso._state.settings import (
+    Settings,
+    acquisition_of,
+    build_model,
+    check_parameters,
+    surrogate_or_default,
+)
+from wrlso._state.shelf import Shelf
+from wrlso._state.success import probability_of_success
 from wrlso._utils.copies import keep
 from wrlso._utils.random import draw_seed
 from wrlso._utils.threads import bounded_threads
-from wrlso.exceptions import NoCandidateError, NotFittedError, StorageError, UnknownPointError
+from wrlso.catalogue import Catalogue
+from wrlso.exceptions import (
+    ModelError,
+    NoCandidateError,
+    NotFittedError,
+    ParameterError,
+    StorageError,
+    UnknownPointError,
+)
 from wrlso.history import History
 from wrlso.models.inference import key_of
+from wrlso.models.protocol import Objects
 from wrlso.outcomes import Aims, aims_of
+from wrlso.storage.catalogue import file_name, keep_shelf, restore_shelf
 from wrlso.storage.folder import Campaign, create_campaign
 from wrlso.storage.info import Notes
 from wrlso.storage.journal import open_journal
@@ -66,6 +86,8 @@ class Session:
         self._known = [self.history.uid]  # identities of the histories that this optimizer has had
         self._stale = False  # whether memory may hold only a part of what was committed
         self._texts: dict[str, str] = {}
+        self._shelf: tuple[Any, Shelf] | None = None
+        self._has_new_list = False  # whether the campaign's folder may hold files of a former one
         self.lock = threading.RLock()
         self._work = threading.RLock()  # one fit, ask or retrain at a time
         self.training = threading.RLock()
@@ -129,6 +151,34 @@ class Session:
         """The goals and limits."""
         return aims_of(self._settings.outcomes, self._settings.direction)
 
+    def probability_of_success(self, X: Objects) -> NDArray[np.float64]:
+        """See :meth:`wrlso.WeightedRetrainingOptimizer.probability_of_success_`."""
+        return probability_of_success(self._settings, *self.require(), X, self.lock)
+
+    @property
+    def shelf(self) -> Shelf | None:
+        """The user's list of candidates, with what was computed of them; None without one."""
+        candidates = self._settings.candidates
+        if candidates is None:
+            self._shelf = None
+        elif self._shelf is None or self._shelf[0] is not candidates:
+            self._has_new_list = self._shelf is not None
+            self._shelf = (candidates, Shelf(Catalogue.of(candidates)))
+            if self.campaign is not None:
+                restore_shelf(self.campaign.path, self._shelf[1])
+        if self._shelf is None:
+            return None
+        self._shelf[1].verbose = self._settings.verbose
+        return self._shelf[1]
+
+    def identified(self) -> Shelf:
+        """Return the list of candidates, looked at with the user's model and surrogate."""
+        shelf = self.shelf
+        if shelf is None:
+            raise ParameterError("this optimizer has no candidates")
+        shelf.identify(build_model(self._settings), surrogate_or_default(self._settings.surrogate))
+        return shelf
+
     @property
     def notes(self) -> Notes:
         """Texts by name that are kept with the campaign."""
@@ -160,7 +210,8 @@ class Session:
                 self._known.append(self.history.uid)
             changes.apply()
             self._stale = False
-        if campaign is not None and trained:
+        if campaign is not None and (trained or self._has_new_list):
+            self._has_new_list = False
             campaign.clean()
 
     def publish(self, learned: Learned, log: dict[str, Any] | None, history: History | None = None) -> None:
@@ -191,7 +242,8 @@ class Session:
         if changes.history.uid != campaign.generation[1]:
             campaign.begin(changes.history)
         if learned is not None:
-            campaign.write_parameters(*pack_parameters(self._settings))  # first: it drops what is void now
+            keep_shelf(campaign.path, self.shelf)
+            campaign.write_parameters(*self._packed())  # first: it drops what is void now
             campaign.write_learned(learned, before if changes.history is self.history else None)
         current = learned or self.learned
         if current is not None:
@@ -235,8 +287,10 @@ class Session:
         for _ in range(10):
             small = has_small_networks(draft.model)
             with bounded_threads(largest_product(settings, history), networks=small):
-                proposals, predictions, record = search(settings, draft, history, n, self.lock)
+                proposals, predictions, record = search(settings, draft, history, n, self.lock, self.shelf)
             X = [proposal.x for proposal in proposals]
+            if self.campaign is not None:
+                keep_shelf(self.campaign.path, self.shelf)  # before the transaction, which makes others wait
             with self.changing() as changes:
                 screen = screen_of(draft.model, changes.history, settings.feasible)
                 # a tell from another thread or process may have made a proposal known meanwhile
@@ -247,10 +301,22 @@ class Session:
                     changes.note("train", data=log)
                 rows = changes.add(draft.model, X)
                 for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
-                    changes.note("ask", row, data=(proposal.z.numpy(), prediction, proposal.source))
+                    chance = () if proposal.success is None else (proposal.success,)
+                    data = (proposal.z.numpy(), prediction, proposal.source, *chance)
+                    changes.note("ask", row, data=data)
                 changes.note("search", data=record)
             return [keep(x) for x in X]
         raise NoCandidateError("others told every proposed point before it could be returned, 10 times")
+
+    def extend(self, X: Objects) -> None:
+        """See :meth:`wrlso.WeightedRetrainingOptimizer.extend`."""
+        with self.training, self.working():
+            learned, _ = self.require()
+            if not callable(getattr(learned.model, "extend", None)):
+                name = type(learned.model).__name__
+                raise ModelError(f"{name} has no vocabulary to extend (no method extend)")
+            if learned.model.missing_tokens(X):
+                self.publish(learned.extended(X), None)
 
     @contextmanager
     def handing_out(self, X: list[Any]) -> Iterator[None]:
@@ -326,8 +392,9 @@ class Session:
             with self.lock:
                 if not is_campaign(path):
                     origin = None if self.campaign is None else self.campaign.path
-                    parameters = pack_parameters(self._settings)
-                    create_campaign(path, self.history, self.learned, parameters, self.notes, origin)
+                    create_campaign(
+                        path, self.history, self.learned, self._packed(), self.notes, origin, self.shelf
+                    )
                     return
                 campaign = Campaign(path)
                 try:
@@ -353,12 +420,16 @@ class Session:
         with campaign.lock.held():
             with self.lock, campaign.transaction():
                 # first, because it drops what is void now
-                campaign.write_parameters(*pack_parameters(self._settings))
+                keep_shelf(campaign.path, self.shelf)
+                campaign.write_parameters(*self._packed())
                 if campaign is self.campaign:
                     self._take_in()
                 else:
                     self._overwrite(campaign)
             campaign.clean()
+
+    def _packed(self) -> tuple[str, str]:
+        return pack_parameters(self._settings, file_name(self.shelf))
 
     def _overwrite(self, campaign: Campaign) -> None:
         self._check_is_ahead(campaign)

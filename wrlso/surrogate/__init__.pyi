@@ -4,6 +4,7 @@ from .feature_gp import FeatureGP as FeatureGP
 from .linear_algebra import covariance_root as covariance_root
 from .morgan import MorganCounts as MorganCounts
 from .observations import Observations as Observations
+from .pair_counts import PairCounts as PairCounts
 from .points import Points as Points
 from .protocol import HasWorkingScale as HasWorkingScale
 from .protocol import KnowsNoise as KnowsNoise

@@ -12,6 +12,7 @@ from torch import Tensor
 from wrlso._utils.copies import keep
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterTypeError
 from wrlso.surrogate.observations import Observations, Told
+from wrlso.surrogate.points import Described
 from wrlso.surrogate.sparse_gp import SparseGP
 
 __all__ = ["FeatureGP"]
@@ -124,7 +125,7 @@ class FeatureGP(BaseEstimator):
         if not callable(self.features):
             raise ParameterTypeError(f"features must be callable, got {self.features!r}")
         # copies: a function that changes its arguments must not change the records
-        found = self.features([keep(x) for x in X])
+        found = X.features if isinstance(X, Described) else self.features([keep(x) for x in X])
         try:
             array = np.asarray(found)
             if array.dtype.kind not in "buif":

@@ -13,7 +13,7 @@ from wrlso._utils.copies import keep
 from wrlso.exceptions import DataError, ModelError
 from wrlso.models.protocol import HasFeatures, LatentModel
 
-__all__ = ["Points", "features_of", "points_for", "taken"]
+__all__ = ["Described", "Points", "features_of", "points_for", "taken"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,35 @@ class Points:
     def __getitem__(self, rows: Any) -> "Points":
         """Return the points of a slice, a list or an array of rows."""
         return Points(self.Z[rows], None if self.features is None else self.features[rows])
+
+
+@dataclass(frozen=True)
+class Described(Sequence[Any]):
+    """Some objects of a long list with features that are known: a surrogate takes them as it takes a list.
+
+    Attributes
+    ----------
+    objects : sequence
+        The whole list.
+    rows : ndarray of int64, (n,)
+        Which of it.
+    features : ndarray (n, D) or SciPy sparse array (n, D)
+        What the surrogate's own function makes of them.
+    """
+
+    objects: Sequence[Any]
+    rows: NDArray[np.int64]
+    features: Any
+
+    def __len__(self) -> int:
+        """Return the number n of objects."""
+        return len(self.rows)
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Return one object, or the described objects of a slice or an array of rows."""
+        if isinstance(rows, int | np.integer):
+            return self.objects[int(self.rows[rows])]
+        return Described(self.objects, self.rows[rows], self.features[rows])
 
 
 def features_of(model: LatentModel, X: Sequence[Any]) -> Tensor | None:
@@ -89,6 +118,8 @@ def points_for(
 
 def taken(points: Any, rows: NDArray[np.int64]) -> Any:
     """Return some of a surrogate's points, in whichever form it takes them."""
+    if isinstance(points, Described):
+        return points[rows]
     if isinstance(points, Tensor | Points):
         return points[torch.from_numpy(rows)]
     return [points[int(row)] for row in rows]

@@ -29,6 +29,7 @@ from wrlso.surrogate.minmax_kernel import (
 )
 from wrlso.surrogate.morgan import MorganCounts
 from wrlso.surrogate.observations import Observations, Told
+from wrlso.surrogate.points import Described, taken
 from wrlso.surrogate.protocol import Array
 from wrlso.surrogate.subset import select_subset
 from wrlso.surrogate.tanimoto_fitting import (
@@ -240,7 +241,7 @@ class TanimotoGP(BaseEstimator):
             rows = np.flatnonzero(t.censored == limits)
             if len(rows) == 0:
                 continue
-            levels, part = self._levels([Z[int(i)] for i in rows]), t[rows]
+            levels, part = self._levels(taken(Z, rows)), t[rows]
             if limits:
                 mean, covariance = posterior.covariance(levels)
                 part = sites_given(part, mean, covariance, posterior.noise)
@@ -336,6 +337,8 @@ class TanimotoGP(BaseEstimator):
         return expand(counts)
 
     def _counts(self, X: Sequence[Any]) -> csr_array:
+        if isinstance(X, Described):
+            return X.features
         fingerprint = MorganCounts() if self.fingerprint is None else self.fingerprint
         if not callable(fingerprint):
             raise ParameterTypeError(f"fingerprint must be callable or None, got {fingerprint!r}")

@@ -3,6 +3,7 @@ from .molecules.tasks import QED as QED
 from .molecules.tasks import GuacaMol as GuacaMol
 from .molecules.tasks import Molecules as Molecules
 from .molecules.tasks import PenalizedLogP as PenalizedLogP
+from .sequences.ehrlich import Ehrlich as Ehrlich
 from .shapes import CopiedRankWeighting as CopiedRankWeighting
 from .shapes import OracleGrid as OracleGrid
 from .shapes import Shapes as Shapes

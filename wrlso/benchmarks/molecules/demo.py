@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from wrlso._utils.validation import check_count
+from wrlso.acquisition.molecule_options import search_options
 from wrlso.benchmarks.molecules.start import Shape
 from wrlso.benchmarks.study import quiet_about_small_k
 from wrlso.datasets.molecules import load_molecules
-from wrlso.molecules import molecule_search, search_options
+from wrlso.molecules import molecule_search
 from wrlso.plots import curves as plots
 from wrlso.plots.figures import improvements, new_figure
 from wrlso.plots.molecules import molecule_grid

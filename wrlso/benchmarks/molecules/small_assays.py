@@ -22,13 +22,14 @@ from wrlso._chemistry.scores import logp, qed
 from wrlso._chemistry.smiles import optional_module, parse
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.validation import check_count
+from wrlso.acquisition.molecule_options import search_options
 from wrlso.acquisition.size_range import heavy_atoms
 from wrlso.benchmarks.molecules.objectives import ODD_MOLECULES
 from wrlso.benchmarks.molecules.structures import predict_held_out
 from wrlso.benchmarks.records import machine, versions, write_record
 from wrlso.datasets.molecules import fetch_zinc250k
 from wrlso.models.selfies.vae import SelfiesVAE
-from wrlso.molecules import molecule_search, search_options
+from wrlso.molecules import molecule_search
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.tasks.molecules.guacamol import guacamol_objective
 from wrlso.training.trainer import Trainer

@@ -10,18 +10,17 @@ from sklearn.datasets import load_diabetes, load_digits
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVC
 
-__all__ = ["NK", "Colouring", "Diabetes", "DigitScore", "Ehrlich", "MaxSAT", "borehole", "welded_beam_cost"]
+from wrlso.tasks.sequences.ehrlich import EhrlichFunction
+
+__all__ = ["NK", "Colouring", "Diabetes", "DigitScore", "MaxSAT", "borehole", "ehrlich", "welded_beam_cost"]
 
 Values = NDArray[np.float64]
 
 
-class Ehrlich:
-    """A test function like those of protein design (Stanton et al., 2024, arXiv:2407.00236, section 4).
-
-    A sequence is feasible when a random transition matrix allows each pair of neighbours. The value of a
-    feasible one is the product over c motifs of the largest share of the motif's k elements that are there at
-    any place, at the motif's spacing, rounded down to a multiple of 1/q. Its best value is 1, and
-    :meth:`optimum` is a sequence with this value.
+def ehrlich(
+    n_classes: int, length: int, n_motifs: int, motif_length: int, quantization: int, seed: int
+) -> EhrlichFunction:
+    """Return a random Ehrlich function (Stanton et al., 2024), drawn otherwise than by the task.
 
     Parameters
     ----------
@@ -30,79 +29,39 @@ class Ehrlich:
     seed : int
         Of the transition matrix, motifs and spacings.
     """
+    rng = np.random.default_rng(seed)
+    transitions = _transitions(n_classes, rng)
+    # the motifs, one after another, are a walk without pauses: so an optimum can be put together
+    motifs = _walk(transitions, n_motifs * motif_length, rng).reshape(n_motifs, motif_length)
+    room = length // n_motifs
+    spacings = np.array([_spacing(room, motif_length, rng) for _ in range(n_motifs)])
+    return EhrlichFunction(transitions, motifs, spacings, length, quantization)
 
-    def __init__(
-        self, n_classes: int, length: int, n_motifs: int, motif_length: int, quantization: int, seed: int
-    ) -> None:
-        self.n_classes, self.length = n_classes, length
-        self.motif_length, self.quantization = motif_length, quantization
-        rng = np.random.default_rng(seed)
-        self.transitions = self._transitions(rng)
-        # the motifs, one after another, are a walk without pauses: so an optimum can be put together
-        walk = self._walk(n_motifs * motif_length, rng)
-        self.motifs = walk.reshape(n_motifs, motif_length)
-        room = length // n_motifs
-        self.spacings = np.array([self._spacing(room, rng) for _ in range(n_motifs)])
 
-    def __call__(self, x: Any) -> float | None:
-        """Return the value of x (L,), None for an infeasible one."""
-        x = np.asarray(x)
-        if not self.feasible(x):
-            return None
-        pairs = zip(self.motifs, self.spacings, strict=True)
-        return float(np.prod([self._quality(x, motif, spacing) for motif, spacing in pairs]))
+def _transitions(v: int, rng: np.random.Generator) -> Values:
+    weights = rng.exponential(size=(v, v))
+    # a cycle through all states, and pauses, are always allowed: every state leads to every other
+    cycle = rng.permutation(v)
+    kept = np.eye(v, dtype=bool)
+    kept[cycle, np.roll(cycle, 1)] = True
+    for row in range(v):
+        weights[row, rng.permutation(np.flatnonzero(~kept[row]))[: v // 3]] = 0.0
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
-    def feasible(self, x: Any) -> bool:
-        """Return whether each transition of x has a positive probability."""
-        return bool((self.transitions[x[:-1], x[1:]] > 0).all())
 
-    def optimum(self) -> NDArray[np.int64]:
-        """Return a feasible x with value 1: motif after motif, each element held until the next."""
-        x = np.zeros(self.length, dtype=np.int64)
-        room = self.length // len(self.motifs)
-        for i, (motif, spacing) in enumerate(zip(self.motifs, self.spacings, strict=True)):
-            for element, place in zip(motif, spacing, strict=True):
-                x[i * room + place :] = element
-        return x
+def _walk(transitions: Values, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a walk that never pauses."""
+    walk = [int(rng.integers(len(transitions)))]
+    while len(walk) < n:
+        weights = transitions[walk[-1]].copy()
+        weights[walk[-1]] = 0.0
+        walk.append(int(rng.choice(len(transitions), p=weights / weights.sum())))
+    return np.array(walk)
 
-    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return n random feasible sequences (n, L): walks by the transition matrix."""
-        walks = rng.integers(self.n_classes, size=(n, self.length))
-        ends = self.transitions.cumsum(axis=1)
-        # rounding must not make a last state possible that is not
-        ends[ends >= ends[:, -1:]] = np.inf
-        for i in range(1, self.length):
-            walks[:, i] = (ends[walks[:, i - 1]] < rng.random((n, 1))).sum(axis=1)
-        return walks
 
-    def _quality(self, x: Any, motif: Any, spacing: Any) -> float:
-        places = np.arange(self.length - spacing[-1])[:, None] + spacing
-        most = int((x[places] == motif).sum(axis=1).max())
-        return (most * self.quantization // self.motif_length) / self.quantization
-
-    def _transitions(self, rng: np.random.Generator) -> Values:
-        v = self.n_classes
-        weights = rng.exponential(size=(v, v))
-        # a cycle through all states, and pauses, are always allowed: every state leads to every other
-        cycle = rng.permutation(v)
-        kept = np.eye(v, dtype=bool)
-        kept[cycle, np.roll(cycle, 1)] = True
-        for row in range(v):
-            weights[row, rng.permutation(np.flatnonzero(~kept[row]))[: v // 3]] = 0.0
-        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
-
-    def _walk(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return a walk that never pauses."""
-        walk = [int(rng.integers(self.n_classes))]
-        while len(walk) < n:
-            weights = self.transitions[walk[-1]].copy()
-            weights[walk[-1]] = 0.0
-            walk.append(int(rng.choice(self.n_classes, p=weights / weights.sum())))
-        return np.array(walk)
-
-    def _spacing(self, room: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        later = rng.choice(np.arange(1, room), size=self.motif_length - 1, replace=False)
-        return np.concatenate([[0], np.sort(later)])
+def _spacing(room: int, motif_length: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    later = rng.choice(np.arange(1, room), size=motif_length - 1, replace=False)
+    return np.concatenate([[0], np.sort(later)])
 
 
 class NK:

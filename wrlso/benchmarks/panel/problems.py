@@ -22,10 +22,10 @@ from wrlso.benchmarks.panel.functions import (
     Colouring,
     Diabetes,
     DigitScore,
-    Ehrlich,
     MaxSAT,
     borehole,
     digit_images,
+    ehrlich,
     welded_beam_cost,
 )
 from wrlso.benchmarks.panel.spaces import Columns, Derived, Molecular, Space, bits, categories, reals
@@ -36,6 +36,7 @@ from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.tasks.expressions.data import reference_expressions
 from wrlso.tasks.expressions.task import Expressions
 from wrlso.tasks.molecules.tasks import GuacaMol
+from wrlso.tasks.sequences.ehrlich import EhrlichFunction
 from wrlso.tasks.shapes import Shapes
 
 __all__ = ["HALVES", "STARTS", "BeamCodec", "Problem", "networks", "problem"]
@@ -181,18 +182,18 @@ def _uniform(low: Sequence[float], high: Sequence[float]) -> Callable[[int, np.r
     return lambda n, rng: rng.uniform(low, high, (n, len(low)))
 
 
-def _ehrlich(name: str, function: Ehrlich, latent_dim: int) -> Problem:
+def _ehrlich(name: str, function: EhrlichFunction, latent_dim: int) -> Problem:
     space = categories(function.length, function.n_classes)
     parts = _own("categorical", (function.length,), latent_dim, classes=function.n_classes)
     return Problem(name, "categories", "maximize", 1.0, 750, function, function.sample, space, parts)
 
 
 def _ehrlich_small() -> Problem:
-    return _ehrlich("ehrlich-small", Ehrlich(12, 24, 3, 4, 4, seed=11), 12)
+    return _ehrlich("ehrlich-small", ehrlich(12, 24, 3, 4, 4, seed=11), 12)
 
 
 def _ehrlich_large() -> Problem:
-    return _ehrlich("ehrlich-large", Ehrlich(20, 40, 4, 4, 4, seed=12), 16)
+    return _ehrlich("ehrlich-large", ehrlich(20, 40, 4, 4, 4, seed=12), 16)
 
 
 def _nk() -> Problem:

@@ -1,0 +1,108 @@
+"""Search over sequences of letters in one call: proteins, peptides, DNA, RNA."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wrlso._sequences.alphabets import listed_sequences, make_alphabet
+from wrlso._sequences.rules import SequenceRules
+from wrlso._utils.random import isolated_torch_rng, seed_of
+from wrlso.models.protocol import LatentModel
+from wrlso.models.sequences.vae import SequenceVAE
+from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.surrogate.pair_counts import PairCounts
+from wrlso.surrogate.tanimoto_gp import TanimotoGP
+
+__all__ = ["SequenceRules", "search_options", "sequence_search"]
+
+
+def sequence_search(
+    sequences: Sequence[str],
+    values: Sequence[float | None] | np.ndarray | None = None,
+    *,
+    alphabet: str | Sequence[str] = "protein",
+    wild_type: str | None = None,
+    max_mutations: int | None = None,
+    fixed: Sequence[int | str] = (),
+    required: Sequence[str] = (),
+    forbidden: Sequence[str] = (),
+    gc: tuple[float, float] | None = None,
+    length: int | tuple[int, int] | None = None,
+    max_homopolymer: int | None = None,
+    model: SequenceVAE | None = None,
+    **options: Any,
+) -> WeightedRetrainingOptimizer:
+    """Start a search over sequences: ``ask`` the result for sequences to make, and ``tell`` it their values.
+
+    The result is a :class:`wrlso.WeightedRetrainingOptimizer` fitted to the data, with a
+    :class:`wrlso.models.SequenceVAE` that is trained on them. All sequences that it proposes keep the rules;
+    those that it is told need not.
+
+    Parameters
+    ----------
+    sequences : sequence of n str
+        What to start from.
+    values : sequence (n,) of float, default=None
+        Their values; None or NaN: not measured.
+    alphabet, wild_type, max_mutations, fixed, required, forbidden, gc, length, max_homopolymer
+        The rules, see :class:`SequenceRules`. ``length=None``: that of the data, or from a tenth below to a
+        tenth above where they differ.
+    model : SequenceVAE, default=None
+        Its weights are where the training begins; None: new ones.
+    **options
+        Parameters of the optimizer, such as ``direction="minimize"`` or ``random_state``.
+
+    Raises
+    ------
+    DataError, DataTypeError
+        For sequences that cannot be read; the error names the rows.
+    ParameterError, ParameterTypeError
+        For impossible rules, alone or together.
+
+    Examples
+    --------
+    >>> X = ["MKTAYIAK", "MKTAYLAK", "MKSAYIAR", "MRTAYIAK", "MKTGYIAK"]
+    >>> opt = sequence_search(X, [1.0, 2.0, 0.5, 1.5, 0.0], wild_type=X[0], max_mutations=3, random_state=0)
+    >>> batch = opt.ask(2)
+    >>> [sum(a != b for a, b in zip(x, X[0])) <= 3 for x in batch]
+    [True, True]
+    """
+    letters = make_alphabet(alphabet)
+    X = listed_sequences(sequences, letters, "sequences")
+    rules = SequenceRules(
+        letters.name if letters.name != "letters" else letters.letters,
+        wild_type=wild_type,
+        max_mutations=max_mutations,
+        fixed=fixed,
+        required=required,
+        forbidden=forbidden,
+        gc=gc,
+        length=length,
+        max_homopolymer=max_homopolymer,
+    )
+    rules.check(max(map(len, X), default=None))
+    if model is None:
+        with isolated_torch_rng(seed_of(options.get("random_state"))):
+            model = SequenceVAE(rules.letters, rules=rules)
+    parts = {"feasible": rules} | search_options(model) | options
+    return WeightedRetrainingOptimizer(model=model, **parts).fit(X, values)
+
+
+def search_options(model: LatentModel) -> dict[str, Any]:
+    """Return the optimizer's parameters for a model of sequences; an empty dict for other models.
+
+    Parameters
+    ----------
+    model : LatentModel
+
+    Returns
+    -------
+    dict
+        ``surrogate``: a :class:`wrlso.TanimotoGP` on :class:`wrlso.surrogate.PairCounts`, with letters at
+        their places where the rules name a wild type.
+    """
+    if not isinstance(model, SequenceVAE):
+        return {}
+    wild_type = None if model.rules is None else model.rules.start
+    return {"surrogate": TanimotoGP(PairCounts(model.alphabet.letters, wild_type=wild_type))}

@@ -1,0 +1,1 @@
+from .ehrlich import Ehrlich as Ehrlich
