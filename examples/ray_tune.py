@@ -39,7 +39,7 @@ tuner = tune.Tuner(
     tune_config=tune.TuneConfig(
         metric="taste",
         mode="max",
-        search_alg=tune.search.ConcurrencyLimiter(TuneSearch(opt), max_concurrent=2),
+        search_alg=tune.search.ConcurrencyLimiter(TuneSearch(opt, "taste"), max_concurrent=2),
         num_samples=6,
         reuse_actors=True,
     ),

@@ -75,6 +75,16 @@ def of_search(search):
     return of_acquisition(LogExpectedImprovement(search))
 
 
+def of_pool(search):
+    """Proposals of a search, and those among molecules that were supplied."""
+    here, Z = grid_state(), torch.linspace(-0.3, 0.3, 40, dtype=torch.float64).reshape(10, 4)
+    state = replace(here, candidates=SMILES, candidates_Z=Z, pending=here.Z[:0], pending_X=[])
+    state = replace(state, screen=lambda x: None if isinstance(x, str) else "no molecule")
+    apart = CandidatePool(60, generations=1, sources=["near"], apart=search.apart)
+    proposals, _ = LogExpectedImprovement(apart).propose(state, 3, RNG(0))
+    return of_search(search), [p.x for p in proposals]
+
+
 class Blocks(Grid):
     """Points of a grid, two coordinates in a block."""
 
@@ -264,13 +274,14 @@ TABLE = {
         {"temperature": ({}, 1.0, 3.0), "max_attempts": ({}, 1000, 1)},
     ),
     "CandidatePool": (
-        of_search,
+        of_pool,
         {
             "n_candidates": (POOL, 60, 90),
             "generations": (POOL, 2, 3),
             "sources": (POOL, None, ["near"]),
             "parents": (POOL, (0.02, 2.0), (100.0,)),
             "max_attempts": (POOL, None, 20),
+            "apart": (POOL, None, 0.9),
         },
     ),
     "Near": (of_source, SHARE | HOT | {"sigma": ({}, (0.1, 2.0), (0.01, 0.02))}),
@@ -359,6 +370,14 @@ TABLE = {
     "MorganCounts": (
         of_features,
         {"radius": ({}, 2, 1), "counts": ({}, True, False), "chirality": ({}, True, False)},
+    ),
+    "PairCounts": (
+        lambda counts: counts(["MKTAY", "MKAAY"]).toarray().sum(axis=0),
+        {
+            "alphabet": ({}, "protein", "AKMTY"),
+            "wild_type": ({}, None, "MKTAY"),
+            "farthest": ({}, 5, 1),
+        },
     ),
     "Filters": (
         of_rules,

@@ -71,6 +71,7 @@ from .surrogate.auto import AutoSurrogate as AutoSurrogate
 from .surrogate.botorch_surrogate import BoTorchSurrogate as BoTorchSurrogate
 from .surrogate.feature_gp import FeatureGP as FeatureGP
 from .surrogate.morgan import MorganCounts as MorganCounts
+from .surrogate.pair_counts import PairCounts as PairCounts
 from .surrogate.sparse_gp import SparseGP as SparseGP
 from .surrogate.tanimoto_gp import TanimotoGP as TanimotoGP
 from .training import GeometricBeta as GeometricBeta

@@ -24,13 +24,19 @@ from wrlso import (
     ParameterTypeError,
     Trainer,
     WeightedRetrainingOptimizer,
+    campaign,
 )
+from wrlso._chemistry.scores import synthetic_accessibility
 from wrlso._chemistry.smiles import canonical, parse
+from wrlso.acquisition.apart import Apart
+from wrlso.campaign.views import sdf_export
+from wrlso.history import History
 from wrlso.models import SelfiesVAE
-from wrlso.molecules import molecule_search
+from wrlso.molecules import molecule_search, search_options
+from wrlso.report import write_report
 from wrlso.rules import NAMED, explain
 from wrlso.rules.book import rules_of, words_of
-from wrlso.rules.checks import likeness
+from wrlso.rules.checks import likeness, unlike_atoms
 
 ASPIRIN, NICOTINE = MOLECULES[:2]
 EVERY = {
@@ -279,7 +285,7 @@ def test_rules_that_hardly_anything_keeps_to_end_in_an_error_that_counts():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BrokenRulesWarning)
         opt = quick(DATA, VALUES, feasible=Filters(heavy_atoms=(10, 20), no=["[#6]"]))
-    with pytest.raises(NoCandidateError, match=r"rule no \[#6\] \d+"):
+    with pytest.raises(NoCandidateError, match=r"rule no \[#6\] \d+.*The rules of feasible turned away"):
         opt.ask(2)
 
 
@@ -322,3 +328,95 @@ def test_salts_count_as_the_model_reads_them():
         warnings.simplefilter("error", BrokenRulesWarning)
         opt = quick(X, VALUES, model=model, feasible=Filters(elements=["C", "N", "O"]))
     assert {canonical(x) for x in opt.ask(2)}.isdisjoint(map(canonical, DATA))
+
+
+# ---------------------------------------------------------------- reports
+
+
+def test_atoms_that_differ_are_those_with_other_neighbours():
+    assert unlike_atoms(ASPIRIN, ASPIRIN) == ()
+    assert set(unlike_atoms("CCO", "CCN")) == {1, 2}
+    assert unlike_atoms("CCN", "no molecule") == (0, 1, 2)
+
+
+def test_the_report_shows_candidates_as_molecules(tmp_path):
+    pytest.importorskip("matplotlib")
+    opt = quick(DATA, VALUES, feasible=Filters(charge=0))
+    batch = opt.ask(2)
+    text = write_report(opt, tmp_path, pictures=False).read_text(encoding="utf-8")
+    assert "Rules that every proposal keeps to: charge 0." in text
+    assert "The candidates as molecules" in text
+    for x in batch:
+        similarity, place = likeness(x, DATA)
+        assert f">{synthetic_accessibility(parse(x)):.1f}<" in text
+        assert f">{similarity:.2f}<" in text
+        assert f"{VALUES[place]:.4g} (id {place})" in text
+    share = np.mean([not explain(x, "no-alerts") for x in DATA])
+    assert f">{share:.0%}<" in text
+
+
+def test_a_report_of_other_things_has_no_molecules(tmp_path):
+    from conftest import make_optimizer, words
+
+    opt = make_optimizer().fit(words(), words().sum(axis=1))
+    opt.ask(2)
+    assert "as molecules" not in write_report(opt, tmp_path, pictures=False).read_text(encoding="utf-8")
+
+
+def test_molecules_as_an_sd_file(tmp_path):
+    from rdkit import Chem
+
+    opt = quick(DATA, [None, *VALUES[1:]])
+    opt.tell(DATA[1], None)
+    opt.save(tmp_path / "camp")
+    campaign.export(tmp_path / "camp", out=tmp_path / "all.sdf")
+    found = list(Chem.SDMolSupplier(str(tmp_path / "all.sdf")))
+    assert [canonical(Chem.MolToSmiles(each), False) for each in found] == [canonical(x, False) for x in DATA]
+    assert [each.GetProp("id") for each in found] == [str(i) for i in range(len(DATA))]
+    assert [each.GetProp("y") for each in found[:3]] == ["", "1.0", "2.0"]
+    assert found[0].GetProp("status") == "unlabelled"
+    assert found[2].GetNumConformers() == 1
+
+
+def test_what_is_no_molecule_is_in_no_sd_file():
+    history = History()
+    history.add(["C(C"], [0], None)
+    with pytest.raises(DataError, match="an SD file holds molecules, but id 0"):
+        sdf_export(history, "x", "y")
+
+
+# ---------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize("least", [0.3, 0.8])
+def test_molecules_of_a_batch_keep_their_distance_where_they_can(least):
+    rng = np.random.default_rng(0)
+    scores = rng.random(len(DATA))
+    apart, free, chosen = Apart(DATA, least, ["CCOc1ccccc1"]), np.ones(len(DATA), dtype=bool), []
+    for _ in DATA:
+        rows = apart.among(free)
+        far = [i for i in np.flatnonzero(free) if likeness(DATA[i], ["CCOc1ccccc1", *chosen])[0] <= 1 - least]
+        assert rows.tolist() == (far or np.flatnonzero(free).tolist())
+        i = int(rows[scores[rows].argmax()])
+        free[i] = False
+        chosen.append(DATA[i])
+        apart.add(DATA[i])
+
+
+def test_a_batch_without_a_distance_is_as_before():
+    free = np.array([True, False, True])
+    for apart in (Apart(DATA[:3], None, DATA), Apart([(1, 2), (1, 2), (1, 2)], 0.9, [(1, 2)])):
+        apart.add(apart.X[0])
+        assert apart.among(free).tolist() == [0, 2]
+
+
+def test_a_search_for_molecules_keeps_them_apart():
+    pool = search_options(SelfiesVAE.pretrained())["acquisition"].search.search
+    assert pool.apart is not None
+    batches = {}
+    for least in (None, 0.8):
+        search = CandidatePool(80, generations=1, sources=["mutate", "cross"], apart=least)
+        opt = quick(DATA, VALUES, acquisition=LogExpectedImprovement(search=search))
+        B = opt.ask(4)
+        batches[least] = max(likeness(x, B[:i])[0] for i, x in enumerate(B) if i)
+    assert batches[0.8] <= 0.2 < batches[None]

@@ -1,5 +1,6 @@
 """Molecules as pictures: SVG for pages, pixels for figures, each with its number of heavy atoms."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -14,7 +15,7 @@ _BOND = 28  # pixels of a bond, fewer where the molecule is large
 _TEXT = 18  # pixels of the text below
 
 
-def molecule_svg(smiles: str, size: tuple[int, int] = _SIZE) -> str:
+def molecule_svg(smiles: str, size: tuple[int, int] = _SIZE, *, atoms: Sequence[int] = ()) -> str:
     """Return a molecule as SVG, with the number of its heavy atoms below.
 
     What a model's ``draw`` returns where x are SMILES, and what :func:`wrlso.report.register_drawing` takes
@@ -25,6 +26,8 @@ def molecule_svg(smiles: str, size: tuple[int, int] = _SIZE) -> str:
     smiles : str
     size : tuple of two int, default (300, 220)
         Width and height in pixels.
+    atoms : sequence of int, default ()
+        Atoms that are coloured.
 
     Raises
     ------
@@ -37,7 +40,7 @@ def molecule_svg(smiles: str, size: tuple[int, int] = _SIZE) -> str:
     True
     """
     drawer = optional_module("rdkit.Chem.Draw.rdMolDraw2D").MolDraw2DSVG(*size)
-    _draw(drawer, smiles, 1)
+    _draw(drawer, smiles, 1, atoms)
     return str(drawer.GetDrawingText())
 
 
@@ -51,7 +54,7 @@ def molecule_pixels(smiles: str) -> Any:
     return imread(BytesIO(drawer.GetDrawingText()), format="png")
 
 
-def _draw(drawer: Any, smiles: str, scale: int) -> None:
+def _draw(drawer: Any, smiles: str, scale: int, highlighted: Sequence[int] = ()) -> None:
     molecule = parse(smiles)
     if molecule is None:
         problem = unparsed_problem(smiles)
@@ -62,5 +65,5 @@ def _draw(drawer: Any, smiles: str, scale: int) -> None:
     options.fixedBondLength, options.legendFontSize = float(scale * _BOND), scale * _TEXT
     prepare = optional_module("rdkit.Chem.Draw.rdMolDraw2D").PrepareAndDrawMolecule
     with optional_module("rdkit.rdBase").BlockLogs():
-        prepare(drawer, molecule, legend=legend)
+        prepare(drawer, molecule, legend=legend, highlightAtoms=list(highlighted))
     drawer.FinishDrawing()

@@ -43,6 +43,7 @@ _CLASSES = {
         ],
         "acquisition.latent_search": ["LatentSearch"],
         "acquisition.prior_sampling": ["PriorSampling"],
+        "acquisition.several": ["LogHypervolumeImprovement", "LogParEGO"],
         "acquisition.size_range": ["SizeRange"],
         "acquisition.sources": ["Cross", "Mutate", "Near", "Prior", "Rewrite", "Splice"],
         "acquisition.state": ["AskRecord"],

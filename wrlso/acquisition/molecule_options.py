@@ -16,6 +16,7 @@ __all__ = ["search_options"]
 
 _BATCH = 128  # molecules in a training step
 _FIRST, _LATER = 150, 50  # most steps of the first training, and of each later one: well under a minute
+_APART = 0.4  # least distance of the molecules of a batch
 _PASSES = 20  # most passes over the data; few molecules take fewer steps
 
 
@@ -36,7 +37,8 @@ def search_options(model: LatentModel, *, generate: bool = True) -> dict[str, An
         ``surrogate``: a :class:`wrlso.TanimotoGP`, which judges molecules by their fragments.
         ``acquisition``: log EI and Thompson sampling, three and two of five points, over a
         :class:`wrlso.CandidatePool` of which at the start 35 % each are mutants and crosses of molecules and
-        the rest is decoded; with :class:`wrlso.models.SelfiesVAE` some are spliced or partly rewritten. A
+        the rest is decoded; with :class:`wrlso.models.SelfiesVAE` some are spliced or partly rewritten. The
+        molecules of a batch differ, by 0.4 in Tanimoto distance where candidates allow it. A
         :class:`wrlso.SizeRange` keeps to 1.3 times the sizes of the molecules with a value.
         ``trainer``: at most 150 steps in the first training and 50 in later ones.
     """
@@ -50,7 +52,7 @@ def search_options(model: LatentModel, *, generate: bool = True) -> dict[str, An
         sources += [Near(0.15, sigma=(0.06, 0.3)), Prior(0.03), Splice(0.09), Rewrite(0.03)]
     else:
         sources += [Near(0.25), Prior(0.05)]
-    pool = CandidatePool(400, generations=2, sources=sources, max_attempts=4000)
+    pool = CandidatePool(400, generations=2, sources=sources, max_attempts=4000, apart=_APART)
     search = SizeRange(pool)
     return {
         "surrogate": TanimotoGP(),

@@ -8,7 +8,7 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from wrlso._state.reading import read_value
 from wrlso.adapters.direction import check_direction, check_optimizer
-from wrlso.exceptions import DataError, NoCandidateError, ParameterError, StorageError
+from wrlso.exceptions import DataError, NoCandidateError, ParameterError, ParameterTypeError, StorageError
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.storage.info import campaign_info
 
@@ -37,8 +37,8 @@ class TuneSearch(Searcher):
     ----------
     opt : WeightedRetrainingOptimizer
         With starting data.
-    metric : str, default=None
-        What trials report as the value; None: ``TuneConfig(metric=…)`` says it.
+    metric : str
+        What trials report as the value.
     name : str, default="x"
         Under which name a trial's configuration holds the object.
 
@@ -56,7 +56,7 @@ class TuneSearch(Searcher):
     --------
     ::
 
-        search = TuneSearch(molecule_search(smiles, values))
+        search = TuneSearch(molecule_search(smiles, values), metric="activity")
         tuner = tune.Tuner(
             lambda config: {"activity": assay(config["x"])},
             tune_config=tune.TuneConfig(
@@ -66,16 +66,16 @@ class TuneSearch(Searcher):
         tuner.fit()
     """
 
-    _metric: str | None
+    _metric: str
 
-    def __init__(
-        self, opt: WeightedRetrainingOptimizer, *, metric: str | None = None, name: str = "x"
-    ) -> None:
+    def __init__(self, opt: WeightedRetrainingOptimizer, metric: str, *, name: str = "x") -> None:
         if Searcher is object:
             raise ModuleNotFoundError(
                 "TuneSearch needs the package ray: pip install 'wrlso[ray]'", name="ray"
             )
         check_optimizer(opt)
+        if not isinstance(metric, str):
+            raise ParameterTypeError(f"metric must be a text, got {metric!r}")
         super().__init__(metric=metric, mode=_MODES[opt.direction])
         self.opt = opt
         self.name = name
@@ -85,17 +85,16 @@ class TuneSearch(Searcher):
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
     ) -> bool:
-        """Take the metric from Tune. False: what ``param_space`` leaves open cannot be searched.
+        """Return False: what ``param_space`` leaves open is not searched.
 
         Raises ParameterError for a mode that is not the optimizer's, or another metric.
         """
         if mode is not None:
             wanted = {short: long for long, short in _MODES.items()}[mode]
             check_direction(self.opt, f"TuneConfig has mode={mode!r}", wanted)
-        if metric is not None and self._metric is not None and metric != self._metric:
+        if metric is not None and metric != self._metric:
             raise ParameterError(f"metric must be {self._metric!r} as in TuneSearch, got {metric!r}")
-        self._metric = metric or self._metric
-        return not config
+        return False
 
     def suggest(self, trial_id: str) -> Any:
         """Return ``{name: x}``; None while nothing new is found but trials run, "FINISHED" if none does."""

@@ -6,11 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wrlso._sequences.fasta import format_fasta
 from wrlso._state.training_due import training_due_in
 from wrlso.campaign.cells import FAILED, Cell
 from wrlso.campaign.results_table import current_value, describe_value
@@ -22,11 +24,13 @@ from wrlso.storage.names import LOCK
 
 __all__ = [
     "best_line",
+    "fasta_points",
     "format_points",
     "is_flat",
     "json_export",
     "ranges",
     "require_text",
+    "sdf_export",
     "shown",
     "state_lines",
     "who_works",
@@ -105,6 +109,12 @@ def _training_line(history: History, retrain_every: int | None) -> str:
     return line + (f"again after {plural(left, 'new value')}" if left else "again at the next ask")
 
 
+def fasta_points(history: History, rows: Iterable[int]) -> str:
+    """Return points as FASTA, with their ids as names."""
+    listed = list(rows)
+    return format_fasta([history.records[row].x for row in listed], [str(row) for row in listed])
+
+
 def format_points(
     history: History,
     rows: Iterable[int],
@@ -146,6 +156,35 @@ def _details(record: Record, decimal: str) -> list[Cell]:
         record.status, "yes" if record.asked else "no", record.asked_at, record.told_at,
         listed(record.values) if len(record.values) > 1 else "", record.n_failures, corrected,
     ]  # fmt: skip
+
+
+def sdf_export(history: History, x: str, y: str) -> str:
+    """Return all molecules as SD file: plane coordinates, and id, SMILES, value and status as properties.
+
+    Raises
+    ------
+    DataError
+        When an x is no molecule.
+    """
+    from wrlso._chemistry.smiles import optional_module, parse, unparsed_problem
+
+    chem, text = optional_module("rdkit.Chem"), StringIO()
+    writer = chem.SDWriter(text)
+    for row, record in enumerate(history):
+        molecule = parse(record.x)
+        if molecule is None:
+            raise DataError(
+                f"an SD file holds molecules, but id {row} ({shown(record.x)}) {unparsed_problem(record.x)}"
+            )
+        optional_module("rdkit.Chem.AllChem").Compute2DCoords(molecule)
+        molecule.SetProp("_Name", str(row))
+        value = current_value(record)
+        cells = {"id": row, x: record.x, y: "" if value is None else repr(value), "status": record.status}
+        for name, cell in cells.items():
+            molecule.SetProp(name, str(cell))
+        writer.write(molecule)
+    writer.close()
+    return text.getvalue()
 
 
 def json_export(history: History, about: dict[str, Any]) -> str:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wrlso._chemistry.cores import core_of
 from wrlso._chemistry.scores import logp, synthetic_accessibility
 from wrlso._chemistry.smiles import Mol, optional_module, parse, unparsed_problem
@@ -16,7 +19,7 @@ from wrlso.exceptions import DataError
 
 __all__ = [
     "PROPERTIES", "Alerts", "Breach", "Check", "Elements", "HasCore", "Like", "Pattern", "Range", "RingSizes",
-    "breaches_of", "catalogues", "in_order", "likeness",
+    "breaches_of", "catalogues", "in_order", "likeness", "similarities", "unlike_atoms",
 ]  # fmt: skip
 
 _REMEMBERED = 2**16  # molecules whose fingerprints are kept, about 300 bytes each
@@ -296,13 +299,46 @@ def breaches_of(smiles: str, checks: Iterable[Check]) -> list[Breach]:
 
 def likeness(smiles: str, known: Sequence[str]) -> tuple[float, int]:
     """Return the largest Tanimoto similarity (ECFP4) to known molecules and its place; (0, -1) for none."""
-    prints = [(i, found) for i, x in enumerate(known) if (found := _fingerprint(x)) is not None]
-    own = _fingerprint(smiles)
-    if not prints or own is None:
-        return 0.0, -1
-    found = optional_module("rdkit.DataStructs").BulkTanimotoSimilarity(own, [each for _, each in prints])
-    best = max(range(len(found)), key=found.__getitem__)
-    return float(found[best]), prints[best][0]
+    found = similarities(smiles, known)
+    best = int(found.argmax()) if len(found) else -1
+    return (float(found[best]), best) if best >= 0 and found[best] > 0.0 else (0.0, -1)
+
+
+def similarities(smiles: Any, others: Sequence[Any]) -> NDArray[np.float64]:
+    """Return Tanimoto similarities (n,) to n molecules by ECFP4; 0 for what is no molecule."""
+    found = np.zeros(len(others))
+    own = _fingerprint(smiles) if isinstance(smiles, str) else None
+    prints = [
+        (i, p) for i, x in enumerate(others) if isinstance(x, str) and (p := _fingerprint(x)) is not None
+    ]
+    if own is not None and prints:
+        rows, bits = zip(*prints, strict=True)
+        found[list(rows)] = optional_module("rdkit.DataStructs").BulkTanimotoSimilarity(own, list(bits))
+    return found
+
+
+def unlike_atoms(smiles: str, other: str) -> tuple[int, ...]:
+    """Return the atoms of a molecule with neighbours that no atom of another molecule has."""
+    one, two = _neighbourhoods(smiles), _neighbourhoods(other)
+    there = set(two.values())
+    return tuple(atom for atom, found in sorted(one.items()) if found not in there)
+
+
+def _neighbourhoods(smiles: str) -> dict[int, int]:
+    """Return the Morgan feature of radius 1 of each atom."""
+    molecule = parse(smiles)
+    if molecule is None:
+        return {}
+    module = optional_module("rdkit.Chem.rdFingerprintGenerator")
+    output = module.AdditionalOutput()
+    output.AllocateBitInfoMap()
+    module.GetMorganGenerator(radius=1).GetSparseCountFingerprint(molecule, additionalOutput=output)
+    found: dict[int, int] = {}
+    for feature, places in output.GetBitInfoMap().items():
+        for atom, radius in places:
+            if radius == 1 or molecule.GetAtomWithIdx(atom).GetDegree() == 0:
+                found[atom] = feature
+    return found
 
 
 @lru_cache(maxsize=_REMEMBERED)
