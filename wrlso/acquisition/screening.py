@@ -129,9 +129,7 @@ class Screener:
         ruled_out = sum(n for reason, n in record.rejected.items() if reason.startswith(RULE))
         hint = "Retrain, or try a higher temperature or more attempts; or the model can produce nothing new"
         if 2 * ruled_out > record.n_decoded:
-            hint = (
-                f"The rules of feasible turned away {ruled_out} of them: loosen the strictest"
-            )
+            hint = f"The rules of feasible turned away {ruled_out} of them: loosen the strictest"
         counts = ", ".join(f"{reason} {count}" for reason, count in sorted(record.rejected.items()))
         return NoCandidateError(
             f"{record.strategy} found {found} of {wanted} new, valid, feasible points among "

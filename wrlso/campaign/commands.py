@@ -133,8 +133,7 @@ def init(
     generative = make_model(model, options.get("random_state") or 0)
     salts = set_salts(generative, salts or default_salts(model, generative))
     table = without_names(table, x, generative)
-    guesses += left_out(table, x, generative)
-    guesses += learn_tokens(table, x, generative)
+    guesses += [*left_out(table, x, generative), *learn_tokens(table, x, generative)]
     X, told, failed = read_start(table, x, y, decimal, generative)
     options = {"feasible": test, "generate": catalogue is None if generate is None else generate} | options
     listed = None if catalogue is None else read_candidates(catalogue, replace(form, y=None), generative)
@@ -143,10 +142,7 @@ def init(
     said = [] if listed is None else check_candidates(opt, listed[1])
     notes = {"model": model, "x": x, "y": y or form.y or "y"}
     opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
-    if getattr(generative, "stereo", None) is False:
-        opt.notes_.update(stereo="no")
-    if salts is not None:
-        opt.notes_.update(salts=salts)
+    opt.notes_.update(_reading_notes(generative, salts))
     from wrlso._state.settings import trains
 
     start = time.perf_counter()
@@ -445,6 +441,12 @@ def quoted(path: Path) -> str:
 
 
 # ---------------------------------------------------------------- parts
+
+
+def _reading_notes(model: Any, salts: str | None) -> dict[str, str]:
+    """Return what a campaign notes of how its model reads molecules."""
+    flat = {"stereo": "no"} if getattr(model, "stereo", None) is False else {}
+    return flat if salts is None else flat | {"salts": salts}
 
 
 def _new_value(value: str, form: Form, kept: Form) -> float:
