@@ -110,6 +110,10 @@ class Screener:
         self._counts[str(reason)] += 1
         return False
 
+    def free(self, X: Sequence[Any]) -> None:
+        """Forget that some x were admitted, as they were not chosen."""
+        self._taken -= {key_of(self.state.model, x) for x in X}
+
     def count(self, source: str, made: int, new: int) -> None:
         """Count what a source of candidates made, and how many of these were new."""
         counts = self.record.sources.setdefault(source, {"made": 0, "new": 0, "chosen": 0})

@@ -145,6 +145,8 @@ def words_of(feasible: Any) -> str:
     for part in parts:
         if isinstance(part, str | Filters):
             said.append(part if isinstance(part, str) else part.words())
+        elif callable(words := getattr(part, "words", None)):
+            said.append(words())
         elif isinstance(part, BaseEstimator):
             said.append(" ".join(repr(part).split()))
         else:
