@@ -2,8 +2,8 @@
 Two goals and a limit
 =====================
 
-Molecules that are drug-like (QED) and dissolve in water rather than in fat (logP), of 400 g/mol at most. The two
-goals pull apart: the search answers with a front, on which no molecule is better than another in both.
+Molecules that are drug-like (QED) and dissolve in water rather than in fat (logP), of 400 g/mol at most. The
+two goals pull apart: the search answers with a front, on which no molecule is better than another in both.
 
 An outcome that was not measured yet is left out, and told when it is known: rows may come in parts.
 """
@@ -16,7 +16,8 @@ from wrlso.molecules import molecule_search
 
 START = [
     "CC(=O)Oc1ccccc1C(=O)O", "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C",
-    "CC(=O)Nc1ccc(O)cc1", "COc1ccc2cc(ccc2c1)C(C)C(=O)O", "OC(=O)Cc1ccccc1Nc1c(Cl)cccc1Cl", "CCOC(=O)c1ccc(N)cc1", "CC(N)Cc1ccccc1",
+    "CC(=O)Nc1ccc(O)cc1", "COc1ccc2cc(ccc2c1)C(C)C(=O)O", "OC(=O)Cc1ccccc1Nc1c(Cl)cccc1Cl",
+    "CCOC(=O)c1ccc(N)cc1", "CC(N)Cc1ccccc1",
 ]  # fmt: skip
 
 
