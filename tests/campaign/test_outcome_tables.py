@@ -25,7 +25,7 @@ from wrlso.campaign import commands as campaign
 from wrlso.campaign.cells import read_result
 from wrlso.campaign.outcome_columns import OutcomeColumns, plainly, read_outcomes
 from wrlso.campaign.tables import read_table
-from wrlso.report.write import write_report
+from wrlso.report import write_report
 from wrlso.storage.info import view_campaign
 
 OUTCOMES = [Maximize("pIC50"), Minimize("logD"), AtLeast("solubility", 50.0)]
