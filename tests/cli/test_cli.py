@@ -51,7 +51,7 @@ def test_version():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "init ask tell status update release retrain export report demo bench"),
+        ((), "init ask tell status update release retrain export report backtest demo bench"),
         (
             ("init",),
             "CAMPAIGN --data --model --x --y --no-y --direction --seed --decimal-comma --retrain-every",

@@ -143,8 +143,7 @@ def init(
     test = together(add_sequence_rules(generative, sequence_rules or {}, rules), own)
     salts = set_salts(generative, salts or default_salts(model, generative))
     table = without_names(table, x, generative)
-    guesses += left_out(table, x, generative)
-    guesses += learn_tokens(table, x, generative)
+    guesses += [*left_out(table, x, generative), *learn_tokens(table, x, generative)]
     X, told, failed = read_start(table, x, columns, decimal, generative)
     options = {"feasible": test, "generate": catalogue is None if generate is None else generate} | options
     listed = None if catalogue is None else read_candidates(catalogue, replace(form, y=None), generative)
@@ -153,10 +152,7 @@ def init(
     said = [] if listed is None else check_candidates(opt, listed[1])
     notes = {"model": model, "x": x, "y": next(iter(columns.values), form.y or "y")}
     opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
-    if getattr(generative, "stereo", None) is False:
-        opt.notes_.update(stereo="no")
-    if salts is not None:
-        opt.notes_.update(salts=salts)
+    opt.notes_.update(_reading_notes(generative, salts))
     from wrlso._state.settings import trains
 
     start = time.perf_counter()
@@ -463,6 +459,12 @@ def quoted(path: Path) -> str:
 
 
 # ---------------------------------------------------------------- parts
+
+
+def _reading_notes(model: Any, salts: str | None) -> dict[str, str]:
+    """Return what a campaign notes of how its model reads molecules."""
+    flat = {"stereo": "no"} if getattr(model, "stereo", None) is False else {}
+    return flat if salts is None else flat | {"salts": salts}
 
 
 def _new_value(value: str, form: Form, kept: Form, aims: Aims) -> tuple[str, Reading | float | None]:

@@ -42,7 +42,7 @@ class Progress:
         check_real("max_seconds", max_seconds, above=0, none="no limit")
         self.opt = opt
         self.left = n_calls
-        self.timeline = Timeline(1)
+        self.timeline: Timeline = Timeline(1)
         self.message: str | None = None
         self._target = target
         self._patience = patience
