@@ -274,9 +274,10 @@ class _Reader:
             known = known or (bool(told) and same_value(value, current_reading(record, name)))
             contradicted = bool(told) or record.status == "failed"
         if contradicted and not known:
-            before = None if record.status == "failed" else _some_reading(record, name)
+            known_as = name if name is not None else next(iter(record.readings), "")
+            before = None if record.status == "failed" else current_reading(record, known_as)
             raise DataError(
-                f"id {number} ({record.x}) was told as {_said(name, before)} and is now "
+                f"id {number} ({record.x}) was told as {_said(known_as, before)} and is now "
                 f"{_said(name, value)}; to correct it: wrlso update {self.campaign} {number} "
                 f"{_argument(name, value)}; if both are measurements: add --replicates"
             )
@@ -321,11 +322,6 @@ def _argument(name: str | None, value: Reading | None) -> str:
     text = describe_value(value)
     text = f"{name}={text}" if name and value is not None else text
     return text if re.fullmatch(r"[\w.=+-]+", text) else f'"{text}"'
-
-
-def _some_reading(record: Record, name: str | None) -> Reading | None:
-    """Return the value of an outcome, or of any where none is named."""
-    return current_reading(record, next(iter(record.readings), "") if name is None else name)
 
 
 def current_reading(record: Record, name: str = "") -> Reading | None:

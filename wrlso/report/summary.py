@@ -7,6 +7,7 @@ import numpy as np
 
 from wrlso._state.merits import hypervolumes, standing
 from wrlso._state.training_due import training_due_in
+from wrlso.exceptions import NotFittedError, ParameterError
 from wrlso.history import History
 from wrlso.outcomes import Aims, aims_of
 from wrlso.report.choice import choice_text, surrogate_choices
@@ -39,10 +40,10 @@ def html_summary(opt: Any) -> str:
 
 def _best_picture(opt: Any) -> str:
     """Return a picture of the best x as HTML; nothing where there is none."""
-    aims = aims_of(opt.outcomes, opt.direction)
-    if len(aims.goals) > 1 or not standing(opt.history_, aims).satisfies.any():
+    try:
+        x = opt.best_x_
+    except (NotFittedError, ParameterError):  # no value yet, or several goals
         return ""
-    x = opt.best_x_
     found = picture(x, opt.model_)
     if found is None:
         return ""
