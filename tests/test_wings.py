@@ -35,6 +35,7 @@ OPTIONAL = {
     "optuna",
     "botorch",
     "pymoo",
+    "gpytorch",
     "matplotlib",
     "typer",
     "hypothesis",

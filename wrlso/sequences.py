@@ -99,8 +99,8 @@ def search_options(model: LatentModel) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``surrogate``: a :class:`wrlso.TanimotoGP` on :class:`wrlso.surrogate.PairCounts`, with letters at their
-        places where the rules name a wild type.
+        ``surrogate``: a :class:`wrlso.TanimotoGP` on :class:`wrlso.surrogate.PairCounts`, with letters at
+        their places where the rules name a wild type.
     """
     if not isinstance(model, SequenceVAE):
         return {}

@@ -22,7 +22,7 @@ def padded(rows: list[Ints], length: int | None = None) -> tuple[Ints, Ints]:
 
 
 def aligned_places(first: list[Ints], second: list[Ints]) -> list[Ints]:
-    """Return for each letter of the i-th first sequence the place of its partner in the i-th second, or -1."""
+    """Return for each letter of the i-th first sequence its partner's place in the i-th second, or -1."""
     found: list[Ints] = []
     longest = max([len(a) + 1 for a in first], default=1) * max([len(b) + 1 for b in second], default=1)
     step = max(1, _CELLS // longest)

@@ -10,8 +10,10 @@ from wrlso.exceptions import ParameterError, ParameterTypeError
 
 __all__ = ["Motif", "make_motif"]
 
-_BASES = {"A": "A", "C": "C", "G": "G", "N": "ACGT", "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
-          "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG"}  # fmt: skip
+_BASES = {
+    "A": "A", "C": "C", "G": "G", "N": "ACGT", "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT",
+    "M": "AC", "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG",
+}  # fmt: skip
 _RESIDUES = {"B": "DN", "Z": "EQ", "J": "IL"}
 
 
@@ -54,9 +56,9 @@ class Motif:
 def make_motif(text: Any, alphabet: Alphabet, name: str) -> Motif:
     """Return the motif that a text writes.
 
-    Letters stand for themselves; ``[ST]`` is one of some, ``{P}`` is any but some, X in proteins and ambiguity
-    codes such as N in DNA and RNA are what they mean there. A dash between places is left out, as PROSITE
-    writes it.
+    Letters stand for themselves; ``[ST]`` is one of some, ``{P}`` is any but some, X in proteins and codes
+    such as N in DNA and RNA are what they mean there. A dash between places is left out, as PROSITE writes
+    it.
 
     Raises ParameterError or ParameterTypeError, with the argument's name, for anything else.
     """
@@ -72,8 +74,8 @@ def make_motif(text: Any, alphabet: Alphabet, name: str) -> Motif:
             letters = _meant(some or letter, alphabet)
         if not letters:
             raise ParameterError(
-                f"{name} must hold motifs of the letters {alphabet.letters}, such as 'N{{P}}[ST]' for proteins "
-                f"or 'GAATTC' for DNA, got {text!r:.80}"
+                f"{name} must hold motifs of the letters {alphabet.letters}, such as 'N{{P}}[ST]' for "
+                f"proteins or 'GAATTC' for DNA, got {text!r:.80}"
             )
         places.append(letters)
     if not places:

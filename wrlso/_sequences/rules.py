@@ -94,6 +94,13 @@ class SequenceRules(BaseEstimator):
         """The letters of the alphabet."""
         return self._read().alphabet.letters
 
+    def words(self) -> str:
+        """Return the rules in words."""
+        standard = SequenceRules()
+        given = {n: v for n, v in self.get_params().items() if n != "alphabet" and v != getattr(standard, n)}
+        said = [f"{name.replace('_', ' ')} {value}" for name, value in given.items()]
+        return f"sequences of {self._read().alphabet.name}" + "".join(f", {words:.60}" for words in said)
+
     def broken(self, x: str) -> str | None:
         """Return which rule a sequence breaks, in words; None where it keeps all."""
         rules = self._read()
@@ -220,8 +227,8 @@ class _Rules:
         for motif in self.required:
             if len(motif) > high:
                 raise ParameterError(
-                    f"the motif {motif.text!r} has {len(motif)} places and cannot occur in a sequence of length "
-                    f"{high}"
+                    f"the motif {motif.text!r} has {len(motif)} places and cannot occur in a sequence of "
+                    f"length {high}"
                 )
         if self.wild_type is not None and self.max_mutations is not None:
             beyond = max(low - len(self.wild_type), len(self.wild_type) - high, 0)

@@ -84,10 +84,7 @@ class Changes:
     ) -> Ints:
         found = row.copy()
         for i, place in enumerate(places):
-            if chances is not None:
-                wanted = chances[i].copy()
-            else:
-                wanted = self._wanted(row, int(place), others, rng)
+            wanted = self._wanted(row, int(place), others, rng) if chances is None else chances[i]
             wanted = wanted * self._beside(found, int(place))
             wanted[row[place]] = 0.0
             found[place] = self._drawn(wanted, rng)
@@ -97,7 +94,7 @@ class Changes:
         """Return the weights (v,) of letters at a place by one of three opinions."""
         opinion = rng.random()
         if self.odds is not None and opinion < _MATRIX:
-            return self.odds[row[place]].copy()
+            return np.array(self.odds[row[place]])
         weights = np.ones(self.n_letters)
         if opinion > 1.0 - _OTHERS:
             other = others[int(rng.integers(len(others)))]
@@ -135,7 +132,7 @@ class Changes:
 
     def _rearranged(self, kind: str, row: Ints, rng: np.random.Generator) -> Ints:
         length = len(row)
-        size = int(min(rng.integers(1, _SEVERAL + 1), rng.integers(1, _SEVERAL + 1), max(length - 1, 1)))
+        size = min(int(rng.integers(1, _SEVERAL + 1, size=2).min()), max(length - 1, 1))  # rather small
         start, to = int(rng.integers(length - size + 1)), int(rng.integers(length - size + 1))
         part, rest = row[start : start + size], np.delete(row, slice(start, start + size))
         if self.shortest == self.longest and kind in ("insert", "leave out", "repeat"):

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wrlso._sequences.fasta import FASTA_ENDINGS
 from wrlso.campaign.assays import check_values, keep_only
 from wrlso.campaign.catalogue_table import candidates_of, check_candidates, read_candidates
 from wrlso.campaign.cells import read_value
@@ -28,6 +29,7 @@ from wrlso.campaign.model_names import (
 from wrlso.campaign.new_optimizer import new_optimizer
 from wrlso.campaign.results_table import current_value, describe_value, plan_tell, told_columns
 from wrlso.campaign.rule_options import restored, rules_line, together
+from wrlso.campaign.sequence_options import add_sequence_rules
 from wrlso.campaign.start_table import (
     AS_BEFORE,
     Form,
@@ -41,6 +43,7 @@ from wrlso.campaign.start_table import (
 from wrlso.campaign.tables import check_free, plural, read_table, reserve
 from wrlso.campaign.views import (
     best_line,
+    fasta_points,
     format_points,
     is_flat,
     json_export,
@@ -79,6 +82,7 @@ def init(
     values: bool = True,
     feasible: str | None = None,
     rules: "Sequence[str | Filters]" = (),
+    sequence_rules: Mapping[str, Any] | None = None,
     salts: str | None = None,
     catalogue: Path | None = None,
     generate: bool | None = None,
@@ -92,7 +96,7 @@ def init(
     campaign : Path
         A folder that does not exist yet, or is empty.
     data : Path
-        CSV, or a list of x (``.smi``, ``.txt``).
+        CSV, or a list of x (``.smi``, ``.txt``, FASTA).
     model : str
         A built-in name, ``package.module:factory``, or the ``.safetensors`` file of a model of molecules, of
         which the campaign keeps a copy.
@@ -104,6 +108,8 @@ def init(
         ``package.module:function`` that says whether an x may be proposed.
     rules : sequence
         Rules of molecules, as ``feasible`` of the optimizer takes them.
+    sequence_rules : mapping, default=None
+        Parameters of :class:`wrlso.sequences.SequenceRules`.
     salts : {"refuse", "largest", "neutral"}, default=None
         What a model of molecules does with several fragments, and charges; None: a model of ours takes the
         largest one, one of your own stays as it is.
@@ -129,8 +135,9 @@ def init(
     table = keep_only(read_table(data, delimiter=form.delimiter), form.only)
     x, y, decimal, guesses = choose_columns(table, form, values)
     table, facts = check_values(table, x, y, {})
-    test = together(rules, None if feasible is None else named_callable(feasible))
+    own = None if feasible is None else named_callable(feasible)
     generative = make_model(model, options.get("random_state") or 0)
+    test = together(add_sequence_rules(generative, sequence_rules or {}, rules), own)
     salts = set_salts(generative, salts or default_salts(model, generative))
     table = without_names(table, x, generative)
     guesses += left_out(table, x, generative)
@@ -254,7 +261,7 @@ def ask(
     try:
         with reserve(out, force=force) as stream:
             rows = _ask(opt, n, pending)
-            stream.write(_points(opt.history_, rows, form, Form.of(opt.notes_), opt.candidates))
+            stream.write(_written(opt, rows, form, out))
     except (ParameterError, OSError) as error:
         if rows:
             error.add_note(
@@ -263,6 +270,12 @@ def ask(
             )
         raise
     return "", _asked(opt, rows, campaign, out)
+
+
+def _written(opt: "WeightedRetrainingOptimizer", rows: list[int], form: Form, out: Path) -> str:
+    if out.suffix.lower() in FASTA_ENDINGS:
+        return fasta_points(opt.history_, rows)
+    return _points(opt.history_, rows, form, Form.of(opt.notes_), opt.candidates)
 
 
 def tell(

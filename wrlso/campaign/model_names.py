@@ -48,11 +48,25 @@ def _junction_tree(random_state: int) -> "LatentModel":
     return JunctionTreeVAE.pretrained()
 
 
+def _sequences(alphabet: str) -> Callable[[int], "LatentModel"]:
+    def make(random_state: int) -> "LatentModel":
+        from wrlso._utils.random import isolated_torch_rng
+        from wrlso.models.sequences.vae import SequenceVAE
+
+        with isolated_torch_rng(random_state):
+            return SequenceVAE(alphabet)
+
+    return make
+
+
 # Name → (seed → untrained or pretrained model whose x are text). A new line is all that a new name needs.
 BUILT_IN: dict[str, Callable[[int], "LatentModel"]] = {
     "expressions": _expressions,
     "selfies": _selfies,
     "junction-tree": _junction_tree,
+    "protein": _sequences("protein"),
+    "dna": _sequences("dna"),
+    "rna": _sequences("rna"),
 }
 
 

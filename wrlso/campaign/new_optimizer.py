@@ -13,11 +13,13 @@ def new_optimizer(
     model: Any, n: int, training: Mapping[str, Any], options: dict[str, Any]
 ) -> "WeightedRetrainingOptimizer":
     """Return an optimizer with the defaults for n objects of this model, and the options that are given."""
-    from wrlso.acquisition.molecule_options import search_options
+    from wrlso import sequences
+    from wrlso.acquisition import molecule_options
     from wrlso.optimizer import WeightedRetrainingOptimizer
     from wrlso.training.trainer import Trainer
 
-    options = search_options(model, generate=options.get("generate", True)) | options
+    chosen = molecule_options.search_options(model, generate=options.get("generate", True))
+    options = chosen | sequences.search_options(model) | options
     if training:
         # epochs that are chosen are all taken, without the model's bound on steps
         steps = {f"{name}_steps": None for name in ("initial", "retrain") if f"{name}_epochs" in training}

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from wrlso._sequences.fasta import FASTA_ENDINGS, parse_fasta
 from wrlso._utils.files import write_whole
 from wrlso.campaign.cells import Cell, format_value
 from wrlso.exceptions import DataError, ParameterError
@@ -135,7 +136,7 @@ def unreadable(x: str, error: Exception) -> str:
 
 
 def read_table(path: Path, *, delimiter: str | None = None) -> Table:
-    """Read a CSV file, or a list: ``.smi`` (SMILES, then a name) and ``.txt`` (one x in each line).
+    """Read a CSV file, or a list: ``.smi`` (SMILES, then a name), ``.txt`` (one x in each line) and FASTA.
 
     Parameters
     ----------
@@ -157,6 +158,8 @@ def read_table(path: Path, *, delimiter: str | None = None) -> Table:
         # a spreadsheet's "tab-delimited text" has the same ending
         if len(first) == 1 or not any(cell.strip() in X_NAMES for cell in first):
             return _read_list(path, text, remarks)
+    if path.suffix.lower() in FASTA_ENDINGS:
+        return _read_fasta(path, text, remarks)
     match = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)  # Excel's own line, which it does not show
     if match:
         delimiter, text = delimiter or match[1], text[match.end() :]
@@ -282,6 +285,12 @@ def _read_list(path: Path, text: str, remarks: list[str]) -> Table:
     if any(names):
         remarks.append("what follows the first blank in a line was taken for a name and left out")
     return Table(path.name, ("x",), tuple(rows), remarks=remarks, is_list=True, names=tuple(names))
+
+
+def _read_fasta(path: Path, text: str, remarks: list[str]) -> Table:
+    """Read names and sequences; the number of a row is that of its line with the name."""
+    rows = [Row(number, (x, name)) for number, name, x in parse_fasta(text, path.name)]
+    return Table(path.name, ("x", "name"), tuple(rows), remarks=remarks, is_list=True)
 
 
 def plural(n: int, noun: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from wrlso._sequences.fasta import format_fasta
 from wrlso._state.training_due import training_due_in
 from wrlso.campaign.cells import FAILED, Cell
 from wrlso.campaign.results_table import current_value, describe_value
@@ -23,6 +24,7 @@ from wrlso.storage.names import LOCK
 
 __all__ = [
     "best_line",
+    "fasta_points",
     "format_points",
     "is_flat",
     "json_export",
@@ -105,6 +107,12 @@ def _training_line(history: History, retrain_every: int | None) -> str:
     if n_trainings == 0:
         return line + "the first time at the next ask"
     return line + (f"again after {plural(left, 'new value')}" if left else "again at the next ask")
+
+
+def fasta_points(history: History, rows: Iterable[int]) -> str:
+    """Return points as FASTA, with their ids as names."""
+    listed = list(rows)
+    return format_fasta([history.records[row].x for row in listed], [str(row) for row in listed])
 
 
 def format_points(

@@ -181,6 +181,32 @@ def init(
     neutralize: Annotated[
         bool, typer.Option("--neutralize", help="Take charges away where protons can: --salts neutral.")
     ] = False,
+    wild_type: Annotated[
+        str | None, typer.Option(metavar="SEQUENCE", help="Sequences: what mutations are counted from.")
+    ] = None,
+    max_mutations: Annotated[
+        int | None, typer.Option(min=0, help="Sequences: most mutations of the wild type.")
+    ] = None,
+    fixed: Annotated[
+        str | None,
+        typer.Option(metavar="POSITIONS", help="Sequences: what stays of the wild type, such as 1,60-70."),
+    ] = None,
+    required: Annotated[
+        list[str] | None, typer.Option(metavar="MOTIF", help="Sequences: must occur, such as N{P}[ST].")
+    ] = None,
+    forbidden: Annotated[
+        list[str] | None, typer.Option(metavar="MOTIF", help="Sequences: must not occur, such as GAATTC.")
+    ] = None,
+    gc: Annotated[
+        str | None, typer.Option(metavar="RANGE", help="DNA and RNA: share of G and C, such as 0.4..0.6.")
+    ] = None,
+    length: Annotated[
+        str | None,
+        typer.Option(metavar="RANGE", help="Sequences: 57, or 50..60.  [default: as in the data]"),
+    ] = None,
+    max_homopolymer: Annotated[
+        int | None, typer.Option(min=1, help="Sequences: most equal letters in a row.")
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")
     ] = 0,
@@ -207,7 +233,8 @@ def init(
     'failed' is an experiment that failed. Rows with the same x are repeated measurements; their mean counts.
     --model selfies and --model junction-tree are the models of molecules that come with the package; tokens
     or rings of the data that they do not know are added to their vocabulary. --model FILE.safetensors is a
-    model of your own, written by its to_file.
+    model of your own, written by its to_file. --model protein, dna and rna are models of sequences; they
+    learn from the data alone, CSV or FASTA.
 
     Columns that are not named are guessed from names and contents, and the guess is printed. Other columns
     are ignored, except those that say what the values are (relation, unit, type): values that cannot be
@@ -219,11 +246,13 @@ def init(
       wrlso init permeability --data assay.csv --model selfies
       wrlso init herg --data chembl.csv --model selfies --only units=nM
       wrlso init lead --data assay.csv --model selfies --rules drug-like --max-sa 4.5 --keep '[*:1]c1ccncc1'
+      wrlso init enzyme --data plate1.csv --model protein --wild-type MKTAYIAKQR --max-mutations 6
       wrlso init stock --data measured.csv --model selfies --catalogue vendor.smi
       wrlso init kinase --data library.smi --model mylab.models:make --direction minimize
     """
     from wrlso.campaign import commands as work
     from wrlso.campaign.rule_options import read_rules
+    from wrlso.campaign.sequence_options import read_sequence_rules
 
     if neutralize and salts not in (None, Salts.neutral):
         raise typer.BadParameter("it is --salts neutral, not another one", param_hint="--neutralize")
@@ -243,6 +272,16 @@ def init(
             generate=generate,
             feasible=feasible,
             rules=read_rules(rules or (), max_sa=max_sa, keep=keep, near=near, novel=novel),
+            sequence_rules=read_sequence_rules(
+                wild_type=wild_type,
+                max_mutations=max_mutations,
+                fixed=fixed,
+                required=required or (),
+                forbidden=forbidden or (),
+                gc=gc,
+                length=length,
+                max_homopolymer=max_homopolymer,
+            ),
             salts=None if taken is None else taken.value,
             direction=direction.value,
             random_state=seed,

@@ -10,7 +10,8 @@ import typer
 
 from wrlso._version import __version__
 from wrlso.cli.backtest import backtest
-from wrlso.cli.bench import Search, bench
+from wrlso.cli.bench import Search
+from wrlso.cli.bench_sequences import bench  # with its command
 from wrlso.cli.campaign import EXIT_CODES, add_commands, help_of
 from wrlso.exceptions import WrlsoError
 

@@ -146,7 +146,7 @@ def _candidates(campaign: Campaign) -> Markup:
         body.append(
             (
                 str(len(rows) - len(shown) + number + 1),
-                draw(record.x, campaign.model),
+                _drawn(campaign, record),
                 _expected(record.prediction),
                 "" if now is None else _expected((now[0][number], now[1][number])),
                 format_time(record.asked_at),
@@ -369,7 +369,7 @@ def _observations(campaign: Campaign) -> Markup:
     rows = [
         (
             str(number),
-            draw(record.x, campaign.model, pixels=48, registered=False),
+            _drawn(campaign, record, pixels=48, registered=False),
             str(record.n_failures),
             format_time(record.told_at),
         )
@@ -407,13 +407,20 @@ def _settings(campaign: Campaign) -> Markup:
 # -------------------------------------------------------------------- parts
 
 
+def _drawn(campaign: Campaign, record: Record, **options: Any) -> Markup:
+    """Return an x as it is drawn, with the name that it has in a catalogue."""
+    drawn = draw(record.x, campaign.model, **options)
+    name = campaign.names.get(record.x) if isinstance(record.x, str) else None
+    return drawn + Markup("<br><small>{}</small>").format(name) if name else drawn
+
+
 def _observed_table(
     campaign: Campaign, positions: Iterable[int | np.integer[Any]], caption: str, *, ranked: bool = False
 ) -> Markup:
     rows = []
     for rank, position in enumerate(positions, start=1):
         record = campaign.record(campaign.rows[position])
-        x = draw(record.x, campaign.model, pixels=64 if ranked else 48, registered=ranked)
+        x = _drawn(campaign, record, pixels=64 if ranked else 48, registered=ranked)
         rows.append(
             (
                 str(rank) if ranked else str(position + 1),

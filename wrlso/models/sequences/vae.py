@@ -111,16 +111,39 @@ class SequenceVAE(ChunkVAE):
         self.alphabet = make_alphabet(alphabet)
         self.vocabulary = list(self.alphabet.letters)
         self.beta, self.token_dropout, self.chunk_dropout = beta, token_dropout, chunk_dropout
-        self.rules = _checked_rules(rules, self.alphabet.letters)
+        self.rules: SequenceRules | None = None
         v = len(self.vocabulary)
         self.sizes = ChunkSizes(_N_SPECIAL + v, n_chunks=0, chunk_dim=chunk_dim, width=width, hidden=hidden)
         self.encoder, self.decoder = ChunkEncoder(self.sizes), ChunkDecoder(self.sizes)
         self.register_buffer("seen", torch.zeros(v, v))
-        self._shortest, self.max_tokens = 0, 0
-        self._reference = "" if self.rules is None else self.rules.start or ""
-        bounds = length_bounds(length) or (None if self.rules is None else self.rules.bounds)
-        if bounds is not None:
+        self._shortest, self.max_tokens, self._reference = 0, 0, ""
+        if (bounds := length_bounds(length)) is not None:
             self._set_length(*bounds)
+        if rules is not None:
+            self.keep(rules)
+
+    def keep(self, rules: SequenceRules) -> Self:
+        """Keep rules from now on, in place of earlier ones; return self.
+
+        Lengths that they name, and the wild type that others are aligned to, are taken where no x was seen.
+
+        Raises
+        ------
+        ParameterError, ParameterTypeError
+            For something else than rules, and for rules of other letters.
+        """
+        if not isinstance(rules, SequenceRules):
+            raise ParameterTypeError(f"rules must be SequenceRules or None, got {rules!r:.80}")
+        if rules.letters != self.alphabet.letters:
+            letters = self.alphabet.letters
+            raise ParameterError(
+                f"rules must have the model's letters {letters}, got rules for {rules.letters}"
+            )
+        self.rules = rules
+        self._reference = self._reference or rules.start or ""
+        if not self.max_tokens and rules.bounds is not None:
+            self._set_length(*rules.bounds)
+        return self
 
     # ---------------------------------------------------------------- sequences and tokens
 
@@ -248,8 +271,8 @@ class SequenceVAE(ChunkVAE):
 
         Letters are replaced at one, a few or many places; inserted or left out where lengths may differ;
         segments are shifted, moved, copied or repeated; two letters change places. New letters follow the
-        model's own likelihood, for proteins BLOSUM62, other sequences of X, or nothing. Mostly they make pairs
-        of neighbours that the data have.
+        model's own likelihood, for proteins BLOSUM62, other sequences of X, or nothing. Mostly they make
+        pairs of neighbours that the data have.
 
         Raises
         ------
@@ -414,16 +437,6 @@ class SequenceVAE(ChunkVAE):
         """Show the parameters that are not modules."""
         length = f"{self._shortest} to {self.max_tokens}" if self.max_tokens else "to be learned"
         return f"alphabet={self.alphabet.name!r}, length {length}, beta={self.beta}"
-
-
-def _checked_rules(rules: Any, letters: str) -> SequenceRules | None:
-    if rules is None:
-        return None
-    if not isinstance(rules, SequenceRules):
-        raise ParameterTypeError(f"rules must be SequenceRules or None, got {rules!r:.80}")
-    if rules.letters != letters:
-        raise ParameterError(f"rules must have the model's alphabet {letters}, got rules for {rules.letters}")
-    return rules
 
 
 def _numpy_rng(generator: torch.Generator | None) -> np.random.Generator:

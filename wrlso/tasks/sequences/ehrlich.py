@@ -104,10 +104,10 @@ class EhrlichFunction:
 
 
 class Ehrlich(BaseEstimator):
-    """An Ehrlich function as a task: find a sequence that holds all motifs; most letters may not be neighbours.
+    """An Ehrlich function as a task: find a sequence that holds all motifs, without forbidden neighbours.
 
-    The same arguments give the same function, and each sequence the same value to the last bit, as ``Ehrlich``
-    of the authors' package ``pytorch-holo``. An infeasible sequence is a failed experiment, None.
+    The same arguments give the same function, and each sequence the same value to the last bit, as the class
+    of this name in the authors' package ``pytorch-holo``. An infeasible sequence is a failed experiment.
 
     Parameters
     ----------
@@ -275,7 +275,8 @@ def _stationary(transitions: torch.Tensor) -> torch.Tensor:
     wanted = torch.zeros(v + 1, 1)
     wanted[-1] = 1
     Q, R = torch.linalg.qr(system)
-    return torch.linalg.solve(R, Q.T @ wanted)[:, 0]
+    found: torch.Tensor = torch.linalg.solve(R, Q.T @ wanted)
+    return found[:, 0]
 
 
 def _walk(start: torch.Tensor, transitions: torch.Tensor, n: int, generator: torch.Generator) -> Ints:

@@ -1,0 +1,80 @@
+"""Search over sequences in one call: proposals keep the rules, campaigns come back, and values improve."""
+
+import numpy as np
+import pytest
+
+from wrlso import TanimotoGP, Trainer, WeightedRetrainingOptimizer
+from wrlso.exceptions import DataError, ParameterError
+from wrlso.models import SequenceVAE
+from wrlso.sequences import SequenceRules, sequence_search
+
+WILD = "MKTAYIAKQRQISFVK"
+SHORT = {"trainer": Trainer(initial_steps=10, retrain_steps=3), "random_state": 0}
+
+
+def library(n=24):
+    rng = np.random.default_rng(0)
+    X = [WILD]
+    while len(X) < n:
+        x = list(WILD)
+        for i in rng.integers(len(x), size=2):
+            x[i] = "ACDEFGHIKLMNPQRSTVWY"[rng.integers(20)]
+        X.append("".join(x))
+    return list(dict.fromkeys(X))
+
+
+def charge(x):
+    return float(sum(letter in "KR" for letter in x))
+
+
+RULES = {"wild_type": WILD, "max_mutations": 4, "fixed": [1, "10-12"], "forbidden": ["C"]}
+
+
+def test_proposals_keep_the_rules_and_improve():
+    X = library()
+    opt = sequence_search(X, [charge(x) for x in X], **RULES, **SHORT)
+    rules = SequenceRules(**RULES)
+    best = opt.best_y_
+    for _ in range(3):
+        batch = opt.ask(8)
+        assert all(rules(x) for x in batch)
+        assert len(set(batch) - set(X)) == 8
+        opt.tell(batch, [charge(x) for x in batch])
+    assert opt.best_y_ > best
+    assert isinstance(opt.surrogate, TanimotoGP)
+
+
+def test_a_campaign_comes_back_bit_for_bit(tmp_path):
+    X = library()
+    opt = sequence_search(X, [charge(x) for x in X], **RULES, **SHORT, retrain_every=3)
+    opt.save(tmp_path / "plate")
+    other = WeightedRetrainingOptimizer.load(tmp_path / "plate", model=SequenceVAE())
+    for _ in range(2):
+        batches = [each.ask(4) for each in (opt, other)]
+        assert batches[0] == batches[1]
+        for each, batch in zip((opt, other), batches, strict=True):
+            each.tell(batch, [charge(x) for x in batch])
+    assert other.model_.rules.get_params() == opt.model_.rules.get_params()
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "X", "rules"),
+    [
+        ("dna", ["ACGTACGTTGCA", "ACGTTCGTTGCA", "ACCTACGTCG"], {"gc": (0.3, 0.6), "forbidden": ["AATT"]}),
+        ("rna", ["acguacguugca", "ACGTTCGTTGCA", "ACCUACGUCGGG"], {"max_homopolymer": 2}),
+        ("abcd", ["abcdabcd", "aabbccdd", "dddddddd"], {"required": ["ab"]}),
+    ],
+)  # fmt: skip
+def test_other_letters(alphabet, X, rules):
+    opt = sequence_search(X, [1.0, 2.0, None, 0.5][: len(X)], alphabet=alphabet, **rules, **SHORT)
+    kept = SequenceRules(alphabet, **rules)
+    assert all(kept(x) for x in opt.ask(5))
+
+
+def test_what_people_get_wrong_is_said():
+    with pytest.raises(DataError, match=r"sequences holds 2 .*row 0: .*a stop \(\*\) at position 3.*row 2: "):
+        sequence_search(["MK*A", "MKTA", "MXTA"], [1, 2, 3])
+    with pytest.raises(ParameterError, match="the rules must leave some sequence possible"):
+        sequence_search(library(), None, wild_type=WILD, max_mutations=1, required=["WWW"])
+    with pytest.raises(ParameterError, match="wild_type must be a sequence of protein"):
+        sequence_search(library(), None, wild_type="MK1")

@@ -1,0 +1,48 @@
+"""The command ``wrlso bench sequences``: argument parsing of the study."""
+
+from typing import Annotated
+
+import typer
+
+from wrlso.cli.bench import Out, Seeds, bench, parse_seeds
+
+__all__ = ["bench", "sequences"]
+
+
+@bench.command()
+def sequences(
+    out: Out,
+    problems: Annotated[
+        str, typer.Option(help="Any of ehrlich-5,ehrlich-15,ehrlich-64.")
+    ] = "ehrlich-5,ehrlich-15,ehrlich-64",
+    methods: Annotated[
+        str, typer.Option(help="Any of both,weighting,retraining,neither,genetic.")
+    ] = "both,genetic",
+    seeds: Seeds = "100",
+    calls: Annotated[int, typer.Option(min=1, help="Sequences evaluated in a run.")] = 300,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences asked for at once.")] = 10,
+    n_jobs: Annotated[
+        int, typer.Option("--jobs", "--n-jobs", min=1, help="Processes; each run uses one thread.")
+    ] = 1,
+) -> None:
+    """Maximise Ehrlich functions, beside a genetic algorithm with the same start and calls.
+
+    Development uses seeds 100 and up. Finished runs in the folder are not run again.
+
+    Example: wrlso bench sequences --problems ehrlich-15 --seeds 100-104 --out runs
+    """
+    numbers = parse_seeds(seeds)
+    from wrlso.benchmarks.sequences.study import run_sequences, summary_lines
+
+    paths = run_sequences(
+        out,
+        [part.strip() for part in problems.split(",")],
+        [part.strip() for part in methods.split(",")],
+        numbers,
+        calls=calls,
+        batch=batch,
+        n_jobs=n_jobs,
+    )
+    typer.echo(f"{len(paths)} records in {out}")
+    for line in summary_lines(out):
+        typer.echo(line)
