@@ -30,7 +30,8 @@ from wrlso import (
     UniformWeighting,
     UpperConfidenceBound,
 )
-from wrlso.acquisition import AskRecord, Proposal
+from wrlso.acquisition import AskRecord, Goals, Proposal
+from wrlso.acquisition.state import Process
 from wrlso.models import DerivationFragments
 from wrlso.rules import explain
 from wrlso.surrogate import Points
@@ -69,6 +70,16 @@ def of_acquisition(acquisition, rare=7):
     except NoCandidateError as error:
         return str(error)
     return [(p.x, p.value) for p in proposals], record.n_decoded, record.rejected, record.strategy
+
+
+def of_goals(acquisition):
+    """Proposals of a search for two goals that pull apart."""
+    here = grid_state()
+    second = SparseGP(max_iter=10).fit(here.Z, -((here.Z + 0.5) ** 2).sum(dim=1), RNG(1))
+    processes = {"a": Process(here.surrogate, 1.0), "b": Process(second, 1.0)}
+    goals = Goals(("a", "b"), np.array([-20.0, -20.0]), np.arange(len(here.y)))
+    proposals, record = acquisition.propose(replace(here, outcomes=processes, goals=goals), 2, RNG(0))
+    return [(p.x, p.value) for p in proposals], record.n_decoded
 
 
 def of_search(search):
@@ -261,6 +272,11 @@ TABLE = {
         {"search": ({}, None, CandidatePool(60)), "beta": ({}, 2.0, 0.0)},
     ),
     "ThompsonSampling": (of_acquisition, {"search": ({}, None, CandidatePool(60))}),
+    "LogHypervolumeImprovement": (
+        of_goals,
+        {"search": ({}, None, CandidatePool(60)), "n_samples": ({}, 64, 8)},
+    ),
+    "LogParEGO": (of_goals, {"search": ({}, None, CandidatePool(60)), "n_samples": ({}, 64, 8)}),
     "Mixture": (
         of_acquisition,
         {

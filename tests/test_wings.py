@@ -35,6 +35,7 @@ OPTIONAL = {
     "optuna",
     "botorch",
     "gpytorch",
+    "pymoo",
     "matplotlib",
     "typer",
     "hypothesis",

@@ -392,6 +392,11 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         return float(history.observations(name).y[self._session.best()])
 
     @property
+    def recommended_x_(self) -> Any:
+        """The measured point with the best mean of the process, where best_x_ may be a lucky one."""
+        return keep(self.history_.records[self._session.recommended()].x)
+
+    @property
     def pareto_X_(self) -> list[Any]:
         """Points that satisfy the limits, and that no such point dominates: all goals at least as good."""
         history = self.history_

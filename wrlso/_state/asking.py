@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from wrlso._state.beliefs import believed
+from wrlso._state.beliefs import believed, noise_is_known
 from wrlso._state.codec import is_alike, is_own
 from wrlso._state.fitted import Values, subset_sizes
 from wrlso._state.learned import ASKING, Learned
@@ -109,6 +109,7 @@ def search(
         measured=measured,
         past=past,
         success=success_of(settings, learned, history, *known),
+        noisy=fit and noise_is_known(history, aims.goals[0][0], values.rows),
         anchor=anchor_of(rules_of(settings.feasible), learned.model),
         listed=open_candidates(shelf, learned, history, learned.fitted.surrogate if fit else None),
         generate=settings.generate,

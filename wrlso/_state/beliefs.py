@@ -18,7 +18,7 @@ from wrlso.history import History
 from wrlso.outcomes import Aims
 from wrlso.surrogate.protocol import KnowsNoise
 
-__all__ = ["Believed", "believed"]
+__all__ = ["Believed", "believed", "noise_is_known"]
 
 _CHUNK = 2000
 
@@ -42,7 +42,7 @@ def believed(learned: Learned, history: History, aims: Aims, state: Standing) ->
     """Return the merits as they are believed by the processes of the last ask, else as they were measured."""
     if learned.fitted.rows is None or learned.fitted.surrogate is None:
         return Believed(state.merit, None)  # points have moved since, or there is no process yet
-    noisy = [goal for goal in aims.goals if _noise_is_known(history, goal[0], state.rows)]
+    noisy = [goal for goal in aims.goals if noise_is_known(history, goal[0], state.rows)]
     if len(aims.goals) == 1:
         return Believed(state.merit, _one_goal(learned, history, aims, state) if noisy else None)
     goals = completed(state.goals, learned, history, aims, state.rows)
@@ -56,7 +56,7 @@ def believed(learned: Learned, history: History, aims: Aims, state: Standing) ->
     return Believed(merits(goals, state.violation, aims) if changed else state.merit, None)
 
 
-def _noise_is_known(history: History, outcome: str, rows: np.ndarray) -> bool:
+def noise_is_known(history: History, outcome: str, rows: np.ndarray) -> bool:
     """Whether standard errors or replicates of an outcome were told."""
     seen = history.observations(outcome, rows)
     return bool((seen.n > 1).any() or not np.isnan(seen.sd).all())

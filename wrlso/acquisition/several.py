@@ -1,5 +1,6 @@
 """Acquisition functions for several goals: what a point would add to the front, by BoTorch."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,10 @@ class SeveralGoals(BaseEstimator):
         """Return the logarithm of what points, by number (q,), would add."""
         compared: Compared = surrogate
         count = min(self.n_samples, len(compared.draws))
-        model, sampler = drawn_model(compared.mean, compared.draws[:count])
         known = compared.known.double()[:, None]
-        with isolated_torch_rng(0), torch.no_grad():
+        with warnings.catch_warnings(), isolated_torch_rng(0), torch.no_grad():
+            warnings.simplefilter("ignore")  # of BoTorch's own use of torch
+            model, sampler = drawn_model(compared.mean, compared.draws[:count])
             criterion = self._criterion(model, sampler, known, compared, generator)
             found = [criterion(part.double()[:, None, None]) for part in points.split(_CHUNK)]
         return torch.cat(found)

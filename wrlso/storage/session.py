@@ -20,6 +20,7 @@ from wrlso._state.asking import has_small_networks, largest_product, search
 from wrlso._state.changes import Changes
 from wrlso._state.learned import Learned
 from wrlso._state.merits import best_position
+from wrlso._state.recommended import recommended_row
 from wrlso._state.retraining import swap_in, train
 from wrlso._state.screen import screen_of
 from wrlso._state.settings import (
@@ -150,6 +151,10 @@ class Session:
     def aims(self) -> Aims:
         """The goals and limits."""
         return aims_of(self._settings.outcomes, self._settings.direction)
+
+    def recommended(self) -> int:
+        """Return the row of :attr:`wrlso.WeightedRetrainingOptimizer.recommended_x_`."""
+        return recommended_row(self._settings, *self.require(), self.lock)
 
     def probability_of_success(self, X: Objects) -> NDArray[np.float64]:
         """See :meth:`wrlso.WeightedRetrainingOptimizer.probability_of_success_`."""

@@ -1,4 +1,4 @@
-"""The methods of the study: the optimizer's acquisition functions, scalarisation, a process over Z, NSGA-II.
+"""The methods of the study: acquisition functions of the optimizer, a process over Z alone, NSGA-II.
 
 Each takes a problem, a seed and a number of calls, and returns the values of these calls in order. All start
 at the same points.
