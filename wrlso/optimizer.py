@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator
 from wrlso._state.beliefs import believed
 from wrlso._state.changes import Changes
 from wrlso._state.merits import reference_of, standing, told_values
-from wrlso._state.reading import read_correction, read_objects, read_start, read_told
+from wrlso._state.reading import read_correction, read_failed, read_objects, read_start, read_told
 from wrlso._state.retraining import TrainingStopped, training_is_due
 from wrlso._state.settings import check_parameters, trains
 from wrlso._state.weights import weigh
@@ -27,7 +27,7 @@ from wrlso._utils.copies import keep
 from wrlso._utils.domination import hypervolume
 from wrlso._utils.validation import check_count
 from wrlso.acquisition.protocol import Acquisition
-from wrlso.exceptions import ModelError, NoCandidateError
+from wrlso.exceptions import NoCandidateError
 from wrlso.history import History
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.models.vae import Codec
@@ -158,7 +158,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self.callbacks = callbacks
         self._session = Session(self)
 
-    def fit(self, X: Objects, y: Any = None, *, sd: Any = None) -> Self:
+    def fit(self, X: Objects, y: Any = None, *, sd: Any = None, failed: Any = None) -> Self:
         """Start over with new data: train a copy of the model on it, weighted by value.
 
         Parameters
@@ -170,6 +170,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             may propose it.
         sd : float, mapping or sequence (n,), default=None
             Standard errors, as in :meth:`tell`.
+        failed : sequence (n,) of bool, default=None
+            Which of the experiments failed: these x are not asked for, and say what else may fail.
 
         Returns
         -------
@@ -184,10 +186,11 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         with self._session.training, self._session.working():
             check_parameters(self)
             X, values = read_start(X, y, self._session.aims, sd)
+            failures = read_failed(failed, values)
             learned = self._session.fresh()
             start = Changes(History())
             start.expect(self._session.aims)
-            start.add_start(learned.model, X, values)
+            start.add_start(learned.model, X, values, failures)
             start.apply()
             log = self._session.train(learned, start.history)
             self._session.publish(learned, log, start.history)
@@ -306,15 +309,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         DataError, DataTypeError
             For an x that the model cannot read with any vocabulary. Nothing changes then.
         """
-        X = read_objects(X, "X")
-        with self._session.training, self._session.working():
-            learned, _ = self._session.require()
-            if not callable(getattr(learned.model, "extend", None)):
-                raise ModelError(
-                    f"{type(learned.model).__name__} has no vocabulary to extend (no method extend)"
-                )
-            if learned.model.missing_tokens(X):
-                self._session.publish(learned.extended(X), None)
+        self._session.extend(read_objects(X, "X"))
         return self
 
     def release(self, x: Any) -> Self:
@@ -416,6 +411,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         history, aims = self.history_, self._session.aims
         state = standing(history, aims)
         return hypervolume(state.goals[state.on_front], reference_of(history, aims))
+
+    def probability_of_success_(self, X: Objects) -> np.ndarray:
+        """Return the probability (n,) that experiments on X (n) succeed; 1 while none has failed."""
+        return self._session.probability_of_success(read_objects(X, "X"))
 
     @property
     def notes_(self) -> Notes:

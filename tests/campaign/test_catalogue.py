@@ -70,6 +70,10 @@ def test_cycle_of_a_catalogue(tmp_path, start, listed):
     assert exported["0"]["name"] == ""
     opt = campaign.open_campaign(folder, model=OWN)
     assert set(opt.ask(5)) <= set(STOCK)
+    pytest.importorskip("matplotlib")
+    campaign.report(opt, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert all(f"<small>{row['name']}</small>" in page for row in rows)
 
 
 def test_the_model_may_propose_too(tmp_path, start, listed):

@@ -17,10 +17,11 @@ from wrlso._state.learned import ASKING, Learned
 from wrlso._state.listing import open_candidates, place
 from wrlso._state.merits import Standing, standing
 from wrlso._state.observed import modelled, values_of
-from wrlso._state.processes import processes
 from wrlso._state.screen import screen_of
+from wrlso._state.searched import progress_of, with_outcomes
 from wrlso._state.settings import Settings, acquisition_of, surrogate_or_default
 from wrlso._state.shelf import Shelf
+from wrlso._state.success import outcomes, success_of
 from wrlso._state.weights import weigh
 from wrlso._utils.random import stream
 from wrlso.acquisition.prior_sampling import PriorSampling
@@ -78,6 +79,7 @@ def search(
         values, others = _values(history, aims, state_of_all), _values_of_others(history, aims)
         n_told = history.n_observed + len(history.rows_with("failed"))
         past = _past(history, values.rows)
+        known = outcomes(history)
     wanted = acquisition_of(settings)
     if is_own(wanted) and not is_alike(learned.acquisition, wanted):  # the user has changed it since fit
         learned.acquisition = clone(wanted, safe=False)
@@ -106,11 +108,13 @@ def search(
         point=lambda i: history.records[rows[i]].x,
         measured=measured,
         past=past,
-        outcomes=processes(learned, aims) if fit else {},
+        success=success_of(settings, learned, history, *known),
         anchor=anchor_of(rules_of(settings.feasible), learned.model),
         listed=open_candidates(shelf, learned, history, learned.fitted.surrogate if fit else None),
         generate=settings.generate,
     )
+    if fit and aims.are_named:
+        state = with_outcomes(state, learned, history, aims, rows)
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = _proposed(acquisition, state, learned, n, rng)
     record.seconds = seconds | record.seconds
@@ -168,6 +172,7 @@ def _past(history: History, rows: np.ndarray) -> Past:
         [int(place) if place >= 0 else None for place in places[asked]],
         history.n_start,
         [ask for ask in history.asks[-_MOST_PROPOSALS:] if ask is not None],
+        {i for i, row in enumerate(asked) if history.records[row].status == "failed"},
     )
 
 
@@ -177,12 +182,13 @@ def _measured(
     """Return all points with a value; those outside the search's rows are encoded when they are wanted."""
     merit, noisy = believed(learned, history, aims, state)
     weights = weigh(merit, history.n_start, settings.weighting, noisy)
-    places = _places(values.rows, state.rows)
+    places, progress = _places(values.rows, state.rows), progress_of(history, aims, state)
     return Measured(
         torch.from_numpy(merit[places]),
         torch.from_numpy(weights[places]),
         lambda places: learned.encode(history, values.rows[places]),
         lambda place: history.records[values.rows[place]].x,
+        None if progress is None else progress[places],
     )
 
 

@@ -58,7 +58,9 @@ class Changes:
         warn_of_isomers(model, X, keys, self.history)
         return [self._row(key) for key in keys]
 
-    def add_start(self, model: LatentModel, X: Objects, values: Sequence[Told]) -> None:
+    def add_start(
+        self, model: LatentModel, X: Objects, values: Sequence[Told], failed: Sequence[bool]
+    ) -> None:
         """Add starting data; equal objects become one point with several values as replicates."""
         inputs = tensorized(model, X).cpu()
         keys = [key_of(model, x) for x in X]
@@ -69,8 +71,8 @@ class Changes:
         # when the tensor shares the array's memory, the objects are its rows: one copy of the data, not two
         objects = list(inputs.numpy()) if shared else [keep(X[i]) for i in first.values()]
         self._stage(list(first), objects, inputs)
-        for key, value in zip(keys, values, strict=True):
-            if value is not None:
+        for key, value, has_failed in zip(keys, values, failed, strict=True):
+            if value is not None or has_failed:
                 self.tell("start", self._row(key), value)
 
     def expect(self, aims: Aims) -> None:

@@ -43,6 +43,7 @@ _CLASSES = {
         ],
         "acquisition.latent_search": ["LatentSearch"],
         "acquisition.prior_sampling": ["PriorSampling"],
+        "acquisition.several": ["LogHypervolumeImprovement", "LogParEGO"],
         "acquisition.size_range": ["SizeRange"],
         "acquisition.sources": ["Cross", "Mutate", "Near", "Prior", "Rewrite", "Splice"],
         "acquisition.state": ["AskRecord"],
@@ -105,6 +106,22 @@ def _function_named(name: str) -> Any:
     if name not in module.__all__:
         raise ValueError(f"it names {name!r:.80}, which is no weighting function of wrlso")
     return getattr(module, name)
+
+
+def _botorch_name(value: Any) -> str | None:
+    """Return the name of a model class of BoTorch; None for anything else."""
+    models = sys.modules.get("botorch.models")  # without it nothing is one of its classes
+    if models is None or not isinstance(value, type) or value.__name__ not in models.__all__:
+        return None
+    return value.__name__ if getattr(models, value.__name__) is value else None
+
+
+def _botorch_named(name: str) -> Any:
+    """Return the model class of BoTorch that a file names."""
+    models = import_module("botorch.models")
+    if name not in models.__all__:
+        raise ValueError(f"it names {name!r:.80}, which is no model of botorch.models")
+    return getattr(models, name)
 
 
 def _is_weighting_function(value: Any) -> bool:
@@ -234,6 +251,8 @@ class _Packer:
             return {_TAG: "RandomState", "state": self.pack(value.get_state(legacy=False))}
         if _is_weighting_function(value):
             return {_TAG: "function", "name": value.__name__}
+        if (name := _botorch_name(value)) is not None:
+            return {_TAG: "botorch", "name": name}
         if is_own(value):
             state = {name: self.pack(item) for name, item in self._state(value).items()}
             return {_TAG: "object", "class": type(value).__name__, "state": state}
@@ -333,6 +352,7 @@ _READERS: dict[str, Callable[[dict[str, Any], list[np.ndarray]], Any]] = {
     "device": lambda packed, _: import_module("torch").device(packed["value"]),
     "RandomState": _read_random_state,
     "function": lambda packed, _: _function_named(packed["name"]),
+    "botorch": lambda packed, _: _botorch_named(packed["name"]),
     "object": _read_object,
     "foreign": lambda packed, _: Foreign(packed["type"]),
 }

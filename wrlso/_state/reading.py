@@ -20,8 +20,8 @@ from wrlso.models.protocol import Objects
 from wrlso.outcomes import Aims, Reading, check_error
 
 __all__ = [
-    "Told", "read_cells", "read_correction", "read_objects", "read_returned", "read_start", "read_told",
-    "read_value",
+    "Told", "read_cells", "read_correction", "read_failed", "read_objects", "read_returned", "read_start",
+    "read_told", "read_value",
 ]  # fmt: skip
 
 Told = float | dict[str, Reading] | None  # of one experiment
@@ -329,6 +329,33 @@ def _plain_rows(table: Any) -> list[dict[str, Any]]:
 
 def _listed(names: Any) -> str:
     return ", ".join(_shown(name) for name in names)
+
+
+def read_failed(failed: Any, values: list[Told]) -> list[bool]:
+    """Return for each of n starting points whether the experiment on it failed; None: none did.
+
+    Raises
+    ------
+    DataTypeError
+        For anything but a sequence of booleans.
+    DataError
+        For another length, and for a failed experiment with a value.
+    """
+    if failed is None:
+        return [False] * len(values)
+    if not _is_sequence(failed):
+        raise DataTypeError(f"failed must be a sequence of booleans, or None, got {type(failed).__name__}")
+    marks = list(failed)
+    if len(marks) != len(values):
+        raise DataError(
+            f"X and failed must have the same length, got {len(values)} X and {len(marks)} failed"
+        )
+    for i, (mark, value) in enumerate(zip(marks, values, strict=True)):
+        if not isinstance(mark, bool | np.bool_):
+            raise DataTypeError(f"failed[{i}] must be True or False, got {mark!r:.80}")
+        if mark and value is not None:
+            raise DataError(f"failed[{i}] must be False where y has a value, got True and {value!r}")
+    return [bool(mark) for mark in marks]
 
 
 def _is_sequence(y: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from wrlso.acquisition.screening import RULE
 from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 from wrlso.history import History
 from wrlso.models.inference import key_of
@@ -51,8 +52,8 @@ def _refusal(rules: Rules, x: Any, known: list[Any]) -> str | None:
             f"{x!r:.200} of type {type(x).__name__}"
         )
     if (broken := rules.first_broken(x)) is not None:
-        return f"rule {broken}"
-    return "rule novel" if rules.too_close(x, known) else None
+        return f"{RULE}{broken}"
+    return f"{RULE}novel" if rules.too_close(x, known) else None
 
 
 def _passes(feasible: Callable[[Any], bool], x: Any) -> bool:

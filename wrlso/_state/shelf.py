@@ -85,7 +85,7 @@ class Shelf:
         if isinstance(model, MoleculeVAE):
             self.restore(tag, *self._molecules(model, fingerprint))
         else:
-            chunks = self._chunks("candidates", lambda X: [_hash_or_0(model, x) for x in X])
+            chunks = self._chunks("candidates", lambda X: _hashes(model, X))
             self.restore(tag, np.array([key for chunk in chunks for key in chunk], dtype=np.uint64), None)
         return self.keys
 
@@ -227,11 +227,15 @@ def _said(fingerprint: MorganCounts) -> str:
     return str(sorted(fingerprint.get_params().items()))
 
 
-def _hash_or_0(model: Any, x: Any) -> int:
+def _hashes(model: Any, X: Sequence[Any] | np.ndarray) -> list[int]:
+    """Return the hashes of keys, 0 where the model cannot read an object."""
     try:
-        return hash_of_key(key_of(model, x))
+        tensorized(model, X)
+        return [hash_of_key(key_of(model, x)) for x in X]
     except DataError:
-        return int(_UNREADABLE)
+        if len(X) == 1:
+            return [int(_UNREADABLE)]
+    return [key for i in range(len(X)) for key in _hashes(model, X[i : i + 1])]
 
 
 def _molecules(

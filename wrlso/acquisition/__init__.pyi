@@ -9,6 +9,8 @@ from .prior_sampling import PriorSampling as PriorSampling
 from .protocol import Acquisition as Acquisition
 from .protocol import Criterion as Criterion
 from .protocol import SearchStrategy as SearchStrategy
+from .several import LogHypervolumeImprovement as LogHypervolumeImprovement
+from .several import LogParEGO as LogParEGO
 from .size_range import SizeRange as SizeRange
 from .sources import Cross as Cross
 from .sources import Making as Making
@@ -19,6 +21,7 @@ from .sources import Rewrite as Rewrite
 from .sources import Source as Source
 from .sources import Splice as Splice
 from .state import AskRecord as AskRecord
+from .state import Goals as Goals
 from .state import Measured as Measured
 from .state import Past as Past
 from .state import Proposal as Proposal

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
 __all__ = ["MOST_JOINT", "Belief", "FinitePosterior", "for_turn", "safe_scores"]
 
 MOST_JOINT = 3000  # points whose joint covariance is held at once
+_MOST_COMPARED = 100  # best values whose means are compared
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,29 @@ class Belief:
             surrogate = getattr(surrogate, "latent_", surrogate)
         if isinstance(surrogate, HasWorkingScale):
             surrogate, y = surrogate.working_scale(y)
-        best, spread = (float(y.max()), float(y.std(correction=0))) if len(y) else (-np.inf, 0.0)
+        allowed = y if state.satisfies is None or not state.satisfies.any() else y[state.satisfies]
+        best, spread = (float(allowed.max()), float(y.std(correction=0))) if len(y) else (-np.inf, 0.0)
         belief = cls(surrogate, best, state.model, spread)
+        if len(y) and state.noisy:
+            belief = belief.without_luck(state, y)
         if len(state.pending) == 0:
             return belief
         points = points_for(surrogate, state.model, lambda: state.pending_X, lambda: state.pending)
         return belief.add(points)
+
+    def without_luck(self, state: SearchState, y: Tensor) -> "Belief":
+        """Return a belief in which the best value is the largest mean at the points with a value.
+
+        The largest of many noisy values is a lucky one, on which no point improves. Only the best values
+        of y (n,) are looked at.
+        """
+        rows = y.topk(min(len(y), _MOST_COMPARED)).indices.sort().values
+        points = points_for(
+            self.surrogate, self.model, lambda: [_point(state, int(i)) for i in rows], lambda: state.Z[rows]
+        )
+        with torch.no_grad():
+            mean, _ = self.surrogate.predict(points)
+        return replace(self, best=min(self.best, float(mean.max())))
 
     def points(self, X: Sequence[Any], Z: NDArray[np.float64]) -> Any:
         """Return q candidates and their encodings Z (q, d) in the form that the surrogate takes."""
@@ -76,6 +94,13 @@ class Belief:
         # it has all methods of a surrogate but fit, which is not called
         finite = cast(Surrogate, FinitePosterior(mean, covariance, noise))
         return replace(self, surrogate=finite), torch.arange(len(mean))
+
+
+def _point(state: SearchState, i: int) -> Any:
+    """Return the x of a row of the state's values."""
+    if state.point is None:
+        raise NotFittedError("a surrogate of features of x needs a search state with its points, point=…")
+    return state.point(i)
 
 
 class FinitePosterior:
@@ -116,13 +141,47 @@ class FinitePosterior:
         return FinitePosterior(mean, covariance, self.noise)
 
 
+class Believes(Protocol):
+    """A belief about one goal or several."""
+
+    @property
+    def surrogate(self) -> Any:
+        """What a criterion scores with."""
+
+    @property
+    def best(self) -> float:
+        """The best value so far; of no meaning with several goals."""
+
+
 def safe_scores(
-    criterion: Criterion, belief: Belief, points: Any, generator: torch.Generator
+    criterion: Criterion,
+    belief: Believes,
+    points: Any,
+    generator: torch.Generator,
+    success: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Acquisition values (q,) without gradient; NaN counts as worst."""
+    """Acquisition values (q,) without gradient, times the probability of success; NaN counts as worst."""
     with torch.no_grad():
         values = to_array(criterion.score(belief.surrogate, points, belief.best, generator))
-    return np.nan_to_num(values, nan=-np.inf, posinf=np.finfo(np.float64).max, neginf=-np.inf)
+    values = np.nan_to_num(values, nan=-np.inf, posinf=np.finfo(np.float64).max, neginf=-np.inf)
+    return values if success is None else _weighed(values, success, getattr(criterion, "logarithmic", False))
+
+
+def _weighed(
+    values: NDArray[np.float64], success: NDArray[np.float64], logarithmic: bool
+) -> NDArray[np.float64]:
+    """Return values times the probability of success (q,).
+
+    A logarithm adds up. Other values have no zero: what a point is worth beyond the median of all is
+    multiplied, as though a failure were worth as much as that.
+    """
+    if logarithmic:
+        return np.asarray(values + np.log(success))
+    finite = np.isfinite(values)
+    if not finite.any():
+        return values
+    gain = values - np.median(values[finite])
+    return np.where(gain > 0, gain * success, gain)
 
 
 def for_turn(criterion: Criterion, i: int) -> Criterion:

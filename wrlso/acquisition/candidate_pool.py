@@ -13,7 +13,8 @@ from sklearn.base import BaseEstimator
 
 from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.apart import Apart
-from wrlso.acquisition.belief import Belief, for_turn, safe_scores
+from wrlso.acquisition.belief import Belief, safe_scores
+from wrlso.acquisition.goals import GoalsBelief, belief_of, choosers
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.recombination import Parents
@@ -21,7 +22,7 @@ from wrlso.acquisition.screening import Screener
 from wrlso.acquisition.selection import choose, foremost
 from wrlso.acquisition.shares import on_plateau, shares_of, stalled
 from wrlso.acquisition.sources import SUPPLIED, Making, Source, usable
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.state import AskRecord, KnowsSuccess, Proposal, SearchState
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.models.inference import Array
 
@@ -45,6 +46,22 @@ class _Found:
     Z: Array
     X: list[Any] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    success: Array | None = None  # how probably an experiment on each succeeds; None while none has failed
+
+    def judge(self, success: KnowsSuccess | None) -> None:
+        """Complete the probabilities of success."""
+        if success is None:
+            return
+        known = np.empty(0) if self.success is None else self.success
+        new = slice(len(known), len(self.X))
+        if len(known) < len(self.X):
+            found = success.probability(self.X[new], torch.from_numpy(self.Z[new]))
+            self.success = np.concatenate([known, found])
+
+    def proposal(self, i: int, value: float) -> Proposal:
+        """Return the i-th candidate as a proposal."""
+        chance = None if self.success is None else float(self.success[i])
+        return Proposal(self.X[i], torch.from_numpy(self.Z[i].copy()), value, self.sources[i], chance)
 
 
 class CandidatePool(BaseEstimator):
@@ -105,20 +122,20 @@ class CandidatePool(BaseEstimator):
         self._check_parameters()
         check_count("n", n)
         sources = usable(self.sources, state)
-        belief = Belief.of(state)
-        y = np.asarray(state.all_measured.y.numpy(), dtype=np.float64)
-        if stalled(state.past, y) or on_plateau(state.past, y):
-            belief = belief.demanding(_LEAP)
+        turns = choosers(criterion, state, n)
         screener = Screener(state, type(self).__name__, rng)
-        found = self._gather(state, n, belief, sources, screener, criterion, rng)
+        belief = belief_of(state, turns[0], screener.generator)
+        y = state.all_measured.achieved
+        if isinstance(belief, Belief) and (stalled(state.past, y) or on_plateau(state.past, y)):
+            belief = belief.demanding(_LEAP)
+        found = self._gather(state, belief, sources, screener, criterion, turns, rng)
         X, Z = found.X, found.Z
         if len(X) < n:
             raise screener.give_up(len(X), n)
+        found.judge(state.success)
         apart, points = Apart(X, self.apart, state.pending_X), belief.points(X, Z)
-        chosen = choose(criterion, belief, points, state.turn, n, screener.generator, apart)
-        proposals = [
-            Proposal(X[i], torch.from_numpy(Z[i].copy()), value, found.sources[i]) for i, value in chosen
-        ]
+        chosen = choose(turns, belief, points, screener.generator, found.success, apart)
+        proposals = [found.proposal(i, value) for i, value in chosen]
         for name, count in Counter(proposal.source for proposal in proposals).items():
             screener.record.sources[name]["chosen"] += count
         return proposals, screener.finish()
@@ -126,21 +143,21 @@ class CandidatePool(BaseEstimator):
     def _gather(
         self,
         state: SearchState,
-        n: int,
-        belief: Belief,
+        belief: Belief | GoalsBelief,
         sources: Sequence[Source],
         screener: Screener,
         criterion: Criterion,
+        turns: list[Criterion],
         rng: np.random.Generator,
     ) -> _Found:
         """Make, screen and encode until the generations are over and there are at least n candidates."""
-        making = self._making(state, screener, rng)
-        y = np.asarray(state.all_measured.y.numpy(), dtype=np.float64)
-        shares = shares_of({source.name: source.share for source in sources}, state.past, y)
+        making, n = self._making(state, screener, rng), len(turns)
+        start = {source.name: source.share for source in sources}
+        shares = shares_of(start, state.past, state.all_measured.achieved)
         found = _Found(np.empty((0, state.model.latent_dim)))
         _supply(state, found, screener)
         if state.listed is not None:
-            _supply_foremost(state, n, belief, criterion, found, screener)
+            _supply_foremost(state, n, criterion, found, screener)
         limit = self._limit
         size = -(-min(self.n_candidates, limit) // self.generations)
         generation = 0
@@ -150,6 +167,7 @@ class CandidatePool(BaseEstimator):
             n_made = screener.record.n_decoded
             if n_made == before:
                 break
+            found.judge(state.success)
             n_new = sum(screener.record.sources[source.name]["new"] for source in sources)
             collapsed = n_new < _LEAST_NEW * n_made
             if collapsed and generation == 1:
@@ -160,8 +178,7 @@ class CandidatePool(BaseEstimator):
             if last or collapsed:
                 making.wide *= 2.0 if collapsed else 1.5
             if not last and len(found.X) > 0:
-                choosers = [for_turn(criterion, state.turn + i) for i in range(n)]
-                chosen = _foremost(choosers, belief, belief.points(found.X, found.Z), screener.generator)
+                chosen = _foremost(turns, belief, found, screener.generator)
                 making.parents.best_X = [found.X[i] for i in chosen]
                 making.parents.best_Z = found.Z[chosen]
         return found
@@ -169,8 +186,8 @@ class CandidatePool(BaseEstimator):
     def _making(self, state: SearchState, screener: Screener, rng: np.random.Generator) -> Making:
         """Return what sources make candidates of; a stalled search uses other parents, and goes farther."""
         landscape = Landscape.of(state, rng, _MARGIN, _QUANTILE)
-        y = state.all_measured.y
-        if not (level := stalled(state.past, np.asarray(y.numpy(), dtype=np.float64))):
+        y = state.all_measured.achieved
+        if not (level := stalled(state.past, y)):
             parents = Parents.sample(state, landscape, rng, self.parents)
             return Making(state, landscape, parents, screener, rng)
         spread = [_FLAT * each for each in self.parents]
@@ -225,13 +242,16 @@ def _split(size: int, shares: Sequence[float]) -> NDArray[np.int64]:
 
 
 def _foremost(
-    choosers: list[Criterion], belief: Belief, points: Any, generator: torch.Generator
+    turns: list[Criterion], belief: Belief | GoalsBelief, found: _Found, generator: torch.Generator
 ) -> NDArray[np.int64]:
     """Return the best tenth of the candidates: each criterion's share is that of the points it chooses."""
+    points = belief.points(found.X, found.Z)
+    if isinstance(belief, GoalsBelief):
+        belief, points = belief.over(points)
     chosen: list[int] = []
-    for criterion in {id(each): each for each in choosers}.values():
-        share = sum(each is criterion for each in choosers) / len(choosers)
-        scores = safe_scores(criterion, belief, points, generator)
+    for criterion in {id(each): each for each in turns}.values():
+        share = sum(each is criterion for each in turns) / len(turns)
+        scores = safe_scores(criterion, belief, points, generator, found.success)
         size = int(np.ceil(share * -(-len(points) // 10)))
         chosen += np.argsort(-scores, kind="stable")[:size].tolist()
     return np.array(list(dict.fromkeys(chosen)), dtype=np.int64)
@@ -249,14 +269,14 @@ def _supply(state: SearchState, found: _Found, screener: Screener) -> None:
 
 
 def _supply_foremost(
-    state: SearchState, n: int, belief: Belief, criterion: Criterion, found: _Found, screener: Screener
+    state: SearchState, n: int, criterion: Criterion, found: _Found, screener: Screener
 ) -> None:
     """Add the best of the user's list."""
     listed = state.listed
     if listed is None:
         return
     rows = foremost(
-        listed, criterion, belief, state.turn, n, _LISTED, lambda x: screener.admit(x, "duplicate"),
+        listed, criterion, Belief.of(state), state.turn, n, _LISTED, lambda x: screener.admit(x, "duplicate"),
         screener.generator,
     )  # fmt: skip
     kept, Z = screener.encode([listed.x(int(row)) for row in rows])

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.belief import MOST_JOINT
-from wrlso.acquisition.candidate_pool import CandidatePool
+from wrlso.acquisition.default_search import search_of
 from wrlso.acquisition.latent_search import LatentSearch
-from wrlso.acquisition.listed_search import ListedSearch
 from wrlso.acquisition.protocol import SearchStrategy
+from wrlso.acquisition.several import LogHypervolumeImprovement, LogParEGO
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.surrogate.protocol import Surrogate
@@ -60,6 +60,8 @@ def log_h(u: Tensor) -> Tensor:
 class LogExpectedImprovement(BaseEstimator):
     """Logarithm of the expected improvement over the best value so far.
 
+    With two goals :class:`LogHypervolumeImprovement` takes its place, with more :class:`LogParEGO`.
+
     Parameters
     ----------
     xi : float, default 0.0
@@ -75,6 +77,7 @@ class LogExpectedImprovement(BaseEstimator):
 
     uses_surrogate = True
     differentiable = True
+    logarithmic = True
     increasing = True  # in mean and variance: bounds of these are bounds of its value
 
     def __init__(self, search: SearchStrategy | None = None, *, xi: float = 0.0) -> None:
@@ -93,12 +96,16 @@ class LogExpectedImprovement(BaseEstimator):
         # without variance EI is the improvement itself; the bounds keep squares representable
         return torch.log(deviation) + log_h((improvement / deviation).clamp(-1e151, 1e300))
 
+    def for_goals(self, n: int) -> Any:
+        """Return what takes its place where there are n goals."""
+        return LogHypervolumeImprovement() if n == 2 else LogParEGO()
+
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         self.check_parameters()
-        return _search(self.search, state).propose(state, n, rng, self)
+        return search_of(self.search, state).propose(state, n, rng, self)
 
 
 class UpperConfidenceBound(BaseEstimator):
@@ -134,14 +141,14 @@ class UpperConfidenceBound(BaseEstimator):
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         self.check_parameters()
-        return _search(self.search, state).propose(state, n, rng, self)
+        return search_of(self.search, state).propose(state, n, rng, self)
 
 
 class ThompsonSampling(BaseEstimator):
     """A joint sample of the posterior at all points that are compared; a new one for every proposal.
 
-    Of more than 3,000 points only those with the largest expected improvement are compared, because a joint
-    sample of q points costs O(q³).
+    With several goals :class:`LogParEGO` takes its place. Of more than 3,000 points only those with the
+    largest expected improvement are compared, because a joint sample of q points costs O(q³).
 
     Parameters
     ----------
@@ -172,6 +179,10 @@ class ThompsonSampling(BaseEstimator):
         sample[rows] = surrogate.sample(chosen, 1, generator)[0]
         return sample
 
+    def for_goals(self, n: int) -> Any:
+        """Return what takes its place where there are n goals."""
+        return LogParEGO()
+
     def check_parameters(self) -> None:
         """Raise ParameterError for a search with parameters of an ascent, which a sample does not allow."""
         if not isinstance(self.search, LatentSearch):
@@ -189,7 +200,7 @@ class ThompsonSampling(BaseEstimator):
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         self.check_parameters()
-        return _search(self.search, state).propose(state, n, rng, self)
+        return search_of(self.search, state).propose(state, n, rng, self)
 
 
 class Mixture(BaseEstimator):
@@ -243,7 +254,7 @@ class Mixture(BaseEstimator):
         """Return n proposals; see :class:`Acquisition`."""
         self._check_parameters()
         if not any(map(_own_search, self.parts)):
-            return _search(self.search, state).propose(state, n, rng, self)
+            return search_of(self.search, state).propose(state, n, rng, self)
         check_count("n", n)
         places = [self._place(state.turn + i) for i in range(n)]
         found: dict[int, list[Proposal]] = {}
@@ -253,7 +264,7 @@ class Mixture(BaseEstimator):
             if _own_search(part) is not None:
                 found[place], record = part.propose(state, count, rng)
             else:
-                found[place], record = _search(self.search, state).propose(state, count, rng, part)
+                found[place], record = search_of(self.search, state).propose(state, count, rng, part)
             records.append(record)
             state = _with_pending(state, found[place])
         return [found[place].pop(0) for place in places], _joined(records)
@@ -297,24 +308,6 @@ class Mixture(BaseEstimator):
             )
         for i, turn in enumerate(self.turns):
             check_count(f"turns[{i}]", turn)
-
-
-def _search(search: SearchStrategy | None, state: SearchState) -> SearchStrategy:
-    """Return the strategy, or the default one."""
-    if not state.generate:
-        if search is not None:
-            raise ParameterError(
-                f"search must be None with generate=False, where the candidates are gone through and none is "
-                f"made, got {search!r}"
-            )
-        return ListedSearch()
-    if search is None:
-        return CandidatePool()
-    if isinstance(search, type) or not callable(getattr(search, "propose", None)):
-        raise ParameterTypeError(
-            f"search must be a strategy such as CandidatePool or LatentSearch, or None, got {search!r}"
-        )
-    return search
 
 
 def _own_search(part: Any) -> Any:

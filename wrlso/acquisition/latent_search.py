@@ -1,6 +1,7 @@
 """A search strategy that maximises the acquisition function over Z with gradients, then decodes."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,8 @@ class LatentSearch(BaseEstimator):
 
     Half of the starts come from where the data lies and half from near its best fifth, each the best of
     ``n_raw`` / 2 samples. Where a maximum decodes to something that may not be proposed, the next-best z
-    follow, then stochastic decodings of them, then growing perturbations of the best data.
+    follow, then stochastic decodings of them, then growing perturbations of the best data. Where experiments
+    have failed, all these points are decoded, and the best by value times probability of success is taken.
 
     Parameters
     ----------
@@ -119,7 +121,13 @@ class LatentSearch(BaseEstimator):
         for Z, temperature in self._stages(ranked, state, landscape, rng):
             Z = Z[: self.max_attempts - attempts]
             attempts += len(Z)
-            for x, z in zip(screener.decode(Z, temperature), Z, strict=True):
+            decoded = screener.decode(Z, temperature)
+            if state.success is not None:
+                found = self._likeliest(decoded, Z, belief, screener, criterion)
+                if found is not None:
+                    return found
+                decoded = []
+            for x, z in zip(decoded, Z[: len(decoded)], strict=True):
                 if screener.admit(x, "chosen"):
                     point = torch.from_numpy(z.copy())
                     value = float(safe_scores(criterion, belief, point[None], generator)[0])
@@ -127,6 +135,22 @@ class LatentSearch(BaseEstimator):
             if attempts >= self.max_attempts:
                 break
         return None
+
+    def _likeliest(
+        self, decoded: list[Any], Z: Array, belief: Belief, screener: Screener, criterion: Criterion
+    ) -> Proposal | None:
+        """Return the best of some decoded points by value times probability of success; None without any."""
+        rows = [i for i, x in enumerate(decoded) if screener.admit(x, "chosen")]
+        X, encodings = screener.encode([decoded[i] for i in rows])
+        if not X or screener.state.success is None:
+            return None
+        Z = Z[rows] if len(X) == len(rows) else encodings  # a model that encodes some only is a rare thing
+        points = torch.from_numpy(Z.copy())
+        success = screener.state.success.probability(X, torch.from_numpy(encodings))
+        scores = safe_scores(criterion, belief, points, screener.generator, success)
+        best = int(scores.argmax())
+        screener.free([x for i, x in enumerate(X) if i != best])
+        return Proposal(X[best], points[best], float(scores[best]), success=float(success[best]))
 
     def _stages(
         self,
@@ -137,6 +161,8 @@ class LatentSearch(BaseEstimator):
     ) -> Iterator[tuple[Array, float]]:
         """Latent points to decode and temperatures, from the best to the last resort; never ends."""
         size = self.n_starts
+        if state.success is not None:
+            yield ranked, 0.0  # the best of them by value may be likely to fail
         yield ranked[:size], 0.0
         yield ranked[size : 5 * size], 0.0
         for factor in (0.5, 1.0, 2.0):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wrlso._utils.validation import check_count
 from wrlso.acquisition.belief import Belief
+from wrlso.acquisition.goals import belief_of, choosers
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.screening import Screener
 from wrlso.acquisition.selection import choose, foremost
@@ -35,7 +36,7 @@ class ListedSearch:
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`wrlso.acquisition.SearchStrategy`."""
         check_count("n", n)
-        belief = Belief.of(state)
+        belief, turns = Belief.of(state), choosers(criterion, state, n)
         screener = Screener(state, type(self).__name__, rng)
         size = min(_MOST, _LEAST + _EACH * n)
         X: list[Any] = []
@@ -47,15 +48,21 @@ class ListedSearch:
             X += [listed.x(int(row)) for row in rows]
             screener.count(SUPPLIED, len(listed.rows), len(rows))
         Z = np.full((len(X), state.model.latent_dim), np.nan)
-        if belief.surrogate.space != "features":
+        if belief.surrogate.space != "features" or state.success is not None:
             X, Z = screener.encode(X)
         if len(X) < n:
             raise give_up(screener, len(X), n)
-        chosen = choose(criterion, belief, belief.points(X, Z), state.turn, n, screener.generator)
+        success = None if state.success is None else state.success.probability(X, torch.from_numpy(Z))
+        judge = belief_of(state, turns[0], screener.generator)
+        chosen = choose(turns, judge, judge.points(X, Z), screener.generator, success)
         screener.record.sources[SUPPLIED]["chosen"] += n
         return [
-            Proposal(X[i], torch.from_numpy(Z[i].copy()), value, SUPPLIED) for i, value in chosen
-        ], screener.finish()
+            Proposal(
+                X[i], torch.from_numpy(Z[i].copy()), value, SUPPLIED,
+                None if success is None else float(success[i]),
+            )
+            for i, value in chosen
+        ], screener.finish()  # fmt: skip
 
 
 @dataclass(frozen=True)

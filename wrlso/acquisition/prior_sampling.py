@@ -24,6 +24,7 @@ _LEAST_NEW = 0.05  # share of the decoded points below which known points are ch
 class PriorSampling(BaseEstimator):
     """Decode samples from where the data lies in Z; needs no values and no surrogate.
 
+    Where experiments have failed, what is likely to fail is proposed seldom.
     About half of the proposals are points without a value that the user supplied, while there are any; all
     of them if the decoder makes nothing else. A model that was trained on few points may decode little else
     than these: then every second candidate is a known point with a small change, where the model can
@@ -69,7 +70,7 @@ class PriorSampling(BaseEstimator):
             carriers = _some_known(state, count, rng) if state.anchor is not None else []
             made = list(zip(screener.decode(Z, self.temperature, carriers), Z, strict=True))
             before = len(proposals)
-            self._admit(made, n, proposals, screener)
+            self._admit(_thinned(made, state, screener, rng), n, proposals, screener)
             if len(proposals) - before < _LEAST_NEW * len(made) and len(proposals) < n:
                 self._admit(self._changed(state, count, screener, rng), n, proposals, screener)
             size = min(2 * size, 1000)
@@ -123,3 +124,16 @@ def _some_known(state: SearchState, count: int, rng: np.random.Generator) -> lis
     if known.point is None or len(known.y) == 0:
         return []
     return [known.point(int(place)) for place in rng.integers(len(known.y), size=count)]
+
+
+def _thinned(made: list[Any], state: SearchState, screener: Screener, rng: np.random.Generator) -> list[Any]:
+    """Return some of the pairs (x, z), each with a chance in proportion to its probability of success."""
+    if state.success is None:
+        return made
+    valid = [(x, z) for x, z in made if x is not None]
+    X, encodings = screener.encode([x for x, _ in valid])
+    if len(X) < len(valid) or not X:  # some cannot be encoded: nothing is known of these
+        return made
+    chance = state.success.probability(X, torch.from_numpy(encodings))
+    kept = rng.uniform(size=len(X)) * chance.max() < chance
+    return [pair for pair, keep in zip(valid, kept, strict=True) if keep]

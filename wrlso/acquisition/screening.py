@@ -13,8 +13,9 @@ from wrlso.acquisition.state import AskRecord, SearchState
 from wrlso.exceptions import DataError, ModelError, NoCandidateError
 from wrlso.models.inference import Array, decoded, encoded, evaluating, key_of, tensorized, to_array, to_model
 
-__all__ = ["Screener"]
+__all__ = ["RULE", "Screener"]
 
+RULE = "rule "  # how the reasons begin of which the rest is the name of a rule
 _CHUNK = 1024  # points that go through the model at once
 
 
@@ -109,6 +110,10 @@ class Screener:
         self._counts[str(reason)] += 1
         return False
 
+    def free(self, X: Sequence[Any]) -> None:
+        """Forget that some x were admitted, as they were not chosen."""
+        self._taken -= {key_of(self.state.model, x) for x in X}
+
     def count(self, source: str, made: int, new: int) -> None:
         """Count what a source of candidates made, and how many of these were new."""
         counts = self.record.sources.setdefault(source, {"made": 0, "new": 0, "chosen": 0})
@@ -125,9 +130,12 @@ class Screener:
     def give_up(self, found: int, wanted: int) -> NoCandidateError:
         """Return the error that says what was tried."""
         record = self.finish()
+        ruled_out = sum(n for reason, n in record.rejected.items() if reason.startswith(RULE))
+        hint = "Retrain, or try a higher temperature or more attempts; or the model can produce nothing new"
+        if 2 * ruled_out > record.n_decoded:
+            hint = f"The rules of feasible turned away {ruled_out} of them: loosen the strictest"
         counts = ", ".join(f"{reason} {count}" for reason, count in sorted(record.rejected.items()))
         return NoCandidateError(
             f"{record.strategy} found {found} of {wanted} new, valid, feasible points among "
-            f"{record.n_decoded} candidates; rejected: {counts or 'nothing'}. Retrain, or try a higher "
-            f"temperature or more attempts; or the model can produce nothing new"
+            f"{record.n_decoded} candidates; rejected: {counts or 'nothing'}. {hint}"
         )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wrlso.acquisition.apart import Apart
 from wrlso.acquisition.belief import Belief, for_turn, safe_scores
+from wrlso.acquisition.goals import GoalsBelief
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.state import Listed
 from wrlso.surrogate.protocol import Surrogate
@@ -24,29 +25,29 @@ _PROVEN = 100  # best rows, beside those that are wanted, that bounds must not h
 
 
 def choose(
-    criterion: Criterion,
-    belief: Belief,
+    turns: Sequence[Criterion],
+    belief: Belief | GoalsBelief,
     points: Any,
-    turn: int,
-    n: int,
     generator: torch.Generator,
+    success: Scores | None = None,
     apart: Apart | None = None,
 ) -> list[tuple[int, float]]:
-    """Return n distinct places among points, each with its value, best first by who has the turn.
+    """Return distinct places among points, each with its value, one for each criterion whose turn it is.
 
     A point that was chosen counts as observed, with its predicted value, for the next ones, which keep the
-    distance from it that ``apart`` asks for.
+    distance from it that ``apart`` asks for. With ``success`` (q,) values are those times the probability
+    that an experiment succeeds.
     """
     belief, points = belief.over(points)
     free = np.ones(len(points), dtype=bool)
     chosen: list[tuple[int, float]] = []
-    while len(chosen) < n:
-        scores = safe_scores(for_turn(criterion, turn + len(chosen)), belief, points, generator)
+    for criterion in turns:
+        scores = safe_scores(criterion, belief, points, generator, success)
         open_places = np.flatnonzero(free) if apart is None else apart.among(free)
         i = int(open_places[scores[open_places].argmax()])
         free[i] = False
         chosen.append((i, float(scores[i])))
-        if len(chosen) < n:
+        if len(chosen) < len(turns):
             belief = belief.add(points[i : i + 1])
             if apart is not None:
                 apart.add(apart.X[i])
@@ -65,8 +66,8 @@ def foremost(
 ) -> Rows:
     """Return the ``size`` best rows of a list for a batch of n, fewer where fewer are admitted.
 
-    Those who have a turn in the batch share the places. A criterion of joint samples is represented by
-    the one that it names as its ``promise``.
+    Those who have a turn in the batch share the places. A criterion of joint samples, or for several goals,
+    is represented by the one that it names as its ``promise``.
     """
     choosers = [for_turn(criterion, turn + i) for i in range(n)]
     judges = {repr(judge): judge for judge in (getattr(c, "promise", c) for c in choosers)}

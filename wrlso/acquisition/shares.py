@@ -50,7 +50,7 @@ def shares_of(start: Mapping[str, float], past: Past, y: NDArray[np.float64]) ->
         age += chosen
     n = len(past.sources)
     for i, (name, place) in enumerate(zip(past.sources, past.places, strict=True)):
-        if name in earned:
+        if name in earned and i not in past.failed:  # a failure earns nothing
             earned[name] += 0.5 ** ((n - 1 - i) / _HALF_LIFE) * _worth(place, y)
     mean = (sum(earned.values()) + _PRIOR * _CHOSEN) / (sum(effort.values()) + _PRIOR)
     total_start = sum(start.values())

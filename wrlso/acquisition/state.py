@@ -1,6 +1,6 @@
 """What a search knows, what it proposes, and the record of an ask."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -17,11 +17,18 @@ from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
 
 __all__ = [
-    "AskRecord", "Bounds", "Listed", "Measured", "Past", "Process", "Proposal", "SearchState",
-    "predict_proposals",
+    "AskRecord", "Bounds", "Goals", "KnowsSuccess", "Listed", "Measured", "Past", "Process", "Proposal",
+    "SearchState", "predict_proposals",
 ]  # fmt: skip
 
 Bounds: TypeAlias = Callable[[NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+class KnowsSuccess(Protocol):
+    """What failed experiments and limits say of others."""
+
+    def probability(self, X: Sequence[Any], Z: Tensor) -> NDArray[np.float64]:
+        """Return the probability (q,) that experiments on q objects with encodings Z (q, d) succeed."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,25 @@ class Process:
 
 
 @dataclass(frozen=True)
+class Goals:
+    """What a search for several goals knows, larger is better.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the goals, each of which has a process among the state's outcomes.
+    reference : ndarray (m,)
+        From which the hypervolume counts.
+    places : ndarray (k,) int64
+        Points that satisfy the limits, the first front first, by their place among all that have a value.
+    """
+
+    names: tuple[str, ...]
+    reference: NDArray[np.float64]
+    places: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Measured:
     """All N points with a value, by place, of which a search's Z and y may be a part.
 
@@ -73,12 +99,20 @@ class Measured:
         ``encode(places)`` returns the encodings (m, d) of the points at distinct int64 places (m,).
     point : callable or None
         ``point(place)`` is the x at a place.
+    progress : ndarray (N,) or None
+        How far the search had come with each of them, such as the hypervolume; None: y says it.
     """
 
     y: Tensor
     weights: Tensor
     encode: Callable[[NDArray[np.int64]], Tensor]
     point: Callable[[int], Any] | None
+    progress: NDArray[np.float64] | None = None
+
+    @property
+    def achieved(self) -> NDArray[np.float64]:
+        """Numbers (N,) of which one that is larger than all before says that the search has improved."""
+        return np.asarray(self.y.numpy() if self.progress is None else self.progress, dtype=np.float64)
 
     def encoded(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the encodings (m, d) of points at places (m,) that may repeat."""
@@ -129,12 +163,15 @@ class Past:
         How many of these points were there before the first training; None: all.
     asks : sequence of AskRecord
         The records of the searches.
+    failed : collection of int
+        Which of the proposals failed, by their numbers in ``places``.
     """
 
     sources: Sequence[str] = ()
     places: Sequence[int | None] = ()
     n_start: int | None = None
     asks: Sequence[AskRecord] = ()
+    failed: Collection[int] = ()
 
 
 class Listed(Protocol):
@@ -194,8 +231,16 @@ class SearchState:
         All points with a value, where Z and y are a part of them; None: they are all.
     past : Past
         What was proposed before.
+    success : KnowsSuccess or None
+        The probability that experiments succeed; None while none has failed.
+    noisy : bool
+        Whether the values y are noisy, so that the largest may be a lucky one.
     outcomes : mapping of str to Process
         By name, the goals and limits that were measured often enough; empty where outcomes have no names.
+    goals : Goals or None
+        Where there are several goals, and all were measured often enough.
+    satisfies : Tensor of bool, (n,), or None
+        Which of the points y satisfy the limits; None: all.
     anchor : Anchor or None
         Makes moves keep a core, or stay near to a molecule, where the rules ask for that.
     listed : Listed or None
@@ -218,7 +263,11 @@ class SearchState:
     point: Callable[[int], Any] | None = None
     measured: Measured | None = None
     past: Past = field(default_factory=Past)
+    success: KnowsSuccess | None = None
+    noisy: bool = False
     outcomes: Mapping[str, Process] = field(default_factory=dict)
+    goals: Goals | None = None
+    satisfies: Tensor | None = None
     anchor: Anchor | None = None
     listed: Listed | None = None
     generate: bool = True
@@ -249,12 +298,15 @@ class Proposal:
         The acquisition's value, NaN when there is none.
     source : str
         Where the candidate came from, such as "near" or "mutate"; empty: not said.
+    success : float or None
+        The probability that an experiment on x succeeds; None while none has failed.
     """
 
     x: Any
     z: Tensor
     value: float
     source: str = ""
+    success: float | None = None
 
 
 def predict_proposals(

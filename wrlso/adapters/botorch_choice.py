@@ -115,7 +115,8 @@ class BoTorchAcquisition(BaseEstimator):
         pool = CandidatePool() if self.pool is None else self.pool
         screener = Screener(state, type(self).__name__, rng)
         sources = usable(pool.sources, state)
-        found = pool._gather(state, n, Belief.of(state), sources, screener, LogExpectedImprovement(), rng)
+        judge = LogExpectedImprovement()
+        found = pool._gather(state, Belief.of(state), sources, screener, judge, [judge] * n, rng)
         if len(found.X) < n:
             raise screener.give_up(len(found.X), n)
         choice = self._choice(state, found.X, torch.from_numpy(found.Z), n)

@@ -83,7 +83,8 @@ def check_candidates(opt: "WeightedRetrainingOptimizer", table: Table) -> list[s
     lines = [f"{plural(n_different, 'candidate')} in {table.name}"]
     lines[0] += f" ({plural(n_good - n_different, 'row')} of repeated x)" if n_good > n_different else ""
     if len(bad):
-        lines.append(f"{plural(len(bad), 'row')} of {table.name} cannot be read and is left out:")
+        verb = "is" if len(bad) == 1 else "are"
+        lines.append(f"{plural(len(bad), 'row')} of {table.name} cannot be read and {verb} left out:")
         lines += [f"  {problem}" for problem in problems]
         lines += [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
     return [*table.remarks, *lines]

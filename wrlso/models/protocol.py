@@ -19,6 +19,7 @@ __all__ = [
     "DrawsObjects",
     "HasBlocks",
     "HasFeatures",
+    "HasParts",
     "LatentModel",
     "Mutates",
     "Objects",
@@ -90,6 +91,17 @@ class HasFeatures(Protocol):
         """Return the features (n, D) float64 of n objects: finite, always the same for an object.
 
         A training may change their units, one factor and shift for each column.
+        """
+
+
+@runtime_checkable
+class HasParts(Protocol):
+    """A model that knows parts of its objects, one of which may be why an experiment on an object fails."""
+
+    def parts(self, X: Objects) -> Any:
+        """Return how often each part occurs in n objects: whole numbers (n, P), an array or a sparse one.
+
+        Where a part stands does not matter. The counts of an object never change.
         """
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from wrlso._utils.validation import check_choice, check_instance, check_real
@@ -25,6 +26,7 @@ from wrlso.models.contract import (
 )
 from wrlso.models.likelihoods import LIKELIHOODS, Gaussian
 from wrlso.models.moves import Values, crossed, mutated
+from wrlso.models.neighbours import neighbours
 from wrlso.models.protocol import Objects
 
 __all__ = ["VAE", "Codec"]
@@ -215,6 +217,19 @@ class VAE(nn.Module):
         """
         inputs = self.tensorize(X)
         return np.asarray(self._likelihood.features(inputs, self._n_classes).reshape(len(inputs), -1).numpy())
+
+    def parts(self, X: Objects) -> csr_array:
+        """Return how often each pair of neighbouring values occurs in n objects, as sparse counts (n, P).
+
+        Pairs are of bits or classes, next to each other on any axis. Real numbers have none.
+
+        Raises
+        ------
+        DataError
+            As :meth:`tensorize`.
+        """
+        inputs = self.tensorize(X).numpy()
+        return neighbours(inputs, self._values(inputs).n_classes)
 
     def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[Any]:
         """Return n objects, each of X (n) with one small random change, as its likelihood suggests.

@@ -35,6 +35,7 @@ from wrlso.report.snapshot import (
     predict_now,
     thin,
 )
+from wrlso.report.success import success_section
 from wrlso.surrogate.predictions import interval_coverage
 from wrlso.weighting import effective_sample_size
 
@@ -75,7 +76,11 @@ def sections(campaign: Campaign, figures: Figures) -> list[Section]:
         ("progress", "Progress", _progress(campaign, figures)),
         ("candidates", "Next candidates", _candidates(campaign) + as_molecules(campaign) + origins(campaign)),
         ("best", "Best points", _best(campaign)),
-        ("predictions", "Prediction against measurement", _predictions(campaign, figures)),
+        (
+            "predictions",
+            "Prediction against measurement",
+            _predictions(campaign, figures) + success_section(campaign.history),
+        ),
         ("latent", "Latent space", _latent(campaign, figures)),
         ("weights", "Weights in training", _weights(campaign, figures)),
         ("trainings", "Trainings and reconstruction", _trainings(campaign, figures)),
@@ -141,7 +146,7 @@ def _candidates(campaign: Campaign) -> Markup:
         body.append(
             (
                 str(len(rows) - len(shown) + number + 1),
-                draw(record.x, campaign.model),
+                _drawn(campaign, record),
                 _expected(record.prediction),
                 "" if now is None else _expected((now[0][number], now[1][number])),
                 format_time(record.asked_at),
@@ -364,7 +369,7 @@ def _observations(campaign: Campaign) -> Markup:
     rows = [
         (
             str(number),
-            draw(record.x, campaign.model, pixels=48, registered=False),
+            _drawn(campaign, record, pixels=48, registered=False),
             str(record.n_failures),
             format_time(record.told_at),
         )
@@ -402,13 +407,20 @@ def _settings(campaign: Campaign) -> Markup:
 # -------------------------------------------------------------------- parts
 
 
+def _drawn(campaign: Campaign, record: Record, **options: Any) -> Markup:
+    """Return an x as it is drawn, with the name that it has in a catalogue."""
+    drawn = draw(record.x, campaign.model, **options)
+    name = campaign.names.get(record.x) if isinstance(record.x, str) else None
+    return drawn + Markup("<br><small>{}</small>").format(name) if name else drawn
+
+
 def _observed_table(
     campaign: Campaign, positions: Iterable[int | np.integer[Any]], caption: str, *, ranked: bool = False
 ) -> Markup:
     rows = []
     for rank, position in enumerate(positions, start=1):
         record = campaign.record(campaign.rows[position])
-        x = draw(record.x, campaign.model, pixels=64 if ranked else 48, registered=ranked)
+        x = _drawn(campaign, record, pixels=64 if ranked else 48, registered=ranked)
         rows.append(
             (
                 str(rank) if ranked else str(position + 1),

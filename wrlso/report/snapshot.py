@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from wrlso._state.settings import surrogate_or_default
+from wrlso.catalogue import Catalogue
 from wrlso.history import History, Record
 from wrlso.models.inference import evaluating, to_model
 from wrlso.models.protocol import LatentModel
@@ -55,6 +56,8 @@ class Campaign:
         How many of them are starting data.
     pending, failed, unlabelled : ndarray (m,)
         Other records by status.
+    names : dict
+        What candidates of a catalogue are called, by x.
     sign : float
         1 when larger is better, else -1.
     """
@@ -70,6 +73,7 @@ class Campaign:
     failed: Rows
     unlabelled: Rows
     sign: float
+    names: dict[Any, str]
 
     @classmethod
     def of(cls, opt: Any) -> "Campaign":
@@ -80,7 +84,10 @@ class Campaign:
             rows, y = history.observed_rows, history.y
             pending, failed, unlabelled = (history.rows_with(s) for s in ("pending", "failed", "unlabelled"))
         n_start = min(history.n_start, len(y))
-        return cls(opt, history, model, rows, y, weights, n_start, pending, failed, unlabelled, sign)
+        names: dict[Any, str] = {}
+        if isinstance(opt.candidates, Catalogue):
+            names = opt.candidates.names_of(record.x for record in history)
+        return cls(opt, history, model, rows, y, weights, n_start, pending, failed, unlabelled, sign, names)
 
     @property
     def best(self) -> int | None:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+from sklearn.base import BaseEstimator
+
 from wrlso._chemistry.smiles import parse
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.rules.checks import Breach, Check, HasCore, Like, Range, breaches_of, in_order, likeness
@@ -137,7 +139,7 @@ def rules_of(feasible: Any) -> Rules | None:
 
 
 def words_of(feasible: Any) -> str:
-    """Return rules in words; a user's own test by its name, also where only that is known."""
+    """Return rules in words: those that have parameters with them, a user's own test by its name."""
     parts = feasible if isinstance(feasible, list | tuple) else [feasible]
     said = []
     for part in parts:
@@ -145,6 +147,8 @@ def words_of(feasible: Any) -> str:
             said.append(part if isinstance(part, str) else part.words())
         elif callable(words := getattr(part, "words", None)):
             said.append(words())
+        elif isinstance(part, BaseEstimator):
+            said.append(" ".join(repr(part).split()))
         else:
             name = getattr(part, "type_name", None) or getattr(part, "__name__", type(part).__name__)
             said.append(f"a test of your own ({name})")

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 from wrlso._state.asking import has_small_networks, largest_product, search
@@ -28,13 +30,22 @@ from wrlso._state.settings import (
     surrogate_or_default,
 )
 from wrlso._state.shelf import Shelf
+from wrlso._state.success import probability_of_success
 from wrlso._utils.copies import keep
 from wrlso._utils.random import draw_seed
 from wrlso._utils.threads import bounded_threads
 from wrlso.catalogue import Catalogue
-from wrlso.exceptions import NoCandidateError, NotFittedError, ParameterError, StorageError, UnknownPointError
+from wrlso.exceptions import (
+    ModelError,
+    NoCandidateError,
+    NotFittedError,
+    ParameterError,
+    StorageError,
+    UnknownPointError,
+)
 from wrlso.history import History
 from wrlso.models.inference import key_of
+from wrlso.models.protocol import Objects
 from wrlso.outcomes import Aims, aims_of
 from wrlso.storage.catalogue import file_name, keep_shelf, restore_shelf
 from wrlso.storage.folder import Campaign, create_campaign
@@ -139,6 +150,10 @@ class Session:
     def aims(self) -> Aims:
         """The goals and limits."""
         return aims_of(self._settings.outcomes, self._settings.direction)
+
+    def probability_of_success(self, X: Objects) -> NDArray[np.float64]:
+        """See :meth:`wrlso.WeightedRetrainingOptimizer.probability_of_success_`."""
+        return probability_of_success(self._settings, *self.require(), X, self.lock)
 
     @property
     def shelf(self) -> Shelf | None:
@@ -286,10 +301,22 @@ class Session:
                     changes.note("train", data=log)
                 rows = changes.add(draft.model, X)
                 for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
-                    changes.note("ask", row, data=(proposal.z.numpy(), prediction, proposal.source))
+                    chance = () if proposal.success is None else (proposal.success,)
+                    data = (proposal.z.numpy(), prediction, proposal.source, *chance)
+                    changes.note("ask", row, data=data)
                 changes.note("search", data=record)
             return [keep(x) for x in X]
         raise NoCandidateError("others told every proposed point before it could be returned, 10 times")
+
+    def extend(self, X: Objects) -> None:
+        """See :meth:`wrlso.WeightedRetrainingOptimizer.extend`."""
+        with self.training, self.working():
+            learned, _ = self.require()
+            if not callable(getattr(learned.model, "extend", None)):
+                name = type(learned.model).__name__
+                raise ModelError(f"{name} has no vocabulary to extend (no method extend)")
+            if learned.model.missing_tokens(X):
+                self.publish(learned.extended(X), None)
 
     @contextmanager
     def handing_out(self, X: list[Any]) -> Iterator[None]:

@@ -218,7 +218,8 @@ class BoTorchSurrogate(BaseEstimator):
             return
         self.transform_, self.low_, self.width_ = state["transform"], state["low"], state["width"]
         first, *later = [_Group(*group) for group in state["groups"]]
-        model = self._made(first)
+        with _exactly(0):
+            model = self._made(first)
         try:
             model.load_state_dict(state["parameters"])
         except RuntimeError as error:
@@ -255,14 +256,15 @@ class BoTorchSurrogate(BaseEstimator):
             from botorch.models import SingleTaskGP
 
             factory = SingleTaskGP
-        if group.Yvar is not None and (name := _variance_parameter(factory)):
-            return factory(group.X, group.Y, **{name: group.Yvar})
-        return factory(group.X, group.Y)
-
-    def _take(self, model: Any, groups: list[_Group], parameters: dict[str, Tensor]) -> None:
+        name = None if group.Yvar is None else _variance_parameter(factory)
+        model = factory(group.X, group.Y, **({} if name is None else {name: group.Yvar}))
         if not callable(getattr(model, "posterior", None)) or getattr(model, "num_outputs", 1) != 1:
             raise ModelError(f"factory: expected a BoTorch model of one output, got {model!r:.80}")
-        self.model_, self.groups_, self.fitted_ = model.eval(), groups, parameters
+        return model
+
+    def _take(self, model: Any, groups: list[_Group], parameters: dict[str, Tensor]) -> None:
+        # predictions are differentiable in the points, and need no gradient in the hyperparameters
+        self.model_, self.groups_, self.fitted_ = model.eval().requires_grad_(False), groups, parameters
         with _exactly(0), torch.no_grad():
             point = groups[0].X[:1]
             noisy = _of(model.posterior(point, observation_noise=True), "variance")
@@ -359,17 +361,18 @@ class BoTorchSurrogate(BaseEstimator):
 @contextmanager
 def _exactly(seed: int) -> Iterator[None]:
     """Let GPyTorch compute by Cholesky factors, without warnings, and draw from a seed of ours."""
-    from gpytorch import settings
-
     with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        from gpytorch import settings
+
         for part in (
-            warnings.catch_warnings(),
             settings.fast_computations(False, False, False),
             settings.max_cholesky_size(1_000_000),
+            settings.cholesky_max_tries(8),  # covariances of candidates that are alike are singular
             isolated_torch_rng(seed),
         ):
             stack.enter_context(part)
-        warnings.simplefilter("ignore")
         yield
 
 

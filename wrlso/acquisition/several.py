@@ -1,0 +1,137 @@
+"""Acquisition functions for several goals: what a point would add to the front, by BoTorch."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from wrlso._utils.random import isolated_torch_rng
+from wrlso._utils.validation import check_count
+from wrlso.acquisition.default_search import search_of
+from wrlso.acquisition.drawn_model import drawn_model
+from wrlso.acquisition.goals import Compared
+from wrlso.acquisition.protocol import SearchStrategy
+from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+
+__all__ = ["LogHypervolumeImprovement", "LogParEGO", "SeveralGoals"]
+
+_CHUNK = 100  # candidates at once
+
+
+class Promise:
+    """How good a point may be by the process of merits: its mean and two standard deviations."""
+
+    differentiable = True
+    increasing = True  # in mean and variance: bounds of these are bounds of its value
+
+    def score(self, surrogate: Any, points: Any, best: float, generator: torch.Generator) -> Tensor:
+        """Return that (q,)."""
+        mean, variance = surrogate.predict(points)
+        found: Tensor = mean + 2.0 * variance.clamp_min(0.0).sqrt()
+        return found
+
+
+class SeveralGoals(BaseEstimator):
+    """What acquisition functions for several goals share."""
+
+    uses_surrogate = True
+    differentiable = False
+    logarithmic = True
+    several = True
+
+    def __init__(self, search: SearchStrategy | None = None, *, n_samples: int = 64) -> None:
+        self.search = search
+        self.n_samples = n_samples
+
+    @property
+    def promise(self) -> "Promise":
+        """What tells which of very many points are worth comparing."""
+        return Promise()
+
+    def check_parameters(self) -> None:
+        """Raise ParameterError or ParameterTypeError for an impossible parameter."""
+        check_count("n_samples", self.n_samples)
+
+    def score(self, surrogate: Any, points: Tensor, best: float, generator: torch.Generator) -> Tensor:
+        """Return the logarithm of what points, by number (q,), would add."""
+        compared: Compared = surrogate
+        count = min(self.n_samples, len(compared.draws))
+        model, sampler = drawn_model(compared.mean, compared.draws[:count])
+        known = compared.known.double()[:, None]
+        with isolated_torch_rng(0), torch.no_grad():
+            criterion = self._criterion(model, sampler, known, compared, generator)
+            found = [criterion(part.double()[:, None, None]) for part in points.split(_CHUNK)]
+        return torch.cat(found)
+
+    def _criterion(
+        self, model: Any, sampler: Any, known: Tensor, compared: Compared, generator: torch.Generator
+    ) -> Any:
+        raise NotImplementedError
+
+    def propose(
+        self, state: SearchState, n: int, rng: np.random.Generator
+    ) -> tuple[list[Proposal], AskRecord]:
+        """Return n proposals; see :class:`Acquisition`."""
+        self.check_parameters()
+        return search_of(self.search, state).propose(state, n, rng, self)
+
+
+class LogHypervolumeImprovement(SeveralGoals):
+    """Logarithm of the expected improvement of the hypervolume that the front dominates, noise considered.
+
+    BoTorch's ``qLogNoisyExpectedHypervolumeImprovement``, on the candidates of a :class:`CandidatePool`. The
+    front is that of the processes, not of the measurements; what is pending or was chosen before belongs to
+    it.
+
+    Parameters
+    ----------
+    search : SearchStrategy or None
+        None takes the default strategy, a :class:`CandidatePool`.
+    n_samples : int, default 64
+        Joint samples of the processes, at most 64. The cost of more than two goals grows fast with it.
+
+    References
+    ----------
+    Daulton, Balandat, Bakshy, "Parallel Bayesian Optimization of Multiple Noisy Objectives with Expected
+    Hypervolume Improvement", NeurIPS 2021; Ament et al., NeurIPS 2023.
+    """
+
+    def _criterion(
+        self, model: Any, sampler: Any, known: Tensor, compared: Compared, generator: torch.Generator
+    ) -> Any:
+        from botorch.acquisition.multi_objective import logei
+
+        # it would compile a kernel with the machine's C++ compiler, wait for other processes that do, and
+        # give other last digits where there is one
+        vars(logei)["_load_attempted"] = True
+        return logei.qLogNoisyExpectedHypervolumeImprovement(
+            model, torch.zeros(compared.mean.shape[1]).double(), known, sampler, cache_root=False
+        )
+
+
+class LogParEGO(SeveralGoals):
+    """Logarithm of the expected improvement of a Chebyshev scalarisation with random weights.
+
+    BoTorch's ``qLogNParEGO``, on the candidates of a :class:`CandidatePool`; each point has new weights.
+
+    Parameters
+    ----------
+    search, n_samples
+        As of :class:`LogHypervolumeImprovement`.
+
+    References
+    ----------
+    Knowles, "ParEGO", IEEE Transactions on Evolutionary Computation 10, 2006; Daulton et al., NeurIPS 2020.
+    """
+
+    def _criterion(
+        self, model: Any, sampler: Any, known: Tensor, compared: Compared, generator: torch.Generator
+    ) -> Any:
+        from botorch.acquisition.multi_objective.parego import qLogNParEGO
+
+        uniform = torch.rand(compared.mean.shape[1], generator=generator, dtype=torch.float64)
+        weights = -torch.log(uniform.clamp_min(1e-12))  # uniform on the simplex
+        weights = weights / weights.sum()
+        return qLogNParEGO(model, known, weights, sampler, cache_root=False, prune_baseline=False)
