@@ -13,8 +13,11 @@ from wrlso.models.sequences.vae import SequenceVAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.surrogate.pair_counts import PairCounts
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
+from wrlso.training.trainer import Trainer
 
 __all__ = ["SequenceRules", "search_options", "sequence_search"]
+
+_BATCH, _RATE = 32, 3e-3  # of a training
 
 
 def sequence_search(
@@ -100,9 +103,13 @@ def search_options(model: LatentModel) -> dict[str, Any]:
     -------
     dict
         ``surrogate``: a :class:`wrlso.TanimotoGP` on :class:`wrlso.surrogate.PairCounts`, with letters at
-        their places where the rules name a wild type.
+        their places where the rules name a wild type. ``trainer``: small batches and long steps, with which
+        the few letters in which variants of one sequence differ are learned sooner.
     """
     if not isinstance(model, SequenceVAE):
         return {}
     wild_type = None if model.rules is None else model.rules.start
-    return {"surrogate": TanimotoGP(PairCounts(model.alphabet.letters, wild_type=wild_type))}
+    return {
+        "surrogate": TanimotoGP(PairCounts(model.alphabet.letters, wild_type=wild_type)),
+        "trainer": Trainer(batch_size=_BATCH, lr=_RATE, grad_clip=5.0),
+    }
