@@ -3,9 +3,10 @@
 Objects are vectors of the unit box. A user's plain networks, trained on the start, make the latent space.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,11 @@ NAMES = ("first", "second")
 class BoxCodec:
     """A user's translation between vectors of the unit box and arrays; nothing lies outside."""
 
-    def transform(self, X: Sequence[Values]) -> Values:
+    def transform(self, X: Any) -> Values:
         """Return the vectors as an array (n, D)."""
         return np.asarray(X, dtype=np.float64)
 
-    def inverse_transform(self, array: Values) -> list[Values]:
+    def inverse_transform(self, array: Values) -> Any:
         """Return the nearest vectors of the box, with four decimals."""
         return list(np.round(np.clip(np.asarray(array, dtype=np.float64), 0.0, 1.0), 4))
 
