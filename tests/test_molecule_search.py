@@ -383,7 +383,7 @@ def test_rows_that_the_model_cannot_take_are_named_once(tmp_path):
     data = tmp_path / "assay.csv"
     data.write_text("SMILES,pIC50\nCCO,1\n[Na+].CC(=O)[O-],2\nc1cc,3\n" + "C" * 120 + ",4\n")
     with pytest.raises(DataError, match="3 rows of 4 cannot be used, so no campaign was made") as caught:
-        campaign.init(tmp_path / "camp", data, model="selfies")
+        campaign.init(tmp_path / "camp", data, model="selfies", salts="refuse")
     salt, broken, long = caught.value.__notes__
     assert salt.startswith("row 3: the model cannot read '[Na+].CC(=O)[O-]': has 2 fragments")
     assert broken.startswith("row 4: the model cannot read 'c1cc': is invalid SMILES")

@@ -24,6 +24,8 @@ from wrlso import (
     WeightedRetrainingOptimizer,
     above,
     below,
+    maximize,
+    minimize,
     rank_weights,
 )  # fmt: skip
 from wrlso._state.merits import hypervolumes, standing
@@ -460,3 +462,37 @@ def test_an_outcome_may_join_later():
     opt.tell(X[30], {"left": 1.0, "right": 2.0, "new": 3.0})
     assert opt.history_.units == {"left": "nM", "right": "", "new": "mg"}
     assert len(opt.pareto_X_) == 1
+
+
+# ------------------------------------------------------------------ loops
+
+
+def test_an_objective_returns_a_mapping():
+    opt = fitted()
+    result = maximize(lambda x: None if x[0] and x[1] else measure(x), opt, n_calls=6)
+    assert result.func_vals.shape == (6, 4)
+    for x, values in zip(result.x_iters, result.func_vals, strict=True):
+        expected = [np.nan] * 4 if x[0] and x[1] else [*measure(x).values(), np.nan]
+        np.testing.assert_array_equal(values, expected)
+    np.testing.assert_array_equal(result.fun, opt.pareto_Y_)
+    np.testing.assert_array_equal(result.x, opt.pareto_X_)
+    stopped = maximize(measure, opt, n_calls=6, target=opt.hypervolume_)
+    assert stopped.nfev == 1
+    assert "is reached" in stopped.message
+
+
+def test_an_objective_returns_a_bound():
+    opt = make_optimizer().fit(X[:10], X[:10].sum(axis=1))
+    result = maximize(lambda x: above(2.0), opt, n_calls=2)
+    assert result.func_vals.tolist() == [2.0, 2.0]
+    assert opt.history_.observations().bound[-2:].tolist() == [1, 1]
+
+
+def test_outcomes_are_for_maximize():
+    with pytest.raises(ParameterError, match=r"outcomes say what is to be minimized: call maximize\(\)"):
+        minimize(measure, fitted(), n_calls=1)
+
+
+def test_an_objective_without_names_is_refused():
+    with pytest.raises(DataTypeError, match="the objective's value must be a mapping such as {'left': 1.5}"):
+        maximize(lambda x: 1.0, fitted(), n_calls=1)

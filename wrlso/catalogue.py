@@ -73,7 +73,7 @@ class Catalogue(Sequence[Any]):
 
     def __init__(self, X: Sequence[Any] | np.ndarray, names: Sequence[str] | None = None) -> None:
         self.X = _packed(X)
-        self.names = None if names is None else _packed_names(names, len(self.X))
+        self.names: Texts | None = None if names is None else _packed_names(names, len(self.X))
         self._digest: str | None = None
 
     @classmethod

@@ -316,15 +316,15 @@ class History:
     """
 
     def __init__(self) -> None:
-        self.uid = uuid.uuid4().hex
+        self.uid: str = uuid.uuid4().hex
         self.records: list[Record] = []
-        self.inputs = TensorRows()
+        self.inputs: TensorRows = TensorRows()
         self.events: list[Event] = []
         self.asked: list[int] = []
         self.asks: list[Any] = []
         self.trainings: list[dict[str, Any]] = []
-        self.n_start = 0
-        self.revision = 0
+        self.n_start: int = 0
+        self.revision: int = 0
         self._row_of: dict[Hashable, int] = {}
         self._status = np.empty(64, dtype=np.uint8)  # of every record, an index into _STATUSES
         self._observed = np.empty(64, dtype=np.int64)  # rows in the order of their first value

@@ -4,8 +4,6 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from wrlso._chemistry.smiles import listed_smiles
 from wrlso.acquisition.molecule_options import search_options
 from wrlso.models.junction_tree.vae import JunctionTreeVAE
@@ -19,7 +17,7 @@ __all__ = ["molecule_search", "search_options"]
 
 def molecule_search(
     X: Sequence[str],
-    y: Sequence[float | None] | np.ndarray | None = None,
+    y: Any = None,
     *,
     model: SelfiesVAE | JunctionTreeVAE | None = None,
     **options: Any,
@@ -33,8 +31,8 @@ def molecule_search(
     ----------
     X : sequence of n str
         SMILES of the molecules to start from.
-    y : sequence (n,) of float, default=None
-        Their values; None or NaN: not measured.
+    y : sequence (n,), default=None
+        Their values, as of :meth:`wrlso.WeightedRetrainingOptimizer.fit`; None or NaN: not measured.
     model : SelfiesVAE or JunctionTreeVAE, default=None
         None: ``SelfiesVAE.pretrained()``. The search uses a copy, with the elements or rings of X added to
         its vocabulary.

@@ -23,6 +23,7 @@ __all__ = [
     "Aims",
     "AtLeast",
     "AtMost",
+    "Bound",
     "Maximize",
     "Minimize",
     "Outcome",
@@ -33,6 +34,7 @@ __all__ = [
     "below",
     "check_error",
     "combined",
+    "mean_of_replicates",
 ]
 
 Bound = Literal["", "above", "below"]
@@ -135,6 +137,26 @@ def check_error(name: str, sd: Any) -> None:
         raise DataTypeError(f"{name} must be a number > 0, got {sd!r:.80} of type {type(sd).__name__}")
     if not (math.isfinite(sd) and float(sd) > 0):
         raise DataError(f"{name} must be a finite number > 0, got {sd!r}")
+
+
+def mean_of_replicates(value: Reading | float, sd: float | None, n: float | None, where: str) -> Reading:
+    """Return the reading of a mean of n replicates with the standard deviation sd: its error is sd / √n.
+
+    Raises DataError, naming ``where``, for an sd that is not > 0, an n that is no whole number from 1 on, or
+    a bound with one of them.
+    """
+    if n is not None and (n < 1 or n != int(n)):
+        raise DataError(f"{where}: n must be a whole number from 1 on, got {n:g}")
+    if sd is not None:
+        check_error(f"{where}: sd", sd)
+    number = 1 if n is None else int(n)
+    if isinstance(value, Reading):
+        if sd is None and number == 1:
+            return value
+        if not value.is_plain:
+            raise DataError(f"{where}: {value} has neither sd nor n, got sd = {sd} and n = {number}")
+        value = value.value
+    return Reading(value, None if sd is None else sd / math.sqrt(number), n=number)
 
 
 def combined(readings: Sequence[Reading]) -> tuple[float, int, float, int]:

@@ -44,8 +44,9 @@ class Evaluation:
     Attributes
     ----------
     x : object
-    value : float or None
-        None when every attempt failed.
+    value : float, Reading, dict or None
+        What was told: with named outcomes a dict of name to :class:`wrlso.Reading`. None when every attempt
+        failed.
     reason : str or None
         Why the last attempt failed.
     attempts : tuple of Attempt
@@ -53,7 +54,7 @@ class Evaluation:
     """
 
     x: Any
-    value: float | None
+    value: Any
     reason: str | None
     attempts: tuple[Attempt, ...]
 

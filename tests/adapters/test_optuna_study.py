@@ -243,7 +243,10 @@ def test_the_dashboard_shows_objects_and_values(opt, storage):
     shown = json.loads(body)
     assert status == ["200 OK"]
     for trial, stored in zip(shown["trials"], study.trials, strict=True):
-        attributes = {each["key"]: json.loads(each["value"]) for each in trial["user_attrs"]}
-        assert attributes == stored.user_attrs
-        assert trial["values"] == stored.values == [sum(attributes["x"])]
+        attributes = {each["key"]: each["value"] for each in trial["user_attrs"]}
+        assert attributes == {
+            key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in stored.user_attrs.items()
+        }
+        assert trial["values"] == stored.values == [sum(json.loads(attributes["x"]))]
     assert {each["key"] for each in shown["union_user_attrs"]} >= {"x", "source", "predicted"}

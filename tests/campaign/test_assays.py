@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from wrlso.campaign import Form
 from wrlso.campaign.assays import check_values, keep_only
-from wrlso.campaign.cells import decimal_sign, is_number_like, read_value
+from wrlso.campaign.cells import decimal_sign, is_number_like, read_result, read_value
+from wrlso.campaign.outcome_columns import OutcomeColumns
 from wrlso.campaign.results_table import plan_tell, told_columns
 from wrlso.campaign.start_table import choose_columns, read_start
 from wrlso.campaign.tables import read_table
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.history import History
+from wrlso.outcomes import Reading, above, below
 
 TABLES = Path(__file__).parent / "tables"
 WORDS = ("CCCNCC", "CCNCCC", "CCCCNC", "CCNCCO", "CCOCCN", "OCCNCC")
@@ -33,7 +35,8 @@ def start(path, *only, **options):
     table = keep_only(read_table(path), only)
     x, y, decimal, lines = choose_columns(table, form, options.get("values", True))
     table, facts = check_values(table, x, y, {})
-    X, told, _ = read_start(table, x, y, decimal, string_models.make())
+    columns = OutcomeColumns.beside(table, {} if y is None else {"": y})
+    X, told, _ = read_start(table, x, columns, decimal, string_models.make())
     return dict(zip(X, told, strict=True)), [*table.remarks, *lines], facts
 
 
@@ -111,7 +114,7 @@ def test_whole_numbers_beside_values_in_any_writing_are_never_taken(tmp_path, na
         text = " ".join([str(error), *getattr(error, "__notes__", [])])
         assert "result of the assay" in text or value in text
     else:
-        assert set(found.values()) == {read_value(value, decimal="," if "," in value else ".")}
+        assert set(found.values()) == {read_result(value, decimal="," if "," in value else ".")}
 
 
 def test_whole_numbers_beside_a_few_fractions_are_asked_about(tmp_path):
@@ -177,7 +180,7 @@ def test_separators_between_thousands_are_refused_with_either_sign(cell):
     [
         ("5.2 uM", "without a unit"), ("5,2 µM", "without a unit"), ("5,2%", "without a unit"),
         ("5.2 ± 0.1", "is a value with its error"), ("5,2+/-0,1", "is a value with its error"),
-        (">10", "is a bound"), ("<0,1", "is a bound"), ("~5", "is a bound"), ("≥ 3", "is a bound"),
+        (">10", "is a bound"), ("<0,1", "is a bound"), ("~5", "is about a value"), ("≥ 3", "is a bound"),
     ],
 )  # fmt: skip
 def test_what_stands_beside_a_number_is_named(cell, message):
@@ -241,19 +244,13 @@ def test_a_table_of_chembl_is_refused_until_its_values_can_be_compared():
         "--only \"Standard Type=IC50\"",
         "'Standard Units' is nM (8 rows), ug.mL-1 (1 row); choose one, for example "
         "--only \"Standard Units=nM\"",
-        "2 values with a relation in 'Standard Relation' (> (1 row), < (1 row)) cannot be used yet: leave "
-        'out with --only "Standard Relation=="',
     ]  # fmt: skip
     only = ["standard type=ic50", "Standard Units=NM"]
-    message, notes = refusal(start, path, *only, y="standard value")
-    assert message.startswith(
-        "chembl.csv: 2 rows of 6 cannot be used, so no campaign was made; 2 values with a"
-    )
-    assert message.endswith('leave out with --only "Standard Relation=="')
-    assert notes == [
-        "row 4: 'Standard Relation' is '>': the value is a bound, not measured",
-        "row 8: 'Standard Relation' is '<': the value is a bound, not measured",
-    ]
+    found, _, _ = start(path, *only, y="standard value")
+    assert {x: value for x, value in found.items() if isinstance(value, Reading)} == {
+        "CCCCNC": above(10000.0), "NCCCCO": below(1.0),
+    }  # fmt: skip
+    assert len(found) == 6
     found, lines, facts = start(path, *only, "Standard Relation==", y="Standard Value")
     assert found == {"CCCNCC": 1200.0, "CCNCCC": 35.0, "CCNCCO": 410.0, "CCCCOC": 77.0}
     assert facts == {"type": "IC50", "unit": "nM"}
@@ -276,9 +273,9 @@ def test_logarithms_have_no_unit_but_a_type():
 def test_a_table_of_pubchem_is_read_without_the_rows_that_describe_it():
     path = TABLES / "pubchem.csv"
     message, notes = refusal(start, path, y="IC50")
-    assert "2 rows of 6 cannot be used" in message
-    assert "2 values with a relation in 'IC50 Qualifier' (> (1 row), ~ (1 row))" in message
-    assert [note[:7] for note in notes] == ["row 7: ", "row 10:"]
+    assert "1 row of 6 cannot be used" in message
+    assert "1 value with a relation in 'IC50 Qualifier' (~ (1 row)) cannot be used" in message
+    assert [note[:7] for note in notes] == ["row 10:"]
     found, lines, _ = start(path, "IC50 Qualifier==", y="IC50")
     assert found == {"CCCNCC": 1.2, "CCNCCC": 0.035, "CCNCCO": 0.41}
     assert "3 rows left out that describe the columns: RESULT_TYPE, RESULT_DESCR, RESULT_UNIT" in lines
@@ -286,12 +283,8 @@ def test_a_table_of_pubchem_is_read_without_the_rows_that_describe_it():
 
 def test_a_table_of_bindingdb_has_bounds_in_its_cells():
     path = TABLES / "bindingdb.tsv"
-    message, notes = refusal(start, path, y="IC50 (nM)")
-    assert message == "bindingdb.tsv: 2 rows of 7 cannot be used, so no campaign was made"
-    assert [note.split(";")[0] for note in notes] == [
-        "row 4: '>10000' is a bound and not a value",
-        "row 7: '<1.0' is a bound and not a value",
-    ]
+    found, _, _ = start(path, y="IC50 (nM)")
+    assert [value for value in found.values() if isinstance(value, Reading)] == [above(10000.0), below(1.0)]
     assert start(path, y="Ki (nM)")[0]["CCOCCN"] == 8.5
 
 
@@ -302,7 +295,7 @@ COLUMNS = {
     "unit": ("Standard Units", "unit", "UOM", "Konz."),
     "type": ("Standard Type", "Activity type", "Endpoint", "type", "Parameter"),
 }
-MIXED = {"relation": ("=", ">"), "unit": ("nM", "µM"), "type": ("IC50", "Ki")}
+MIXED = {"relation": ("=", "~"), "unit": ("nM", "µM"), "type": ("IC50", "Ki")}
 
 
 @pytest.mark.parametrize(
@@ -329,25 +322,27 @@ def test_columns_are_known_by_name_or_by_what_they_hold(tmp_path, kind, name, qu
     ),
     values=st.lists(st.sampled_from(["", "1.5", "2.5"]), min_size=6, max_size=6),
 )
-def test_exactly_the_values_with_a_relation_are_refused(tmp_path_factory, says, values):
+def test_relations_make_bounds_and_what_is_about_right_is_refused(tmp_path_factory, says, values):
     values[0] = "0.5"
     says[0] = "="
     rows = "".join(f"{x};{y};{relation}\n" for x, y, relation in zip(WORDS, values, says, strict=True))
     path = save(tmp_path_factory.mktemp("relations"), f"SMILES;y;relation\n{rows}")
-    bad = [i + 2 for i in range(6) if values[i] and says[i].strip("'") not in ("", "=", "eq")]
+    bad = [i + 2 for i in range(6) if values[i] and says[i] == "~"]
     if bad:
         message, notes = refusal(start, path)
         assert [int(note.split(":")[0][4:]) for note in notes] == bad
         assert f"{len(bad)} value{'' if len(bad) == 1 else 's'} with a relation" in message
     else:
-        assert [y or "" for y in start(path)[0].values()] == [y and float(y) for y in values]
+        makes = {">": above, ">=": above, "gt": above, "<": below, "≤": below, "Less than": below}
+        expected = [makes.get(s, float)(float(y)) if y else None for s, y in zip(says, values, strict=True)]
+        assert list(start(path)[0].values()) == expected
 
 
 def test_the_relation_of_another_column_does_not_count(tmp_path):
     text = "SMILES,Ki,Ki Qualifier,IC50,IC50 Qualifier\nCCCNCC,1.5,=,2.5,>\nCCNCCC,3.5,=,4.5,=\n"
     path = save(tmp_path, text)
     assert start(path, y="Ki")[0] == {"CCCNCC": 1.5, "CCNCCC": 3.5}
-    assert "IC50 Qualifier" in refusal(start, path, y="IC50")[0]
+    assert start(path, y="IC50")[0] == {"CCCNCC": above(2.5), "CCNCCC": 4.5}
     assert start(save(tmp_path, "SMILES,Ki,IC50,IC50 Qualifier\nCCCNCC,1.5,2.5,>\n"), y="Ki")[0] == {
         "CCCNCC": 1.5
     }
@@ -379,17 +374,18 @@ def tell(path, *only, known=None, **options):
     form, kept = Form(only=only, **options), Form("Smiles", "Standard Value", decimal=".")
     table = keep_only(read_table(path), only)
     columns = told_columns(table, form, kept, True)
-    table, _ = check_values(table, columns.x, columns.y, known or {})
+    for y in columns.outcomes.values:
+        table, _ = check_values(table, columns.x, y, known or {})
     return plan_tell(table, columns, History(), string_models.make(), campaign="camp")
 
 
 def test_results_are_read_as_strictly_as_starting_data():
     path = TABLES / "chembl.csv"
-    assert len(refusal(tell, path)[1]) == 3
+    assert len(refusal(tell, path)[1]) == 2
     only = ("Standard Type=IC50", "Standard Units=nM")
-    message, notes = refusal(tell, path, *only)
-    assert "2 rows of 6 cannot be told, so nothing was recorded; 2 values with a relation" in message
-    assert [note[:6] for note in notes] == ["row 4:", "row 8:"]
+    assert [value.bound for value in tell(path, *only).values if isinstance(value, Reading)] == [
+        "above", "below",
+    ]  # fmt: skip
     assert tell(path, *only, "Standard Relation==").values == [1200.0, 35.0, 410.0, 77.0]
 
 

@@ -38,12 +38,14 @@ from wrlso import (
 from wrlso.campaign import BUILT_IN, Form
 from wrlso.campaign.cells import read_value
 from wrlso.campaign.model_names import make_model, named_callable
+from wrlso.campaign.outcome_columns import OutcomeColumns
 from wrlso.campaign.results_table import Columns, plan_tell
 from wrlso.campaign.tables import read_table
 from wrlso.campaign.views import format_points
 from wrlso.exceptions import ModelError, StorageError
 from wrlso.storage.info import campaign_settings, view_campaign
 
+COLUMNS = Columns("id", "x", OutcomeColumns({"": ("y", None, None)}), None)
 OWN = "string_models:make"
 FAST = {
     "trainer": Trainer(initial_epochs=5, retrain_epochs=1, lr=0.01),
@@ -137,7 +139,12 @@ def plan(opt, rows, **options):
     path = Path("table.csv")
     write(path, ["id", "x", "y"], cells or [["", "", ""]])
     return plan_tell(
-        read_table(path), Columns("id", "x", "y", None), opt.history_, opt.model_, campaign="camp", **options
+        read_table(path),
+        Columns("id", "x", OutcomeColumns({"": ("y", None, None)}), None),
+        opt.history_,
+        opt.model_,
+        campaign="camp",
+        **options,
     )
 
 
@@ -274,7 +281,7 @@ def test_points_that_were_never_asked_for_are_added(camp):
 def test_an_id_with_another_spelling_of_its_x_is_the_same_point(here, monkeypatch):
     monkeypatch.setattr(VAE, "key", lambda self, x: "".join(sorted(x)))
     opt = WeightedRetrainingOptimizer(model=string_models.make()).tell("CCNNOO", 1.0)
-    columns = Columns("id", "x", "y", None)
+    columns = COLUMNS
 
     def told(x):
         table = read_table(write(Path("table.csv"), ["id", "x", "y"], [[0, x, 2]]))
@@ -330,7 +337,7 @@ def test_every_bad_row_is_named_and_nothing_is_told(camp):
         [fourth[0], fourth[1], "1"],
         [fourth[0], fourth[1], "2"],
         ["", "", ""],
-        [third[0], third[1], ">9"],
+        [third[0], third[1], "~9"],
     ]
     path = write(Path("bad.csv"), ["id", "SMILES", "pIC50"], rows)
     before = state(camp)
@@ -349,7 +356,7 @@ def test_every_bad_row_is_named_and_nothing_is_told(camp):
         9: "a value without an id or an x",
         10: f"told as {score(START[told]):g} and is now 17; to correct it: wrlso update camp {told} 17; if",
         12: "the same point as in row 11 with another value, 2 and not 1",
-        14: "'>9' is a bound",
+        14: "'~9' is about a value",
     }
     assert [int(note.split(":")[0][4:]) for note in caught.value.__notes__] == list(expected)
     for note, words_ in zip(caught.value.__notes__, expected.values(), strict=True):
@@ -496,14 +503,14 @@ def test_init_from_a_list_and_a_form_that_is_kept(tmp_path):
 
 
 def test_init_names_every_bad_row_and_leaves_nothing(tmp_path):
-    rows = [[START[0], "1"], ["NNN", "2"], [START[1], "1,5"], ["", "3.5"], ["", ""], ["ABCDEF", ">3"]]
+    rows = [[START[0], "1"], ["NNN", "2"], [START[1], "1,5"], ["", "3.5"], ["", ""], ["ABCDEF", "~3"]]
     data = write(tmp_path / "a.csv", ["x", "y"], rows)
     with pytest.raises(DataError, match="4 rows of 5 cannot be used, so no campaign was made") as caught:
         campaign.init(tmp_path / "camp", data, model=OWN, **FAST)
     notes = caught.value.__notes__
     assert [note[:6] for note in notes] == ["row 3:", "row 4:", "row 5:", "row 7:"]
     assert "a value without an x" in notes[2]
-    assert "bound" in notes[3]
+    assert "about" in notes[3]
     assert "cannot read 'ABCDEF'" in notes[3]
     assert not (tmp_path / "camp").exists()
     data = write(tmp_path / "a.csv", ["x", "y"], rows[:1])
@@ -565,7 +572,7 @@ def test_looking_at_a_campaign_writes_nothing(camp):
 
 def test_init_and_tell_remember_the_unit_and_the_type(tmp_path):
     header = ["SMILES", "IC50", "Standard Units", "Standard Type", "Relation"]
-    rows = [[x, score(x), "nM" if i else "uM", "IC50", "=" if i > 1 else ">"] for i, x in enumerate(START)]
+    rows = [[x, score(x), "nM" if i else "uM", "IC50", "=" if i > 1 else "~"] for i, x in enumerate(START)]
     data = write(tmp_path / "a.csv", header, rows)
     for form, words_ in ((Form(), "cannot be compared"), (Form(only=("standard units=nm",)), "1 row of 29")):
         with pytest.raises(DataError, match=words_):
@@ -580,12 +587,12 @@ def test_init_and_tell_remember_the_unit_and_the_type(tmp_path):
     new = [
         ["NNNNNN", 5, "uM", "IC50", "="],
         ["OOOOOO", 6, "nM", "IC50", "="],
-        ["NNOONN", 7, "nM", "IC50", "<"],
+        ["NNOONN", 7, "nM", "IC50", "~"],
     ]
     for rows, only, words_ in (
         (new, (), "'Standard Units' is uM .1 row., nM|'Standard Units' is nM .2 rows., uM"),
         (new[:1], (), "is uM, but the values of this campaign are in nM"),
-        (new[1:], (), "'Relation' is '<'"),
+        (new[1:], (), "'Relation' is '~'"),
     ):
         write(tmp_path / "b.csv", header, rows)
         with pytest.raises(DataError) as caught:
@@ -794,7 +801,7 @@ def test_means_are_written_as_the_decimals_that_they_are(values, decimal):
         .tell([START[0]] * len(values), [float(value) for value in values])
         .history_
     )
-    text = format_points(history, [0], "x", "y", delimiter=";", decimal=decimal)
+    text = format_points(history, [0], "x", {"": "y"}, delimiter=";", decimal=decimal)
     written = read_value(text.splitlines()[1].split(";")[2], decimal=decimal)
     exact = sum(map(Fraction, values)) / len(values)
     assert written == float(exact)

@@ -210,7 +210,8 @@ def test_wrong_arguments_are_named():
         read_molecules("CCO")
     with pytest.raises(DataTypeError, match="X must be a sequence of SMILES, got int"):
         read_molecules(3)
-    with pytest.raises(ParameterError, match="salts must be one of 'refuse', 'largest', 'keep', got 'drop'"):
+    message = "salts must be one of .refuse., .largest., .neutral., .keep., got .drop."
+    with pytest.raises(ParameterError, match=message):
         read_molecules(["C"], salts="drop")
     with pytest.raises(ParameterTypeError, match="isotopes must be one of"):
         read_molecules(["C"], isotopes=None)

@@ -51,7 +51,7 @@ def test_version():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "init ask tell status update release retrain export report demo bench"),
+        ((), "init ask tell status update release retrain export report backtest demo bench"),
         (
             ("init",),
             "CAMPAIGN --data --model --x --y --no-y --direction --seed --decimal-comma --retrain-every",
@@ -293,12 +293,12 @@ def test_results_come_and_go(camp):
 
 
 def test_errors_of_rows_are_listed_below_the_error(camp, monkeypatch):
-    (camp / "bad.csv").write_text("x,y\nN,1\nNNNNNN,>2\n")
+    (camp / "bad.csv").write_text("x,y\nN,1\nNNNNNN,~2\n")
     code = run_main(monkeypatch, "tell", "camp", "bad.csv")
     assert code.splitlines() == [
         "wrlso: error: bad.csv: 2 rows of 2 cannot be told, so nothing was recorded",
         "  row 2: the model cannot read 'N': expected 6 letters, got 'N'",
-        "  row 3: '>2' is a bound and not a value; write the number to use for it, or leave the cell blank",
+        "  row 3: '~2' is about a value and not one; write the number to use for it, or leave the cell blank",
     ]
     monkeypatch.delenv("WRLSO_MODEL")
     code = run_main(monkeypatch, "tell", "camp", "bad.csv")

@@ -382,7 +382,7 @@ def test_what_is_no_molecule_is_in_no_sd_file():
     history = History()
     history.add(["C(C"], [0], None)
     with pytest.raises(DataError, match="an SD file holds molecules, but id 0"):
-        sdf_export(history, "x", "y")
+        sdf_export(history, "x", {"": "y"})
 
 
 # ---------------------------------------------------------------- batches

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from wrlso import DataError, DataTypeError, maximize
 from wrlso._state.reading import read_returned, read_value
+from wrlso.outcomes import aims_of
 
 pd = pytest.importorskip("pandas")
 
@@ -53,14 +54,14 @@ INFINITE = [
 @pytest.mark.parametrize("y", MISSING, ids=lambda y: type(y).__name__)
 def test_what_marks_a_missing_value(y):
     assert read_value(y) is None
-    assert read_returned(y) is None
+    assert read_returned(y, aims_of(None)) is None
 
 
 @pytest.mark.parametrize("y", NUMBERS, ids=lambda y: type(y).__name__)
 def test_numbers(y):
     assert read_value(y) == 2.0
     assert type(read_value(y)) is float
-    assert read_returned(y) == 2.0
+    assert read_returned(y, aims_of(None)) == 2.0
 
 
 @pytest.mark.parametrize("y", REFUSED, ids=lambda y: type(y).__name__)
@@ -83,15 +84,15 @@ def test_infinite_values_are_refused(y, opt):
     "y", [np.array([2.0]), np.array([[2]]), torch.tensor([2.0]), np.ma.array([2.0])], ids=repr
 )
 def test_what_an_objective_returns_may_be_an_array_of_size_one(y):
-    assert read_returned(y) == 2.0
+    assert read_returned(y, aims_of(None)) == 2.0
     with pytest.raises(DataTypeError):
         read_value(y)
 
 
 def test_a_masked_entry_of_an_array_of_size_one_is_missing():
-    assert read_returned(np.ma.array([2.0], mask=[True])) is None
+    assert read_returned(np.ma.array([2.0], mask=[True]), aims_of(None)) is None
     with pytest.raises(DataTypeError, match="objective's value"):
-        read_returned(np.array([2.0, 3.0]))
+        read_returned(np.array([2.0, 3.0]), aims_of(None))
 
 
 @given(st.lists(st.none() | st.integers(-9, 9), min_size=6, max_size=6))

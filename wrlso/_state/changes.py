@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from wrlso._state.isomers import warn_of_isomers
+from wrlso._state.merits import check_names
 from wrlso._state.reading import Told
 from wrlso._utils.copies import keep
-from wrlso.exceptions import ParameterError
 from wrlso.history import Event, EventKind, History
 from wrlso.models.inference import key_of, tensorized
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.outcomes import Aims, Reading
 
-__all__ = ["Changes", "NewObjects", "check_names"]
+__all__ = ["Changes", "NewObjects"]
 
 
 class NewObjects(NamedTuple):
@@ -125,26 +125,6 @@ class Changes:
     def _row(self, key: Hashable) -> int:
         row = self.history.row(key)
         return self._new[key] if row is None else row
-
-
-def check_names(history: History, aims: Aims) -> None:
-    """Raise ParameterError where outcomes have other units than a history, or names where it has none."""
-    known = history.outcomes
-    if aims.are_named and "" in known:
-        raise ParameterError(
-            f"outcomes must be None, because the values told so far have no names, got "
-            f"{', '.join(map(repr, aims.names))}: begin anew with fit, and tell values by name"
-        )
-    if not aims.are_named and known and "" not in known:
-        raise ParameterError(
-            f"outcomes must name {', '.join(map(repr, known))}, because values of these were told, got None"
-        )
-    for name, unit in aims.units.items():
-        if (before := history.units.get(name)) and before != unit:
-            raise ParameterError(
-                f"the unit of {name!r} must be {before!r}, in which its values were told, got {unit!r}: "
-                "convert new values, or begin anew with fit and all values in the new unit"
-            )
 
 
 def _readings(told: Told) -> dict[str, Reading]:

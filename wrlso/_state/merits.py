@@ -15,15 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wrlso._state.changes import check_names
 from wrlso._utils.domination import fronts, hypervolume, reference_point
 from wrlso.exceptions import NotFittedError, ParameterError
 from wrlso.history import History
 from wrlso.outcomes import Aims
 
 __all__ = [
-    "Standing", "best_position", "goal_values", "hypervolumes", "merits", "reference_of", "standing",
-    "told_values",
+    "Standing", "best_position", "check_names", "goal_values", "hypervolumes", "merits", "reference_of",
+    "standing", "told_values",
 ]  # fmt: skip
 
 _FEWEST_FOR_REFERENCE = 10  # points with all goals
@@ -57,6 +56,26 @@ class Standing(NamedTuple):
         """Positions of the points that satisfy the limits, and that none of these dominates."""
         places = np.flatnonzero(self.satisfies)
         return np.asarray(places[fronts(self.goals[places]) == 0])
+
+
+def check_names(history: History, aims: Aims) -> None:
+    """Raise ParameterError where outcomes have other units than a history, or names where it has none."""
+    known = history.outcomes
+    if aims.are_named and "" in known:
+        raise ParameterError(
+            f"outcomes must be None, because the values told so far have no names, got "
+            f"{', '.join(map(repr, aims.names))}: begin anew with fit, and tell values by name"
+        )
+    if not aims.are_named and known and "" not in known:
+        raise ParameterError(
+            f"outcomes must name {', '.join(map(repr, known))}, because values of these were told, got None"
+        )
+    for name, unit in aims.units.items():
+        if (before := history.units.get(name)) and before != unit:
+            raise ParameterError(
+                f"the unit of {name!r} must be {before!r}, in which its values were told, got {unit!r}: "
+                "convert new values, or begin anew with fit and all values in the new unit"
+            )
 
 
 def goal_values(history: History, aims: Aims, rows: np.ndarray | None = None) -> np.ndarray:

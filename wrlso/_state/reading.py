@@ -17,7 +17,7 @@ from torch import Tensor
 
 from wrlso.exceptions import DataError, DataTypeError
 from wrlso.models.protocol import Objects
-from wrlso.outcomes import Aims, Reading, check_error
+from wrlso.outcomes import Aims, Reading, check_error, mean_of_replicates
 
 __all__ = [
     "Told", "read_cells", "read_correction", "read_failed", "read_objects", "read_returned", "read_start",
@@ -61,11 +61,14 @@ def read_value(y: Any, where: str = "y") -> float | None:
     return None if math.isnan(value) else value
 
 
-def read_returned(y: Any) -> float | None:
-    """Return what an objective returned as a float; an array or tensor of size one is a number, too.
+def read_returned(y: Any, aims: Aims) -> float | Reading | dict[str, Reading] | None:
+    """Return what an objective returned, for ``tell``; an array or tensor of size one is a number, too.
 
-    Raises DataTypeError or DataError as :func:`read_value` does.
+    Raises DataTypeError or DataError as :func:`read_told` does.
     """
+    if aims.are_named or isinstance(y, Reading):
+        told = _one(y, {}, aims, "the objective's value")
+        return told[""] if isinstance(told, dict) and not aims.are_named else told
     if isinstance(y, np.ndarray | Tensor) and y.ndim and len(y.reshape(-1)) == 1:
         y = y.reshape(-1)[0]
     return read_value(y, "the objective's value")
@@ -306,20 +309,10 @@ def read_cells(value: Any, sd: Any, n: Any, where: str) -> Any:
     Raises DataError for an sd that is not > 0, or an n that is no whole number from 1 on.
     """
     deviation, number = read_value(sd, f"{where}: sd"), read_value(n, f"{where}: n")
-    if number is not None and (number < 1 or number != int(number)):
-        raise DataError(f"{where}: n must be a whole number from 1 on, got {_shown(n)}")
-    if deviation is not None:
-        check_error(f"{where}: sd", deviation)
-    if deviation is None and number in (None, 1.0):
+    if deviation is None and number is None:
         return value
-    number = 1 if number is None else int(number)
-    if isinstance(value, Reading):
-        if value.bound and number == 1:
-            raise DataError(f"{where}: a bound has no sd, got {_shown(sd)}")
-        raise DataError(f"{where}: a bound is one value, got n = {number}")
-    exact = read_value(value, where)
-    error = None if deviation is None else deviation / math.sqrt(number)
-    return None if exact is None else Reading(exact, error, n=number)
+    exact = value if isinstance(value, Reading) else read_value(value, where)
+    return None if exact is None else mean_of_replicates(exact, deviation, number, where)
 
 
 def _plain_rows(table: Any) -> list[dict[str, Any]]:

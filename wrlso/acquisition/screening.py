@@ -24,8 +24,8 @@ class Screener:
 
     def __init__(self, state: SearchState, strategy: str, rng: np.random.Generator) -> None:
         self.state = state
-        self.generator = torch_generator(rng)
-        self.record = AskRecord(strategy=strategy, seconds={"acquire": 0.0, "decode": 0.0})
+        self.generator: torch.Generator = torch_generator(rng)
+        self.record: AskRecord = AskRecord(strategy=strategy, seconds={"acquire": 0.0, "decode": 0.0})
         self._counts: Counter[str] = Counter()
         self._verdicts: dict[Hashable, str | None] = {}
         self._taken: set[Hashable] = set()

@@ -104,9 +104,9 @@ class NevergradOptimizer:
         self.opt = opt
         self.budget = budget
         self.num_workers = num_workers
-        self.num_ask = 0
-        self.num_tell = 0
-        self.parametrization = Candidate(None)
+        self.num_ask: int = 0
+        self.num_tell: int = 0
+        self.parametrization: Candidate = Candidate(None)
         self._suggested: list[Any] = []
         self._callbacks: dict[str, list[Callable[..., Any]]] = {event: [] for event in _EVENTS}
 

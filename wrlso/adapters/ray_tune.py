@@ -77,7 +77,7 @@ class TuneSearch(Searcher):
         if not isinstance(metric, str):
             raise ParameterTypeError(f"metric must be a text, got {metric!r}")
         super().__init__(metric=metric, mode=_MODES[opt.direction])
-        self.opt = opt
+        self.opt: WeightedRetrainingOptimizer = opt
         self.name = name
         self._rows: dict[str, int] = {}  # trials that run, and the records of their objects
         self._found_none = False

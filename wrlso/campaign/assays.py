@@ -1,7 +1,8 @@
 """What the columns beside the values say of them: relation, unit and type, as public databases export them.
 
-A value with the relation ``>`` is a bound; values in nM and in uM, or an IC50 and a Ki, cannot be compared.
-Such tables are refused until ``--only`` has chosen rows that can.
+A value with the relation ``>`` is a bound. Values in nM and in uM, or an IC50 and a Ki, cannot be compared,
+and one that is "about" right is none: such tables are refused until ``--only`` has chosen rows that can be
+used.
 """
 
 import re
@@ -13,12 +14,19 @@ from wrlso.campaign.cells import UNITS, plain_text
 from wrlso.campaign.columns import find_column, listed
 from wrlso.campaign.tables import Row, Table, plural
 from wrlso.exceptions import DataError, ParameterError
+from wrlso.outcomes import Bound
 
 __all__ = ["check_values", "keep_only"]
 
 _EXACT = {"", "=", "==", "eq", "equal", "equals", "equal to", "exact"}
 _BOUNDS = "< > <= >= << >> =< => ≤ ≥ ~ ~= ≈ ca. ca gt lt ge le gte lte"
 _WORDS = {"greater than", "less than", "more than", "at least", "at most", "about", "approximately"}
+_SIDES: dict[str, Bound] = {
+    **dict.fromkeys([">", ">=", ">>", "=>", "≥", "gt", "ge", "gte"], "above"),
+    **dict.fromkeys(("greater than", "more than", "at least"), "above"),
+    **dict.fromkeys(["<", "<=", "<<", "=<", "≤", "lt", "le", "lte"], "below"),
+    **dict.fromkeys(("less than", "at most"), "below"),
+}  # fmt: skip
 _RELATIONS = frozenset(_BOUNDS.split()) | _WORDS | _EXACT
 _MEASURED = (
     "ic50 ec50 ac50 xc50 ki kd kb ka ke ed50 gi50 cc50 tc50 lc50 ld50 td50 dc50 ic90 ec90 mic mic50 mic90 "
@@ -135,7 +143,7 @@ def check_values(
             )
         elif common:
             facts.setdefault(companion.kind, says[common])
-    refused, advice = _bounds(measured, companions)
+    refused, bounds, advice = _bounds(measured, companions, y)
     if problems:
         error = DataError(
             f"{table.name} has values in {y!r} that cannot be compared, so nothing was recorded"
@@ -144,7 +152,14 @@ def check_values(
             error.add_note(problem)
         raise error
     remarks = [*table.remarks, *_remarks(table, x, y, companions, measured)]
-    return replace(table, refused=refused, advice=f"; {advice}" if advice else "", remarks=remarks), facts
+    table = replace(
+        table,
+        refused=table.refused | refused,
+        bounds=table.bounds | bounds,
+        advice=f"; {advice}" if advice else table.advice,
+        remarks=remarks,
+    )
+    return table, facts
 
 
 # ---------------------------------------------------------------- parts
@@ -218,24 +233,33 @@ def _stem(name: str) -> frozenset[str]:
     return frozenset(re.findall(r"[^\W_]+", name.casefold())) - _WHAT
 
 
-def _bounds(measured: Sequence[Row], companions: Sequence[_Companion]) -> tuple[dict[int, str], str]:
-    """Return why rows are refused whose relation makes the value a bound, and what to do about them."""
+def _bounds(
+    measured: Sequence[Row], companions: Sequence[_Companion], y: str
+) -> tuple[dict[int, str], dict[tuple[int, str], Bound], str]:
+    """Return why rows are refused whose relation says "about", which values are bounds, and what to do."""
     refused: dict[int, str] = {}
+    bounds: dict[tuple[int, str], Bound] = {}
     advice = []
     for companion in companions:
         if companion.kind != "relation":
             continue
         cells = [(row.number, row.cells[companion.index].strip("'\" ")) for row in measured]
-        bounds = {number: cell for number, cell in cells if plain_text(cell) not in _EXACT}
-        for number, cell in bounds.items():
-            refused.setdefault(number, f"{companion.name!r} is {cell!r}: the value is a bound, not measured")
-        if bounds:
+        vague: dict[int, str] = {}
+        for number, cell in cells:
+            side = _SIDES.get(plain_text(cell))
+            if side is not None:
+                bounds[number, y] = side
+            elif plain_text(cell) not in _EXACT:
+                vague[number] = cell
+        for number, cell in vague.items():
+            refused.setdefault(number, f"{companion.name!r} is {cell!r}: the value is about right only")
+        if vague:
             advice.append(
-                f"{plural(len(bounds), 'value')} with a relation in {companion.name!r} "
-                f"({_counted(bounds.values())}) cannot be used yet: leave out with "
+                f"{plural(len(vague), 'value')} with a relation in {companion.name!r} "
+                f"({_counted(vague.values())}) cannot be used: leave out with "
                 f"{_option(companion.name, _equals(cells))}"
             )
-    return refused, "; ".join(advice)
+    return refused, bounds, "; ".join(advice)
 
 
 def _equals(cells: Iterable[tuple[int, str]]) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from wrlso.campaign.assays import check_values, keep_only
 from wrlso.campaign.model_names import make_model, set_salts
+from wrlso.campaign.outcome_columns import OutcomeColumns
 from wrlso.campaign.start_table import (
     AS_BEFORE,
     Form,
@@ -15,6 +16,7 @@ from wrlso.campaign.start_table import (
 )
 from wrlso.campaign.tables import check_place, plural, read_table, reserve
 from wrlso.exceptions import DataError, ParameterError
+from wrlso.outcomes import Reading
 
 if TYPE_CHECKING:
     from wrlso.run.backtest_result import BacktestResult
@@ -71,11 +73,19 @@ def backtest_table(
     set_salts(generative, salts)
     table = without_names(table, x, generative)
     lines = [*table.remarks, *lines, *learn_tokens(table, x, generative)]
-    X, told, failed = read_start(table, x, y, decimal, generative, "so nothing was replayed")
+    columns = OutcomeColumns.beside(table, {"": y})
+    X, told, failed = read_start(table, x, columns, decimal, generative, "so nothing was replayed")
     from wrlso.run.backtest import backtest
 
-    known = [(x, value) for x, value in zip(X, told, strict=True) if value is not None]
-    n_blank = len(X) - len(known) - len(failed)
+    known = [
+        (x, value.value if isinstance(value, Reading) else value)
+        for x, value in zip(X, told, strict=True)
+        if value is not None and not getattr(value, "bound", "")
+    ]
+    n_bounds = sum(bool(getattr(value, "bound", "")) for value in told)
+    if n_bounds:
+        lines.append(f"{plural(n_bounds, 'row')} with a bound, such as '>10', left out")
+    n_blank = len(X) - len(known) - len(failed) - n_bounds
     if n_blank:
         lines.append(f"{plural(n_blank, 'row')} without a value left out")
     if failed:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from wrlso.exceptions import DataError
+from wrlso.outcomes import Reading, above, below
 
 __all__ = [
     "FAILED",
@@ -21,6 +22,7 @@ __all__ = [
     "is_plain_number",
     "is_whole",
     "plain_text",
+    "read_result",
     "read_value",
 ]
 
@@ -46,14 +48,13 @@ _NUMBER_LIKE = re.compile(
 _THREE_DIGITS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)  # thousands, or three decimals
 _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}([.,'’\s][0-9]{3})+([.,][0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
 _FAILED_WORDS = {"failed", "fail", "nan"}
+_NOT_MEASURED = {"n.d.", "nd", "n.d"}
 _VAGUE_WORDS = {
     "na",
     "n/a",
     "#n/a",
     "none",
     "null",
-    "nd",
-    "n.d.",
     "-",
     "--",
     "?",
@@ -102,6 +103,28 @@ def read_value(cell: str, *, decimal: str = ".") -> float | None:
     raise DataError(f"{cell!r} {_complaint(text, decimal)}")
 
 
+def read_result(cell: str, *, decimal: str = ".") -> float | Reading | None:
+    """Read a value or a bound such as ">10"; None for a blank cell and "n.d.", which was not determined.
+
+    Raises DataError as :func:`read_value` does.
+
+    Examples
+    --------
+    >>> read_result("< 0,1", decimal=","), read_result("n.d."), read_result("7.2")
+    (Reading(value=0.1, sd=None, bound='below', n=1), None, 7.2)
+    """
+    text = cell.strip()
+    if text.lower() in _NOT_MEASURED:
+        return None
+    sign = re.match(r"(=?>[>=]?|[≥⩾]|=?<[<=]?|[≤⩽])\s*(?=\S)", text)
+    if sign is None:
+        return read_value(text, decimal=decimal)
+    value = read_value(text[sign.end() :], decimal=decimal)
+    if value is None or math.isnan(value):
+        raise DataError(f"{cell!r} is a bound without a number")
+    return above(value) if set(sign[1]) & set(">≥⩾") else below(value)
+
+
 def _complaint(text: str, decimal: str) -> str:
     lower = text.lower().lstrip("+-")
     if lower in ("inf", "infinity", "∞"):
@@ -110,8 +133,10 @@ def _complaint(text: str, decimal: str) -> str:
         return (
             "may mean two things; write 'failed' if the experiment failed, leave it blank if not measured yet"
         )
-    if text[0] in "<>≤≥~≈":
-        return "is a bound and not a value; write the number to use for it, or leave the cell blank"
+    if text[0] in "<>≤≥":
+        return "is a bound and not a value"
+    if text[0] in "~≈":
+        return "is about a value and not one; write the number to use for it, or leave the cell blank"
     if decimal == "," and _NUMBER.fullmatch(text):
         return "has a decimal point where the file was said to have decimal commas"
     if decimal == "." and _THREE_DIGITS.fullmatch(text):

@@ -5,6 +5,7 @@ of a point is its row in ``history_.records``.
 """
 
 import copy
+import math
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from wrlso._sequences.fasta import FASTA_ENDINGS
 from wrlso.campaign.assays import check_values, keep_only
 from wrlso.campaign.catalogue_table import candidates_of, check_candidates, read_candidates
-from wrlso.campaign.cells import read_value
+from wrlso.campaign.cells import read_result
 from wrlso.campaign.model_names import (
     BUILT_IN,
     default_salts,
@@ -27,16 +28,17 @@ from wrlso.campaign.model_names import (
     set_salts,
 )
 from wrlso.campaign.new_optimizer import new_optimizer
-from wrlso.campaign.results_table import current_value, describe_value, plan_tell, told_columns
+from wrlso.campaign.outcome_columns import aims_of_campaign, in_words
+from wrlso.campaign.results_table import current_reading, describe_value, plan_tell, told_columns
 from wrlso.campaign.rule_options import restored, rules_line, together
 from wrlso.campaign.sequence_options import add_sequence_rules
 from wrlso.campaign.start_table import (
     AS_BEFORE,
     Form,
-    choose_columns,
     learn_tokens,
     left_out,
     read_start,
+    start_columns,
     start_contents,
     without_names,
 )
@@ -55,7 +57,8 @@ from wrlso.campaign.views import (
     who_works,
 )
 from wrlso.exceptions import DataError, ParameterError, UnknownPointError
-from wrlso.history import History
+from wrlso.history import History, Record
+from wrlso.outcomes import Aims, Reading, aims_of
 from wrlso.storage.beginning import check_vacant, new_campaign
 from wrlso.storage.info import campaign_settings, view_campaign
 from wrlso.storage.lock import WorkLock
@@ -133,27 +136,23 @@ def init(
         raise ParameterError(f"{campaign} exists already; see: wrlso status {quoted(campaign)}")
     check_vacant(campaign)
     table = keep_only(read_table(data, delimiter=form.delimiter), form.only)
-    x, y, decimal, guesses = choose_columns(table, form, values)
-    table, facts = check_values(table, x, y, {})
+    aims = aims_of(options.get("outcomes"), options.get("direction", "maximize"))
+    table, x, columns, decimal, guesses, facts = start_columns(table, form, aims, values)
     own = None if feasible is None else named_callable(feasible)
     generative = make_model(model, options.get("random_state") or 0)
     test = together(add_sequence_rules(generative, sequence_rules or {}, rules), own)
     salts = set_salts(generative, salts or default_salts(model, generative))
     table = without_names(table, x, generative)
-    guesses += left_out(table, x, generative)
-    guesses += learn_tokens(table, x, generative)
-    X, told, failed = read_start(table, x, y, decimal, generative)
+    guesses += [*left_out(table, x, generative), *learn_tokens(table, x, generative)]
+    X, told, failed = read_start(table, x, columns, decimal, generative)
     options = {"feasible": test, "generate": catalogue is None if generate is None else generate} | options
     listed = None if catalogue is None else read_candidates(catalogue, replace(form, y=None), generative)
     options |= {} if listed is None else {"candidates": listed[0]}
     opt = new_optimizer(generative, len(X), training or {}, options)
     said = [] if listed is None else check_candidates(opt, listed[1])
-    notes = {"model": model, "x": x, "y": y or form.y or "y"}
+    notes = {"model": model, "x": x, "y": next(iter(columns.values), form.y or "y")}
     opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
-    if getattr(generative, "stereo", None) is False:
-        opt.notes_.update(stereo="no")
-    if salts is not None:
-        opt.notes_.update(salts=salts)
+    opt.notes_.update(_reading_notes(generative, salts))
     from wrlso._state.settings import trains
 
     start = time.perf_counter()
@@ -255,9 +254,7 @@ def ask(
     rows: list[int] = []
     if out is None:
         rows = _ask(opt, n, pending)
-        return _points(opt.history_, rows, form, Form.of(opt.notes_), opt.candidates), _asked(
-            opt, rows, campaign, None
-        )
+        return _written(opt, rows, form), _asked(opt, rows, campaign, None)
     try:
         with reserve(out, force=force) as stream:
             rows = _ask(opt, n, pending)
@@ -272,10 +269,11 @@ def ask(
     return "", _asked(opt, rows, campaign, out)
 
 
-def _written(opt: "WeightedRetrainingOptimizer", rows: list[int], form: Form, out: Path) -> str:
-    if out.suffix.lower() in FASTA_ENDINGS:
+def _written(opt: "WeightedRetrainingOptimizer", rows: list[int], form: Form, out: Path | None = None) -> str:
+    if out is not None and out.suffix.lower() in FASTA_ENDINGS:
         return fasta_points(opt.history_, rows)
-    return _points(opt.history_, rows, form, Form.of(opt.notes_), opt.candidates)
+    aims = aims_of(opt.outcomes, opt.direction)
+    return _points(opt.history_, rows, form, Form.of(opt.notes_), aims, opt.candidates)
 
 
 def tell(
@@ -305,8 +303,10 @@ def tell(
     """
     kept = Form.of(opt.notes_)
     table = keep_only(read_table(results, delimiter=form.delimiter), form.only)
-    columns = told_columns(table, form, kept, ids)
-    table, _ = check_values(table, columns.x, columns.y, opt.notes_)
+    aims = aims_of(opt.outcomes, opt.direction)
+    columns = told_columns(table, form, kept, ids, aims)
+    for y in columns.outcomes.values:
+        table, _ = check_values(table, columns.x, y, {} if aims.are_named else opt.notes_)
     reader = copy.deepcopy(opt.model_)
     news: Lines = []
     if columns.x is not None:
@@ -346,12 +346,13 @@ def update(opt: "WeightedRetrainingOptimizer", point: str, value: str, *, form: 
     record = opt.history_.records[row]
     if record.status not in ("observed", "failed"):
         raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; use: wrlso tell")
-    y = _new_value(value, form, Form.of(opt.notes_))
-    before = describe_value(current_value(record))
-    opt.update(record.x, y)
-    after = describe_value(current_value(opt.history_.records[row]))
+    name, y = _new_value(value, form, Form.of(opt.notes_), aims_of(opt.outcomes, opt.direction))
+    said = f"{name} = " if name else ""
+    before = None if record.status == "failed" else current_reading(record, name)
+    opt.update(record.x, {name: y} if name and y is not None else y)
+    after = current_reading(opt.history_.records[row], name)
     return [
-        f"id {row} ({shown(record.x)}): {before} is now {after}",
+        f"id {row} ({shown(record.x)}): {said}{_in_words(before, record)} is now {describe_value(after)}",
         _best(opt),
     ]
 
@@ -387,10 +388,9 @@ def status(campaign: Path) -> Lines:
     info, history = view_campaign(campaign)
     parameters = info["parameters"]
     model = shown(info["notes"].get("model", "of your own"))
-    lines = [f"{campaign}: model {model}, {shown(parameters['direction'])}"]
-    lines += state_lines(
-        history, parameters["direction"], parameters["retrain_every"], flat=is_flat(info["notes"])
-    )
+    aims = aims_of_campaign(info)
+    lines = [f"{campaign}: model {model}, {in_words(aims)}"]
+    lines += state_lines(history, aims, parameters["retrain_every"], flat=is_flat(info["notes"]))
     lines += rules_line(parameters)
     listed = candidates_of(campaign, info)
     if listed is not None:
@@ -419,13 +419,13 @@ def export(
         text = json_export(history, info)
     elif as_json is None and out is not None and out.suffix.lower() == ".sdf":
         kept = Form.of(info["notes"])
-        text = sdf_export(history, kept.x or "x", kept.y or "y")
+        columns = {name: name or kept.y or "y" for name in aims_of_campaign(info).names}
+        text = sdf_export(history, kept.x or "x", columns)
     else:
         require_text(history)
         kept = Form.of(info["notes"])
-        listed = candidates_of(campaign, info)
-        flat = is_flat(info["notes"])
-        text = _points(history, range(len(history)), form, kept, listed, details=True, flat=flat)
+        aims, listed, flat = aims_of_campaign(info), candidates_of(campaign, info), is_flat(info["notes"])
+        text = _points(history, range(len(history)), form, kept, aims, listed, details=True, flat=flat)
     if out is None:
         return text
     with reserve(out, force=force) as stream:
@@ -443,7 +443,8 @@ def report(opt: "WeightedRetrainingOptimizer", out: Path, *, force: bool = False
 
 def check_value(campaign: Path, value: str, *, form: Form = AS_BEFORE) -> None:
     """Raise the error of :func:`update` for a value that cannot be read, before the campaign is opened."""
-    _new_value(value, form, Form.of(campaign_settings(campaign)["notes"]))
+    settings = campaign_settings(campaign)
+    _new_value(value, form, Form.of(settings["notes"]), aims_of_campaign(settings))
 
 
 def check_points(points: Sequence[str], *, every: bool) -> None:
@@ -460,13 +461,34 @@ def quoted(path: Path) -> str:
 # ---------------------------------------------------------------- parts
 
 
-def _new_value(value: str, form: Form, kept: Form) -> float:
+def _reading_notes(model: Any, salts: str | None) -> dict[str, str]:
+    """Return what a campaign notes of how its model reads molecules."""
+    flat = {"stereo": "no"} if getattr(model, "stereo", None) is False else {}
+    return flat if salts is None else flat | {"salts": salts}
+
+
+def _new_value(value: str, form: Form, kept: Form, aims: Aims) -> tuple[str, Reading | float | None]:
+    """Return the outcome and its new value, None for a failure."""
     decimal = form.decimal or kept.decimal or "."
+    name = ""
+    if aims.are_named and value.strip().lower() not in ("failed", "fail", "nan"):
+        given, found, text = value.partition("=")
+        names = {known.lower(): known for known in aims.names}
+        if not found or given.strip().lower() not in names:
+            raise ParameterError(
+                "the new value must be 'failed', or NAME=VALUE with one of "
+                f"{', '.join(map(repr, aims.names))}, got {value!r}"
+            )
+        name, value = names[given.strip().lower()], text
     # errors propose commands with a decimal point, which must work in a campaign of decimal commas, too
-    y = read_value(value, decimal="." if "." in value else decimal)
+    y = read_result(value, decimal="." if "." in value else decimal)
     if y is None:
         raise ParameterError("the new value is blank; give a number, or 'failed'")
-    return y
+    return name, None if isinstance(y, float) and math.isnan(y) else y
+
+
+def _in_words(reading: Reading | None, record: Record) -> str:
+    return "not measured" if reading is None and record.status == "observed" else describe_value(reading)
 
 
 def _ask(opt: "WeightedRetrainingOptimizer", n: int, pending: bool) -> list[int]:
@@ -481,7 +503,7 @@ def _ask(opt: "WeightedRetrainingOptimizer", n: int, pending: bool) -> list[int]
 
 
 def _best(opt: "WeightedRetrainingOptimizer") -> str:
-    return best_line(opt.history_, opt.direction, flat=is_flat(opt.notes_))
+    return best_line(opt.history_, aims_of(opt.outcomes, opt.direction), flat=is_flat(opt.notes_))
 
 
 def _points(
@@ -489,6 +511,7 @@ def _points(
     rows: Iterable[int],
     form: Form,
     kept: Form,
+    aims: Aims,
     candidates: Any = None,
     *,
     details: bool = False,
@@ -502,7 +525,7 @@ def _points(
         history,
         rows,
         form.x or kept.x or "x",
-        form.y or kept.y or "y",
+        {name: name or form.y or kept.y or "y" for name in aims.names},
         delimiter=form.delimiter or kept.delimiter or ",",
         decimal=form.decimal or kept.decimal or ".",
         names=names,
@@ -517,9 +540,14 @@ def _asked(opt: "WeightedRetrainingOptimizer", rows: list[int], campaign: Path, 
     return [
         f"{plural(len(rows), 'point')}{where}, ids {ranges(rows)}"
         + (f"; {others} asked for earlier still pending" if others else ""),
-        f"fill in {Form.of(opt.notes_).y!r}: a number, 'failed', or blank while it is not measured; "
+        f"fill in {_columns_of(opt)}: a number, 'failed', or blank while it is not measured; "
         f"then: wrlso tell {quoted(campaign)} {quoted(out) if out else 'FILE'}",
     ]
+
+
+def _columns_of(opt: "WeightedRetrainingOptimizer") -> str:
+    names = aims_of(opt.outcomes, opt.direction).names
+    return ", ".join(repr(name or Form.of(opt.notes_).y) for name in names)
 
 
 def _row(opt: "WeightedRetrainingOptimizer", point: str) -> int:

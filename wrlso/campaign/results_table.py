@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from wrlso.campaign.cells import read_value
 from wrlso.campaign.columns import find_column
+from wrlso.campaign.outcome_columns import OutcomeColumns, Result, find_outcomes, plainly
 from wrlso.campaign.start_table import Form
 from wrlso.campaign.tables import Row, Table, explain, plural, unreadable
 from wrlso.exceptions import DataError
 from wrlso.history import History, Record
+from wrlso.outcomes import Aims, Reading, aims_of, combined
 
 if TYPE_CHECKING:
     from wrlso.models.protocol import LatentModel
 
-__all__ = ["Columns", "Plan", "current_value", "describe_value", "plan_tell", "same_value", "told_columns"]
+__all__ = [
+    "Columns", "Plan", "current_reading", "describe_value", "plan_tell", "same_value", "told_columns",
+]  # fmt: skip
+
+_ONE_NUMBER = aims_of(None)
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Columns:
 
     id: str | None
     x: str | None
-    y: str | None
+    outcomes: OutcomeColumns
     status: str | None
 
 
@@ -35,24 +40,30 @@ class Plan:
     """The results to tell (X, values; None for a failure), and counts of the other rows."""
 
     X: list[Any] = field(default_factory=list)
-    values: list[float | None] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
     n_new: int = 0  # of X: points that were never asked for
     n_known: int = 0
     n_blank: int = 0
     remarks: list[str] = field(default_factory=list)
 
 
-def describe_value(value: float | None) -> str:
-    """Return a value in words: a number, or "failed" for None."""
-    return "failed" if value is None else f"{value:.10g}"
+def describe_value(value: Reading | float | None) -> str:
+    """Return a value in words: a number, a bound such as ">10", or "failed" for None."""
+    if value is None:
+        return "failed"
+    if not isinstance(value, Reading):
+        return f"{value:.10g}"
+    return {"": "", "above": ">", "below": "<"}[value.bound] + f"{value.value:.10g}"
 
 
-def same_value(a: float | None, b: float | None) -> bool:
+def same_value(a: Reading | None, b: Reading | None) -> bool:
     """Whether two values agree to nine digits: spreadsheets write no more than they show."""
-    return a is None and b is None if a is None or b is None else math.isclose(a, b, rel_tol=1e-9)
+    if a is None or b is None:
+        return a is b
+    return a.bound == b.bound and math.isclose(a.value, b.value, rel_tol=1e-9)
 
 
-def told_columns(table: Table, form: Form, kept: Form, ids: bool) -> Columns:
+def told_columns(table: Table, form: Form, kept: Form, ids: bool, aims: Aims = _ONE_NUMBER) -> Columns:
     """Find the columns by name; nothing is guessed where results are recorded."""
     id_column = _optional(table, "id") if ids else None
     status_column = _optional(table, "status")
@@ -62,10 +73,18 @@ def told_columns(table: Table, form: Form, kept: Form, ids: bool) -> Columns:
         raise DataError(
             f"{table.name} has neither a column 'id' nor {kept.x!r}; {there}; name the one of x with --x"
         )
+    if aims.are_named:
+        outcomes = find_outcomes(table, aims)
+        if not outcomes.of and status_column is None:
+            raise DataError(
+                f"{table.name} has none of the columns {', '.join(map(repr, aims.names))}; {there}"
+            )
+        return Columns(id_column, x, outcomes, status_column)
     y = find_column(table, form.y) if form.y else _optional(table, kept.y or "y")
     if y is None and status_column is None:
         raise DataError(f"{table.name} has no column {kept.y!r}; {there}; name the one of values with --y")
-    return Columns(id_column, x, y, status_column)
+    outcomes = OutcomeColumns.beside(table, {} if y is None else {"": y})
+    return Columns(id_column, x, outcomes, status_column)
 
 
 def _optional(table: Table, name: str) -> str | None:
@@ -140,8 +159,10 @@ class _Reader:
         self.decimal = decimal
         self.replicates = replicates
         self.plan = Plan()
-        self.told: dict[Hashable, tuple[int, float | None]] = {}  # of this table: row and value, by key
-        self.left: dict[Hashable, list[float | None]] = {}  # replicates known and not met in this table
+        # of this table: row, outcome and value, by key; outcome and value are None for a failure
+        self.told: dict[Hashable, list[tuple[int, str | None, Reading | None]]] = {}
+        # replicates known and not met in this table, by key and outcome
+        self.left: dict[tuple[Hashable, str | None], list[Reading | None]] = {}
 
     def take(self, row: Row) -> None:
         """Add a row to the plan; raise DataError with the problem where it cannot be told."""
@@ -161,10 +182,12 @@ class _Reader:
             self.plan.n_blank += 1
         elif record is None:
             self._add(row.number, self._key(x), x, value, new=True)
-        elif self._is_new(number, record, value):
-            self._add(row.number, record.key, record.x, value, new=not record.asked)
         else:
-            self.plan.n_known += 1
+            is_new, value = self._news(number, record, value)
+            if is_new:
+                self._add(row.number, record.key, record.x, value, new=not record.asked)
+            else:
+                self.plan.n_known += 1
 
     def problems(self, row: Row) -> Iterator[str]:
         """Yield what is wrong with each cell of a row by itself."""
@@ -191,17 +214,18 @@ class _Reader:
             )
         return int(match[1])
 
-    def _value(self, row: Row) -> tuple[bool, float | None]:
-        """Return whether there is a result, and its value: None where the experiment failed."""
-        value = read_value(self.table.named(row, self.columns.y), decimal=self.decimal)
-        if value is not None and row.number in self.table.refused:
+    def _value(self, row: Row) -> tuple[bool, Result]:
+        """Return whether there is a result, and what it is: None where the experiment failed."""
+        told, result = self.columns.outcomes.read(self.table, row, self.decimal)
+        if told and row.number in self.table.refused:
             raise DataError(self.table.refused[row.number])
         status = self.table.named(row, self.columns.status)
         if re.match(r"fail(ed)?\b", status, re.IGNORECASE):
-            if value is not None and not math.isnan(value):
-                raise DataError(f"the status is {status!r}, but the value is {value:.10g}; take one out")
+            if result:
+                listed = ", ".join(map(describe_value, result.values()))
+                raise DataError(f"the status is {status!r}, but the value is {listed}; take one out")
             return True, None
-        return value is not None, None if value is None or math.isnan(value) else value
+        return told, result
 
     def _record(self, number: int, x: str) -> Record:
         record = self.history.records[number]
@@ -219,56 +243,101 @@ class _Reader:
         except (ValueError, TypeError, LookupError) as error:  # also what a user's own model raises
             raise DataError(unreadable(x, error)) from error
 
-    def _is_new(self, number: int | None, record: Record, value: float | None) -> bool:
-        """Whether the value is not known yet; raises DataError where it contradicts what is known."""
-        known = any(same_value(value, other) for other in record.values)
-        if not known and any(same_value(value, old) for values in record.revisions for old in values):
+    def _news(self, number: int | None, record: Record, result: Result) -> tuple[bool, Result]:
+        """Return whether any of a result is new, and what; raises DataError where it contradicts."""
+        if result is None:
+            return self._is_new(number, record, None, None), None
+        new = {name: value for name, value in result.items() if self._is_new(number, record, name, value)}
+        return bool(new), new
+
+    def _is_new(self, number: int | None, record: Record, name: str | None, value: Reading | None) -> bool:
+        """Whether a value of an outcome, or a failure, is not known yet."""
+        told: list[Reading | None] = [] if name is None else [*record.readings.get(name, ())]
+        known = any(same_value(value, other) for other in told)
+        if name is not None and not known and any(same_value(value, old) for old in _corrected(record, name)):
             self.plan.remarks.append(
-                f"id {number} was corrected from {describe_value(value)} to "
-                f"{describe_value(current_value(record))} since; the correction stays"
+                f"id {number} was corrected from {_said(name, value)} to "
+                f"{_said(name, current_reading(record, name))} since; the correction stays"
             )
             return False
         if self.replicates:
-            failures: list[float | None] = [None] * record.n_failures
-            left = self.left.setdefault(record.key, [*record.values, *failures])
+            left = self.left.setdefault(
+                (record.key, name), told if name is not None else [None] * record.n_failures
+            )
             position = next((i for i, other in enumerate(left) if same_value(value, other)), None)
             if position is not None:
                 left.pop(position)
             return position is None
-        if value is None:
-            known, contradicted = record.status == "failed" or record.n_failures > 0, bool(record.values)
+        if name is None:
+            known, contradicted = record.status == "failed" or record.n_failures > 0, bool(record.readings)
         else:
-            known = known or (bool(record.values) and same_value(value, current_value(record)))
-            contradicted = bool(record.values) or record.status == "failed"
+            known = known or (bool(told) and same_value(value, current_reading(record, name)))
+            contradicted = bool(told) or record.status == "failed"
         if contradicted and not known:
+            known_as = name if name is not None else next(iter(record.readings), "")
+            before = None if record.status == "failed" else current_reading(record, known_as)
             raise DataError(
-                f"id {number} ({record.x}) was told as {describe_value(current_value(record))} and is now "
-                f"{describe_value(value)}; to correct it: wrlso update {self.campaign} {number} "
-                f"{describe_value(value)}; if both are measurements: add --replicates"
+                f"id {number} ({record.x}) was told as {_said(known_as, before)} and is now "
+                f"{_said(name, value)}; to correct it: wrlso update {self.campaign} {number} "
+                f"{_argument(name, value)}; if both are measurements: add --replicates"
             )
         return not known
 
-    def _add(self, row: int, key: Hashable, x: Any, value: float | None, *, new: bool) -> None:
-        earlier = self.told.setdefault(key, (row, value))
-        if earlier[0] != row and not self.replicates:
-            if not same_value(earlier[1], value):
+    def _add(self, row: int, key: Hashable, x: Any, result: Result, *, new: bool) -> None:
+        earlier = self.told.setdefault(key, [])
+        items: list[tuple[str | None, Reading | None]] = [*result.items()] if result else [(None, None)]
+        fresh = []
+        for name, value in items:
+            other = next((e for e in earlier if name is None or e[1] in (None, name)), None)
+            if other is None or self.replicates:
+                fresh.append((name, value))
+            elif not same_value(other[2], value):
                 raise DataError(
-                    f"the same point as in row {earlier[0]} with another value, {describe_value(value)} and "
-                    f"not {describe_value(earlier[1])}; if both are measurements: add --replicates"
+                    f"the same point as in row {other[0]} with another value, {_said(name, value)} and "
+                    f"not {_said(other[1], other[2])}; if both are measurements: add --replicates"
                 )
+        if not fresh:
             self.plan.n_known += 1
             return
+        self.plan.n_new += new and not earlier
+        earlier += [(row, name, value) for name, value in fresh]
         self.plan.X.append(x)
-        self.plan.values.append(value)
-        self.plan.n_new += new and earlier[0] == row
+        told = {name: value for name, value in fresh if name is not None and value is not None}
+        self.plan.values.append(plainly(told or None))
 
 
-def current_value(record: Record) -> float | None:
-    """Return the mean over the replicates of a point, None where it has none.
+def _corrected(record: Record, name: str) -> Iterator[Reading]:
+    """Yield the values of an outcome that were corrected."""
+    for revision in record.revisions:
+        plain = [] if isinstance(revision, dict) or name else [Reading(value) for value in revision]
+        yield from revision.get(name, ()) if isinstance(revision, dict) else plain
 
-    It is the mean of the decimal numbers that were told, to which the float is nearest: 5.1 and 5.3 give 5.2,
-    where the sum of the floats would give 5.199999999999999.
+
+def _said(name: str | None, value: Reading | None) -> str:
+    return f"{name} = {describe_value(value)}" if name and value is not None else describe_value(value)
+
+
+def _argument(name: str | None, value: Reading | None) -> str:
+    """Return a value as an argument of wrlso update."""
+    text = describe_value(value)
+    text = f"{name}={text}" if name and value is not None else text
+    return text if re.fullmatch(r"[\w.=+-]+", text) else f'"{text}"'
+
+
+def current_reading(record: Record, name: str = "") -> Reading | None:
+    """Return the mean over the replicates of an outcome, or its bound; None where it has none.
+
+    The mean is that of the decimal numbers that were told, to which the float is nearest: 5.1 and 5.3 give
+    5.2, where the sum of the floats would give 5.199999999999999.
     """
-    if len(record.values) < 2:
-        return record.values[0] if record.values else None
-    return float(sum(Fraction(repr(float(value))) for value in record.values) / len(record.values))
+    readings = record.readings.get(name, [])
+    if not readings:
+        return None
+    if all(reading.is_plain for reading in readings):
+        whole = sum(Fraction(repr(float(reading.value))) for reading in readings)
+        mean = readings[0].value if len(readings) == 1 else float(whole / len(readings))
+        return Reading(mean, n=len(readings))
+    y, n, sd, bound = combined(readings)
+    if bound:
+        return Reading(y, bound="above" if bound > 0 else "below")
+    return Reading(y, None if math.isnan(sd) else sd, n=n)

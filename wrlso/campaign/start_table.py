@@ -1,15 +1,17 @@
 """The form of a campaign's tables, and how its starting data are read."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from wrlso.campaign.cells import decimal_sign, format_value, read_value
+from wrlso.campaign.assays import check_values
+from wrlso.campaign.cells import decimal_sign, format_value, read_result
 from wrlso.campaign.columns import find_column, guess_values_column, guess_x_column, listed
+from wrlso.campaign.outcome_columns import OutcomeColumns, Result, choose_outcomes, decimal_of, plainly
 from wrlso.campaign.tables import DELIMITERS, Row, Table, explain, plural, unreadable
 from wrlso.exceptions import DataError
 from wrlso.history import History
+from wrlso.outcomes import Aims, Reading
 
 if TYPE_CHECKING:
     from wrlso.models.protocol import LatentModel
@@ -21,6 +23,7 @@ __all__ = [
     "learn_tokens",
     "left_out",
     "read_start",
+    "start_columns",
     "start_contents",
     "without_names",
 ]
@@ -96,6 +99,29 @@ def choose_columns(table: Table, form: Form, values: bool) -> tuple[str, str | N
     return x, y, decimal, lines
 
 
+def start_columns(
+    table: Table, form: Form, aims: Aims, values: bool
+) -> tuple[Table, str, OutcomeColumns, str, list[str], dict[str, str]]:
+    """Return the table with what its relations say, the columns, the decimal sign, guesses and facts.
+
+    Facts are the unit and the type of values without a name. Raises DataError as :func:`choose_columns` and
+    :func:`wrlso.campaign.assays.check_values` do, and where a goal has no column.
+    """
+    if not aims.are_named:
+        x, y, decimal, guesses = choose_columns(table, form, values)
+        table, facts = check_values(table, x, y, {})
+        return table, x, OutcomeColumns.beside(table, {} if y is None else {"": y}), decimal, guesses, facts
+    x, _, decimal, guesses = choose_columns(table, form, values=False)
+    columns = choose_outcomes(table, aims) if values else OutcomeColumns({})
+    for column in columns.values:
+        table, _ = check_values(table, x, column, {})
+    if form.decimal is None and values:
+        decimal = decimal_of(table, columns.values)
+        if decimal == ",":
+            guesses.append("numbers have a decimal comma (guessed; --decimal-point says otherwise)")
+    return table, x, columns, decimal, guesses, {}
+
+
 def _decimal_sign(table: Table, y: str) -> str:
     cells = table.column(y)
     found = decimal_sign(cells, table.delimiter)
@@ -114,7 +140,8 @@ def _first_values(cells: Iterable[str], decimal: str, n: int = 3) -> Iterator[st
     filled = [cell for cell in cells if cell.lower() not in ("", "nan", "failed", "fail")]
     for cell in filled[:n]:
         try:
-            yield format_value(read_value(cell, decimal=decimal))
+            found = read_result(cell, decimal=decimal)
+            yield cell if isinstance(found, Reading) else format_value(found)
         except DataError:
             yield repr(cell)
     if len(filled) > n:
@@ -189,29 +216,29 @@ def learn_tokens(table: Table, x: str, model: Any) -> list[str]:
 def read_start(
     table: Table,
     x: str,
-    y: str | None,
+    columns: OutcomeColumns,
     decimal: str,
     model: "LatentModel",
     outcome: str = "so no campaign was made",
-) -> tuple[list[str], list[float | None], list[str]]:
+) -> tuple[list[str], list[Any], list[str]]:
     """Return all x, their values (None where there is none), and the x whose experiment failed.
 
     ``outcome`` says in an error what came of rows that cannot be used.
     """
-    rows: list[tuple[int, str, float | None]] = []
+    rows: list[tuple[int, str, bool, Result]] = []
     problems: dict[int, list[str]] = {}
     for row in table.rows:
-        cell, text = table.named(row, y), table.named(row, x)
+        text = table.named(row, x)
         try:
-            value = None if cell.lower() == "nan" else read_value(cell, decimal=decimal)
-            if value is not None and not text:
+            told, result = columns.read(table, row, decimal, nan_fails=False)
+            if told and not text:
                 raise DataError("a value without an x")
             if row.number in table.refused:
                 raise DataError(table.refused[row.number])
         except DataError as error:
-            problems[row.number], value = [str(error)], None
+            problems[row.number], told, result = [str(error)], False, None
         if text:
-            rows.append((row.number, text, value))
+            rows.append((row.number, text, told, result))
     for number, problem in _unreadable(model, [row[:2] for row in rows]):
         problems.setdefault(number, []).append(problem)
     if problems:
@@ -221,9 +248,8 @@ def read_start(
             [f"row {number}: {'; '.join(problems[number])}" for number in sorted(problems)],
             len(table.rows),
         )
-    failed = [text for _, text, value in rows if value is not None and math.isnan(value)]
-    values = [None if value is None or math.isnan(value) else value for _, _, value in rows]
-    return [text for _, text, _ in rows], values, failed
+    failed = [text for _, text, told, result in rows if told and result is None]
+    return [text for _, text, _, _ in rows], [plainly(result) for *_, result in rows], failed
 
 
 def _unreadable(model: "LatentModel", rows: list[tuple[int, str]]) -> list[tuple[int, str]]:

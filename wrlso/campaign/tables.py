@@ -22,6 +22,7 @@ from wrlso._sequences.fasta import FASTA_ENDINGS, parse_fasta
 from wrlso._utils.files import write_whole
 from wrlso.campaign.cells import Cell, format_value
 from wrlso.exceptions import DataError, ParameterError
+from wrlso.outcomes import Bound
 
 __all__ = [
     "DELIMITERS",
@@ -80,6 +81,9 @@ class Table:
         What follows each x in a list.
     refused : dict
         Row number → why its value cannot be used.
+    bounds : dict
+        (Row number, column of values) → "above" or "below", where another column says that the value is a
+        bound.
     advice : str
         What to do about refused rows, for the end of an error.
     """
@@ -92,6 +96,7 @@ class Table:
     is_list: bool = False
     names: tuple[str, ...] = ()
     refused: dict[int, str] = field(default_factory=dict)
+    bounds: dict[tuple[int, str], Bound] = field(default_factory=dict)
     advice: str = ""
 
     def cells(self, index: int) -> list[str]:

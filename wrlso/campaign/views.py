@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from wrlso._sequences.fasta import format_fasta
+from wrlso._state.merits import best_position, hypervolumes, standing
 from wrlso._state.training_due import training_due_in
 from wrlso.campaign.cells import FAILED, Cell
-from wrlso.campaign.results_table import current_value, describe_value
+from wrlso.campaign.results_table import current_reading, describe_value
 from wrlso.campaign.tables import format_table, plural
 from wrlso.exceptions import DataError
 from wrlso.history import History, Record, Status, iso_time
+from wrlso.outcomes import Aims, Reading
 from wrlso.storage.lock import holder
 from wrlso.storage.names import LOCK
 
@@ -28,6 +30,7 @@ __all__ = [
     "format_points",
     "is_flat",
     "json_export",
+    "outcome_lines",
     "ranges",
     "require_text",
     "sdf_export",
@@ -70,26 +73,59 @@ def _molecule(record: Record, flat: bool) -> str | None:
     return canonical(x, stereo=False)
 
 
-def best_line(history: History, direction: str, *, flat: bool = False) -> str:
-    """Return a line that names the best point so far."""
-    y = history.y
-    if not len(y):
+def best_line(history: History, aims: Aims, *, flat: bool = False) -> str:
+    """Return a line that names the best point so far; of several goals how many points are on the front."""
+    state = standing(history, aims)
+    if np.isnan(state.goals).all():
         return "best so far: no value yet"
-    row = int(history.observed_rows[np.argmin(y) if direction == "minimize" else np.argmax(y)])
+    if not state.satisfies.any():
+        return "best so far: no point is known to satisfy the limits"
+    if len(aims.goals) > 1:
+        n = len(state.on_front)
+        return (
+            f"best so far: a front of {plural(n, 'point')}, hypervolume {hypervolumes(history, aims)[-1]:.6g}"
+        )
+    position = best_position(history, aims)
+    row, name = int(history.observed_rows[position]), aims.goals[0][0]
     record = history.records[row]
-    mean_of = f", mean of {len(record.values)}" if len(record.values) > 1 else ""
+    n = len(record.readings[name])
+    mean_of = f", mean of {n}" if n > 1 else ""
     molecule = _molecule(record, flat)
     x = shown(record.x) if molecule is None else f"{shown(molecule)} (its isomers are one for this model)"
-    return f"best so far: {describe_value(current_value(record))}{mean_of} (id {row}): {x}"
+    value = describe_value(current_reading(record, name))
+    return f"best so far: {f'{name} = ' if name else ''}{value}{mean_of} (id {row}): {x}"
 
 
-def state_lines(
-    history: History, direction: str, retrain_every: int | None, *, flat: bool = False
-) -> list[str]:
+def outcome_lines(history: History, aims: Aims) -> list[str]:
+    """Return the front, and how many points satisfy each limit, where outcomes have names."""
+    if not aims.are_named:
+        return []
+    lines = []
+    for name, sign, limit in aims.limits:
+        y = history.observations(name).y
+        holds, known = int(np.sum(sign * y >= sign * limit)), int(np.sum(~np.isnan(y)))
+        side, satisfy = "at least" if sign > 0 else "at most", "satisfies" if holds == 1 else "satisfy"
+        lines.append(
+            f"limit: {name} {side} {limit:.10g}: {holds} of {known} measured {satisfy} it"
+            + (f", {len(y) - known} not measured" if known < len(y) else "")
+        )
+    state = standing(history, aims)
+    if len(aims.goals) > 1 and state.satisfies.any():
+        lines.append(f"front (id, {', '.join(name for name, _ in aims.goals)}, x):")
+        for place in state.on_front:
+            row = int(state.rows[place])
+            record = history.records[row]
+            values = "  ".join(describe_value(current_reading(record, name)) for name, _ in aims.goals)
+            lines.append(f"  {row}  {values}  {shown(record.x)}")
+    return lines
+
+
+def state_lines(history: History, aims: Aims, retrain_every: int | None, *, flat: bool = False) -> list[str]:
     """Return the state of a campaign: points by status, the best, trainings, and pending points."""
     counts = Counter(record.status for record in history)
     states = ", ".join(f"{counts[status]} {_WORDS[status]}" for status in _WORDS if counts[status])
-    lines = [f"{plural(len(history), 'point')}: {states}", best_line(history, direction, flat=flat)]
+    lines = [f"{plural(len(history), 'point')}: {states}", best_line(history, aims, flat=flat)]
+    lines += outcome_lines(history, aims)
     lines.append(_training_line(history, retrain_every))
     pending = [(row, record) for row, record in enumerate(history) if record.status == "pending"]
     if pending:
@@ -119,7 +155,7 @@ def format_points(
     history: History,
     rows: Iterable[int],
     x: str,
-    y: str,
+    columns: Mapping[str, str],
     *,
     delimiter: str,
     decimal: str,
@@ -127,39 +163,79 @@ def format_points(
     details: bool = False,
     flat: bool = False,
 ) -> str:
-    """Return points as CSV: id, x and value; with ``details`` all that is known of them.
+    """Return points as CSV: id, x and values; with ``details`` all that is known of them.
 
-    ``names``: what candidates of a catalogue are called, by x, for a column of their own.
-
-    ``flat``: whether the model leaves stereochemistry out; beside a mean stands the SMILES without it then.
-    Telling the campaign this table changes nothing.
+    ``columns``: outcome → its column. Beside it stand "sd" and "n" where some value has a standard error, or
+    a mean of replicates was told. ``names``: what candidates of a catalogue are called, by x, for a column of
+    their own. ``flat``: whether the model leaves stereochemistry out; beside a mean stands the SMILES without
+    it then. Telling the campaign this table changes nothing.
     """
-    named: list[Cell] = [] if names is None else ["name"]
-    header = ["id", *named, x, y, *(_COLUMNS if details else ())]
+    rows = list(rows)
+    sides = {name for name in columns if _has_errors(history, name, rows)}
+    header = ["id", *([] if names is None else ["name"]), x]
+    for name, column in columns.items():
+        header += [column, f"{column} sd", f"{column} n"] if name in sides else [column]
+    header += _COLUMNS if details else ()
     table = []
     for row in rows:
         record = history.records[row]
-        value = current_value(record)
-        y_cell: Cell = FAILED if record.status == "failed" else value
-        x_cell = _molecule(record, flat) or str(record.x)
+        values = [cell for name in columns for cell in _cells(record, name, decimal, more=name in sides)]
+        if record.status == "failed" and values:
+            values[0] = FAILED
         called: list[Cell] = [] if names is None else [names.get(record.x, "")]
-        table.append([row, *called, x_cell, y_cell, *(_details(record, decimal) if details else ())])
+        x_cell = _molecule(record, flat) or str(record.x)
+        table.append([row, *called, x_cell, *values, *(_details(record, decimal) if details else ())])
     return format_table(header, table, delimiter=delimiter, decimal=decimal)
 
 
-def _details(record: Record, decimal: str) -> list[Cell]:
-    def listed(values: Iterable[float]) -> str:
-        return " ".join(repr(value).replace(".", decimal) for value in values)
+def _has_errors(history: History, name: str, rows: list[int]) -> bool:
+    """Whether some value of an outcome at rows is more than plain values and bounds."""
+    return any(
+        (reading.sd is not None or reading.n > 1)
+        for row in rows
+        if (details := history.records[row].details)
+        for reading in details.get(name, ())
+    )
 
-    corrected = " | ".join(listed(values) or "failed" for values in record.revisions)
+
+def _cells(record: Record, name: str, decimal: str, *, more: bool) -> list[Cell]:
+    """Return the cell of a value; with ``more`` those of its standard deviation and number of replicates."""
+    found = current_reading(record, name)
+    if found is None:
+        return [None, None, None] if more else [None]
+    value: Cell = found.value if not found.bound else describe_value(found).replace(".", decimal)
+    deviation = None if found.sd is None else found.sd * math.sqrt(found.n)
+    return [value, deviation, found.n] if more else [value]
+
+
+def _details(record: Record, decimal: str) -> list[Cell]:
+    def listed(readings: Mapping[str, Sequence[Reading]]) -> str:
+        parts = []
+        for name, told in readings.items():
+            values = " ".join(_exactly(reading).replace(".", decimal) for reading in told)
+            parts.append(f"{name}: {values}" if name else values)
+        return "; ".join(parts)
+
+    repeated = {name: told for name, told in record.readings.items() if len(told) > 1}
+    corrected = " | ".join(listed(_revision(each)) or "failed" for each in record.revisions)
     return [
         record.status, "yes" if record.asked else "no", record.asked_at, record.told_at,
-        listed(record.values) if len(record.values) > 1 else "", record.n_failures, corrected,
+        listed(repeated), record.n_failures, corrected,
     ]  # fmt: skip
 
 
-def sdf_export(history: History, x: str, y: str) -> str:
-    """Return all molecules as SD file: plane coordinates, and id, SMILES, value and status as properties.
+def _exactly(reading: Reading) -> str:
+    return {"": "", "above": ">", "below": "<"}[reading.bound] + repr(float(reading.value))
+
+
+def _revision(revision: Any) -> Mapping[str, Sequence[Reading]]:
+    return revision if isinstance(revision, dict) else {"": [Reading(value) for value in revision]}
+
+
+def sdf_export(history: History, x: str, columns: Mapping[str, str]) -> str:
+    """Return all molecules as SD file: plane coordinates, and id, SMILES, values and status as properties.
+
+    ``columns``: outcome → the property that holds its value.
 
     Raises
     ------
@@ -178,8 +254,11 @@ def sdf_export(history: History, x: str, y: str) -> str:
             )
         optional_module("rdkit.Chem.AllChem").Compute2DCoords(molecule)
         molecule.SetProp("_Name", str(row))
-        value = current_value(record)
-        cells = {"id": row, x: record.x, y: "" if value is None else repr(value), "status": record.status}
+        cells = {"id": row, x: record.x}
+        for outcome, column in columns.items():
+            found = current_reading(record, outcome)
+            cells[column] = "" if found is None else _exactly(found)
+        cells["status"] = record.status
         for name, cell in cells.items():
             molecule.SetProp(name, str(cell))
         writer.write(molecule)
@@ -190,20 +269,40 @@ def sdf_export(history: History, x: str, y: str) -> str:
 def json_export(history: History, about: dict[str, Any]) -> str:
     """Return everything that is known as JSON: the entries of ``about``, points, trainings, events."""
     points = [
-        {"id": row, "x": record.x, "status": record.status, "value": current_value(record)}
-        | {"values": record.values, "failures": record.n_failures, "corrected_from": record.revisions}
+        {"id": row, "x": record.x, "status": record.status, "value": _number(record)}
+        | {"values": record.values, "failures": record.n_failures}
+        | {"corrected_from": [_listed(revision) for revision in record.revisions]}
+        | ({"readings": _listed(record.readings)} if record.details else {})
         | {"asked": record.asked, "asked_at": record.asked_at, "told_at": record.told_at}
         for row, record in enumerate(history)
     ]
     events = [
         {"time": iso_time(event.time), "kind": event.kind, "id": event.row, "value": event.value}
         | ({"old": event.data} if event.kind == "update" else {})
-        | ({"reason": event.data} if event.kind == "tell" and event.data else {})
+        | ({"reason": event.data} if event.kind == "tell" and isinstance(event.data, str) else {})
+        | (
+            {"readings": event.data}
+            if event.kind in ("start", "tell") and isinstance(event.data, dict)
+            else {}
+        )
         for event in history.events
         if event.row >= 0
     ]
     whole = about | {"points": points, "trainings": history.trainings, "events": events}
     return json.dumps(_plain(whole), indent=1, allow_nan=False) + "\n"
+
+
+def _number(record: Record) -> float | None:
+    """Return the mean of the values without a name."""
+    found = current_reading(record)
+    return None if found is None or found.bound else found.value
+
+
+def _listed(readings: Any) -> Any:
+    """Return readings by outcome as lists of value, standard error, bound and n; plain values as they are."""
+    if not isinstance(readings, dict):
+        return readings
+    return {name: [[r.value, r.sd, r.bound, r.n] for r in told] for name, told in readings.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -76,6 +76,18 @@ SaltsOption = Annotated[
         "[default: as before; in init largest]"
     ),
 ]
+Goals = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN", help="An outcome that is better larger; several goals are searched for together."
+    ),
+]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="'COLUMN=NUMBER'", help="A limit that an outcome has to keep; may be given several times."
+    ),
+]
 RulesOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -152,6 +164,15 @@ def init(
     y: YColumn = None,
     no_y: Annotated[bool, typer.Option("--no-y", help="Start without values.")] = False,
     direction: Annotated[Direction, typer.Option(help="Which values are better.")] = Direction.maximize,
+    maximize: Goals = None,
+    minimize: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="As --maximize.")] = None,
+    at_least: Limits = None,
+    at_most: Annotated[
+        list[str] | None, typer.Option(metavar="'COLUMN=NUMBER'", help="As --at-least.")
+    ] = None,
+    record: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column that is only kept.")
+    ] = None,
     decimal_comma: Annotated[
         bool | None,
         typer.Option(
@@ -241,7 +262,12 @@ def init(
     compared are refused until --only has chosen some. UTF-8, UTF-16 and Windows files, commas, semicolons
     and tabs are recognised, and decimal commas.
 
+    --maximize, --minimize, --at-least, --at-most and --record name the columns of several outcomes. Cells
+    such as >10 and <0.1 are bounds, n.d. is blank, and beside "pIC50" may stand "pIC50 sd" and "pIC50 n", the
+    standard deviation and number of replicates.
+
     For example:
+      wrlso init lead --data a.csv --model selfies --maximize pIC50 --minimize logD --at-least solubility=50
       wrlso init solubility --data measured.csv --model expressions --x formula --y logS
       wrlso init permeability --data assay.csv --model selfies
       wrlso init herg --data chembl.csv --model selfies --only units=nM
@@ -251,12 +277,18 @@ def init(
       wrlso init kinase --data library.smi --model mylab.models:make --direction minimize
     """
     from wrlso.campaign import commands as work
+    from wrlso.campaign.outcome_columns import read_outcomes
     from wrlso.campaign.rule_options import read_rules
     from wrlso.campaign.sequence_options import read_sequence_rules
 
     if neutralize and salts not in (None, Salts.neutral):
         raise typer.BadParameter("it is --salts neutral, not another one", param_hint="--neutralize")
     taken = Salts.neutral if neutralize else salts
+    outcomes = read_outcomes(maximize, minimize, at_least, at_most, record)
+    if outcomes is not None and (y is not None or direction is not Direction.maximize):
+        raise typer.BadParameter(
+            "goals name the columns: leave out --y and --direction", param_hint="--maximize"
+        )
     chosen: dict[str, Any] = {
         "initial_epochs": epochs, "retrain_epochs": retrain_epochs, "lr": learning_rate,
         "batch_size": batch_size,
@@ -283,6 +315,7 @@ def init(
                 max_homopolymer=max_homopolymer,
             ),
             salts=None if taken is None else taken.value,
+            outcomes=outcomes,
             direction=direction.value,
             random_state=seed,
             retrain_every=retrain_every or None,
@@ -390,10 +423,11 @@ def update(
     model: Model = None,
     feasible: Feasible = None,
 ) -> None:
-    """Correct the value of a point. The old value stays on record.
+    """Correct the value of a point; of several outcomes one, as NAME=VALUE. The old value stays on record.
 
     For example:
       wrlso update kinase 44 7.3
+      wrlso update lead 44 logD=2.1
     """
     from wrlso.campaign import commands as work
 

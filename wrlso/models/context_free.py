@@ -106,22 +106,24 @@ class ContextFreeGrammar:
             raise GrammarError(f"separator must be empty or white space, got {separator!r}")
         self.source = text
         self.separator = separator
-        self.rules = _read_rules(text)
-        self.nonterminals = tuple(dict.fromkeys(rule.left for rule in self.rules))
+        self.rules: tuple[Rule, ...] = _read_rules(text)
+        self.nonterminals: tuple[str, ...] = tuple(dict.fromkeys(rule.left for rule in self.rules))
         _check_rules(self.rules, self.nonterminals, separator)
         number = {name: i for i, name in enumerate(self.nonterminals)}
         self._left = [number[rule.left] for rule in self.rules]  # for single look-ups, where arrays are slow
-        self.left = np.array(self._left, dtype=np.int64)
+        self.left: NDArray[np.int64] = np.array(self._left, dtype=np.int64)
         self._rules_of = [
             [i for i, left in enumerate(self._left) if left == symbol]
             for symbol in range(len(self.nonterminals))
         ]
         width = max(1, max(len(rule.nonterminals) for rule in self.rules))
-        self.right = np.full((len(self.rules), width), -1, dtype=np.int64)
+        self.right: NDArray[np.int64] = np.full((len(self.rules), width), -1, dtype=np.int64)
         for i, rule in enumerate(self.rules):
             self.right[i, : len(rule.nonterminals)] = [number[name] for name in rule.nonterminals]
-        self.children = tuple(tuple(number[name] for name in rule.nonterminals) for rule in self.rules)
-        self.shortest = _shortest(self.rules, self.nonterminals)
+        self.children: tuple[tuple[int, ...], ...] = tuple(
+            tuple(number[name] for name in rule.nonterminals) for rule in self.rules
+        )
+        self.shortest: NDArray[np.int64] = _shortest(self.rules, self.nonterminals)
         self._stacked = [_stacked(rule, number) for rule in self.rules]
         self._parser: Lark | None = _make_parser(self.rules, separator)
         self._exact = _reads_back(self.terminals, separator)

@@ -31,7 +31,7 @@ class DerivationMoves:
         self.max_rules = max_rules
         self.rng = rng
         self.left = grammar.left.tolist()
-        self.children = grammar.children
+        self.children: tuple[tuple[int, ...], ...] = grammar.children
 
     def sample(self, symbol: int = 0, room: int | None = None) -> Derivation:
         """Sample a derivation: each rule uniformly among those that leave room to complete the rest."""

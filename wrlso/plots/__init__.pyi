@@ -1,6 +1,7 @@
 from .curves import KINDS as KINDS
 from .curves import before_after as before_after
 from .curves import calibration_curve as calibration_curve
+from .curves import front_scatter as front_scatter
 from .curves import image_timeline as image_timeline
 from .curves import latent_manifold as latent_manifold
 from .curves import latent_scatter as latent_scatter

@@ -27,6 +27,7 @@ __all__ = [
     "KINDS",
     "before_after",
     "calibration_curve",
+    "front_scatter",
     "image_timeline",
     "latent_manifold",
     "latent_scatter",
@@ -327,6 +328,25 @@ def before_after(
         axes.set_yscale("log")
     axes.set_ylim(ylim)
     axes.set(xlim=(0.5, len(first) + 0.5), xlabel="training", ylabel=ylabel)
+    _legend(axes)
+    return figure
+
+
+def front_scatter(
+    Y: ArrayLike,
+    satisfies: ArrayLike,
+    front: ArrayLike,
+    names: Sequence[str],
+    *,
+    figure: "Figure | SubFigure | None" = None,
+) -> "Figure | SubFigure":
+    """Draw the values (n, 2) of two goals, those that satisfy limits (n,) apart, and mark the front."""
+    values, good = np.asarray(Y, dtype=np.float64), np.asarray(satisfies, dtype=bool)
+    figure, axes = _axes(figure, 5.0, 3.8)
+    axes.plot(*values[~good].T, "x", color="#BBBBBB", ms=4, label="limits violated or not all measured")
+    axes.plot(*values[good].T, ".", color=SKY, ms=6, label="limits satisfied")
+    axes.plot(*values[np.asarray(front, dtype=np.int64)].T, "o", color=VERMILION, mfc="none", label="front")
+    axes.set(xlabel=names[0], ylabel=names[1])
     _legend(axes)
     return figure
 

@@ -17,12 +17,14 @@ from wrlso._state.training_due import training_due_in
 from wrlso._state.training_log import in_words
 from wrlso._version import __version__
 from wrlso.history import Record, iso_time
+from wrlso.outcomes import aims_of
 from wrlso.plots import curves as plots
 from wrlso.plots.figures import improvements, new_figure
 from wrlso.report.chemistry import as_molecules
 from wrlso.report.choice import choices_text
 from wrlso.report.drawings import draw, picture, text_of
 from wrlso.report.origins import origins
+from wrlso.report.outcomes import front_text, outcomes_section
 from wrlso.report.page import Figures, alert, code, details, heading, pair, paragraph, strip, table, tiles
 from wrlso.report.snapshot import (
     MIN_PREDICTIONS,
@@ -58,8 +60,16 @@ def headline(campaign: Campaign) -> Markup:
     if campaign.n_start and told:
         values = campaign.sign * y[: campaign.n_start]
         start = f"starting data: {_number(campaign.sign * values.max())}"
+    aims = aims_of(campaign.opt.outcomes, campaign.opt.direction)
+    best_fact = (
+        "Best so far",
+        "–" if best is None else _number(y[best]),
+        start or "no value yet" * (best is None),
+    )
+    if len(aims.goals) > 1:
+        best_fact = ("Front", front_text(history, aims).partition(",")[0], front_text(history, aims))
     facts = [
-        ("Best so far", "–" if best is None else _number(y[best]), start or "no value yet" * (best is None)),
+        best_fact,
         ("Values", f"{len(y):,}", f"{campaign.n_start:,} starting, {told:,} told since"),
         ("Pending", f"{len(campaign.pending):,}", "asked, not yet told"),
         ("Failed", f"{len(campaign.failed):,}", "not asked again"),
@@ -72,7 +82,9 @@ def headline(campaign: Campaign) -> Markup:
 
 def sections(campaign: Campaign, figures: Figures) -> list[Section]:
     """Return (name, title, content) of all sections; figures are added to ``figures``."""
+    found = outcomes_section(campaign, figures)
     return [
+        *([("outcomes", "Goals and limits", found)] if found else []),
         ("progress", "Progress", _progress(campaign, figures)),
         ("candidates", "Next candidates", _candidates(campaign) + as_molecules(campaign) + origins(campaign)),
         ("best", "Best points", _best(campaign)),

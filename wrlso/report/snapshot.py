@@ -9,11 +9,13 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from wrlso._state.merits import standing
 from wrlso._state.settings import surrogate_or_default
 from wrlso.catalogue import Catalogue
 from wrlso.history import History, Record
 from wrlso.models.inference import evaluating, to_model
 from wrlso.models.protocol import LatentModel
+from wrlso.outcomes import aims_of
 from wrlso.surrogate.points import points_for
 from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import Surrogate
@@ -59,7 +61,9 @@ class Campaign:
     names : dict
         What candidates of a catalogue are called, by x.
     sign : float
-        1 when larger is better, else -1.
+        1 when larger is better, else -1. With several goals ``y`` are merits: minus the number of the front.
+    satisfies : ndarray (n,) or None
+        Whether all limits hold; None where there are none, and one goal.
     """
 
     opt: Any
@@ -74,25 +78,37 @@ class Campaign:
     unlabelled: Rows
     sign: float
     names: dict[Any, str]
+    satisfies: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(cls, opt: Any) -> "Campaign":
         """Read the state; raises NotFittedError when nothing has been given yet."""
-        sign = -1.0 if opt.direction == "minimize" else 1.0
+        aims = aims_of(opt.outcomes, opt.direction)
+        sign = aims.goals[0][1] if len(aims.goals) == 1 else 1.0
         with opt._session.lock:  # another thread may tell meanwhile
             history, model, weights = opt.history_, opt.model_, opt.weights_
-            rows, y = history.observed_rows, history.y
+            state = standing(history, aims)
             pending, failed, unlabelled = (history.rows_with(s) for s in ("pending", "failed", "unlabelled"))
-        n_start = min(history.n_start, len(y))
+        known = np.arange(len(state.rows))
+        y = state.merit  # of several goals
+        if len(aims.goals) == 1:
+            known = np.flatnonzero(~np.isnan(state.goals[:, 0]))
+            y = history.observations(aims.goals[0][0], state.rows).y
+        n_start = int(np.count_nonzero(known < history.n_start))
+        satisfies = None if aims.is_one_number else state.satisfies[known]
         names: dict[Any, str] = {}
         if isinstance(opt.candidates, Catalogue):
             names = opt.candidates.names_of(record.x for record in history)
-        return cls(opt, history, model, rows, y, weights, n_start, pending, failed, unlabelled, sign, names)
+        return cls(
+            opt, history, model, state.rows[known], y[known], weights[known], n_start, pending, failed,
+            unlabelled, sign, names, satisfies,
+        )  # fmt: skip
 
     @property
     def best(self) -> int | None:
-        """Position of the best value among ``y``, None without values."""
-        return int(np.argmax(self.sign * self.y)) if len(self.y) else None
+        """Position of the best value among ``y``, None without values, or where none satisfies the limits."""
+        good = np.ones(len(self.y), dtype=bool) if self.satisfies is None else self.satisfies
+        return int(np.argmax(np.where(good, self.sign * self.y, -np.inf))) if good.any() else None
 
     def record(self, row: int | np.integer[Any]) -> Record:
         """Return the record of a row."""

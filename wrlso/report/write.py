@@ -13,7 +13,16 @@ from wrlso.report.summary import _title
 
 __all__ = ["molecule_svg", "register_drawing", "write_report"]
 
-_FIGURES = ("progress", "prediction", "calibration", "latent", "weights", "reconstruction", "loss")
+_FIGURES = (
+    "hypervolume",
+    "progress",
+    "prediction",
+    "calibration",
+    "latent",
+    "weights",
+    "reconstruction",
+    "loss",
+)
 
 
 def write_report(
@@ -99,7 +108,9 @@ def _file_name(out: str | os.PathLike[str]) -> Path:
 
 def _write_pictures(folder: Path, pngs: dict[str, bytes]) -> None:
     folder.mkdir(exist_ok=True)
-    for name in _FIGURES:
+    fronts = {name for name in pngs if name.startswith("front-")}
+    fronts |= {path.stem for path in folder.glob("front-*.png")}
+    for name in (*_FIGURES, *sorted(fronts)):
         picture = folder / f"{name}.png"
         if name in pngs:
             write_whole(picture, pngs[name])

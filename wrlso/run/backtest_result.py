@@ -59,7 +59,7 @@ class BacktestResult:
         self.direction = direction
         self.batch_size = batch_size
         self.starts = starts
-        self.asked = dict(asked)
+        self.asked: dict[str, Rows] = dict(asked)
         self._sign = -1.0 if direction == "minimize" else 1.0
 
     @property

@@ -124,7 +124,7 @@ class Pool:
         self._executor = executor
         self._factory = factory
         self._of: dict[str, Any] = {}  # the executor of each call
-        self.n_workers = _count_workers(executor)
+        self.n_workers: int | None = _count_workers(executor)
         context = getattr(executor, "_mp_context", None)
         self._pickles = context is not None
         if context is not None and context.get_start_method() == "fork":

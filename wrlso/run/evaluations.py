@@ -19,11 +19,14 @@ from typing import Any, NamedTuple
 
 from wrlso._state.reading import read_returned
 from wrlso.exceptions import DataError, DataTypeError, ExecutorError, WrlsoError
+from wrlso.outcomes import Aims, Reading
 from wrlso.run.call import Outcome, Task, error_text
 from wrlso.run.engines import Engine
 from wrlso.timeline import Attempt, Evaluation
 
 __all__ = ["Evaluations", "Finished"]
+
+Value = float | Reading | dict[str, Reading] | None  # of one evaluation
 
 _logger = logging.getLogger("wrlso.run")
 _POLL = 1.0  # seconds between two looks at futures that should report their end
@@ -66,8 +69,10 @@ class Evaluations:
         timeout: float | None,
         retries: int,
         catch: tuple[type[Exception], ...],
+        aims: Aims,
     ) -> None:
         self.engine = engine
+        self._aims = aims
         self.size = size
         self._task = Task(objective)
         self._timeout = timeout
@@ -223,10 +228,11 @@ class Evaluations:
             return
         self._losses = 0
         raised = outcome.exception()
-        value, reason, wrong_type = None, outcome.reason, False
+        value: Value = None
+        reason, wrong_type = outcome.reason, False
         if raised is None:
             try:
-                value = read_returned(outcome.value)
+                value = read_returned(outcome.value, self._aims)
                 reason = None if value is not None else f"the objective returned {outcome.value}"
             except Exception as wrong:  # a number of the user's own class may raise anything
                 raised, reason = wrong, str(wrong) if isinstance(wrong, DataError) else error_text(wrong)
@@ -264,7 +270,7 @@ class Evaluations:
         attempt = Attempt("", ticket.submitted, ticket.submitted, time.time(), reason, lost=True)
         self._conclude(ticket, None, attempt)
 
-    def _conclude(self, ticket: _Ticket, value: float | None, attempt: Attempt) -> None:
+    def _conclude(self, ticket: _Ticket, value: Value, attempt: Attempt) -> None:
         """Finish the point, or try it again if it has failed and attempts are left."""
         if value is None and len(ticket.attempts) < self._retries:
             _logger.warning("trying again, as an evaluation failed: %s", attempt.reason)
@@ -275,9 +281,7 @@ class Evaluations:
         else:
             self._finish(ticket, value, attempt, None)
 
-    def _finish(
-        self, ticket: _Ticket, value: float | None, attempt: Attempt, error: BaseException | None
-    ) -> None:
+    def _finish(self, ticket: _Ticket, value: Value, attempt: Attempt, error: BaseException | None) -> None:
         del self._out[ticket.token]
         attempts = (*ticket.attempts, attempt)
         reason = attempt.reason

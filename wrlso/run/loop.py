@@ -17,6 +17,7 @@ from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.exceptions import ParameterError
 from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.outcomes import Aims, aims_of
 from wrlso.run.asynchronous import interruptible, run_asynchronously
 from wrlso.run.call import check_objective
 from wrlso.run.engines import Engine, make_engine
@@ -59,7 +60,7 @@ class _Options:
                         "give n_jobs or executor"
                     )
 
-    def evaluations(self, engine: Engine, objective: Callable[[Any], Any]) -> Evaluations:
+    def evaluations(self, engine: Engine, objective: Callable[[Any], Any], aims: Aims) -> Evaluations:
         """Return the evaluations on an engine, none of them begun."""
         size = engine.n_workers if self.max_pending is None else self.max_pending
         if size is None:
@@ -68,7 +69,7 @@ class _Options:
             )
         catch = self.catch if self.catch is not None else () if engine.immediate else (Exception,)
         return Evaluations(
-            engine, objective, size=size, timeout=self.timeout, retries=self.retries, catch=catch
+            engine, objective, size=size, timeout=self.timeout, retries=self.retries, catch=catch, aims=aims
         )
 
 
@@ -117,8 +118,9 @@ def _optimize(
     Parameters
     ----------
     objective : callable x → float
-        None or NaN means that the evaluation failed. It is pickled by value for other processes, so that
-        lambdas and functions of a script can be used.
+        With outcomes by name it returns a mapping of name to value. None or NaN means that the evaluation
+        failed. It is pickled by value for other processes, so that lambdas and functions of a script can be
+        used.
     opt : WeightedRetrainingOptimizer
         With starting data, and ``direction="maximize"``. A second call with it continues the search.
     n_calls : int, default=500
@@ -147,7 +149,7 @@ def _optimize(
         What to do with points that are pending from before: keep them, as another program may be evaluating
         them; evaluate them first; or release them.
     target : float, default=None
-        Stop when a value at least as good as this has been told.
+        Stop when a value at least as good as this has been told; with several goals, a hypervolume.
     patience : int, default=None
         Stop after this many calls without a better value.
     max_seconds : float, default=None
@@ -186,6 +188,8 @@ def _optimize(
     check_count("n_calls", n_calls)
     options = _Options(executor, n_jobs, max_pending, batch_size, stock, timeout, retries, pending, catch)
     options.check()
+    if opt.outcomes is not None and direction == "minimize":
+        raise ParameterError("outcomes say what is to be minimized: call maximize() in any case")
     if opt.direction != direction:
         raise ParameterError(
             f"opt was built with direction={opt.direction!r}: call {opt.direction}(), "
@@ -196,7 +200,7 @@ def _optimize(
         engine = make_engine(executor, n_jobs)
         idle = False
         try:
-            evaluations = options.evaluations(engine, objective)
+            evaluations = options.evaluations(engine, objective, aims_of(opt.outcomes, opt.direction))
             _evaluate(progress, options, evaluations)
             idle = progress.left <= 0 and not evaluations.hangs
         finally:

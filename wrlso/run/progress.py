@@ -42,7 +42,7 @@ class Progress:
         check_real("max_seconds", max_seconds, above=0, none="no limit")
         self.opt = opt
         self.left = n_calls
-        self.timeline = Timeline(1)
+        self.timeline: Timeline = Timeline(1)
         self.message: str | None = None
         self._target = target
         self._patience = patience
@@ -50,7 +50,7 @@ class Progress:
         self._bar = bar
         self._deadline = math.inf if max_seconds is None else time.monotonic() + max_seconds
         self._x_iters: list[Any] = []
-        self._func_vals: list[float] = []
+        self._func_vals: list[float | list[float]] = []
         self._aims = aims_of(opt.outcomes, opt.direction)
         self._sign = self._aims.goals[0][1] if len(self._aims.goals) == 1 else 1.0
         self._best = self._best_of_all()
@@ -87,8 +87,14 @@ class Progress:
         self.left -= 1
         self.timeline.evaluations.append(evaluation)
         self._x_iters.append(evaluation.x)
-        self._func_vals.append(math.nan if evaluation.value is None else evaluation.value)
+        self._func_vals.append(self._numbers(evaluation.value))
         self._bar.update()
+
+    def _numbers(self, value: Any) -> float | list[float]:
+        """Return a value as a number, NaN for a failure; with names one for each outcome."""
+        if not self._aims.are_named:
+            return math.nan if value is None else getattr(value, "value", value)
+        return [value[name].value if value and name in value else math.nan for name in self._aims.names]
 
     def _note_loss(self, evaluation: Evaluation, error: BaseException) -> None:
         """Release a point that could not be told, and say so; errors of callbacks come after the tell."""
@@ -145,9 +151,15 @@ class Progress:
     def result(self, message: str) -> OptimizeResult:
         """Return the result so far."""
         known = math.isfinite(self._best)
+        x: Any = None
+        fun: Any = math.nan
+        if known and len(self._aims.goals) > 1:
+            x, fun = self.opt.pareto_X_, self.opt.pareto_Y_
+        elif known:
+            x, fun = self.opt.best_x_, self.opt.best_y_
         return OptimizeResult(
-            x=self.opt.best_x_ if known else None,
-            fun=self.opt.best_y_ if known else math.nan,
+            x=x,
+            fun=fun,
             x_iters=list(self._x_iters),
             func_vals=np.array(self._func_vals),
             nfev=len(self._func_vals),

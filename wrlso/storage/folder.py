@@ -53,9 +53,9 @@ class Campaign:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self.journal = open_journal(path, read_only=read_only)
-        self.lock = WorkLock(path / LOCK)
-        self.version = -1  # of what was learned, when it was last read or written
+        self.journal: Journal = open_journal(path, read_only=read_only)
+        self.lock: WorkLock = WorkLock(path / LOCK)
+        self.version: int = -1  # of what was learned, when it was last read or written
         self.state: str | None = None  # what its model keeps beside its weights, such as a vocabulary
         self._files: list[tuple[Any, str]] = []  # models and given weights, and the files that hold them
 

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dger
 from scipy.special import log_ndtr
 
 from wrlso.surrogate.observations import Observations
@@ -25,7 +26,7 @@ ROUNDS = 3  # fits of hyperparameters, with new sites after each
 _BEYOND = 0.5  # how far beyond a limit a first guess is, in standard deviations of y, and its variance
 
 _SWEEPS = 50
-_CLOSE = 1e-7  # change of a posterior mean, in standard deviations, and of a log variance
+_CLOSE = 1e-6  # change of a posterior mean, in standard deviations, and of a log variance
 _FAR = -30.0  # z below which h(z) is taken from its series
 _LARGEST = 1e8  # site variance, times V + σ²: it says nothing any more
 _LOG_ROOT_TAU = 0.5 * math.log(2.0 * math.pi)
@@ -73,7 +74,7 @@ def censored_sites(m: Array, G: Array, limit: Array, side: Side, noise: Array) -
         G = np.asarray(np.linalg.qr(G, mode="r"))
     c, k = len(m), len(G)
     precision, shift = np.zeros(c), np.zeros(c)  # of the sites: 1 / variance, value / variance
-    mean, S = np.zeros(k), np.eye(k)
+    mean, S = np.zeros(k), np.eye(k, order="F")
     before = m.copy(), np.einsum("kc,kc->c", G, G)
     for _ in range(_SWEEPS):
         for i in range(c):
@@ -88,10 +89,10 @@ def censored_sites(m: Array, G: Array, limit: Array, side: Side, noise: Array) -
             more, moved = 1.0 / variance - precision[i], value / variance - shift[i]
             total = 1.0 + more * V
             mean = mean + w * ((moved - more * mu) / total)
-            S = S - np.outer(w * (more / total), w)
+            dger(-more / total, w, w, a=S, overwrite_a=1)  # in place
             precision[i], shift[i] = 1.0 / variance, value / variance
         # once more from the sites: rounding of many small steps would add up
-        S = np.asarray(np.linalg.inv(np.eye(k) + (G * precision) @ G.T))
+        S = np.asfortranarray(np.linalg.inv(np.eye(k) + (G * precision) @ G.T))
         mean = S @ (G @ (shift - precision * m))
         now = m + G.T @ mean, np.einsum("kc,kl,lc->c", G, S, G, optimize=True)
         if _settled(before, now):

@@ -30,6 +30,7 @@ _NOISE_PRIOR = (float(np.log(1e-2)), 2.0)  # centre and width of its logarithm
 _SIGNAL_PRIOR = (1.0, 1.0)  # shape and scale of the inverse gamma density of the signal's variance
 _WARM = 1.5  # half width of the search for log noise around an earlier result
 _CLOSE = 0.05  # error of log noise that is small enough
+_MOST_TRIED = 25  # pairs of noise and signal
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def _maximize_both(K: Array, t: Observations, start: float | None) -> tuple[Fit,
 
     first = np.array([_NOISE_PRIOR[0] if start is None else np.log(start), 0.0])
     bounds = np.log([_NOISE_BOUNDS, _SIGNAL_BOUNDS])
-    minimize(loss, first.clip(*bounds.T), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxfun": 40})
+    options = {"maxfun": _MOST_TRIED, "ftol": 1e-5}
+    minimize(loss, first.clip(*bounds.T), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return max(tried, key=lambda fit: fit.value), len(tried)
 
 

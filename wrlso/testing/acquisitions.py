@@ -80,8 +80,8 @@ class AcquisitionChecks(Checks):
         uses = getattr(acquisition, "uses_surrogate", None)
         if not isinstance(uses, bool):
             self.fail("have uses_surrogate, a bool", f"it is {uses!r}", acquisition)
-        self.acquisition = self.copied(acquisition)
-        self.state = state if uses else replace(state, surrogate=None)
+        self.acquisition: Acquisition = self.copied(acquisition)
+        self.state: SearchState = state if uses else replace(state, surrogate=None)
         self.n, self.seconds = n, seconds
 
     def check_proposals(self) -> None:

@@ -35,7 +35,7 @@ class Checks:
     """The checks of one part, one method per property."""
 
     def __init__(self, part: object) -> None:
-        self.name = type(part).__name__
+        self.name: str = type(part).__name__
 
     def fail(self, must: str, detail: str, example: Any, cause: Exception | None = None) -> NoReturn:
         """Raise the error that says what the part must do, what it did, and on what input."""

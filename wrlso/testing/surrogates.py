@@ -93,8 +93,8 @@ class SurrogateChecks(Checks):
             self.fail("have a space, 'latent', 'features' or 'both'", f"it is {self.space!r}", surrogate)
         Z, y = self._data(Z, y)
         self.template: Surrogate = self.copied(surrogate)
-        self.deviation = float(y.std())
-        self.tolerance = tolerance * self.deviation
+        self.deviation: float = float(y.std())
+        self.tolerance: float = tolerance * self.deviation
         new = len(y) // 3
         self.Z, self.y, self.new_Z, self.new_y = Z[new:], y[new:], Z[:new], y[:new]
 
@@ -119,7 +119,7 @@ class SurrogateChecks(Checks):
 
     def check_fit(self) -> None:
         must = "fit to n observations and return itself"
-        self.surrogate = self.fitted(self.template, self.Z, self.y, must)
+        self.surrogate: Surrogate = self.fitted(self.template, self.Z, self.y, must)
         must = "fit the same from one state of rng"
         with isolated_global_rng(seed=1):
             again = self.fitted(self.template, self.Z, self.y, must)

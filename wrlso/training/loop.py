@@ -56,15 +56,15 @@ class Loop:
     ) -> None:
         self.model: Any = model
         self.inputs = inputs
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.device = self.parameters[0].device if self.parameters else torch.device("cpu")
+        self.parameters: list[torch.nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
+        self.device: torch.device = self.parameters[0].device if self.parameters else torch.device("cpu")
         self.optimizer = torch.optim.Adam(self.parameters, lr=lr) if self.parameters else None
         self.lr = lr
         self.grad_clip = grad_clip
         self.beta = beta
         self.rise = rise
         self.final_beta = getattr(model, "beta", None)
-        self.was_training = bool(getattr(model, "training", False))
+        self.was_training: bool = bool(getattr(model, "training", False))
         self.n_steps = 0
         self.log: list[dict[str, float]] = []
         model.train(True)

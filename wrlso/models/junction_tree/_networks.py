@@ -68,7 +68,7 @@ class TreeMessages(nn.Module):
     def __init__(self, hidden: int, depth: int) -> None:
         super().__init__()
         self.depth = depth
-        self.cell = TreeCell(hidden)
+        self.cell: TreeCell = TreeCell(hidden)
         self.root = nn.Linear(2 * hidden, hidden)
 
     def forward(self, x: Tensor, tree: TreeBatch) -> tuple[Tensor, Tensor]:
@@ -217,7 +217,7 @@ class TreeDecoder(nn.Module):
 
     def __init__(self, hidden: int, latent: int, n_labels: int) -> None:
         super().__init__()
-        self.cell = TreeCell(hidden)
+        self.cell: TreeCell = TreeCell(hidden)
         self.expand = nn.Sequential(nn.Linear(2 * hidden + latent, hidden), nn.ReLU(), nn.Linear(hidden, 1))
         self.name = nn.Sequential(nn.Linear(hidden + latent, hidden), nn.ReLU())
         # the relevant part of z depends on the tree so far, which takes more than one layer

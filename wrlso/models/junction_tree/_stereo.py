@@ -159,7 +159,7 @@ class StereoScorer(nn.Module):
 
     def __init__(self, hidden: int, latent: int, depth: int) -> None:
         super().__init__()
-        self.messages = GraphMessages(hidden, depth, stereo=True)
+        self.messages: GraphMessages = GraphMessages(hidden, depth, stereo=True)
         # nonlinear: in a linear map R and S at two distant centres would score between R, R and S, S
         self.score = nn.Sequential(nn.Linear(hidden + latent, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 

@@ -140,7 +140,7 @@ class JunctionTreeVAE(MoleculeVAE):
         self.vocabulary = checked_vocabulary(vocabulary)
         self.salts, self.beta, self.stereo = salts, float(beta), bool(stereo)
         self._sizes = {name: int(value) for name, value in sizes.items()}
-        self.bounds = Bounds(
+        self.bounds: Bounds = Bounds(
             int(max_cliques), int(max_candidates), int(max_backtracks), int(max_isomers), float(max_seconds),
             _LABEL_TRIES,
         )  # fmt: skip
@@ -150,7 +150,7 @@ class JunctionTreeVAE(MoleculeVAE):
         self.tree_out = nn.Linear(hidden, 2 * tree_dim)
         self.graph_out = nn.Linear(hidden, 2 * graph_dim)
         self.tree_decoder = TreeDecoder(hidden, tree_dim, len(self.vocabulary))
-        self.memory = CodeMemory(tree_dim + graph_dim)
+        self.memory: CodeMemory = CodeMemory(tree_dim + graph_dim)
         self.attachments = AttachmentScorer(hidden, graph_dim, graph_depth)
         self.stereochemistry = StereoScorer(hidden, graph_dim, graph_depth) if self.stereo else None
         self._index()
