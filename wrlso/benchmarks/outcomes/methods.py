@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wrlso._utils.random import isolated_torch_rng
 from wrlso.acquisition.several import LogHypervolumeImprovement, LogParEGO, SeveralGoals
-from wrlso.benchmarks.outcomes.problems import NAMES, GoalsProblem
+from wrlso.benchmarks.outcomes.problems import NAMES, BoxCodec, GoalsProblem
 from wrlso.benchmarks.panel.problems import networks
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.outcomes import Minimize
@@ -47,6 +47,7 @@ def _ours(acquisition: Any = None, surrogate: Any = None) -> Callable[..., Value
             encoder,
             decoder,
             likelihood="gaussian",
+            codec=BoxCodec(),
             outcomes=[Minimize(name, reference=r) for name, r in zip(NAMES, problem.reference, strict=True)],
             acquisition=None if acquisition is None else acquisition(),
             surrogate=None if surrogate is None else surrogate(),

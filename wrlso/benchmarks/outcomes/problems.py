@@ -1,12 +1,12 @@
 """Two goals of real numbers, smaller is better: Branin-Currin and ZDT1.
 
-Objects are vectors; what lies outside of the unit box is moved to its side before it is evaluated. A user's
-plain networks, trained on random vectors, make the latent space.
+Objects are vectors of the unit box. A user's plain networks, trained on the start, make the latent space.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,23 @@ from numpy.typing import NDArray
 from wrlso._utils.random import stream
 from wrlso._utils.validation import check_choice
 
-__all__ = ["NAMES", "PROBLEMS", "GoalsProblem", "goals_problem"]
+__all__ = ["NAMES", "PROBLEMS", "BoxCodec", "GoalsProblem", "goals_problem"]
 
 Values = NDArray[np.float64]
 
 NAMES = ("first", "second")
+
+
+class BoxCodec:
+    """A user's translation between vectors of the unit box and arrays; nothing lies outside."""
+
+    def transform(self, X: Any) -> Values:
+        """Return the vectors as an array (n, D)."""
+        return np.asarray(X, dtype=np.float64)
+
+    def inverse_transform(self, array: Values) -> Any:
+        """Return the nearest vectors of the box, with four decimals."""
+        return list(np.round(np.clip(np.asarray(array, dtype=np.float64), 0.0, 1.0), 4))
 
 
 @dataclass(frozen=True)
