@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -74,48 +74,9 @@ def search(
     start = time.perf_counter()
     rng, aims = stream(learned.seed, ASKING, learned.n_asks), aims_of(settings.outcomes, settings.direction)
     with lock:  # another thread may tell meanwhile
-        pending, unlabelled = history.rows_with("pending"), history.rows_with("unlabelled")
-        state_of_all = standing(history, aims)
-        values, others = _values(history, aims, state_of_all), _values_of_others(history, aims)
-        n_told = history.n_observed + len(history.rows_with("failed"))
-        past = _past(history, values.rows)
-        known = outcomes(history)
-    wanted = acquisition_of(settings)
-    if is_own(wanted) and not is_alike(learned.acquisition, wanted):  # the user has changed it since fit
-        learned.acquisition = clone(wanted, safe=False)
-    acquisition = learned.acquisition
-    if acquisition.uses_surrogate and len(values.y) < _MIN_VALUES:
-        acquisition = PriorSampling()
-    fit = acquisition.uses_surrogate
-    rows, y = learned.refresh(history, values, settings.surrogate, settings.refit_every, fit=fit)
-    if fit:
-        learned.refresh_others(history, others, settings.surrogate, settings.refit_every)
-    if len(unlabelled) > _MAX_CANDIDATES:
-        unlabelled = rng.choice(unlabelled, _MAX_CANDIDATES, replace=False)
-    measured = _measured(settings, learned, history, values, state_of_all, aims)
-    state = SearchState(
-        model=learned.model,
-        surrogate=learned.fitted.surrogate if fit else None,
-        Z=learned.encode(history, rows),
-        y=torch.from_numpy(y),
-        weights=measured.weights[torch.from_numpy(_places(rows, values.rows))],
-        pending=learned.encode(history, pending),
-        screen=screen_of(learned.model, history, settings.feasible),
-        pending_X=[history.records[row].x for row in pending],
-        candidates=[history.records[row].x for row in unlabelled],
-        candidates_Z=learned.encode(history, unlabelled) if len(unlabelled) else None,
-        n_told=n_told,
-        point=lambda i: history.records[rows[i]].x,
-        measured=measured,
-        past=past,
-        success=success_of(settings, learned, history, *known),
-        noisy=fit and noise_is_known(history, aims.goals[0][0], values.rows),
-        anchor=anchor_of(rules_of(settings.feasible), learned.model),
-        listed=open_candidates(shelf, learned, history, learned.fitted.surrogate if fit else None),
-        generate=settings.generate,
-    )
-    if fit and aims.are_named:
-        state = with_outcomes(state, learned, history, aims, rows)
+        seen = _seen(history, aims)
+    acquisition = _acquisition(settings, learned, len(seen.values.y))
+    state = _state(settings, learned, history, seen, aims, shelf, rng, fit=acquisition.uses_surrogate)
     seconds = {"fit": time.perf_counter() - start}
     proposals, record = _proposed(acquisition, state, learned, n, rng)
     record.seconds = seconds | record.seconds
@@ -124,6 +85,88 @@ def search(
     # with several goals the surrogate predicts merits, which say nothing to a user
     told = state.surrogate if len(aims.goals) == 1 else None
     return proposals, predict_proposals(told, learned.model, proposals, aims.goals[0][1]), record
+
+
+class _Seen(NamedTuple):
+    """What the history holds when a search begins."""
+
+    pending: np.ndarray  # rows
+    unlabelled: np.ndarray  # rows
+    standing: Standing
+    values: Values
+    others: dict[str, Values]  # of the outcomes with a process of their own
+    n_told: int
+    past: Past
+    known: tuple[np.ndarray, np.ndarray]  # rows of experiments, and which of them succeeded
+
+
+def _seen(history: History, aims: Aims) -> _Seen:
+    there = standing(history, aims)
+    values = _values(history, aims, there)
+    return _Seen(
+        pending=history.rows_with("pending"),
+        unlabelled=history.rows_with("unlabelled"),
+        standing=there,
+        values=values,
+        others=_values_of_others(history, aims),
+        n_told=history.n_observed + len(history.rows_with("failed")),
+        past=_past(history, values.rows),
+        known=outcomes(history),
+    )
+
+
+def _acquisition(settings: Settings, learned: Learned, n_values: int) -> Acquisition:
+    """Return the acquisition of this ask: draws from the prior where values are too few for a surrogate."""
+    wanted = acquisition_of(settings)
+    if is_own(wanted) and not is_alike(learned.acquisition, wanted):  # the user has changed it since fit
+        learned.acquisition = clone(wanted, safe=False)
+    acquisition: Acquisition = learned.acquisition
+    return PriorSampling() if acquisition.uses_surrogate and n_values < _MIN_VALUES else acquisition
+
+
+def _state(
+    settings: Settings,
+    learned: Learned,
+    history: History,
+    seen: _Seen,
+    aims: Aims,
+    shelf: Shelf | None,
+    rng: np.random.Generator,
+    *,
+    fit: bool,
+) -> SearchState:
+    """Bring the processes up to date, and return all that the search is to know."""
+    values, unlabelled = seen.values, seen.unlabelled
+    rows, y = learned.refresh(history, values, settings.surrogate, settings.refit_every, fit=fit)
+    if fit:
+        learned.refresh_others(history, seen.others, settings.surrogate, settings.refit_every)
+    if len(unlabelled) > _MAX_CANDIDATES:
+        unlabelled = rng.choice(unlabelled, _MAX_CANDIDATES, replace=False)
+    measured = _measured(settings, learned, history, values, seen.standing, aims)
+    surrogate = learned.fitted.surrogate if fit else None
+    state = SearchState(
+        model=learned.model,
+        surrogate=surrogate,
+        Z=learned.encode(history, rows),
+        y=torch.from_numpy(y),
+        weights=measured.weights[torch.from_numpy(_places(rows, values.rows))],
+        pending=learned.encode(history, seen.pending),
+        screen=screen_of(learned.model, history, settings.feasible),
+        pending_X=[history.records[row].x for row in seen.pending],
+        candidates=[history.records[row].x for row in unlabelled],
+        candidates_Z=learned.encode(history, unlabelled) if len(unlabelled) else None,
+        n_told=seen.n_told,
+        point=lambda i: history.records[rows[i]].x,
+        measured=measured,
+        past=seen.past,
+        success=success_of(settings, learned, history, *seen.known),
+        noisy=fit and noise_is_known(history, aims.goals[0][0], values.rows),
+        anchor=anchor_of(rules_of(settings.feasible), learned.model),
+        listed=open_candidates(shelf, learned, history, surrogate),
+        generate=settings.generate,
+    )
+    named = fit and aims.are_named
+    return with_outcomes(state, learned, history, aims, rows) if named else state
 
 
 def _proposed(

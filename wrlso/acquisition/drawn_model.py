@@ -30,9 +30,13 @@ def drawn_model(mean: Tensor, draws: Tensor) -> tuple[Any, Any]:
 
 @cache
 def _classes() -> tuple[Any, Any]:
-    from botorch.models.model import Model
+    """Return the classes of the model and of its sampler; botorch is loaded for them."""
+    posterior = _posterior_class()
+    return _model_class(posterior), _sampler_class()
+
+
+def _posterior_class() -> Any:
     from botorch.posteriors import Posterior
-    from botorch.sampling.base import MCSampler
 
     class DrawnPosterior(Posterior):
         """What the model says of points (…, q): their means (…, q, m) and samples (S, …, q, m)."""
@@ -58,14 +62,27 @@ def _classes() -> tuple[Any, Any]:
         def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
             return self.draws
 
+    return DrawnPosterior
+
+
+def _sampler_class() -> Any:
+    from botorch.sampling.base import MCSampler
+
     class DrawnSampler(MCSampler):
         """Returns the samples that there are."""
 
-        def forward(self, posterior: DrawnPosterior) -> Tensor:
-            return posterior.draws
+        def forward(self, posterior: Any) -> Tensor:
+            draws: Tensor = posterior.draws
+            return draws
 
-        def _update_base_samples(self, posterior: DrawnPosterior, base_sampler: MCSampler) -> None:
+        def _update_base_samples(self, posterior: Any, base_sampler: MCSampler) -> None:
             """There are no base samples."""
+
+    return DrawnSampler
+
+
+def _model_class(posterior_of: Any) -> Any:
+    from botorch.models.model import Model
 
     class DrawnModel(Model):
         """Knows its points by their numbers (…, q, 1)."""
@@ -82,8 +99,8 @@ def _classes() -> tuple[Any, Any]:
         def batch_shape(self) -> torch.Size:
             return torch.Size()
 
-        def posterior(self, X: Tensor, *args: Any, **options: Any) -> DrawnPosterior:
+        def posterior(self, X: Tensor, *args: Any, **options: Any) -> Any:
             places = X[..., 0].long()
-            return DrawnPosterior(self._mean[places], self._draws[:, places])
+            return posterior_of(self._mean[places], self._draws[:, places])
 
-    return DrawnModel, DrawnSampler
+    return DrawnModel

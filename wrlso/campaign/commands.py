@@ -153,26 +153,30 @@ def init(
     notes = {"model": model, "x": x, "y": next(iter(columns.values), form.y or "y")}
     opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
     opt.notes_.update(_reading_notes(generative, salts))
-    from wrlso._state.settings import trains
-
-    start = time.perf_counter()
     with new_campaign(campaign, TELL_LOCK):
         keep_model(model, generative, campaign)  # before a training that may be long
-        opt.fit(X, told)
-        if failed:
-            opt.tell(failed, [None] * len(failed))
+        begun = _begin(opt, X, told, failed)
         opt.save(campaign)
-    seconds = time.perf_counter() - start
-    contents = start_contents(opt.history_, len(X))
     return [
         *table.remarks,
         *guesses,
         *said,
-        f"{campaign}: {contents}, from {data.name}; "
-        + (f"the model was trained on them in {seconds:.0f} s" if trains(opt) else "no training is needed"),
+        f"{campaign}: {start_contents(opt.history_, len(X))}, from {data.name}; {begun}",
         *([_best(opt)] if opt.history_.n_observed else []),
         f"next: wrlso ask {quoted(campaign)} -n 8 --out batch.csv",
     ]
+
+
+def _begin(opt: "WeightedRetrainingOptimizer", X: Any, told: Any, failed: Any) -> str:
+    """Fit, tell what failed, and say how long the training took."""
+    from wrlso._state.settings import trains
+
+    start = time.perf_counter()
+    opt.fit(X, told)
+    if failed:
+        opt.tell(failed, [None] * len(failed))
+    seconds = time.perf_counter() - start
+    return f"the model was trained on them in {seconds:.0f} s" if trains(opt) else "no training is needed"
 
 
 def open_campaign(

@@ -277,18 +277,9 @@ def init(
       wrlso init kinase --data library.smi --model mylab.models:make --direction minimize
     """
     from wrlso.campaign import commands as work
-    from wrlso.campaign.outcome_columns import read_outcomes
     from wrlso.campaign.rule_options import read_rules
     from wrlso.campaign.sequence_options import read_sequence_rules
 
-    if neutralize and salts not in (None, Salts.neutral):
-        raise typer.BadParameter("it is --salts neutral, not another one", param_hint="--neutralize")
-    taken = Salts.neutral if neutralize else salts
-    outcomes = read_outcomes(maximize, minimize, at_least, at_most, record)
-    if outcomes is not None and (y is not None or direction is not Direction.maximize):
-        raise typer.BadParameter(
-            "goals name the columns: leave out --y and --direction", param_hint="--maximize"
-        )
     chosen: dict[str, Any] = {
         "initial_epochs": epochs, "retrain_epochs": retrain_epochs, "lr": learning_rate,
         "batch_size": batch_size,
@@ -314,8 +305,8 @@ def init(
                 length=length,
                 max_homopolymer=max_homopolymer,
             ),
-            salts=None if taken is None else taken.value,
-            outcomes=outcomes,
+            salts=_salts(salts, neutralize),
+            outcomes=_outcomes(y, direction, maximize, minimize, at_least, at_most, record),
             direction=direction.value,
             random_state=seed,
             retrain_every=retrain_every or None,
@@ -323,6 +314,25 @@ def init(
             verbose=verbosity(),
         )
     )
+
+
+def _salts(salts: Salts | None, neutralize: bool) -> str | None:
+    """Return what is done with salts; --neutralize is short for one way."""
+    if neutralize and salts not in (None, Salts.neutral):
+        raise typer.BadParameter("it is --salts neutral, not another one", param_hint="--neutralize")
+    return Salts.neutral.value if neutralize else None if salts is None else salts.value
+
+
+def _outcomes(y: str | None, direction: Direction, *named: Any) -> Any:
+    """Return the outcomes that are named, None for one number."""
+    from wrlso.campaign.outcome_columns import read_outcomes
+
+    outcomes = read_outcomes(*named)
+    if outcomes is not None and (y is not None or direction is not Direction.maximize):
+        raise typer.BadParameter(
+            "goals name the columns: leave out --y and --direction", param_hint="--maximize"
+        )
+    return outcomes
 
 
 def ask(
