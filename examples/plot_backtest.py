@@ -21,7 +21,7 @@ result = backtest(X, y, model=model, n_repeats=4, n_queries=24, batch_size=6, n_
 print(result)
 
 # %%
-# The bands are intervals over the repeats; the sentence also counts which formulations happened to be the best.
+# The bands are intervals over the repeats; the sentence also counts which x happened to be the best.
 
 result.plot()
 result.figure_.savefig("backtest.png")
