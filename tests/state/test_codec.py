@@ -20,7 +20,11 @@ from wrlso.exceptions import StorageError
 from wrlso.models import DerivationFragments
 from wrlso.surrogate.transforms import Standardize
 
-NOT_STORED = {"WeightedRetrainingOptimizer"}  # it is the one that stores
+NOT_STORED = {
+    "WeightedRetrainingOptimizer",  # it is the one that stores
+    "SeveralGoals",  # a base, without a score of its own
+    "BoTorchAcquisition",  # holds a user's function: load(acquisition=...)
+}
 
 
 def classes():
