@@ -377,6 +377,8 @@ def test_tables_come_from_records(tmp_path):
     assert tables["settings-development"][0] == {
         "difference": "both − neither", "problem": "all", "seeds": "2", "at 50": "0.250 ± 0.000"
     }  # fmt: skip
+    write_record(tmp_path / "both2.json", record([1.0] * 50, peer="both", seed=2))  # without its rival
+    assert summarize_panel(tmp_path)["overall-development"] == tables["overall-development"]
     (tmp_path / "former").mkdir()
     write_record(tmp_path / "former" / "both0.json", record([1.0] * 49 + [1.2], peer="both", seed=0))
     former = summarize_panel(tmp_path)["settings-development"][-1]

@@ -104,10 +104,11 @@ def problem_table(records: Sequence[Record], calls: int) -> list[dict[str, str]]
 def summarize_panel(folder: Path) -> dict[str, list[dict[str, str]]]:
     """Return the tables of the records of a folder, by name, with one row each as a dict.
 
-    ``overall-HALF``: mean rank and mean score of each peer at each checkpoint. ``problems-HALF``: mean scores
-    by problem and start after the most calls that all records have. ``settings-HALF``: differences between
-    settings, paired by seed. The other settings are no rivals of "both": they have no rank. A subfolder
-    ``former`` may hold runs of "both" by the code of before (see :data:`FORMER`); its differences come last.
+    ``overall-HALF``: mean rank and mean score of each peer at each checkpoint, over the seeds for which every
+    method ran on every problem, if there are any. ``problems-HALF``: mean scores by problem and start after
+    the most calls that all records have. ``settings-HALF``: differences between settings, paired by seed. The
+    other settings are no rivals of "both": they have no rank. A subfolder ``former`` may hold runs of "both"
+    by the code of before (see :data:`FORMER`); its differences come last.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def summarize_panel(folder: Path) -> dict[str, list[dict[str, str]]]:
 
 def _overall(records: Sequence[Record], checkpoints: Sequence[int]) -> list[dict[str, str]]:
     """Return one row for each peer."""
-    records = [record for record in records if record["peer"] not in _NO_RIVALS]
+    records = _complete([record for record in records if record["peer"] not in _NO_RIVALS])
     rows = [{"method": peer} for peer in _peers(records)]
     for calls in checkpoints:
         scores = _scores(records, calls)
@@ -149,6 +150,20 @@ def _overall(records: Sequence[Record], checkpoints: Sequence[int]) -> list[dict
         row["runs"] = str(len(mine))
         row["seconds a run"] = f"{np.mean([record['seconds']['processor'] for record in mine]):.0f}"
     return rows
+
+
+def _complete(records: Sequence[Record]) -> list[Record]:
+    """Return the records of the seeds for which each method ran wherever it ran for any seed; else all."""
+    there: dict[int, set[tuple[str, str, str]]] = defaultdict(set)
+    for record in records:
+        there[record["seed"]].add((record["problem"], record["start"], record["peer"]))
+    most = set().union(*there.values())
+    complete = [record for record in records if there[record["seed"]] == most]
+    return complete or list(records)
+
+
+def _cell(record: Record) -> Cell:
+    return record["problem"], record["start"], record["seed"]
 
 
 def _settings(records: Sequence[Record], checkpoints: Sequence[int]) -> list[dict[str, str]]:
@@ -170,8 +185,7 @@ def _scores(records: Iterable[Record], calls: int) -> Scores:
     scores: Scores = defaultdict(dict)
     for record in records:
         curve = score_curve(record)[:calls]
-        cell = (record["problem"], record["start"], record["seed"])
-        scores[cell][record["peer"]] = float(curve[-1]) if len(curve) else 0.0
+        scores[_cell(record)][record["peer"]] = float(curve[-1]) if len(curve) else 0.0
     return dict(scores)
 
 
@@ -192,8 +206,7 @@ def _peers(records: Iterable[Record]) -> list[str]:
 def _check_starts(records: Iterable[Record]) -> None:
     starts: dict[Cell, Mapping[str, Any]] = {}
     for record in records:
-        cell = (record["problem"], record["start"], record["seed"])
-        start = record["starting_data"]
+        cell, start = _cell(record), record["starting_data"]
         if starts.setdefault(cell, start)["sha256"] != start["sha256"]:
             raise DataError(
                 f"the records of {cell[0]}, start {cell[1]}, seed {cell[2]} have different starting data: "
