@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wrlso._utils.domination import fronts, hypervolume, reference_point
-from wrlso.exceptions import NotFittedError, ParameterError
+from wrlso.exceptions import ParameterError
 from wrlso.history import History
 from wrlso.outcomes import Aims
 
@@ -148,8 +148,14 @@ def best_position(history: History, aims: Aims) -> int:
     if len(places) == 0:
         some = len(state.merit) > 0 and not np.isnan(state.goals).all()
         why = "no point is known to satisfy the limits" if some else "no value has been given by fit or tell"
-        raise NotFittedError(f"there is no best point yet: {why}")
+        raise _nothing_yet(f"there is no best point yet: {why}")
     return int(places[np.argmax(state.goals[places, 0])])
+
+
+def _nothing_yet(text: str) -> Exception:
+    from wrlso.exceptions import NotFittedError  # takes a second: its base class is scikit-learn's
+
+    return NotFittedError(text)
 
 
 def reference_of(history: History, aims: Aims) -> np.ndarray:
@@ -167,7 +173,7 @@ def reference_of(history: History, aims: Aims) -> np.ndarray:
     known = np.flatnonzero(~np.isnan(goals).any(axis=1))
     n_first = max(np.count_nonzero(known < history.n_start), _FEWEST_FOR_REFERENCE)
     if len(known) == 0:
-        raise NotFittedError("there is no hypervolume yet: no point has a value of every goal")
+        raise _nothing_yet("there is no hypervolume yet: no point has a value of every goal")
     return np.where(np.isnan(given), reference_point(goals[known[:n_first]]), given)
 
 
