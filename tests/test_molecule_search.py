@@ -283,11 +283,11 @@ def test_options_are_rules():
 
 def test_all_that_is_wrong_with_a_row_is_named_at_once(tmp_path):
     data, camp = tmp_path / "assay.csv", tmp_path / "camp"
-    good, bad = "SMILES,pIC50\nCCO,1\nCCCC,3\n", "id,SMILES,pIC50\n,c1cc,oops\n99,c1cc,<3\n,CCC,4\n,CCN,x\n"
+    good, bad = "SMILES,pIC50\nCCO,1\nCCCC,3\n", "id,SMILES,pIC50\n,c1cc,oops\n99,c1cc,~3\n,CCC,4\n,CCN,x\n"
     data.write_text(bad)
     with pytest.raises(DataError, match="3 rows of 4") as caught:
         campaign.init(camp, data, model="selfies", form=campaign.Form(y="pIC50"), **QUICK)
-    assert all("not a number" in note or "bound" in note for note in caught.value.__notes__)
+    assert all("not a number" in note or "is about a value" in note for note in caught.value.__notes__)
     assert ["c1cc" in note for note in caught.value.__notes__] == [True, True, False]
     data.write_text(good)
     campaign.init(camp, data, model="selfies", **QUICK)
@@ -297,7 +297,7 @@ def test_all_that_is_wrong_with_a_row_is_named_at_once(tmp_path):
     first, second, third = caught.value.__notes__
     assert "'oops' is not a number; the model cannot read 'c1cc'" in first
     assert "no point of this campaign has the id 99" in second
-    assert "'<3' is a bound" in second
+    assert "'~3' is about a value" in second
     assert "cannot read 'c1cc'" in second
     assert third == "row 5: 'x' is not a number"
 

@@ -393,7 +393,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
 
     @property
     def recommended_x_(self) -> Any:
-        """The measured point with the best mean of the process, where best_x_ may be a lucky one."""
+        """The measured point with the best mean of the process, where :attr:`best_x_` may be a lucky one."""
         return keep(self.history_.records[self._session.recommended()].x)
 
     @property

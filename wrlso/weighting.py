@@ -515,7 +515,7 @@ class RankWeighting(BaseEstimator):
         >>> RankWeighting(k=0.5).expected([1.0, 2.0], [0.0, 0.0])
         array([0.66666667, 1.33333333])
         >>> RankWeighting(k=0.5).expected([1.0, 2.0], [0.1, 3.0]).round(2)
-        array([0.87, 1.13])
+        array([0.93, 1.07])
         """
         values, errors = check_vector("mean", mean), check_vector("sd", sd)
         if len(values) != len(errors) or errors.min() < 0:

@@ -225,7 +225,7 @@ def test_decimal_commas():
         ("1e999", ".", "is too large"),
         (">10", ".", "is a bound and not a value"),
         ("< 0.1", ".", "is a bound and not a value"),
-        ("~5", ".", "is a bound and not a value"),
+        ("~5", ".", "is about a value and not one"),
         ("5 nM", ".", "without a unit"),
         ("45%", ".", "without a unit"),
         ("n/a", ".", "may mean two things"),

@@ -281,12 +281,15 @@ def test_before_after_of_very_different_losses_is_logarithmic(before, after, sca
 
 
 def test_figures_can_be_composed_and_pyplot_stays_out():
+    pyplot = sys.modules.get("matplotlib.pyplot")  # another test may have loaded it
+    before = [] if pyplot is None else pyplot.get_fignums()
     figure = plots.new_figure(6.0, 3.0)
     left, right = figure.subfigures(1, 2)
     assert plots.progress_curve([1.0, 2.0], figure=left) is left
     assert plots.score_distributions({"a": [1.0, 2.0]}, figure=right) is right
     figure.canvas.draw()
-    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+    assert sys.modules.get("matplotlib.pyplot") is pyplot
+    assert pyplot is None or pyplot.get_fignums() == before
 
 
 def test_any_number_of_curves_is_drawn():

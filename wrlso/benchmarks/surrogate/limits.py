@@ -158,7 +158,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             assay = Assay.make(n, d, seed)
             for method in options.methods.split(","):
                 results.append({"n": n, "d": d, "method": method, "seed": seed} | judge(assay, method))
-    write_record(options.out, {"results": results, "versions": versions(), "machine": machine()})
+    kind = "surrogate-limits"
+    write_record(
+        options.out, {"kind": kind, "results": results, "versions": versions(), "machine": machine()}
+    )
     options.out.with_suffix(".csv").write_text(text := table(results), encoding="utf-8")
     sys.stdout.write(text)
     return 0
