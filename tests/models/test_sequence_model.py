@@ -97,7 +97,7 @@ def trained():
         x[rng.integers(24, size=3)] = rng.choice(letters, size=3)
         X.append("".join(x))
     torch.manual_seed(0)
-    model = SequenceVAE(width=32, hidden=48).fit(X, 25, lr=4e-3, verbose=0)
+    model = SequenceVAE(width=32, hidden=48).fit(X, 55, batch_size=16, lr=3e-3, verbose=0)
     return model, "".join(wild), X, letters
 
 
