@@ -76,14 +76,18 @@ def _front(campaign: Campaign, aims: Aims, state: Standing, figures: Figures) ->
         caption = f"{names[0]} against {names[1]}; the front among all goals is marked."
         drawn.append(figures.add(f"front-{i}-{j}", figure, f"Scatter plot. {caption}", caption))
     volumes = hypervolumes(campaign.history, aims)
-    figure = progress_curve(volumes, names=("values in order", "hypervolume"), figure=new_figure(10.0, 3.2))
+    figure = progress_curve(volumes, names=("values in order", "hypervolume"), figure=new_figure(6.0, 4.0))
     figure.axes[0].set_ylabel("hypervolume")
     caption = f"The hypervolume after each point, {volumes[-1]:.6g} now."
     drawn.append(figures.add("hypervolume", figure, caption, caption))
+    bounds = [campaign.history.observations(name, state.rows).bound for name, _ in aims.goals]
     rows = []
     for place in state.on_front[:_MOST]:
         record = campaign.record(state.rows[place])
-        shown = [f"{sign * value:.6g}" for sign, value in zip(signs, state.goals[place], strict=True)]
+        shown = [
+            f"{('', '>', '<')[bound[place]]}{sign * value:.6g}"
+            for sign, value, bound in zip(signs, state.goals[place], bounds, strict=True)
+        ]
         rows.append((draw(record.x, campaign.model), *shown))
     columns = ("x", *(_label(aims, k) for k in range(len(signs))))
     said = (

@@ -81,13 +81,17 @@ def headline(campaign: Campaign) -> Markup:
 
 
 def sections(campaign: Campaign, figures: Figures) -> list[Section]:
-    """Return (name, title, content) of all sections; figures are added to ``figures``."""
+    """Return (name, title, content) of all sections; figures are added to ``figures``.
+
+    With several goals no number says which point is best: fronts take the place of progress and best points.
+    """
     found = outcomes_section(campaign, figures)
+    several = len(aims_of(campaign.opt.outcomes, campaign.opt.direction).goals) > 1
     return [
         *([("outcomes", "Goals and limits", found)] if found else []),
-        ("progress", "Progress", _progress(campaign, figures)),
+        *([] if several else [("progress", "Progress", _progress(campaign, figures))]),
         ("candidates", "Next candidates", _candidates(campaign) + as_molecules(campaign) + origins(campaign)),
-        ("best", "Best points", _best(campaign)),
+        *([] if several else [("best", "Best points", _best(campaign))]),
         (
             "predictions",
             "Prediction against measurement",
