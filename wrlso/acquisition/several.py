@@ -1,6 +1,7 @@
 """Acquisition functions for several goals: what a point would add to the front, by BoTorch."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -55,29 +56,27 @@ class SeveralGoals(BaseEstimator):
         """Raise ParameterError or ParameterTypeError for an impossible parameter."""
         check_count("n_samples", self.n_samples)
 
-    def score(self, surrogate: Any, points: Tensor, best: float, generator: torch.Generator) -> Tensor:
-        """Return the logarithm of what points, by number (q,), would add."""
-        compared: Compared = surrogate
-        count = min(self.n_samples, len(compared.draws))
-        known = compared.known.double()[:, None]
-        with warnings.catch_warnings(), isolated_torch_rng(0), torch.no_grad():
-            warnings.simplefilter("ignore")  # of BoTorch's own use of torch
-            model, sampler = drawn_model(compared.mean, compared.draws[:count])
-            criterion = self._criterion(model, sampler, known, compared, generator)
-            found = [criterion(part.double()[:, None, None]) for part in points.split(_CHUNK)]
-        return torch.cat(found)
-
-    def _criterion(
-        self, model: Any, sampler: Any, known: Tensor, compared: Compared, generator: torch.Generator
-    ) -> Any:
-        raise NotImplementedError
-
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator
     ) -> tuple[list[Proposal], AskRecord]:
         """Return n proposals; see :class:`Acquisition`."""
         self.check_parameters()
         return search_of(self.search, state).propose(state, n, rng, self)
+
+
+def _scored(
+    compared: Compared, points: Tensor, n_samples: int, criterion_of: Callable[[Any, Any, Tensor], Any]
+) -> Tensor:
+    """Return what a criterion of BoTorch says of points, by number (q,).
+
+    ``criterion_of`` makes it of a model, a sampler and the numbers (n, 1) of the points on the front.
+    """
+    count = min(n_samples, len(compared.draws))
+    known = compared.known.double()[:, None]
+    with warnings.catch_warnings(), isolated_torch_rng(0), torch.no_grad():
+        warnings.simplefilter("ignore")  # of BoTorch's own use of torch
+        criterion = criterion_of(*drawn_model(compared.mean, compared.draws[:count]), known)
+        return torch.cat([criterion(part.double()[:, None, None]) for part in points.split(_CHUNK)])
 
 
 class LogHypervolumeImprovement(SeveralGoals):
@@ -100,16 +99,21 @@ class LogHypervolumeImprovement(SeveralGoals):
     Hypervolume Improvement", NeurIPS 2021; Ament et al., NeurIPS 2023.
     """
 
-    def _criterion(
-        self, model: Any, sampler: Any, known: Tensor, compared: Compared, generator: torch.Generator
-    ) -> Any:
+    def score(self, surrogate: Any, points: Tensor, best: float, generator: torch.Generator) -> Tensor:
+        """Return the logarithm of what points, by number (q,), would add."""
         from botorch.acquisition.multi_objective import logei
 
         # it would compile a kernel with the machine's C++ compiler, wait for other processes that do, and
         # give other last digits where there is one
         vars(logei)["_load_attempted"] = True
-        return logei.qLogNoisyExpectedHypervolumeImprovement(
-            model, torch.zeros(compared.mean.shape[1]).double(), known, sampler, cache_root=False
+        reference = torch.zeros(surrogate.mean.shape[1]).double()
+        return _scored(
+            surrogate,
+            points,
+            self.n_samples,
+            lambda model, sampler, known: logei.qLogNoisyExpectedHypervolumeImprovement(
+                model, reference, known, sampler, cache_root=False
+            ),
         )
 
 
@@ -128,12 +132,18 @@ class LogParEGO(SeveralGoals):
     Knowles, "ParEGO", IEEE Transactions on Evolutionary Computation 10, 2006; Daulton et al., NeurIPS 2020.
     """
 
-    def _criterion(
-        self, model: Any, sampler: Any, known: Tensor, compared: Compared, generator: torch.Generator
-    ) -> Any:
+    def score(self, surrogate: Any, points: Tensor, best: float, generator: torch.Generator) -> Tensor:
+        """Return the logarithm of what points, by number (q,), would add."""
         from botorch.acquisition.multi_objective.parego import qLogNParEGO
 
-        uniform = torch.rand(compared.mean.shape[1], generator=generator, dtype=torch.float64)
+        uniform = torch.rand(surrogate.mean.shape[1], generator=generator, dtype=torch.float64)
         weights = -torch.log(uniform.clamp_min(1e-12))  # uniform on the simplex
         weights = weights / weights.sum()
-        return qLogNParEGO(model, known, weights, sampler, cache_root=False, prune_baseline=False)
+        return _scored(
+            surrogate,
+            points,
+            self.n_samples,
+            lambda model, sampler, known: qLogNParEGO(
+                model, known, weights, sampler, cache_root=False, prune_baseline=False
+            ),
+        )

@@ -25,6 +25,7 @@ from wrlso.benchmarks.records import (
 )
 from wrlso.exceptions import LowEffectiveSampleSizeWarning, NoCandidateError, ParameterError
 from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.weighting import UniformWeighting
 
 __all__ = [
     "SETTINGS",
@@ -35,6 +36,7 @@ __all__ = [
     "configured",
     "quiet_about_small_k",
     "run_in_processes",
+    "run_missing",
     "run_queries",
     "run_study",
 ]
@@ -42,6 +44,29 @@ __all__ = [
 S = TypeVar("S")
 
 SETTINGS = ("neither", "weighting", "retraining", "both")
+
+
+def setting_options(setting: str) -> dict[str, Any]:
+    """Return the optimizer's parameters for a setting of the paper, where nothing else is set."""
+    options: dict[str, Any] = {}
+    if setting in ("neither", "retraining"):
+        options["weighting"] = UniformWeighting()
+    if setting in ("neither", "weighting"):
+        options["retrain_every"] = None
+    return options
+
+
+class OneRun(Protocol):
+    """One run of a study: it knows its record, and what the record must share with a run that is skipped."""
+
+    def path(self, out: Path) -> Path:
+        """Return the file of the record."""
+
+    def options(self) -> dict[str, Any]:
+        """Return what must be the same."""
+
+
+R = TypeVar("R", bound=OneRun)
 
 
 class Study(Protocol):
@@ -192,6 +217,26 @@ def run_study(
         description="runs" if progress and n_jobs != 1 else None,
     )
     return list(paths.values())
+
+
+def run_missing(
+    runs: Sequence[R], out: Path, record: Callable[[R, Path, bool], None], n_jobs: int, progress: bool
+) -> list[Path]:
+    """Call ``record(run, out, progress)`` for each run without a record, on one thread; return all records.
+
+    Raises
+    ------
+    ParameterError
+        When the folder holds a run with other options. No run has started then.
+    """
+    check_jobs(n_jobs)
+    for run in runs:
+        if run.path(out).exists():
+            check_same_options(run.path(out), read_record(run.path(out)), run.options())
+    missing = [run for run in runs if not run.path(out).exists()]
+    due = [(record, (run, out, progress and n_jobs == 1)) for run in missing]
+    run_in_processes(due, n_jobs, 1, description="runs" if progress and n_jobs != 1 else None)
+    return [run.path(out) for run in runs]
 
 
 def run_in_processes(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from wrlso.cli.campaign import Delimiter, Force, Only, Salts, XColumn, form_of, say, verbosity
+from wrlso.cli.campaign import DecimalSign, Delimiter, Force, Only, Salts, XColumn, form_of, say, verbosity
 from wrlso.exceptions import ParameterError
 
 __all__ = ["backtest"]
@@ -44,12 +44,7 @@ def backtest(
         Path | None, typer.Option("--out", "-o", help="Write a page, picture or table: .html .svg .png .csv")
     ] = None,
     force: Force = False,
-    decimal_comma: Annotated[
-        bool | None,
-        typer.Option(
-            "--decimal-comma/--decimal-point", help="Numbers such as 1,5 or 1.5.  [default: detected]"
-        ),
-    ] = None,
+    decimal_comma: DecimalSign = None,
     delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: detected]")] = None,
     only: Only = None,
     salts: Annotated[

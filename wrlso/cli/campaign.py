@@ -120,6 +120,10 @@ Comma = Annotated[
         "--decimal-comma/--decimal-point", help="Numbers such as 1,5 or 1.5.  [default: as in init]"
     ),
 ]
+DecimalSign = Annotated[
+    bool | None,
+    typer.Option("--decimal-comma/--decimal-point", help="Numbers such as 1,5 or 1.5.  [default: detected]"),
+]
 Only = Annotated[
     list[str] | None,
     typer.Option(
@@ -173,12 +177,7 @@ def init(
     record: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="A column that is only kept.")
     ] = None,
-    decimal_comma: Annotated[
-        bool | None,
-        typer.Option(
-            "--decimal-comma/--decimal-point", help="Numbers such as 1,5 or 1.5.  [default: detected]"
-        ),
-    ] = None,
+    decimal_comma: DecimalSign = None,
     delimiter: Annotated[Delimiter | None, typer.Option(help="Between cells.  [default: detected]")] = None,
     only: Only = None,
     catalogue: Annotated[

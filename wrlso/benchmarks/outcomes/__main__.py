@@ -18,11 +18,12 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", default="100")
     parser.add_argument("--calls", type=int, default=300)
+    parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     seeds = [int(seed) for seed in given.seeds.split(",")]
     problems, methods = given.problems.split(","), given.methods.split(",")
-    paths = run_outcomes(given.out, problems, methods, seeds, calls=given.calls)
+    paths = run_outcomes(given.out, problems, methods, seeds, calls=given.calls, n_jobs=given.jobs)
     print(hypervolume_table(paths))  # noqa: T201
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +14,13 @@ from wrlso._utils.validation import check_choice, check_count
 from wrlso.benchmarks.outcomes.methods import METHODS
 from wrlso.benchmarks.outcomes.problems import PROBLEMS, goals_problem
 from wrlso.benchmarks.records import (
-    check_same_options,
     data_hash,
     machine,
     read_record,
     versions,
     write_record,
 )
+from wrlso.benchmarks.study import run_missing
 
 __all__ = ["GoalsRun", "hypervolume_table", "run_outcomes"]
 
@@ -39,6 +40,10 @@ class GoalsRun:
         """Return the file of its record."""
         return out / f"{self.problem}-{self.method}-seed{self.seed}.json"
 
+    def options(self) -> dict[str, Any]:
+        """Return what a record must share with a run that is to be skipped."""
+        return {"calls": self.calls}
+
 
 def run_outcomes(
     out: Path,
@@ -47,6 +52,7 @@ def run_outcomes(
     seeds: Sequence[int] = (100,),
     *,
     calls: int = 300,
+    n_jobs: int = 1,
     progress: bool = True,
 ) -> list[Path]:
     """Run methods on problems and write one record each; skip finished runs.
@@ -59,6 +65,8 @@ def run_outcomes(
     seeds : sequence of int
     calls : int, default=300
         Evaluations of each run, after the start.
+    n_jobs : int, default=1
+        Processes, -1: one for each core; each run uses one thread.
     progress : bool, default=True
 
     Raises
@@ -71,16 +79,10 @@ def run_outcomes(
             check_choice(name, each, known)
     check_count("calls", calls)
     runs = [GoalsRun(p, m, seed, calls) for seed in seeds for p in problems for m in methods]
-    for run in runs:
-        if run.path(out).exists():
-            check_same_options(run.path(out), read_record(run.path(out)), {"calls": calls})
-    for run in runs:
-        if not run.path(out).exists():
-            _run_and_record(run, run.path(out), progress)
-    return [run.path(out) for run in runs]
+    return run_missing(runs, out, _run_and_record, n_jobs, progress)
 
 
-def _run_and_record(run: GoalsRun, path: Path, progress: bool) -> None:
+def _run_and_record(run: GoalsRun, out: Path, progress: bool) -> None:
     problem = goals_problem(run.problem)
     X, Y = problem.start(run.seed)
     title = f"{run.problem}, {run.method}, seed {run.seed}"
@@ -89,13 +91,13 @@ def _run_and_record(run: GoalsRun, path: Path, progress: bool) -> None:
         told = METHODS[run.method](problem, run.seed, run.calls, bar.update)
         seconds = {"total": perf_counter() - begin, "processor": process_time() - worked}
     write_record(
-        path,
+        run.path(out),
         {
             "kind": "outcomes",
             "problem": run.problem,
             "method": run.method,
             "seed": run.seed,
-            "options": {"calls": run.calls},
+            "options": run.options(),
             "reference": list(problem.reference),
             "versions": versions(),
             "machine": machine(),

@@ -17,10 +17,9 @@ from wrlso.acquisition.prior_sampling import PriorSampling
 from wrlso.benchmarks.panel.calls import Calls, NothingNew
 from wrlso.benchmarks.panel.qlognei import MANY_COLUMNS, optional, qlognei
 from wrlso.benchmarks.panel.spaces import Columns, Space
-from wrlso.benchmarks.study import SETTINGS, quiet_about_small_k
+from wrlso.benchmarks.study import SETTINGS, quiet_about_small_k, setting_options
 from wrlso.exceptions import NoCandidateError
 from wrlso.optimizer import WeightedRetrainingOptimizer
-from wrlso.weighting import UniformWeighting
 
 __all__ = [
     "PEERS",
@@ -170,12 +169,7 @@ def applies(peer: str, space: Space) -> bool:
 
 
 def _setting(name: str) -> Callable[[Calls, int], Any]:
-    settings: dict[str, Any] = {}
-    if name in ("neither", "retraining"):
-        settings["weighting"] = UniformWeighting()
-    if name in ("neither", "weighting"):
-        settings["retrain_every"] = None
-    return lambda calls, seed: ours(calls, seed, **settings)
+    return lambda calls, seed: ours(calls, seed, **setting_options(name))
 
 
 PEERS: dict[str, Callable[[Calls, int], Any]] = {

@@ -11,19 +11,17 @@ import numpy as np
 import torch
 
 from wrlso._utils.progress_bar import ProgressBar
-from wrlso._utils.validation import check_choice, check_count, check_jobs
+from wrlso._utils.validation import check_choice, check_count
 from wrlso.benchmarks.panel.calls import Calls, NothingNew, Spent
 from wrlso.benchmarks.panel.peers import PEERS, applies
 from wrlso.benchmarks.panel.problems import HALVES, STARTS, problem
 from wrlso.benchmarks.records import (
-    check_same_options,
     data_hash,
     machine,
-    read_record,
     versions,
     write_record,
 )
-from wrlso.benchmarks.study import run_in_processes
+from wrlso.benchmarks.study import run_missing
 from wrlso.exceptions import ParameterError
 
 __all__ = ["PanelRun", "panel_names", "run_panel", "start_hash"]
@@ -113,7 +111,6 @@ def run_panel(
             check_choice(name, each, known)
     panel_names(None, problems)
     check_count("calls", calls)
-    check_jobs(n_jobs)
     runs = [
         PanelRun(name, start, peer, seed, calls)
         for seed in seeds
@@ -122,13 +119,7 @@ def run_panel(
         for peer in peers
         if applies(peer, problem(name).space)
     ]
-    for run in runs:
-        if run.path(out).exists():
-            check_same_options(run.path(out), read_record(run.path(out)), run.options())
-    missing = [run for run in runs if not run.path(out).exists()]
-    due = [(run_and_record, (run, out, progress and n_jobs == 1)) for run in missing]
-    run_in_processes(due, n_jobs, 1, description="runs" if progress and n_jobs != 1 else None)
-    return [run.path(out) for run in runs]
+    return run_missing(runs, out, run_and_record, n_jobs, progress)
 
 
 def run_and_record(run: PanelRun, out: Path, progress: bool) -> None:

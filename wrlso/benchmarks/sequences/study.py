@@ -15,20 +15,17 @@ import torch
 
 from wrlso._sequences.variation import Changes, crossed
 from wrlso._utils.progress_bar import ProgressBar
-from wrlso._utils.validation import check_choice, check_count, check_jobs
+from wrlso._utils.validation import check_choice, check_count
 from wrlso.benchmarks.records import (
-    check_same_options,
     data_hash,
     machine,
-    read_record,
     read_records,
     versions,
     write_record,
 )
-from wrlso.benchmarks.study import run_in_processes
+from wrlso.benchmarks.study import SETTINGS, run_missing, setting_options
 from wrlso.sequences import sequence_search
 from wrlso.tasks.sequences.ehrlich import Ehrlich
-from wrlso.weighting import UniformWeighting
 
 __all__ = ["METHODS", "PROBLEMS", "SequencesRun", "run_sequences", "summary_lines"]
 
@@ -39,13 +36,7 @@ PROBLEMS: Mapping[str, Mapping[str, int]] = {
 }
 """Parameters of the tasks by name."""
 
-_SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "both": {},
-    "weighting": {"retrain_every": None},
-    "retraining": {"weighting": UniformWeighting()},
-    "neither": {"retrain_every": None, "weighting": UniformWeighting()},
-}
-METHODS = (*_SETTINGS, "genetic")
+METHODS = (*reversed(SETTINGS), "genetic")
 """The four settings of the paper with nothing else set, and a genetic algorithm."""
 
 _PARENTS = 20  # of the genetic algorithm: the best sequences so far
@@ -118,15 +109,8 @@ def run_sequences(
             check_choice(name, each, known)
     check_count("calls", calls)
     check_count("batch", batch)
-    check_jobs(n_jobs)
     runs = [SequencesRun(p, m, s, calls, batch) for s in seeds for p in problems for m in methods]
-    for run in runs:
-        if run.path(out).exists():
-            check_same_options(run.path(out), read_record(run.path(out)), run.options())
-    missing = [run for run in runs if not run.path(out).exists()]
-    due = [(run_and_record, (run, out, progress and n_jobs == 1)) for run in missing]
-    run_in_processes(due, n_jobs, 1, description="runs" if progress and n_jobs != 1 else None)
-    return [run.path(out) for run in runs]
+    return run_missing(runs, out, run_and_record, n_jobs, progress)
 
 
 def run_and_record(run: SequencesRun, out: Path, progress: bool) -> None:
@@ -191,8 +175,8 @@ Evaluate = Callable[[Iterable[str]], list[float | None]]
 
 def _searched(run: SequencesRun, task: Ehrlich, X: list[str], y: Any, evaluate: Evaluate) -> None:
     """Search with nothing set but what the setting says."""
-    setting = _SETTINGS[run.method]
-    opt = sequence_search(X, y, alphabet=task.alphabet, random_state=run.seed, **setting)
+    options = setting_options(run.method)
+    opt = sequence_search(X, y, alphabet=task.alphabet, random_state=run.seed, **options)
     left = run.calls
     while left:
         batch = opt.ask(min(run.batch, left))
