@@ -13,6 +13,7 @@ from torch import nn
 
 from wrlso import CandidatePool, Trainer, WeightedRetrainingOptimizer
 from wrlso.adapters import BoTorchAcquisition
+from wrlso.plots import progress_curve
 
 warnings.simplefilter("ignore")  # BoTorch uses what PyTorch will drop
 
@@ -54,3 +55,4 @@ for _ in range(4):
     batch = opt.ask(3)
     opt.tell(batch, [measure(x) for x in batch])
 print(f"best {start:.1f} in the starting data, {opt.best_y_:.1f} after 12 measurements")
+progress_curve(opt.y_[len(X) :], start=start)

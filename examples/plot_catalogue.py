@@ -11,6 +11,7 @@ from rdkit.Chem.Crippen import MolLogP
 from wrlso import Catalogue
 from wrlso.datasets import load_molecules
 from wrlso.molecules import molecule_search
+from wrlso.plots import progress_curve
 
 stock = load_molecules().smiles
 
@@ -31,3 +32,8 @@ for week in range(3):
     opt.tell(batch, [assay(x) for x in batch])
 print(f"best after 15 orders: {opt.best_y_:.1f}")
 print(f"best in the catalogue: {max(map(assay, catalogue)):.1f}")
+
+# %%
+# What was ordered, in its order, and the best that the list holds:
+
+progress_curve(opt.y_[10:], start=max(opt.y_[:10]), optimum=max(map(assay, catalogue)))

@@ -7,6 +7,7 @@ nobody knows. Failures are told as None; the search learns what they have in com
 
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import nn
@@ -46,3 +47,11 @@ for _ in range(5):
 share = np.mean([value is None for value in asked])
 print(f"{share:.0%} of {len(asked)} proposals have failed; best yield {opt.best_y_:.1f}")
 print("chances:", opt.probability_of_success_([opt.best_x_, np.ones(40, dtype=int)]).round(2))
+
+# %%
+# The share that has failed, of the starting data and of each batch:
+
+shares = [failed.mean(), *np.mean(np.reshape([value is None for value in asked], (5, 4)), axis=1)]
+figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
+axes.bar(["start", *(f"batch {i}" for i in range(1, 6))], shares, color=["0.6"] + 5 * ["#0072B2"])
+axes.set(ylim=(0, 1), ylabel="share of failures")

@@ -7,6 +7,7 @@ several replicates, or only that the value lies beyond what the assay can measur
 follow what the search believes of a value, not the luckiest measurement.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 from rdkit.Chem import MolFromSmiles
 from rdkit.Chem.QED import qed
@@ -36,3 +37,13 @@ observed, weights = opt.history_.observations(), opt.weights_
 for i in np.argsort(-weights)[:8]:
     sign = ">" if observed.bound[i] else " "
     print(f"{weights[i]:5.2f}  {sign}{observed.y[i]:.2f} from {observed.n[i]}: {opt.X_[i]}")
+
+# %%
+# The value and standard error of each molecule, and how much the training makes of it:
+
+kept = ~observed.bound.astype(bool)
+figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+axes.errorbar(observed.y[kept], weights[kept], xerr=NOISE / np.sqrt(observed.n[kept]), fmt="none", ecolor="0.8")
+points = axes.scatter(observed.y[kept], weights[kept], c=observed.n[kept], cmap="viridis_r", zorder=2)
+axes.set(xlabel="measured value", ylabel="weight in training")
+figure.colorbar(points, label="replicates")

@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from wrlso import VAE, Trainer, WeightedRetrainingOptimizer, maximize
+from wrlso.plots import progress_curve
 from wrlso.testing import check_latent_model
 
 LETTERS = "aeiobdkm"  # the first four are vowels
@@ -54,3 +55,4 @@ opt = WeightedRetrainingOptimizer(
 opt.fit(words, [experiment(word) for word in words])
 result = maximize(experiment, opt, n_calls=60, target=7)
 print(f"best of the data: 4, best found: {result.fun:.0f} ({result.x}), because {result.message}")
+progress_curve(result.func_vals, start=4, optimum=7)

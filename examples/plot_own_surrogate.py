@@ -15,6 +15,7 @@ from gpytorch.priors import LogNormalPrior
 from torch import nn
 
 from wrlso import BoTorchSurrogate, WeightedRetrainingOptimizer, maximize
+from wrlso.plots import progress_curve
 
 
 def process(X, Y):
@@ -40,5 +41,10 @@ opt = WeightedRetrainingOptimizer(
     surrogate=BoTorchSurrogate(process, on="features"),  # or "latent", or a function of a list of x
     random_state=0,
 ).fit(X, y)
-maximize(experiment, opt, n_calls=8)
+result = maximize(experiment, opt, n_calls=8)
 print(f"{max(y):g} in the data, {opt.best_y_:g} after 8 experiments")
+
+# %%
+# The eight experiments:
+
+progress_curve(result.func_vals, start=max(y))

@@ -10,6 +10,7 @@ before an expensive campaign.
 import numpy as np
 
 from wrlso import RankWeighting, WeightedRetrainingOptimizer, conv_vae, effective_sample_size
+from wrlso.plots import weight_distribution
 from wrlso.testing import CheckFailedError, check_weighting
 
 
@@ -43,6 +44,11 @@ opt = WeightedRetrainingOptimizer(model=conv_vae("small"), weighting=best_tenth_
 # The effective number of points in training, of 1,000:
 
 y = np.random.default_rng(0).normal(size=1000)
-for weighting in (best_tenth_and_some, RankWeighting(k=1e-1), RankWeighting(k=1e-3)):
-    name = getattr(weighting, "__name__", repr(weighting))
-    print(f"{name:24s} {effective_sample_size(weighting(y)):6.0f}")
+weightings = {"best tenth": best_tenth_and_some, "k = 0.1": RankWeighting(0.1), "k = 0.001": RankWeighting(1e-3)}
+for name, weighting in weightings.items():
+    print(f"{name:12s} {effective_sample_size(weighting(y)):6.0f}")
+
+# %%
+# What the model sees of these values under each of them:
+
+weight_distribution(y, {name: weighting(y) for name, weighting in weightings.items()})

@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from wrlso import Trainer, WeightedRetrainingOptimizer
+from wrlso.plots import progress_curve
 
 study = sqlite3.connect(":memory:")  # or a file, or a database that workers reach
 study.execute("CREATE TABLE trials (number INTEGER PRIMARY KEY, x BLOB, state TEXT, value REAL)")
@@ -53,3 +54,4 @@ for _ in range(6):
     work()
     collect()
 print(f"best {opt.best_y_:.0f}, {len(opt.pending_)} trials wait")
+progress_curve(opt.y_[len(X) :], start=X.sum(axis=1).max())

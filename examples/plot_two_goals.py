@@ -13,6 +13,7 @@ from rdkit.Chem.QED import qed
 
 from wrlso import AtMost, Maximize, Minimize
 from wrlso.molecules import molecule_search
+from wrlso.plots import front_scatter
 
 START = [
     "CC(=O)Oc1ccccc1C(=O)O", "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C",
@@ -47,3 +48,6 @@ for smiles, (drug_likeness, logp) in sorted(
 ):
     print(f"{drug_likeness:.2f}  {logp:5.2f}  {smiles}")
 print(f"hypervolume: {before:.2f} at the start, {opt.hypervolume_:.2f} now")
+Y = [[v["QED"], v["logP"]] for v in map(measure, opt.X_)]
+light = [measure(smiles)["weight"] <= 400 for smiles in opt.X_]
+front_scatter(Y, light, [smiles in opt.pareto_X_ for smiles in opt.X_], ["QED", "logP"])
