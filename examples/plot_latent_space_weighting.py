@@ -31,7 +31,8 @@ def trained(weights):
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(256, 128), nn.SiLU(), nn.Linear(128, 4))
     decoder = nn.Sequential(nn.Linear(2, 128), nn.SiLU(), nn.Linear(128, 256), nn.Unflatten(1, (16, 16)))
     model = VAE(encoder, decoder)
-    Trainer(initial_epochs=60, batch_size=32, lr=2e-3).fit(model, X, weights, random_state=0)
+    trainer = Trainer(initial_epochs=60, batch_size=32, lr=2e-3)
+    trainer.fit(model, model.tensorize(X), weights, np.random.default_rng(0))
     return model
 
 
@@ -45,10 +46,10 @@ weight_distribution(y, {"uniform": uniform, "by rank, k = 0.01": ranked})
 # Step 2: the latent space of the uniform model. Most of it decodes to small squares.
 
 plain = trained(uniform)
-latent_manifold(plain, plain.encode(X), n_per_axis=11)
+latent_manifold(plain, plain.encode(plain.tensorize(X)).detach(), n_per_axis=11)
 
 # %%
 # Step 3: the latent space of the weighted model. Large squares take more of the room.
 
 weighted = trained(ranked)
-latent_manifold(weighted, weighted.encode(X), n_per_axis=11)
+latent_manifold(weighted, weighted.encode(weighted.tensorize(X)).detach(), n_per_axis=11)
