@@ -24,4 +24,4 @@ print(result)
 # The bands are intervals over the repeats; the sentence also counts which x happened to be the best.
 
 print(result.verdict)
-result.plot().figure_
+result.plot().figure_  # noqa: B018
