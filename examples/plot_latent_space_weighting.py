@@ -43,13 +43,13 @@ uniform, ranked = np.ones(len(X)), RankWeighting(k=1e-2)(y)
 weight_distribution(y, {"uniform": uniform, "by rank, k = 0.01": ranked})
 
 # %%
-# Step 2: the latent space of the uniform model. Most of it decodes to small squares.
+# Step 2: the latent space of the uniform model. Squares grow towards the rim, and stay blurred there.
 
 plain = trained(uniform)
 latent_manifold(plain, plain.encode(plain.tensorize(X)).detach(), n_per_axis=11)
 
 # %%
-# Step 3: the latent space of the weighted model. Large squares take more of the room.
+# Step 3: the latent space of the weighted model. The large squares at the rim have clearer edges.
 
 weighted = trained(ranked)
 latent_manifold(weighted, weighted.encode(weighted.tensorize(X)).detach(), n_per_axis=11)
