@@ -1,6 +1,7 @@
 """Sphinx configuration. Build: python -m sphinx -W --keep-going docs docs/_build/html"""
 
 import re
+import sys
 from pathlib import Path
 
 from wrlso import __version__
@@ -27,11 +28,14 @@ autodoc_typehints = "none"  # numpydoc's Parameters sections say it in words
 numpydoc_show_class_members = False
 
 root = Path(__file__).parent.parent
+sys.path.insert(0, str(Path(__file__).parent))  # shown_figures
 sphinx_gallery_conf = {
     "examples_dirs": str(root / "examples"),
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_\w+\.py$",  # the others are shown, but need a package that is not there
     "ignore_pattern": r"__init__\.py",
+    "image_scrapers": ("matplotlib", "shown_figures.scrape"),
+    "ignore_repr_types": r"matplotlib",  # the picture says it
     "download_all_examples": False,
     "show_memory": False,
     "min_reported_time": 1e9,

@@ -23,6 +23,5 @@ print(result)
 # %%
 # The bands are intervals over the repeats; the sentence also counts which x happened to be the best.
 
-result.plot()
-result.figure_.savefig("backtest.png")
 print(result.verdict)
+result.plot().figure_  # noqa: B018

@@ -43,7 +43,9 @@ for i in np.argsort(-weights)[:8]:
 
 kept = ~observed.bound.astype(bool)
 figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-axes.errorbar(observed.y[kept], weights[kept], xerr=NOISE / np.sqrt(observed.n[kept]), fmt="none", ecolor="0.8")
+axes.errorbar(
+    observed.y[kept], weights[kept], xerr=NOISE / np.sqrt(observed.n[kept]), fmt="none", ecolor="0.8"
+)
 points = axes.scatter(observed.y[kept], weights[kept], c=observed.n[kept], cmap="viridis_r", zorder=2)
 axes.set(xlabel="measured value", ylabel="weight in training")
 figure.colorbar(points, label="replicates")

@@ -44,7 +44,11 @@ opt = WeightedRetrainingOptimizer(model=conv_vae("small"), weighting=best_tenth_
 # The effective number of points in training, of 1,000:
 
 y = np.random.default_rng(0).normal(size=1000)
-weightings = {"best tenth": best_tenth_and_some, "k = 0.1": RankWeighting(0.1), "k = 0.001": RankWeighting(1e-3)}
+weightings = {
+    "best tenth": best_tenth_and_some,
+    "k = 0.1": RankWeighting(0.1),
+    "k = 0.001": RankWeighting(1e-3),
+}
 for name, weighting in weightings.items():
     print(f"{name:12s} {effective_sample_size(weighting(y)):6.0f}")
 

@@ -1,8 +1,10 @@
 """NotFittedError is made when it is first asked for, and is an ordinary class all the same."""
 
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cloudpickle
 import pytest
@@ -64,3 +66,15 @@ def test_a_pickle_is_read_by_a_process_that_never_asked():
 def test_other_names_are_missing():
     with pytest.raises(AttributeError, match=r"module 'wrlso.exceptions' has no attribute 'FittedError'"):
         _ = exceptions.FittedError
+
+
+def test_each_error_and_warning_is_on_the_page_of_messages():
+    page = (Path(__file__).parent.parent / "docs" / "messages.rst").read_text(encoding="utf-8")
+    described = re.findall(r"^(\w+)\n~+$", page, re.MULTILINE)
+    names = {
+        name
+        for name in dir(exceptions)
+        if isinstance(found := getattr(exceptions, name), type) and found.__module__ == exceptions.__name__
+    }
+    assert len(names) > 15
+    assert sorted(described) == sorted(names)
