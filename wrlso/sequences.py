@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from wrlso._sequences.alphabets import listed_sequences, make_alphabet
+from wrlso._sequences.plates import wells
 from wrlso._sequences.rules import SequenceRules
 from wrlso._utils.random import isolated_torch_rng, seed_of
 from wrlso.models.protocol import LatentModel
@@ -15,7 +16,7 @@ from wrlso.surrogate.pair_counts import PairCounts
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.training.trainer import Trainer
 
-__all__ = ["SequenceRules", "search_options", "sequence_search"]
+__all__ = ["SequenceRules", "search_options", "sequence_search", "wells"]
 
 _BATCH, _RATE = 32, 3e-3  # of a training
 

@@ -336,12 +336,19 @@ def _outcomes(y: str | None, direction: Direction, *named: Any) -> Any:
 
 def ask(
     campaign: Campaign,
-    n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many points.")] = 1,
+    n: Annotated[
+        int | None,
+        typer.Option("-n", "--number", min=1, help="How many points.  [default: 1, or a full plate]"),
+    ] = None,
     out: Out = None,
     force: Force = False,
     pending: Annotated[
         bool, typer.Option("--pending", help="Write the pending points again; ask for no new ones.")
     ] = False,
+    plate: Annotated[
+        int | None,
+        typer.Option(metavar="WELLS", help="Give each point a well (A1, A2, …) of a plate of 24, 96 or 384."),
+    ] = None,
     model: Model = None,
     feasible: Feasible = None,
     decimal_comma: Comma = None,
@@ -357,16 +364,20 @@ def ask(
 
     For example:
       wrlso ask kinase -n 8 --out week1.csv
+      wrlso ask enzyme --plate 96 --out plate2.csv
       wrlso ask kinase --pending --out again.csv
     """
     from wrlso.campaign import commands as work
+    from wrlso.campaign.point_names import check_plate
     from wrlso.campaign.tables import check_place
 
+    n = n or plate or 1
+    check_plate(plate, 0 if pending else n)
     if out is not None:
         check_place(out, force=force)  # before the campaign is opened, which takes seconds
     opt = work.open_campaign(campaign, model=model, feasible=feasible, verbose=verbosity())
     form = form_of(None, None, delimiter, decimal_comma)
-    text, lines = work.ask(opt, campaign, n, out=out, force=force, pending=pending, form=form)
+    text, lines = work.ask(opt, campaign, n, out=out, force=force, pending=pending, plate=plate, form=form)
     typer.echo(text, nl=False)
     say(lines, err=out is None)
 
