@@ -1,5 +1,6 @@
 """Search over sequences of letters in one call: proteins, peptides, DNA, RNA."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ def sequence_search(
     gc: tuple[float, float] | None = None,
     length: int | tuple[int, int] | None = None,
     max_homopolymer: int | None = None,
+    min_log_likelihood: float | None = None,
     model: SequenceVAE | None = None,
     **options: Any,
 ) -> WeightedRetrainingOptimizer:
@@ -52,6 +54,9 @@ def sequence_search(
     alphabet, wild_type, max_mutations, fixed, required, forbidden, gc, length, max_homopolymer
         The rules, see :class:`SequenceRules`. ``length=None``: that of the data, or from a tenth below to a
         tenth above where they differ.
+    min_log_likelihood : float of at most 0, default=None
+        Least plausibility of sequences that the model makes, for each letter, see
+        :meth:`wrlso.models.SequenceVAE.log_probability`; ``opt.model_.log_probability(X)`` says those of data.
     model : SequenceVAE, default=None
         Its weights are where the training begins; None: new ones.
     **options
@@ -89,6 +94,7 @@ def sequence_search(
     if model is None:
         with isolated_torch_rng(seed_of(options.get("random_state"))):
             model = SequenceVAE(rules.letters, rules=rules)
+    model = copy.deepcopy(model).keep_plausible(min_log_likelihood)
     parts = {"feasible": rules} | search_options(model) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, values)
 

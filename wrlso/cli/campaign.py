@@ -227,6 +227,12 @@ def init(
     max_homopolymer: Annotated[
         int | None, typer.Option(min=1, help="Sequences: most equal letters in a row.")
     ] = None,
+    min_log_likelihood: Annotated[
+        float | None,
+        typer.Option(
+            max=0, help="Sequences: least log-likelihood of proposals for each letter, such as -2.5."
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")
     ] = 0,
@@ -303,6 +309,7 @@ def init(
                 gc=gc,
                 length=length,
                 max_homopolymer=max_homopolymer,
+                min_log_likelihood=min_log_likelihood,
             ),
             salts=_salts(salts, neutralize),
             outcomes=_outcomes(y, direction, maximize, minimize, at_least, at_most, record),
