@@ -55,8 +55,8 @@ def sequence_search(
         The rules, see :class:`SequenceRules`. ``length=None``: that of the data, or from a tenth below to a
         tenth above where they differ.
     min_log_likelihood : float of at most 0, default=None
-        Least plausibility of sequences that the model makes, for each letter, see
-        :meth:`wrlso.models.SequenceVAE.log_probability`; ``opt.model_.log_probability(X)`` says those of data.
+        Least plausibility of sequences that the model makes: log p(x) for each letter, see
+        :meth:`wrlso.models.SequenceVAE.log_probability`.
     model : SequenceVAE, default=None
         Its weights are where the training begins; None: new ones.
     **options
@@ -94,7 +94,8 @@ def sequence_search(
     if model is None:
         with isolated_torch_rng(seed_of(options.get("random_state"))):
             model = SequenceVAE(rules.letters, rules=rules)
-    model = copy.deepcopy(model).keep_plausible(min_log_likelihood)
+    if min_log_likelihood is not None:
+        model = copy.deepcopy(model).keep_plausible(min_log_likelihood)  # the user's own stays as it is
     parts = {"feasible": rules} | search_options(model) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, values)
 

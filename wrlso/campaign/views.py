@@ -175,8 +175,8 @@ def format_points(
     ``columns``: outcome → its column. Beside it stand "sd" and "n" where some value has a standard error, or
     a mean of replicates was told. ``names``: what candidates of a catalogue are called, by x, for a column of
     their own. ``wells``: row → the well in which it is made. ``flat``: whether the model leaves
-    stereochemistry out; beside a mean stands the SMILES without it then. Telling the campaign this table changes
-    nothing.
+    stereochemistry out; beside a mean stands the SMILES without it then. Telling the campaign this table
+    changes nothing.
     """
     rows = list(rows)
     sides = {name for name in columns if _has_errors(history, name, rows)}

@@ -229,9 +229,7 @@ def init(
     ] = None,
     min_log_likelihood: Annotated[
         float | None,
-        typer.Option(
-            max=0, help="Sequences: least log-likelihood of proposals for each letter, such as -2.5."
-        ),
+        typer.Option(max=0, help="Sequences: least log-likelihood of proposals for each letter: -2.5."),
     ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")

@@ -69,7 +69,7 @@ class SequenceVAE(ChunkVAE):
         writes a plausible chunk for a block of zeros.
     min_log_likelihood : float of at most 0, default=None
         Least plausibility of decoded, mutated and crossed sequences: :meth:`log_probability` for each letter;
-        None is decoded in place of others. It counts once the model is trained. None: no bound.
+        below it None is returned in place of a sequence. It counts once the model is trained. None: no bound.
     chunk_dim : int, default=8
         Latent dimensions of each chunk.
     width, hidden : int, default=128
@@ -219,7 +219,7 @@ class SequenceVAE(ChunkVAE):
         return [self.alphabet.numbers(x) for x in self._read(X, name)]
 
     def _finished(self, found: Iterable[str]) -> list[str | None]:
-        """Return sequences that keep the rules; None for those that cannot be repaired, or are implausible."""
+        """Return sequences that keep the rules; None where repairs fail, and for implausible ones."""
         kept = [x if self.rules is None else self.rules.repaired(x) for x in found]
         made = [x for x in kept if x]
         if self.min_log_likelihood is None or not made or not self.seen.any():
