@@ -1,11 +1,13 @@
 """Search over sequences of letters in one call: proteins, peptides, DNA, RNA."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from wrlso._sequences.alphabets import listed_sequences, make_alphabet
+from wrlso._sequences.plates import wells
 from wrlso._sequences.rules import SequenceRules
 from wrlso._utils.random import isolated_torch_rng, seed_of
 from wrlso.models.protocol import LatentModel
@@ -15,7 +17,7 @@ from wrlso.surrogate.pair_counts import PairCounts
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.training.trainer import Trainer
 
-__all__ = ["SequenceRules", "search_options", "sequence_search"]
+__all__ = ["SequenceRules", "search_options", "sequence_search", "wells"]
 
 _BATCH, _RATE = 32, 3e-3  # of a training
 
@@ -33,6 +35,7 @@ def sequence_search(
     gc: tuple[float, float] | None = None,
     length: int | tuple[int, int] | None = None,
     max_homopolymer: int | None = None,
+    min_log_likelihood: float | None = None,
     model: SequenceVAE | None = None,
     **options: Any,
 ) -> WeightedRetrainingOptimizer:
@@ -51,6 +54,9 @@ def sequence_search(
     alphabet, wild_type, max_mutations, fixed, required, forbidden, gc, length, max_homopolymer
         The rules, see :class:`SequenceRules`. ``length=None``: that of the data, or from a tenth below to a
         tenth above where they differ.
+    min_log_likelihood : float of at most 0, default=None
+        Least plausibility of sequences that the model makes: log p(x) for each letter, see
+        :meth:`wrlso.models.SequenceVAE.log_probability`.
     model : SequenceVAE, default=None
         Its weights are where the training begins; None: new ones.
     **options
@@ -88,6 +94,8 @@ def sequence_search(
     if model is None:
         with isolated_torch_rng(seed_of(options.get("random_state"))):
             model = SequenceVAE(rules.letters, rules=rules)
+    if min_log_likelihood is not None:
+        model = copy.deepcopy(model).keep_plausible(min_log_likelihood)  # the user's own stays as it is
     parts = {"feasible": rules} | search_options(model) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, values)
 

@@ -75,3 +75,11 @@ def test_options_are_read():
     given = read_sequence_rules(fixed="1, 60-70", gc="0.4..0.6", length="50..60", max_homopolymer=3)
     assert given == {"fixed": ["1", "60-70"], "gc": (0.4, 0.6), "length": (50, 60), "max_homopolymer": 3}
     assert read_sequence_rules(length="57") == {"length": (57, 57)}
+
+
+def test_a_bound_of_plausibility_is_kept(plate, tmp_path):
+    bound = read_sequence_rules(min_log_likelihood=-3.5)
+    init(tmp_path / "enzyme", plate, model="protein", sequence_rules=bound, **SHORT)
+    assert open_campaign(tmp_path / "enzyme").model_.min_log_likelihood == -3.5
+    with pytest.raises(ParameterError, match="--min-log-likelihood.*for models of sequences"):
+        init(tmp_path / "b", plate, model="expressions", sequence_rules=bound)

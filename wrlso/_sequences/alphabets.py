@@ -192,6 +192,6 @@ def refuse(problems: Sequence[str], name: str = "X") -> None:
     if problems:
         more = [f"and {len(problems) - _MOST_SHOWN} more"] if len(problems) > _MOST_SHOWN else []
         raise DataError(
-            f"{name} holds {len(problems)} sequences that cannot be taken: "
+            f"{name} holds {len(problems)} sequence{'s' * (len(problems) > 1)} that cannot be taken: "
             + "; ".join([*problems[:_MOST_SHOWN], *more])
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wrlso.catalogue import Catalogue
     from wrlso.optimizer import WeightedRetrainingOptimizer
 
-__all__ = ["candidates_of", "check_candidates", "read_candidates"]
+__all__ = ["candidates_of", "check_candidates", "names_column", "read_candidates"]
 
 _NAME_COLUMNS = (
     "name", "id", "catalog id", "catalogue id", "catalog number", "catalogue number", "catalog_id", "catalog",
@@ -40,7 +40,7 @@ def read_candidates(path: "Path", form: Form, model: Any) -> tuple["Catalogue", 
     if not table.is_list:
         table = keep_only(table, form.only)
     x = find_column(table, form.x) if form.x is not None and not table.is_list else guess_x_column(table)
-    column = None if table.is_list else _names_column(table, x)
+    column = None if table.is_list else names_column(table, x)
     if column is not None:
         names = table.column(column)
     if not table.is_list:
@@ -55,7 +55,8 @@ def read_candidates(path: "Path", form: Form, model: Any) -> tuple["Catalogue", 
     return catalogue, replace(table, rows=rows, remarks=remarks)
 
 
-def _names_column(table: Table, x: str) -> str | None:
+def names_column(table: Table, x: str) -> str | None:
+    """Return the column of names, where its title says that it is one."""
     for name in _NAME_COLUMNS:
         if any(column.lower() == name and column != x for column in table.columns):
             return find_column(table, name)

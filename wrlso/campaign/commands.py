@@ -29,6 +29,7 @@ from wrlso.campaign.model_names import (
 )
 from wrlso.campaign.new_optimizer import new_optimizer
 from wrlso.campaign.outcome_columns import aims_of_campaign, in_words
+from wrlso.campaign.point_names import check_plate, keep_names, names_of_points, plate_wells
 from wrlso.campaign.results_table import current_reading, describe_value, plan_tell, told_columns
 from wrlso.campaign.rule_options import restored, rules_line, together
 from wrlso.campaign.sequence_options import add_sequence_rules
@@ -112,7 +113,7 @@ def init(
     rules : sequence
         Rules of molecules, as ``feasible`` of the optimizer takes them.
     sequence_rules : mapping, default=None
-        Parameters of :class:`wrlso.sequences.SequenceRules`.
+        What :func:`wrlso.campaign.sequence_options.read_sequence_rules` returns.
     salts : {"refuse", "largest", "neutral"}, default=None
         What a model of molecules does with several fragments, and charges; None: a model of ours takes the
         largest one, one of your own stays as it is.
@@ -156,6 +157,7 @@ def init(
     with new_campaign(campaign, TELL_LOCK):
         keep_model(model, generative, campaign)  # before a training that may be long
         begun = _begin(opt, X, told, failed)
+        said += keep_names(opt, table, x)
         opt.save(campaign)
     return [
         *table.remarks,
@@ -240,29 +242,32 @@ def ask(
     out: Path | None = None,
     force: bool = False,
     pending: bool = False,
+    plate: int | None = None,
     form: Form = AS_BEFORE,
 ) -> tuple[str, Lines]:
     """Ask for n points, or take those that are pending, and write them as a table to fill in.
 
-    Returns the table where there is no file to write it to ("" otherwise), and what to say.
+    With ``plate`` (24, 96 or 384) each has a well. Returns the table where there is no file to write it to
+    ("" otherwise), and what to say.
 
     Raises
     ------
     ParameterError
-        When the file exists and ``force`` is not set; nothing is asked then.
+        When the file exists and ``force`` is not set, or the plate is too small; nothing is asked then.
     ParameterError, OSError
         When the file cannot be written after all; the points are pending then, and a note says how to get
         them.
     """
     require_text(opt.history_)
+    check_plate(plate, len(opt.history_.rows_with("pending")) if pending else n)
     rows: list[int] = []
     if out is None:
         rows = _ask(opt, n, pending)
-        return _written(opt, rows, form), _asked(opt, rows, campaign, None)
+        return _written(opt, rows, form, plate), _asked(opt, rows, campaign, None)
     try:
         with reserve(out, force=force) as stream:
             rows = _ask(opt, n, pending)
-            stream.write(_written(opt, rows, form, out))
+            stream.write(_written(opt, rows, form, plate, out))
     except (ParameterError, OSError) as error:
         if rows:
             error.add_note(
@@ -273,11 +278,19 @@ def ask(
     return "", _asked(opt, rows, campaign, out)
 
 
-def _written(opt: "WeightedRetrainingOptimizer", rows: list[int], form: Form, out: Path | None = None) -> str:
+def _written(
+    opt: "WeightedRetrainingOptimizer",
+    rows: list[int],
+    form: Form,
+    plate: int | None,
+    out: Path | None = None,
+) -> str:
+    places, notes = plate_wells(plate, rows), opt.notes_
+    names = names_of_points(notes, opt.history_, opt.candidates, rows)
     if out is not None and out.suffix.lower() in FASTA_ENDINGS:
-        return fasta_points(opt.history_, rows)
+        return fasta_points(opt.history_, rows, names or {}, places)
     aims = aims_of(opt.outcomes, opt.direction)
-    return _points(opt.history_, rows, form, Form.of(opt.notes_), aims, opt.candidates)
+    return _points(opt.history_, rows, form, Form.of(notes), aims, names, wells=places)
 
 
 def tell(
@@ -414,7 +427,8 @@ def export(
 ) -> str:
     """Write everything that is known; without a file return it.
 
-    The name of the file says the form: .json, .sdf for molecules (id, x, value and status), else CSV.
+    The name of the file says the form: .json, .sdf for molecules (id, x, value and status), FASTA (names and
+    sequences), else CSV.
 
     Needs no model, and waits for no other process.
     """
@@ -427,9 +441,13 @@ def export(
         text = sdf_export(history, kept.x or "x", columns)
     else:
         require_text(history)
-        kept = Form.of(info["notes"])
+        kept, rows = Form.of(info["notes"]), range(len(history))
         aims, listed, flat = aims_of_campaign(info), candidates_of(campaign, info), is_flat(info["notes"])
-        text = _points(history, range(len(history)), form, kept, aims, listed, details=True, flat=flat)
+        names = names_of_points(info["notes"], history, listed, rows)
+        if as_json is None and out is not None and out.suffix.lower() in FASTA_ENDINGS:
+            text = fasta_points(history, rows, names or {}, {})
+        else:
+            text = _points(history, rows, form, kept, aims, names, details=True, flat=flat)
     if out is None:
         return text
     with reserve(out, force=force) as stream:
@@ -516,15 +534,12 @@ def _points(
     form: Form,
     kept: Form,
     aims: Aims,
-    candidates: Any = None,
+    names: Mapping[Any, str] | None = None,
     *,
+    wells: Mapping[int, str] | None = None,
     details: bool = False,
     flat: bool = False,
 ) -> str:
-    names: dict[Any, str] | None = None
-    if getattr(candidates, "names", None) is not None:
-        rows = list(rows)
-        names = candidates.names_of(history.records[row].x for row in rows)
     return format_points(
         history,
         rows,
@@ -533,6 +548,7 @@ def _points(
         delimiter=form.delimiter or kept.delimiter or ",",
         decimal=form.decimal or kept.decimal or ".",
         names=names,
+        wells=wells,
         details=details,
         flat=flat,
     )

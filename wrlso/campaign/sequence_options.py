@@ -18,8 +18,9 @@ def read_sequence_rules(
     gc: str | None = None,
     length: str | None = None,
     max_homopolymer: int | None = None,
+    min_log_likelihood: float | None = None,
 ) -> dict[str, Any]:
-    """Return the parameters of :class:`wrlso.sequences.SequenceRules` that options of the shell name.
+    """Return the parameters of :func:`wrlso.sequences.sequence_search` that options of the shell name.
 
     ``fixed`` is such as "1,60-70"; ``gc`` and ``length`` are ranges such as "0.4..0.6" and "50..60".
 
@@ -34,6 +35,7 @@ def read_sequence_rules(
         "gc": None if gc is None else _range("--gc", gc, float),
         "length": None if length is None else _range("--length", length, int),
         "max_homopolymer": max_homopolymer,
+        "min_log_likelihood": min_log_likelihood,
     }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -53,7 +55,11 @@ def add_sequence_rules(model: Any, given: Mapping[str, Any], rules: Sequence[Any
         raise ParameterError(
             f"{named}: for models of sequences (--model protein, dna, rna), got {type(model).__name__}"
         )
-    made = SequenceRules(model.alphabet.letters, **given)
+    others = {name: value for name, value in given.items() if name != "min_log_likelihood"}
+    model.keep_plausible(given.get("min_log_likelihood"))
+    if not others:
+        return list(rules)
+    made = SequenceRules(model.alphabet.letters, **others)
     made.check()
     model.keep(made)
     return [*rules, made]

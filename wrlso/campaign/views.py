@@ -145,10 +145,16 @@ def _training_line(history: History, retrain_every: int | None) -> str:
     return line + (f"again after {plural(left, 'new value')}" if left else "again at the next ask")
 
 
-def fasta_points(history: History, rows: Iterable[int]) -> str:
-    """Return points as FASTA, with their ids as names."""
+def fasta_points(
+    history: History, rows: Iterable[int], names: Mapping[Any, str], wells: Mapping[int, str]
+) -> str:
+    """Return points as FASTA, with their names or else their ids, and with their wells."""
     listed = list(rows)
-    return format_fasta([history.records[row].x for row in listed], [str(row) for row in listed])
+    X = [history.records[row].x for row in listed]
+    titles = [names.get(x) or str(row) for row, x in zip(listed, X, strict=True)]
+    return format_fasta(
+        X, [f"{title} {wells.get(row, '')}".strip() for row, title in zip(listed, titles, strict=True)]
+    )
 
 
 def format_points(
@@ -160,6 +166,7 @@ def format_points(
     delimiter: str,
     decimal: str,
     names: Mapping[Any, str] | None = None,
+    wells: Mapping[int, str] | None = None,
     details: bool = False,
     flat: bool = False,
 ) -> str:
@@ -167,12 +174,13 @@ def format_points(
 
     ``columns``: outcome → its column. Beside it stand "sd" and "n" where some value has a standard error, or
     a mean of replicates was told. ``names``: what candidates of a catalogue are called, by x, for a column of
-    their own. ``flat``: whether the model leaves stereochemistry out; beside a mean stands the SMILES without
-    it then. Telling the campaign this table changes nothing.
+    their own. ``wells``: row → the well in which it is made. ``flat``: whether the model leaves
+    stereochemistry out; beside a mean stands the SMILES without it then. Telling the campaign this table
+    changes nothing.
     """
     rows = list(rows)
     sides = {name for name in columns if _has_errors(history, name, rows)}
-    header = ["id", *([] if names is None else ["name"]), x]
+    header = ["id", *(["well"] if wells else []), *([] if names is None else ["name"]), x]
     for name, column in columns.items():
         header += [column, f"{column} sd", f"{column} n"] if name in sides else [column]
     header += _COLUMNS if details else ()
@@ -182,7 +190,8 @@ def format_points(
         values = [cell for name in columns for cell in _cells(record, name, decimal, more=name in sides)]
         if record.status == "failed" and values:
             values[0] = FAILED
-        called: list[Cell] = [] if names is None else [names.get(record.x, "")]
+        called: list[Cell] = [wells[row]] if wells else []
+        called += [] if names is None else [names.get(record.x, "")]
         x_cell = _molecule(record, flat) or str(record.x)
         table.append([row, *called, x_cell, *values, *(_details(record, decimal) if details else ())])
     return format_table(header, table, delimiter=delimiter, decimal=decimal)

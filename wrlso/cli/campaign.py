@@ -227,6 +227,10 @@ def init(
     max_homopolymer: Annotated[
         int | None, typer.Option(min=1, help="Sequences: most equal letters in a row.")
     ] = None,
+    min_log_likelihood: Annotated[
+        float | None,
+        typer.Option(max=0, help="Sequences: least log-likelihood of proposals for each letter: -2.5."),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")
     ] = 0,
@@ -303,6 +307,7 @@ def init(
                 gc=gc,
                 length=length,
                 max_homopolymer=max_homopolymer,
+                min_log_likelihood=min_log_likelihood,
             ),
             salts=_salts(salts, neutralize),
             outcomes=_outcomes(y, direction, maximize, minimize, at_least, at_most, record),
@@ -336,12 +341,19 @@ def _outcomes(y: str | None, direction: Direction, *named: Any) -> Any:
 
 def ask(
     campaign: Campaign,
-    n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many points.")] = 1,
+    n: Annotated[
+        int | None,
+        typer.Option("-n", "--number", min=1, help="How many points.  [default: 1, or a full plate]"),
+    ] = None,
     out: Out = None,
     force: Force = False,
     pending: Annotated[
         bool, typer.Option("--pending", help="Write the pending points again; ask for no new ones.")
     ] = False,
+    plate: Annotated[
+        int | None,
+        typer.Option(metavar="WELLS", help="Give each point a well (A1, A2, …) of a plate of 24, 96 or 384."),
+    ] = None,
     model: Model = None,
     feasible: Feasible = None,
     decimal_comma: Comma = None,
@@ -357,16 +369,20 @@ def ask(
 
     For example:
       wrlso ask kinase -n 8 --out week1.csv
+      wrlso ask enzyme --plate 96 --out plate2.csv
       wrlso ask kinase --pending --out again.csv
     """
     from wrlso.campaign import commands as work
+    from wrlso.campaign.point_names import check_plate
     from wrlso.campaign.tables import check_place
 
+    n = n or plate or 1
+    check_plate(plate, 0 if pending else n)
     if out is not None:
         check_place(out, force=force)  # before the campaign is opened, which takes seconds
     opt = work.open_campaign(campaign, model=model, feasible=feasible, verbose=verbosity())
     form = form_of(None, None, delimiter, decimal_comma)
-    text, lines = work.ask(opt, campaign, n, out=out, force=force, pending=pending, form=form)
+    text, lines = work.ask(opt, campaign, n, out=out, force=force, pending=pending, plate=plate, form=form)
     typer.echo(text, nl=False)
     say(lines, err=out is None)
 
