@@ -25,6 +25,7 @@ FLOORS = [
     {"optimizer"},
     {"molecules", "run", "sequences"},
     {"adapters", "benchmarks", "campaign"},
+    {"web"},
     {"cli"},
 ]
 OPTIONAL = {
@@ -38,6 +39,8 @@ OPTIONAL = {
     "pymoo",
     "matplotlib",
     "typer",
+    "starlette",
+    "uvicorn",
     "hypothesis",
     "dask",
     "distributed",
