@@ -45,8 +45,6 @@ from wrlso.campaign.start_table import (
 from wrlso.campaign.tables import check_free, plural, read_table, reserve
 from wrlso.campaign.views import (
     best_line,
-    fasta_points,
-    format_points,
     is_flat,
     json_export,
     ranges,
@@ -276,9 +274,9 @@ def ask(
 
 def _written(opt: "WeightedRetrainingOptimizer", rows: list[int], form: Form, out: Path | None = None) -> str:
     if out is not None and out.suffix.lower() in FASTA_ENDINGS:
-        return fasta_points(opt.history_, rows)
+        return fastapoints_text(opt.history_, rows)
     aims = aims_of(opt.outcomes, opt.direction)
-    return _points(opt.history_, rows, form, Form.of(opt.notes_), aims, opt.candidates)
+    return points_text(opt.history_, rows, form, Form.of(opt.notes_), aims, opt.candidates)
 
 
 def tell(
@@ -385,7 +383,7 @@ def release(
 
     Points with a ``reason`` are rejected: they are not asked again.
     """
-    check_points(points, every=every)
+    checkpoints_text(points, every=every)
     rows = (
         {int(row) for row in opt.history_.rows_with("pending")} if every else {_row(opt, p) for p in points}
     )
@@ -462,7 +460,7 @@ def export(
         require_text(history)
         kept = Form.of(info["notes"])
         aims, listed, flat = aims_of_campaign(info), candidates_of(campaign, info), is_flat(info["notes"])
-        text = _points(history, range(len(history)), form, kept, aims, listed, details=True, flat=flat)
+        text = points_text(history, range(len(history)), form, kept, aims, listed, details=True, flat=flat)
     if out is None:
         return text
     with reserve(out, force=force) as stream:
@@ -484,7 +482,7 @@ def check_value(campaign: Path, value: str, *, form: Form = AS_BEFORE) -> None:
     _new_value(value, form, Form.of(settings["notes"]), aims_of_campaign(settings))
 
 
-def check_points(points: Sequence[str], *, every: bool) -> None:
+def checkpoints_text(points: Sequence[str], *, every: bool) -> None:
     """Raise ParameterError unless either points or ``every`` one are to be released."""
     if bool(points) == every:
         raise ParameterError("give the ids of the points to release, or --all")
@@ -543,7 +541,7 @@ def _best(opt: "WeightedRetrainingOptimizer") -> str:
     return best_line(opt.history_, aims_of(opt.outcomes, opt.direction), flat=is_flat(opt.notes_))
 
 
-def _points(
+def points_text(
     history: History,
     rows: Iterable[int],
     form: Form,
@@ -558,7 +556,7 @@ def _points(
     if getattr(candidates, "names", None) is not None:
         rows = list(rows)
         names = candidates.names_of(history.records[row].x for row in rows)
-    return format_points(
+    return formatpoints_text(
         history,
         rows,
         form.x or kept.x or "x",

@@ -10,7 +10,7 @@ from wrlso.exceptions import DataError
 from wrlso.web.desk import Desk
 from wrlso.web.uploads import filled_form, rows_of
 
-__all__ = ["ACTIONS", "ask", "cancel", "check", "note", "retrain", "reject", "tell", "update"]
+__all__ = ["ACTIONS", "ask", "cancel", "check", "note", "reject", "retrain", "tell", "update"]
 
 ACTIONS = (
     ("/batch/ask", "ask"), ("/batch/reject", "reject"), ("/note", "note"), ("/cancel", "cancel"),

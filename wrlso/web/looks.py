@@ -9,7 +9,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from wrlso._state.merits import standing
 from wrlso._state.training_log import in_words
-from wrlso.campaign.commands import export, pending_table, status
+from wrlso.campaign.commands import status
+from wrlso.campaign.downloads import all_text, pending_text
 from wrlso.campaign.rule_options import rules_line
 from wrlso.campaign.views import best_line, is_flat, local_time, who_works
 from wrlso.history import iso_time
@@ -76,7 +77,9 @@ def explore(desk: Desk, request: Request) -> Response:
     rows = _sorted(view, _found(view, words, kind), sort, down)
     pages = max(1, math.ceil(len(rows) / _PAGE))
     number = query.get("page", "1")
-    page = min(max(int(number), 1), pages) if number.isascii() and number.isdecimal() and len(number) < 9 else 1
+    page = (
+        min(max(int(number), 1), pages) if number.isascii() and number.isdecimal() and len(number) < 9 else 1
+    )
     shown = [view.point(row) for row in rows[(page - 1) * _PAGE : page * _PAGE]]
     return desk.page(
         request, "explore.html", view=view, points=shown, total=len(rows), page=page, pages=pages, q=words,
@@ -134,7 +137,9 @@ def history(desk: Desk, request: Request) -> Response:
     events = _events(desk.room.view())
     number = request.query_params.get("page", "1")
     pages = max(1, math.ceil(len(events) / _PAGE))
-    page = min(max(int(number), 1), pages) if number.isascii() and number.isdecimal() and len(number) < 9 else 1
+    page = (
+        min(max(int(number), 1), pages) if number.isascii() and number.isdecimal() and len(number) < 9 else 1
+    )
     shown = events[::-1][(page - 1) * _PAGE : page * _PAGE]
     return desk.page(request, "history.html", events=shown, total=len(events), page=page, pages=pages)
 
@@ -179,7 +184,9 @@ def _picture(svg: bytes | None) -> Response:
         return PlainTextResponse("no picture", 404)
     # a picture that is opened by itself may have styles of its own, and runs nothing
     policy = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
-    return Response(svg, media_type="image/svg+xml", headers=policy | {"cache-control": "private, max-age=60"})
+    return Response(
+        svg, media_type="image/svg+xml", headers=policy | {"cache-control": "private, max-age=60"}
+    )
 
 
 def download(desk: Desk, request: Request) -> Response:
@@ -188,7 +195,7 @@ def download(desk: Desk, request: Request) -> Response:
     if name not in _DOWNLOADS:
         return desk.message(request, "There is no such file", ["Choose one from a page."], status=404)
     whole, ending = name.startswith("all"), Path(name).suffix
-    text = (export if whole else pending_table)(desk.room.campaign, form_of_file=ending)
+    text = (all_text if whole else pending_text)(desk.room.campaign, ending)
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     return Response(text.encode("utf-8", "backslashreplace"), media_type=_DOWNLOADS[name], headers=headers)
 

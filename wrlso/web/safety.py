@@ -120,7 +120,9 @@ class Guard:
             cookie = f"{_COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
             await _answer(send, 303, "", (b"location", b"/"), (b"set-cookie", cookie.encode()))
             return
-        await _answer(send, 401, "Open the address that wrlso serve printed: it holds the token of this page.")
+        await _answer(
+            send, 401, "Open the address that wrlso serve printed: it holds the token of this page."
+        )
 
     async def _pass_body(self, scope: Any, headers: dict[str, str], receive: Receive, send: Send) -> None:
         """Read a body of bounded length, and pass it on."""
