@@ -281,7 +281,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     def update(self, x: Any, y: Any, *, sd: Any = None, reason: str | None = None) -> Self:
         """Correct a told point: y replaces all replicates, with outcomes those of the names that it has.
 
-        ``reason`` is kept with the event. Raises UnknownPointError when x was never told, and the errors of :meth:`tell` for a bad y.
+        ``reason`` is kept with the event. Raises UnknownPointError when x was never told, and the
+        errors of :meth:`tell` for a bad y.
         """
         aims = self._session.aims
         told = read_correction(x, y, aims, sd)

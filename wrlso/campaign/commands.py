@@ -274,7 +274,7 @@ def ask(
 
 def _written(opt: "WeightedRetrainingOptimizer", rows: list[int], form: Form, out: Path | None = None) -> str:
     if out is not None and out.suffix.lower() in FASTA_ENDINGS:
-        return fastapoints_text(opt.history_, rows)
+        return fasta_points(opt.history_, rows)
     aims = aims_of(opt.outcomes, opt.direction)
     return points_text(opt.history_, rows, form, Form.of(opt.notes_), aims, opt.candidates)
 
@@ -383,7 +383,7 @@ def release(
 
     Points with a ``reason`` are rejected: they are not asked again.
     """
-    checkpoints_text(points, every=every)
+    check_points(points, every=every)
     rows = (
         {int(row) for row in opt.history_.rows_with("pending")} if every else {_row(opt, p) for p in points}
     )
@@ -482,7 +482,7 @@ def check_value(campaign: Path, value: str, *, form: Form = AS_BEFORE) -> None:
     _new_value(value, form, Form.of(settings["notes"]), aims_of_campaign(settings))
 
 
-def checkpoints_text(points: Sequence[str], *, every: bool) -> None:
+def check_points(points: Sequence[str], *, every: bool) -> None:
     """Raise ParameterError unless either points or ``every`` one are to be released."""
     if bool(points) == every:
         raise ParameterError("give the ids of the points to release, or --all")
@@ -556,7 +556,7 @@ def points_text(
     if getattr(candidates, "names", None) is not None:
         rows = list(rows)
         names = candidates.names_of(history.records[row].x for row in rows)
-    return formatpoints_text(
+    return format_points(
         history,
         rows,
         form.x or kept.x or "x",

@@ -24,7 +24,7 @@ def pending_text(campaign: Path, ending: str) -> str:
     require_text(history)
     rows = [int(row) for row in history.rows_with("pending")]
     if ending == ".fasta":
-        return fastapoints_text(history, rows)
+        return fasta_points(history, rows)
     kept, aims = Form.of(info["notes"]), aims_of_campaign(info)
     if ending == ".sdf":
         columns = {name: name or kept.y or "y" for name in aims.names}

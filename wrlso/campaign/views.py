@@ -235,7 +235,9 @@ def _revision(revision: Any) -> Mapping[str, Sequence[Reading]]:
 def sdf_export(
     history: History, x: str, columns: Mapping[str, str], rows: Iterable[int] | None = None
 ) -> str:
-    """Return molecules, all or those at rows, as SD file: plane coordinates, and id, SMILES, values and status as properties.
+    """Return molecules, all or those at rows, as SD file.
+
+    They have plane coordinates, and id, SMILES, values and status as properties.
 
     ``columns``: outcome → the property that holds its value.
 

@@ -74,7 +74,10 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # what draws takes seconds to import: before the first page is looked at
+        warm = asyncio.get_running_loop().run_in_executor(None, desk.room.warm)
         yield
+        await warm
         await jobs.cancel()
         desk.drafts.close()
 

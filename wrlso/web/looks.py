@@ -47,7 +47,7 @@ def overview(desk: Desk, request: Request) -> Response:
         request, "overview.html", view=view, best=best, pending=_pending(view), warnings=warnings,
         best_line=best_line(view.history, view.aims, flat=is_flat(view.info["notes"])),
         counts=view.info["counts"], training=desk.training(), drawings=desk.room.has_drawings(),
-        worker=who_works(desk.room.campaign), has_values=desk.room.progress() is not None,
+        worker=who_works(desk.room.campaign), has_values=view.history.n_observed > 0,
     )  # fmt: skip
 
 

@@ -133,6 +133,11 @@ class Room:
         """Whether points are molecules."""
         return len(self.view().history) > 0 and self.drawing(0) is not None
 
+    def warm(self) -> None:
+        """Draw what the first page shows."""
+        self.has_drawings()
+        self.progress()
+
     def progress(self) -> bytes | None:
         """Return the progress curve as SVG; None before the first value."""
         view = self.view()
