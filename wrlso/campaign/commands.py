@@ -45,6 +45,8 @@ from wrlso.campaign.start_table import (
 from wrlso.campaign.tables import check_free, plural, read_table, reserve
 from wrlso.campaign.views import (
     best_line,
+    fasta_points,
+    format_points,
     is_flat,
     json_export,
     ranges,

@@ -6,7 +6,7 @@ from wrlso.campaign.catalogue_table import candidates_of
 from wrlso.campaign.commands import export, points_text
 from wrlso.campaign.outcome_columns import aims_of_campaign
 from wrlso.campaign.start_table import AS_BEFORE, Form
-from wrlso.campaign.views import is_flat, require_text, sdf_export
+from wrlso.campaign.views import fasta_points, is_flat, require_text, sdf_export
 from wrlso.storage.info import view_campaign
 
 __all__ = ["all_text", "pending_text"]
