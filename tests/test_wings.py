@@ -41,6 +41,7 @@ OPTIONAL = {
     "typer",
     "starlette",
     "uvicorn",
+    "python_multipart",
     "hypothesis",
     "dask",
     "distributed",

@@ -138,6 +138,7 @@ async def _table(desk: Desk, form: Any) -> bytes:
     """Return what was uploaded, pasted or typed, the first of them that there is."""
     file, pasted = form.get("file"), str(form.get("pasted", ""))
     if isinstance(file, UploadFile) and (data := await file.read()).strip():
+        await form.close()
         return data
     if pasted.strip():
         return pasted.encode("utf-8", "replace")

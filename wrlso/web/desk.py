@@ -55,6 +55,7 @@ class Desk:
         """Return a form that one of our pages has sent; raises DataError for any other."""
         form = await request.form(max_files=1, max_fields=_FIELDS, max_part_size=5_000_000)
         if not secrets.compare_digest(str(form.get("secret", "")).encode(), self.secret.encode()):
+            await form.close()
             raise DataError("this form is from before the page was started again: go back, reload, try again")
         return form
 
