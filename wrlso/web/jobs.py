@@ -69,11 +69,11 @@ class Jobs:
             self._waiting -= 1
         return _answer(out, err.decode("utf-8", "replace"))
 
-    def begin(self, what: str, **request: Any) -> bool:
+    def begin(self, words: str, **request: Any) -> bool:
         """Begin a long operation; False while another one runs."""
         if self.current is not None and self.current.state == "running":
             return False
-        self.current = Job(what)
+        self.current = Job(words)
         self._task = asyncio.create_task(self._run(self.current, request))
         return True
 

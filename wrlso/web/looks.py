@@ -33,6 +33,7 @@ _DOWNLOADS = {
 _WHAT = {
     "start": "starting value", "tell": "result", "update": "correction", "ask": "chosen to be made",
     "release": "released", "train": "model trained", "outcomes": "units noted",
+    "search": "search ended",
 }  # fmt: skip
 
 
