@@ -95,7 +95,7 @@ def circle(graph):
 
 
 def test_every_wing_has_a_floor():
-    assert len(FLOORS) <= 12
+    assert len(FLOORS) <= 13
     listed = [wing for floor in FLOORS for wing in floor]
     assert sorted(listed) == sorted(WINGS)
 
@@ -140,7 +140,7 @@ def test_the_check_sees_imports(tmp_path):
 
 def test_the_top_level_holds_public_files_only():
     files = [path.name for path in ROOT.iterdir() if path.suffix == ".py"]
-    assert len(files) <= 12
+    assert len(files) <= 13
     assert [name for name in files if name.startswith("_") and not name.startswith("__")] == ["_version.py"]
 
 

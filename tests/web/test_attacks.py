@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from wrlso.exceptions import ParameterError
-from wrlso.web.app import make_app
+from wrlso.web import make_app
 from wrlso.web.safety import MAX_BODY
 
 BASE = "http://127.0.0.1:8765"

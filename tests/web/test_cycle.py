@@ -10,7 +10,7 @@ from conftest import OWN
 from starlette.testclient import TestClient
 
 from wrlso.storage.info import view_campaign
-from wrlso.web.app import make_app
+from wrlso.web import make_app
 from wrlso.web.room import Room
 
 BASE = "http://127.0.0.1:8765"
