@@ -50,10 +50,13 @@ def draft(text):
 
 def test_results_are_checked_at_their_rows_and_then_told(client, camp):
     bad = post(client, "/results/check", **{"v30-0": "1.5", "v31-0": "about 2"})
-    assert bad.status_code == 422 and "about 2" in bad.text and 'class="bad"' in bad.text
+    assert bad.status_code == 422
+    assert "about 2" in bad.text
+    assert 'class="bad"' in bad.text
     assert record(camp, 30).status == "pending"
     good = post(client, "/results/check", file=("../../x.csv", b"id,y\n30,1.5\n31,failed\n32,\n"))
-    assert "1 new value" in good.text and record(camp, 30).status == "pending"
+    assert "1 new value" in good.text
+    assert record(camp, 30).status == "pending"
     told = post(client, "/results/tell", draft=draft(good.text))
     assert told.status_code == 200
     assert record(camp, 30).values == [1.5]
@@ -66,7 +69,8 @@ def test_corrections_notes_and_rejections_keep_their_reasons_and_run_nothing(cli
     assert post(client, "/update", id="0", value="9", reason=SCRIPT).status_code == 200
     assert post(client, "/note", id="0", text=SCRIPT).status_code == 200
     assert post(client, "/batch/reject", id="30", reason=SCRIPT).status_code == 200
-    assert record(camp, 0).values == [9.0] and record(camp, 0).revisions
+    assert record(camp, 0).values == [9.0]
+    assert record(camp, 0).revisions
     assert (record(camp, 30).status, record(camp, 30).reason) == ("released", SCRIPT)
     pages = [client.get(page).text for page in ("/", "/explore", "/history", "/point/0", "/point/30")]
     assert not any(SCRIPT in page for page in pages)
@@ -91,7 +95,8 @@ def test_formulas_are_quoted_in_downloads(client, camp):
         cells = [
             cell for line in client.get(f"/download/{name}").text.splitlines()[1:] for cell in line.split(",")
         ]
-        assert cells and not any(re.match(r"[=+@]|-[^0-9]", cell) for cell in cells)
+        assert cells
+        assert not any(re.match(r"[=+@]|-[^0-9]", cell) for cell in cells)
     assert json.loads(client.get("/download/all.json").text)["points"][30]["status"] == "pending"
 
 

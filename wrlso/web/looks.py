@@ -41,7 +41,7 @@ def overview(desk: Desk, request: Request) -> Response:
     """Show how far the campaign is."""
     view = desk.room.view()
     state = standing(view.history, view.aims)
-    places = state.on_front if state.satisfies.any() else []
+    places: Any = state.on_front if state.satisfies.any() else []
     best = [view.point(int(state.rows[place])) for place in places][:8]
     warnings = [line for line in status(desk.room.campaign) if "no point is known" in line]
     return desk.page(

@@ -175,7 +175,7 @@ def _progress(view: View) -> bytes | None:
         label = dict(view.outcomes)[name]
     if not np.isfinite(y).any():
         return None
-    figure = progress_curve(
+    figure: Any = progress_curve(
         y, maximize=maximize, names=("measured points, in order", label), figure=new_figure(9.0, 3.4)
     )
     buffer = BytesIO()
