@@ -4,8 +4,10 @@ import sys
 
 __all__ = ["main"]
 
-_EXTRAS = {"typer": "cli", "matplotlib": "plots", "mol_ga": "peers"} | dict.fromkeys(
-    ("rdkit", "selfies", "networkx"), "molecules"
+_EXTRAS = (
+    {"typer": "cli", "matplotlib": "plots", "mol_ga": "peers"}
+    | dict.fromkeys(("starlette", "uvicorn", "python_multipart"), "web")
+    | dict.fromkeys(("rdkit", "selfies", "networkx"), "molecules")
 )
 
 

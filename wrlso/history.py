@@ -41,9 +41,11 @@ class Event(NamedTuple):
     time : int
         Microseconds since 1970, UTC.
     data : object
-        For "start" and "tell": None for a plain value; the reason of a failure, or None; else a dict of
+        For "release" the reason, or None. For "start" and "tell": None for a plain value; the reason of a
+        failure, or None; else a dict of
         outcome to the fields of its :class:`wrlso.outcomes.Reading`. For "update" the earlier values; or,
-        unless all are plain, a dict with such dicts: what is "now", and lists of what was "before". For "ask"
+        unless all are plain and no "reason" was given, a dict with such dicts: what is "now", and lists of
+        what was "before". For "ask"
         z (d,), the surrogate's prediction, the source of the candidate and, where experiments have failed,
         the probability that its own succeeds; campaigns of before lack the last two. For "search" the
         :class:`wrlso.acquisition.AskRecord`; for "train" the log; for "outcomes" a dict of name to unit.
@@ -122,7 +124,8 @@ class Record:
     n_failures : int
         Number of failed experiments on x.
     reason : str or None
-        Reason of the last failure, if it was told.
+        Reason of the last failure, if it was told. Of a released point: why it was rejected; such a point is
+        not asked again.
     revisions : list
         The values before each correction: a list of float, or what ``readings`` was then unless all of it
         was plain values.
@@ -432,6 +435,7 @@ class History:
             self.asked.append(row)
             self._set_status(row, "pending")
         elif kind == "release":
+            self.records[row].reason = data
             self._set_status(row, "released")
         elif kind == "search":
             self.asks.append(data)

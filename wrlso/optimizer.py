@@ -278,17 +278,18 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self._call_back("on_tell", X, values)
         return self
 
-    def update(self, x: Any, y: Any, *, sd: Any = None) -> Self:
+    def update(self, x: Any, y: Any, *, sd: Any = None, reason: str | None = None) -> Self:
         """Correct a told point: y replaces all replicates, with outcomes those of the names that it has.
 
-        Raises UnknownPointError when x was never told, and the errors of :meth:`tell` for a bad y.
+        ``reason`` is kept with the event. Raises UnknownPointError when x was never told, and the
+        errors of :meth:`tell` for a bad y.
         """
         aims = self._session.aims
         told = read_correction(x, y, aims, sd)
         with self._session.changing() as changes:
             row = self._session.known_row(x, "observed", "failed")
             changes.expect(aims)
-            changes.tell("update", row, told)
+            changes.tell("update", row, told, reason)
         return self
 
     def extend(self, X: Objects) -> Self:
@@ -312,10 +313,13 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         self._session.extend(read_objects(X, "X"))
         return self
 
-    def release(self, x: Any) -> Self:
-        """Forget a pending point; ask may return it again. Raises UnknownPointError when x is not pending."""
+    def release(self, x: Any, *, reason: str | None = None) -> Self:
+        """Forget a pending point; ask may return it again, unless a ``reason`` says why it was rejected.
+
+        Raises UnknownPointError when x is not pending.
+        """
         with self._session.changing() as changes:
-            changes.note("release", self._session.known_row(x, "pending"))
+            changes.note("release", self._session.known_row(x, "pending"), data=reason or None)
         return self
 
     def retrain(self, *, block: bool = True, stop: threading.Event | None = None) -> Self:

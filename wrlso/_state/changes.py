@@ -86,11 +86,12 @@ class Changes:
         if kind == "update":
             record = self.history.records[row]
             before, are_plain = _fields_of_all(record.readings), record.details is None
-            if are_plain and not isinstance(told, dict):
+            if are_plain and not isinstance(told, dict) and reason is None:
                 self.note(kind, row, told, list(record.values))
             else:
                 now = {} if told is None else {"now": _fields(_readings(told))}
-                self.note(kind, row, _plain_value(told), now | {"before": before})
+                why = {} if reason is None else {"reason": reason}
+                self.note(kind, row, _plain_value(told), now | {"before": before} | why)
         elif isinstance(told, dict):
             self.note(kind, row, _plain_value(told), _fields(told))
         else:

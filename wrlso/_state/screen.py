@@ -31,6 +31,8 @@ def screen_of(model: LatentModel, history: History, feasible: Feasible) -> Calla
         try:
             key = key_of(model, x)
             status = history.status(key)
+            if status == "released" and history.records[history.row(key) or 0].reason:
+                return "rejected"
         except DataError:
             return "undecodable"
         if status in ("observed", "failed", "pending"):

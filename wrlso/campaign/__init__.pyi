@@ -1,6 +1,7 @@
 from .commands import ask as ask
 from .commands import export as export
 from .commands import init as init
+from .commands import note as note
 from .commands import open_campaign as open_campaign
 from .commands import recording as recording
 from .commands import release as release

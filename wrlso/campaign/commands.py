@@ -70,11 +70,12 @@ if TYPE_CHECKING:  # takes a second to import: functions import it once they hav
     from wrlso.rules.filters import Filters
 
 __all__ = [
-    "BUILT_IN", "Form", "ask", "export", "init", "open_campaign", "recording",
+    "BUILT_IN", "Form", "ask", "export", "init", "note", "open_campaign", "recording",
     "release", "report", "retrain", "status", "tell", "update",
 ]  # fmt: skip
 
 Lines = list[str]
+POINT_NOTE = "point "  # notes of the campaign that are about a point, by its id
 
 
 def init(
@@ -290,7 +291,7 @@ def _written(
     if out is not None and out.suffix.lower() in FASTA_ENDINGS:
         return fasta_points(opt.history_, rows, names or {}, places)
     aims = aims_of(opt.outcomes, opt.direction)
-    return _points(opt.history_, rows, form, Form.of(notes), aims, names, wells=places)
+    return points_text(opt.history_, rows, form, Form.of(notes), aims, names, wells=places)
 
 
 def tell(
@@ -301,6 +302,7 @@ def tell(
     form: Form = AS_BEFORE,
     ids: bool = True,
     replicates: bool = False,
+    check: bool = False,
 ) -> Lines:
     """Tell the campaign all new results of a table, or nothing when any row of it cannot be told.
 
@@ -312,6 +314,8 @@ def tell(
         Whether a column "id" holds the ids of this campaign.
     replicates : bool, default=False
         Whether a different value of a measured point is a repeated measurement.
+    check : bool, default=False
+        Say what would be told, and tell nothing.
 
     Raises
     ------
@@ -339,7 +343,7 @@ def tell(
         decimal=form.decimal or kept.decimal or ".",
         replicates=replicates,
     )
-    if plan.X:
+    if plan.X and not check:
         if news:
             opt.extend(plan.X)
         opt.tell(plan.X, plan.values)
@@ -351,13 +355,22 @@ def tell(
     lines = [*table.remarks, *(news if plan.X else []), *plan.remarks, f"{results.name}: {', '.join(counts)}"]
     if plan.n_new:
         lines.append(f"{plural(plan.n_new, 'point')} of these had not been asked for")
+    if check:
+        return [*lines, "checked only: nothing was recorded"]
     return [*lines, _best(opt)]
 
 
-def update(opt: "WeightedRetrainingOptimizer", point: str, value: str, *, form: Form = AS_BEFORE) -> Lines:
+def update(
+    opt: "WeightedRetrainingOptimizer",
+    point: str,
+    value: str,
+    *,
+    form: Form = AS_BEFORE,
+    reason: str | None = None,
+) -> Lines:
     """Correct the value of a point, or mark it as failed; the old value stays on record.
 
-    ``point`` is an id, or x itself.
+    ``point`` is an id, or x itself; ``reason`` stands with the correction.
     """
     row = _row(opt, point)
     record = opt.history_.records[row]
@@ -366,7 +379,7 @@ def update(opt: "WeightedRetrainingOptimizer", point: str, value: str, *, form: 
     name, y = _new_value(value, form, Form.of(opt.notes_), aims_of(opt.outcomes, opt.direction))
     said = f"{name} = " if name else ""
     before = None if record.status == "failed" else current_reading(record, name)
-    opt.update(record.x, {name: y} if name and y is not None else y)
+    opt.update(record.x, {name: y} if name and y is not None else y, reason=reason)
     after = current_reading(opt.history_.records[row], name)
     return [
         f"id {row} ({shown(record.x)}): {said}{_in_words(before, record)} is now {describe_value(after)}",
@@ -374,8 +387,17 @@ def update(opt: "WeightedRetrainingOptimizer", point: str, value: str, *, form: 
     ]
 
 
-def release(opt: "WeightedRetrainingOptimizer", points: Sequence[str], *, every: bool = False) -> Lines:
-    """Forget pending points, by id or x (``every``: all of them), so that they may be asked again."""
+def release(
+    opt: "WeightedRetrainingOptimizer",
+    points: Sequence[str],
+    *,
+    every: bool = False,
+    reason: str | None = None,
+) -> Lines:
+    """Forget pending points, by id or x (``every``: all of them), so that they may be asked again.
+
+    Points with a ``reason`` are rejected: they are not asked again.
+    """
     check_points(points, every=every)
     rows = (
         {int(row) for row in opt.history_.rows_with("pending")} if every else {_row(opt, p) for p in points}
@@ -387,8 +409,19 @@ def release(opt: "WeightedRetrainingOptimizer", points: Sequence[str], *, every:
                 f"id {row} is {records[row].status} and not pending, so nothing was released"
             )
     for row in rows:
-        opt.release(records[row].x)
-    return [f"{plural(len(rows), 'point')} released"]
+        opt.release(records[row].x, reason=reason)
+    done = "rejected, and not asked again" if reason else "released"
+    return [f"{plural(len(rows), 'point')} {done}"]
+
+
+def note(opt: "WeightedRetrainingOptimizer", point: str, text: str) -> Lines:
+    """Write a note on a point, given by id or x, in the place of the one before; blank text removes it."""
+    row = _row(opt, point)
+    if text.strip():
+        opt.notes_[f"{POINT_NOTE}{row}"] = text.strip()
+        return [f"id {row}: noted"]
+    opt.notes_.pop(f"{POINT_NOTE}{row}", None)
+    return [f"id {row}: no note"]
 
 
 def retrain(opt: "WeightedRetrainingOptimizer") -> Lines:
@@ -447,7 +480,7 @@ def export(
         if as_json is None and out is not None and out.suffix.lower() in FASTA_ENDINGS:
             text = fasta_points(history, rows, names or {}, {})
         else:
-            text = _points(history, rows, form, kept, aims, names, details=True, flat=flat)
+            text = points_text(history, rows, form, kept, aims, names, details=True, flat=flat)
     if out is None:
         return text
     with reserve(out, force=force) as stream:
@@ -528,7 +561,7 @@ def _best(opt: "WeightedRetrainingOptimizer") -> str:
     return best_line(opt.history_, aims_of(opt.outcomes, opt.direction), flat=is_flat(opt.notes_))
 
 
-def _points(
+def points_text(
     history: History,
     rows: Iterable[int],
     form: Form,

@@ -241,8 +241,12 @@ def _revision(revision: Any) -> Mapping[str, Sequence[Reading]]:
     return revision if isinstance(revision, dict) else {"": [Reading(value) for value in revision]}
 
 
-def sdf_export(history: History, x: str, columns: Mapping[str, str]) -> str:
-    """Return all molecules as SD file: plane coordinates, and id, SMILES, values and status as properties.
+def sdf_export(
+    history: History, x: str, columns: Mapping[str, str], rows: Iterable[int] | None = None
+) -> str:
+    """Return molecules, all or those at rows, as SD file.
+
+    They have plane coordinates, and id, SMILES, values and status as properties.
 
     ``columns``: outcome → the property that holds its value.
 
@@ -255,7 +259,8 @@ def sdf_export(history: History, x: str, columns: Mapping[str, str]) -> str:
 
     chem, text = optional_module("rdkit.Chem"), StringIO()
     writer = chem.SDWriter(text)
-    for row, record in enumerate(history):
+    for row in range(len(history)) if rows is None else rows:
+        record = history.records[row]
         molecule = parse(record.x)
         if molecule is None:
             raise DataError(

@@ -142,7 +142,7 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it e
 
 def add_commands(app: typer.Typer) -> None:
     """Register the commands, in the order in which a campaign needs them."""
-    for command in (init, ask, tell, status, update, release, retrain, export, report):
+    for command in (init, ask, tell, status, update, release, note, retrain, export, report):
         # or a negative value would be taken for an option
         settings = {"ignore_unknown_options": True} if command is update else None
         app.command(help=help_of(command), epilog=EXIT_CODES, context_settings=settings)(command)
@@ -405,6 +405,7 @@ def tell(
     model: Model = None,
     feasible: Feasible = None,
     salts: SaltsOption = None,
+    check: Annotated[bool, typer.Option("--check", help="Say what would be told; tell nothing.")] = False,
 ) -> None:
     """Report results: a table that ask wrote, filled in, or any with the columns of x and values.
 
@@ -428,7 +429,7 @@ def tell(
     keep_only(read_table(results, delimiter=form.delimiter), form.only)
     taken = None if salts is None else salts.value
     with work.recording(campaign, model=model, feasible=feasible, salts=taken) as opt:
-        say(work.tell(opt, campaign, results, form=form, ids=not no_ids, replicates=replicates))
+        say(work.tell(opt, campaign, results, form=form, ids=not no_ids, replicates=replicates, check=check))
 
 
 def status(campaign: Campaign) -> None:
@@ -445,6 +446,7 @@ def update(
         str, typer.Argument(metavar="VALUE", help="The correct value, or 'failed'.", show_default=False)
     ],
     decimal_comma: Comma = None,
+    reason: Annotated[str | None, typer.Option(help="Why; it stands with the correction.")] = None,
     model: Model = None,
     feasible: Feasible = None,
 ) -> None:
@@ -459,7 +461,7 @@ def update(
     form = form_of(None, None, None, decimal_comma)
     work.check_value(campaign, value, form=form)
     with work.recording(campaign, model=model, feasible=feasible) as opt:
-        say(work.update(opt, point, value, form=form))
+        say(work.update(opt, point, value, form=form, reason=reason))
 
 
 def release(
@@ -469,19 +471,41 @@ def release(
         typer.Argument(metavar="POINT", help="Their ids, or x themselves.", show_default=False),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All points that are pending.")] = False,
+    reason: Annotated[
+        str | None, typer.Option(help="Why they are rejected: they are not asked again then.")
+    ] = None,
     model: Model = None,
     feasible: Feasible = None,
 ) -> None:
-    """Forget points that were asked for and will not be measured. They may be asked again.
+    """Forget points that were asked for and will not be measured. Without --reason they may be asked again.
 
     For example:
       wrlso release kinase 44 47
+      wrlso release kinase 44 --reason "cannot be made"
     """
     from wrlso.campaign import commands as work
 
     work.check_points(points or [], every=every)
     with work.recording(campaign, model=model, feasible=feasible) as opt:
-        say(work.release(opt, points or [], every=every))
+        say(work.release(opt, points or [], every=every, reason=reason))
+
+
+def note(
+    campaign: Campaign,
+    point: Annotated[str, typer.Argument(metavar="POINT", help="Its id, or x itself.", show_default=False)],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Blank: no note.", show_default=False)],
+    model: Model = None,
+    feasible: Feasible = None,
+) -> None:
+    """Write a note on a point, in the place of the one before.
+
+    For example:
+      wrlso note kinase 44 "ordered from the vendor, due on Friday"
+    """
+    from wrlso.campaign import commands as work
+
+    with work.recording(campaign, model=model, feasible=feasible) as opt:
+        say(work.note(opt, point, text))
 
 
 def retrain(campaign: Campaign, model: Model = None, feasible: Feasible = None) -> None:

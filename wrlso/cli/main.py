@@ -13,6 +13,7 @@ from wrlso.cli.backtest import backtest
 from wrlso.cli.bench import Search
 from wrlso.cli.bench_sequences import bench  # with its command
 from wrlso.cli.campaign import EXIT_CODES, add_commands, help_of
+from wrlso.cli.serve import serve
 from wrlso.exceptions import WrlsoError
 
 __all__ = ["app", "run"]
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 add_commands(app)
 app.command(help=help_of(backtest), epilog=EXIT_CODES)(backtest)
+app.command(help=help_of(serve), epilog=EXIT_CODES)(serve)
 app.add_typer(bench, name="bench")
 
 

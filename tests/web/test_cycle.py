@@ -1,0 +1,124 @@
+"""A whole cycle on the page, with mistakes; what it does is what the shell sees."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from conftest import OWN
+from starlette.testclient import TestClient
+
+from wrlso.storage.info import view_campaign
+from wrlso.web import make_app
+from wrlso.web.room import Room
+
+BASE = "http://127.0.0.1:8765"
+SCRIPT = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def client(camp, monkeypatch):
+    root = Path(__file__).parent.parent
+    monkeypatch.setenv("PYTHONPATH", f"{root}:{root.parent}")
+    with TestClient(make_app(camp, model=OWN), base_url=BASE) as client:
+        client.secret = re.search(r'name="secret" value="([^"]+)"', client.get("/results").text)[1]
+        yield client
+
+
+def post(client, address, **data):
+    files = {"file": data.pop("file")} if "file" in data else None
+    return client.post(address, data={"secret": client.secret, **data}, files=files)
+
+
+def record(camp, row):
+    return view_campaign(camp).history.records[row]
+
+
+def wait(client, word):
+    for _ in range(600):
+        text = client.get("/batch").text
+        if f'class="bar {word}"' in text:
+            return text
+        time.sleep(0.1)
+    raise AssertionError(text)
+
+
+def draft(text):
+    return re.search(r'name="draft" value="([^"]+)"', text)[1]
+
+
+def test_results_are_checked_at_their_rows_and_then_told(client, camp):
+    bad = post(client, "/results/check", **{"v30-0": "1.5", "v31-0": "about 2"})
+    assert bad.status_code == 422
+    assert "about 2" in bad.text
+    assert 'class="bad"' in bad.text
+    assert record(camp, 30).status == "pending"
+    good = post(client, "/results/check", file=("../../x.csv", b"id,y\n30,1.5\n31,failed\n32,\n"))
+    assert "1 new value" in good.text
+    assert record(camp, 30).status == "pending"
+    told = post(client, "/results/tell", draft=draft(good.text))
+    assert told.status_code == 200
+    assert record(camp, 30).values == [1.5]
+    assert [record(camp, row).status for row in (31, 32)] == ["failed", "pending"]
+    assert post(client, "/results/tell", draft=draft(good.text)).status_code == 400  # told once
+
+
+def test_corrections_notes_and_rejections_keep_their_reasons_and_run_nothing(client, camp):
+    assert post(client, "/update", id="0", value="9", reason="").status_code == 400
+    assert post(client, "/update", id="0", value="9", reason=SCRIPT).status_code == 200
+    assert post(client, "/note", id="0", text=SCRIPT).status_code == 200
+    assert post(client, "/batch/reject", id="30", reason=SCRIPT).status_code == 200
+    assert record(camp, 0).values == [9.0]
+    assert record(camp, 0).revisions
+    assert (record(camp, 30).status, record(camp, 30).reason) == ("released", SCRIPT)
+    pages = [client.get(page).text for page in ("/", "/explore", "/history", "/point/0", "/point/30")]
+    assert not any(SCRIPT in page for page in pages)
+    assert all("&lt;img" in page for page in pages[2:])
+
+
+def test_a_batch_is_asked_and_another_one_cancelled(client, camp):
+    before = view_campaign(camp).history
+    assert post(client, "/model/retrain").status_code == 200
+    assert post(client, "/batch/ask", n="2").status_code == 409  # one long work at a time
+    post(client, "/cancel")
+    assert "as it was" in wait(client, "cancelled")
+    assert len(view_campaign(camp).history.events) == len(before.events)
+    post(client, "/batch/ask", n="2")
+    wait(client, "done")
+    assert len(view_campaign(camp).history.rows_with("pending")) == 5
+
+
+def test_formulas_are_quoted_in_downloads(client, camp):
+    """Letters of this model are - and = too: such an x must not run in a spreadsheet."""
+    for name in ("all.csv", "batch.csv"):
+        cells = [
+            cell for line in client.get(f"/download/{name}").text.splitlines()[1:] for cell in line.split(",")
+        ]
+        assert cells
+        assert not any(re.match(r"[=+@]|-[^0-9]", cell) for cell in cells)
+    assert json.loads(client.get("/download/all.json").text)["points"][30]["status"] == "pending"
+
+
+def test_the_version_differs_after_each_change(camp):
+    from wrlso import campaign
+
+    room = Room(camp)
+    before, seen = room.version(), room.view()
+    with campaign.recording(camp, model=OWN) as opt:
+        campaign.release(opt, ["30"])
+    assert room.version() != before
+    assert seen.history.records[30].status == "pending"
+    assert room.view().history.records[30].status == "released"
+
+
+def test_a_rejected_point_is_not_asked_again_and_a_released_one_may_be(camp):
+    from wrlso import campaign
+    from wrlso._state.screen import screen_of
+
+    opt = campaign.open_campaign(camp, model=OWN)
+    first, second = (opt.history_.records[row].x for row in (30, 31))
+    opt.release(first, reason="cannot be made").release(second)
+    again = campaign.open_campaign(camp, model=OWN)
+    screen = screen_of(again.model_, again.history_, None)
+    assert (screen(first), screen(second)) == ("rejected", None)

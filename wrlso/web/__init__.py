@@ -1,0 +1,5 @@
+"""The page of a campaign: what the shell does, in a browser."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -1,0 +1,144 @@
+"""The application: its addresses, and the server that runs it."""
+
+import asyncio
+import secrets
+import webbrowser
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from wrlso.exceptions import ParameterError, WrlsoError
+from wrlso.storage.info import campaign_settings
+from wrlso.web import changes, looks
+from wrlso.web.desk import Desk
+from wrlso.web.events import stream
+from wrlso.web.jobs import Jobs
+from wrlso.web.room import Room
+from wrlso.web.safety import Guard, is_loopback
+from wrlso.web.uploads import Drafts
+
+__all__ = ["make_app", "serve"]
+
+_HERE = Path(__file__).parent
+
+
+def make_app(
+    campaign: Path,
+    *,
+    host: str = "127.0.0.1",
+    token: str | None = None,
+    read_only: bool = False,
+    model: str | None = None,
+    feasible: str | None = None,
+) -> Guard:
+    """Return the page of a campaign as an ASGI application.
+
+    Parameters
+    ----------
+    campaign : Path
+        The campaign's folder.
+    host : str, default="127.0.0.1"
+        The address that it is served on.
+    token : str, default=None
+        What browsers have to show; None only where nobody but this machine reaches ``host``.
+    read_only : bool, default=False
+        Whether every change is refused.
+    model, feasible : str, default=None
+        Code of your own, as the commands of the shell take it.
+
+    Raises
+    ------
+    StorageError
+        When there is no campaign.
+    ParameterError
+        When other machines could reach a page without a token.
+    """
+    campaign_settings(campaign)
+    if token is None and not is_loopback(host):
+        raise ParameterError(f"host {host!r} is reached by other machines: a token is needed")
+    templates = Environment(
+        loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    jobs = Jobs(str(campaign.absolute()), {"model": model, "feasible": feasible})
+    desk = Desk(Room(campaign), jobs, Drafts(), templates, secrets.token_urlsafe(32), read_only)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # what draws takes seconds to import: before the first page is looked at
+        warm = asyncio.get_running_loop().run_in_executor(None, desk.room.warm)
+        yield
+        await warm
+        await jobs.cancel()
+        desk.drafts.close()
+
+    app = Starlette(routes=_routes(desk), lifespan=lifespan, exception_handlers=_handlers(desk))
+    return Guard(app, host, token, read_only)
+
+
+def _routes(desk: Desk) -> list[Any]:
+    def bound(function: Callable[..., Any]) -> Any:
+        if asyncio.iscoroutinefunction(function):
+
+            async def waited(request: Request) -> Response:
+                return await function(desk, request)  # type: ignore[no-any-return]
+
+            return waited
+
+        def direct(request: Request) -> Response:
+            return function(desk, request)  # type: ignore[no-any-return]
+
+        return direct
+
+    shown = [(name, getattr(looks, function)) for name, function in looks.PAGES]
+    routes = [Route(name, bound(function)) for name, function in shown]
+    routes += [Route(name, bound(getattr(changes, f)), methods=["POST"]) for name, f in changes.ACTIONS]
+    routes.append(Route("/events", bound(stream)))
+    return [*routes, Mount("/static", StaticFiles(directory=_HERE / "static"))]
+
+
+def _handlers(desk: Desk) -> dict[Any, Any]:
+    async def expected(request: Request, error: Exception) -> Response:
+        notes = list(getattr(error, "__notes__", []))
+        return desk.message(request, "This did not work", [str(error)], notes, status=400)
+
+    async def missing(request: Request, error: Exception) -> Response:
+        return desk.message(request, "There is no such page", ["Choose one from the menu."], status=404)
+
+    async def broken(request: Request, error: Exception) -> Response:
+        text = "<!doctype html><title>wrlso</title><p>This page failed. Nothing was changed. Reload it."
+        return HTMLResponse(text, status_code=500)
+
+    return {WrlsoError: expected, 404: missing, 500: broken}
+
+
+def serve(
+    campaign: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    browser: bool = True,
+    read_only: bool = False,
+    model: str | None = None,
+    feasible: str | None = None,
+    say: Callable[[str], Any] = print,
+) -> None:
+    """Serve the page of a campaign until Ctrl-C."""
+    token = None if is_loopback(host) else secrets.token_urlsafe(24)
+    app = make_app(campaign, host=host, token=token, read_only=read_only, model=model, feasible=feasible)
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    say(f"{campaign}: {address}  (Ctrl-C ends it)")
+    if browser:
+        webbrowser.open(address)
+    # a stream of events never ends by itself, so that leaving must not wait for it
+    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=1, ws="none")

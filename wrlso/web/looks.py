@@ -1,0 +1,205 @@
+"""The pages that only show."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from wrlso._state.merits import standing
+from wrlso._state.training_log import in_words
+from wrlso.campaign.commands import status
+from wrlso.campaign.downloads import all_text, pending_text
+from wrlso.campaign.rule_options import rules_line
+from wrlso.campaign.views import best_line, is_flat, local_time, who_works
+from wrlso.history import iso_time
+from wrlso.web.desk import Desk
+from wrlso.web.room import View
+
+__all__ = ["PAGES", "batch", "download", "drawing", "explore", "history", "model", "overview", "plot",
+           "point", "results", "settings"]  # fmt: skip
+
+PAGES = (
+    ("/", "overview"), ("/batch", "batch"), ("/results", "results"), ("/explore", "explore"),
+    ("/point/{row:int}", "point"), ("/model", "model"), ("/history", "history"), ("/settings", "settings"),
+    ("/drawing/{row:int}.svg", "drawing"), ("/progress.svg", "plot"), ("/download/{name}", "download"),
+)  # fmt: skip
+_PAGE = 100  # rows of a table
+_DOWNLOADS = {
+    "batch.csv": "text/csv", "batch.fasta": "text/plain", "batch.sdf": "chemical/x-mdl-sdfile",
+    "all.csv": "text/csv", "all.json": "application/json", "all.sdf": "chemical/x-mdl-sdfile",
+}  # fmt: skip
+_WHAT = {
+    "start": "starting value", "tell": "result", "update": "correction", "ask": "chosen to be made",
+    "release": "released", "train": "model trained", "outcomes": "units noted",
+    "search": "search ended",
+}  # fmt: skip
+
+
+def overview(desk: Desk, request: Request) -> Response:
+    """Show how far the campaign is."""
+    view = desk.room.view()
+    state = standing(view.history, view.aims)
+    places: Any = state.on_front if state.satisfies.any() else []
+    best = [view.point(int(state.rows[place])) for place in places][:8]
+    warnings = [line for line in status(desk.room.campaign) if "no point is known" in line]
+    return desk.page(
+        request, "overview.html", view=view, best=best, pending=_pending(view), warnings=warnings,
+        best_line=best_line(view.history, view.aims, flat=is_flat(view.info["notes"])),
+        counts=view.info["counts"], training=desk.training(), drawings=desk.room.has_drawings(),
+        worker=who_works(desk.room.campaign), has_values=view.history.n_observed > 0,
+    )  # fmt: skip
+
+
+def batch(desk: Desk, request: Request) -> Response:
+    """Show what is to be made, and ask for more."""
+    view = desk.room.view()
+    return desk.page(
+        request, "batch.html", view=view, pending=_pending(view), training=desk.training(),
+        drawings=desk.room.has_drawings(),
+    )  # fmt: skip
+
+
+def results(desk: Desk, request: Request) -> Response:
+    """Take results."""
+    view = desk.room.view()
+    return desk.page(
+        request, "results.html", view=view, pending=_pending(view), x=view.info["notes"].get("x", "x"),
+        drawings=desk.room.has_drawings(), decimal=view.info["notes"].get("decimal", "."),
+    )  # fmt: skip
+
+
+def explore(desk: Desk, request: Request) -> Response:
+    """Show all points as a table that is sorted, filtered and paged."""
+    view, query = desk.room.view(), request.query_params
+    words, kind = query.get("q", "")[:200], query.get("status", "")
+    sort, down = query.get("sort", "id")[:200], query.get("down", "") == "1"
+    rows = _sorted(view, _found(view, words, kind), sort, down)
+    pages = max(1, math.ceil(len(rows) / _PAGE))
+    number = query.get("page", "1")
+    page = (
+        min(max(int(number), 1), pages) if number.isascii() and number.isdecimal() and len(number) < 9 else 1
+    )
+    shown = [view.point(row) for row in rows[(page - 1) * _PAGE : page * _PAGE]]
+    return desk.page(
+        request, "explore.html", view=view, points=shown, total=len(rows), page=page, pages=pages, q=words,
+        kind=kind, sort=sort, down=down, drawings=desk.room.has_drawings(),
+    )  # fmt: skip
+
+
+def _found(view: View, words: str, kind: str) -> list[int]:
+    rows = range(len(view.history))
+    wanted = words.casefold().split()
+    return [
+        row
+        for row in rows
+        if (not kind or view.history.records[row].status == kind)
+        and all(word in str(view.history.records[row].x).casefold() or word == str(row) for word in wanted)
+    ]
+
+
+def _sorted(view: View, rows: list[int], sort: str, down: bool) -> list[int]:
+    names = {label: name for name, label in view.outcomes}
+    if sort in names:
+        numbers = {row: view.number(row, names[sort]) for row in rows}
+        known = sorted((r for r in rows if numbers[r] == numbers[r]), key=numbers.__getitem__, reverse=down)
+        return known + [row for row in rows if numbers[row] != numbers[row]]  # without a value last
+    if sort == "told":
+        return sorted(rows, key=lambda row: view.history.records[row].told_at or "", reverse=down)
+    return rows[::-1] if down else rows
+
+
+def point(desk: Desk, request: Request) -> Response:
+    """Show all that is known of a point."""
+    view, row = desk.room.view(), request.path_params["row"]
+    if row >= len(view.history):
+        return desk.message(request, "There is no such point", [f"The id {row} is not known."], status=404)
+    return desk.page(
+        request, "point.html", view=view, point=view.point(row), drawings=desk.room.has_drawings(),
+        status_code=view.history.records[row].status,
+        events=[event for event in _events(view) if event["id"] == row],
+    )  # fmt: skip
+
+
+def model(desk: Desk, request: Request) -> Response:
+    """Show the trainings."""
+    view = desk.room.view()
+    times = [local_time(iso_time(event.time)) for event in view.history.events if event.kind == "train"]
+    trainings = [
+        (number, time, f"{entry['seconds']:.1f} s", in_words(entry))
+        for number, (time, entry) in enumerate(zip(times, view.history.trainings, strict=True), start=1)
+    ]
+    return desk.page(request, "model.html", trainings=trainings[::-1], training=desk.training())
+
+
+def history(desk: Desk, request: Request) -> Response:
+    """Show what happened, the newest first."""
+    events = _events(desk.room.view())
+    number = request.query_params.get("page", "1")
+    pages = max(1, math.ceil(len(events) / _PAGE))
+    page = (
+        min(max(int(number), 1), pages) if number.isascii() and number.isdecimal() and len(number) < 9 else 1
+    )
+    shown = events[::-1][(page - 1) * _PAGE : page * _PAGE]
+    return desk.page(request, "history.html", events=shown, total=len(events), page=page, pages=pages)
+
+
+def _events(view: View) -> list[dict[str, Any]]:
+    found = []
+    for event in view.history.events:
+        reason = event.data.get("reason", "") if isinstance(event.data, dict) else event.data
+        readings = event.readings if event.kind in ("start", "tell", "update") else {}
+        said = "failed"
+        if readings is not None:
+            said = ", ".join(f"{name} {r.value:.6g}".strip() for name, r in readings.items())
+        kind = "rejected" if event.kind == "release" and event.data else _WHAT.get(event.kind, event.kind)
+        found.append(
+            {"time": local_time(iso_time(event.time)), "what": kind, "id": event.row, "value": said}
+            | {"reason": reason if isinstance(reason, str) else ""}
+        )
+    return found
+
+
+def settings(desk: Desk, request: Request) -> Response:
+    """Show the settings."""
+    view = desk.room.view()
+    parameters = sorted((name, repr(value)[:300]) for name, value in view.info["parameters"].items())
+    notes = [(name, text) for name, text in view.info["notes"].items() if not name.startswith("point ")]
+    facts = [*status(desk.room.campaign)[:1], *rules_line(view.info["parameters"])]
+    return desk.page(request, "settings.html", facts=facts, parameters=parameters, notes=notes)
+
+
+def drawing(desk: Desk, request: Request) -> Response:
+    """Return a point as a picture."""
+    return _picture(desk.room.drawing(request.path_params["row"]))
+
+
+def plot(desk: Desk, request: Request) -> Response:
+    """Return the progress curve."""
+    return _picture(desk.room.progress())
+
+
+def _picture(svg: bytes | None) -> Response:
+    if svg is None:
+        return PlainTextResponse("no picture", 404)
+    # a picture that is opened by itself may have styles of its own, and runs nothing
+    policy = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+    return Response(
+        svg, media_type="image/svg+xml", headers=policy | {"cache-control": "private, max-age=60"}
+    )
+
+
+def download(desk: Desk, request: Request) -> Response:
+    """Return a file, as the shell would write it."""
+    name = request.path_params["name"]
+    if name not in _DOWNLOADS:
+        return desk.message(request, "There is no such file", ["Choose one from a page."], status=404)
+    whole, ending = name.startswith("all"), Path(name).suffix
+    text = (all_text if whole else pending_text)(desk.room.campaign, ending)
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(text.encode("utf-8", "backslashreplace"), media_type=_DOWNLOADS[name], headers=headers)
+
+
+def _pending(view: View) -> list[dict[str, Any]]:
+    return [view.point(int(row)) for row in view.history.rows_with("pending")]

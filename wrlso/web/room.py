@@ -1,0 +1,183 @@
+"""What the pages show of a campaign, read without its model and kept until the campaign changes."""
+
+import threading
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wrlso._state.merits import hypervolumes
+from wrlso.campaign.commands import POINT_NOTE
+from wrlso.campaign.outcome_columns import aims_of_campaign
+from wrlso.campaign.results_table import current_reading, describe_value
+from wrlso.campaign.views import local_time, shown
+from wrlso.history import History, Record
+from wrlso.outcomes import Aims
+from wrlso.storage.info import view_campaign
+from wrlso.storage.names import JOURNAL
+
+__all__ = ["STATUS_WORDS", "Room", "View"]
+
+STATUS_WORDS = {
+    "observed": "measured", "failed": "failed", "pending": "being made", "unlabelled": "not measured",
+    "released": "released",
+}  # fmt: skip
+_DRAWINGS = 500  # pictures that are kept
+
+
+@dataclass(frozen=True)
+class View:
+    """A campaign at one moment."""
+
+    version: str
+    info: dict[str, Any]
+    history: History
+    aims: Aims
+
+    @property
+    def y_name(self) -> str:
+        """The column of the one number without a name."""
+        return str(self.info["notes"].get("y", "value"))
+
+    @property
+    def outcomes(self) -> list[tuple[str, str]]:
+        """Outcomes, and what they are called with their units."""
+        unit = {name: unit for name, unit in self.aims.units.items() if unit} if self.aims.are_named else {}
+        one = self.info["notes"].get("unit")
+        found = []
+        for name in self.aims.names:
+            of = unit.get(name) or (one if not name else None)
+            found.append((name, f"{name or self.y_name}{f' ({of})' if of else ''}"))
+        return found
+
+    def point(self, row: int) -> dict[str, Any]:
+        """Return what tables and cards show of a point."""
+        record = self.history.records[row]
+        status = record.status
+        rejected = status == "released" and record.reason
+        return {
+            "id": row,
+            "x": shown(record.x, 200),
+            "status": "rejected" if rejected else STATUS_WORDS[status],
+            "reason": record.reason or "",
+            "values": [self._value(record, name) for name, _ in self.outcomes],
+            "expected": expected(record.prediction),
+            "success": "" if record.success is None else f"{record.success:.0%}",
+            "source": record.source,
+            "asked": local_time(record.asked_at),
+            "told": local_time(record.told_at),
+            "corrected": bool(record.revisions),
+            "note": self.info["notes"].get(f"{POINT_NOTE}{row}", ""),
+        }
+
+    def number(self, row: int, name: str) -> float:
+        """Return the value of an outcome for sorting, NaN where there is none."""
+        found = current_reading(self.history.records[row], name)
+        return float("nan") if found is None else float(found.value)
+
+    def _value(self, record: Record, name: str) -> str:
+        found = current_reading(record, name)
+        if found is None:
+            return "failed" if record.status == "failed" else ""
+        return describe_value(found) + (f" (mean of {found.n})" if found.n > 1 else "")
+
+
+def expected(prediction: tuple[float, float] | None) -> str:
+    """Return a prediction as the interval that holds 95 % of the results."""
+    if prediction is None:
+        return ""
+    mean, deviation = prediction
+    return f"{mean:.4g} ({mean - 1.96 * deviation:.4g} to {mean + 1.96 * deviation:.4g})"
+
+
+class Room:
+    """One campaign: its newest view, and pictures that are drawn once."""
+
+    def __init__(self, campaign: Path) -> None:
+        self.campaign = campaign
+        self._lock = threading.Lock()
+        self._drawing = threading.Lock()  # matplotlib draws one figure at a time
+        self._view: View | None = None
+        self._pictures: dict[tuple[str, Any], bytes | None] = {}
+
+    def version(self) -> str:
+        """Return what differs after every change, whoever makes it."""
+        parts = []
+        for name in (JOURNAL, f"{JOURNAL}-wal"):
+            try:
+                found = (self.campaign / name).stat()
+            except FileNotFoundError:
+                continue
+            parts.append(f"{found.st_mtime_ns:x}-{found.st_size:x}")
+        return ".".join(parts)
+
+    def view(self) -> View:
+        """Return the campaign as it is now."""
+        version = self.version()
+        with self._lock:
+            if self._view is None or self._view.version != version:
+                info, history = view_campaign(self.campaign)
+                self._view = View(version, info, history, aims_of_campaign(info))
+            return self._view
+
+    def drawing(self, row: int) -> bytes | None:
+        """Return a point as SVG; None where it has no picture."""
+        records = self.view().history.records
+        if not 0 <= row < len(records) or not isinstance(x := records[row].x, str):
+            return None
+        return self._kept(("molecule", x), lambda: _molecule(x))
+
+    def has_drawings(self) -> bool:
+        """Whether points are molecules."""
+        return len(self.view().history) > 0 and self.drawing(0) is not None
+
+    def warm(self) -> None:
+        """Draw what the first page shows."""
+        self.has_drawings()
+        self.progress()
+
+    def progress(self) -> bytes | None:
+        """Return the progress curve as SVG; None before the first value."""
+        view = self.view()
+        return self._kept(("progress", view.version), lambda: _progress(view))
+
+    def _kept(self, key: tuple[str, Any], make: Any) -> bytes | None:
+        with self._drawing:
+            if key not in self._pictures:
+                if len(self._pictures) >= _DRAWINGS:
+                    self._pictures.pop(next(iter(self._pictures)))
+                self._pictures[key] = make()
+            return self._pictures[key]
+
+
+def _molecule(x: str) -> bytes | None:
+    from wrlso._chemistry.drawing import molecule_svg
+    from wrlso.exceptions import DataError
+
+    try:
+        return molecule_svg(x).encode()
+    except (DataError, ModuleNotFoundError):  # a sequence, a formula, or no RDKit
+        return None
+
+
+def _progress(view: View) -> bytes | None:
+    from wrlso.plots.curves import progress_curve
+    from wrlso.plots.figures import new_figure
+
+    history, aims = view.history, view.aims
+    if len(aims.goals) > 1:
+        y, maximize, label = hypervolumes(history, aims), True, "hypervolume"
+    else:
+        name, sign = aims.goals[0]
+        y, maximize = history.observations(name, history.measured_rows(name)).y, sign > 0
+        label = dict(view.outcomes)[name]
+    if not np.isfinite(y).any():
+        return None
+    figure: Any = progress_curve(
+        y, maximize=maximize, names=("measured points, in order", label), figure=new_figure(9.0, 3.4)
+    )
+    buffer = BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

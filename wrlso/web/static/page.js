@@ -1,0 +1,29 @@
+// Follows the campaign: a page is brought up to date unless somebody is typing in it.
+(function () {
+  "use strict";
+  var seen = document.body.dataset.version, work = null, first = true, touched = false;
+  document.addEventListener("input", function () { touched = true; });
+  function refresh(what) {
+    htmx.ajax("GET", location.href, { target: what, select: what, swap: "outerHTML" });
+  }
+  var news = new EventSource("/events");
+  news.onmessage = function (event) {
+    var now = JSON.parse(event.data), state = now.job ? now.job.what + now.job.state : "";
+    var line = document.getElementById("job-news");
+    if (line && now.job && now.job.state === "running") {
+      line.textContent = "for " + now.job.seconds + " s" + (now.job.news ? ": " + now.job.news : "");
+    }
+    if (!first && state !== work) { refresh("#job"); }
+    if (now.version !== seen) {
+      seen = now.version;
+      if (touched || document.querySelector("[name=draft]")) {
+        document.getElementById("changed").hidden = false;
+      } else if (document.querySelector("nav [aria-current]") || location.pathname.indexOf("/point/") === 0) {
+        refresh("#main");
+      }
+    }
+    work = state;
+    first = false;
+  };
+  window.addEventListener("pagehide", function () { news.close(); });
+})();

@@ -1,0 +1,63 @@
+"""A process that does one operation on a campaign: it reads a request from standard input, and answers.
+
+The server never loads a model: what takes long or much memory ends with its process, and a process that is
+stopped leaves the campaign as it was.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from wrlso.campaign import commands
+from wrlso.campaign.start_table import AS_BEFORE, Form
+from wrlso.exceptions import WrlsoError
+
+__all__ = ["main", "work"]
+
+
+def work(request: dict[str, Any]) -> list[str]:
+    """Do what a request says, and return what to say of it."""
+    campaign, what = Path(request["campaign"]), request["what"]
+    parts = {name: request[name] for name in ("model", "feasible") if request.get(name)}
+    if what == "ask":
+        opt = commands.open_campaign(campaign, **parts, verbose=1)
+        return commands.ask(opt, campaign, request["n"])[1][:1]
+    if what == "retrain":
+        return commands.retrain(commands.open_campaign(campaign, **parts, verbose=1))
+    with commands.recording(campaign, **parts) as opt:
+        if what == "tell":
+            form = Form(decimal=request.get("decimal") or None)
+            return commands.tell(
+                opt,
+                campaign,
+                Path(request["file"]),
+                form=form,
+                ids=request["ids"],
+                replicates=request["replicates"],
+                check=request["check"],
+            )
+        if what == "update":
+            reason = request["reason"] or None
+            return commands.update(opt, request["point"], request["value"], form=AS_BEFORE, reason=reason)
+        if what == "release":
+            return commands.release(opt, [request["point"]], reason=request["reason"] or None)
+        if what == "note":
+            return commands.note(opt, request["point"], request["text"])
+    raise ValueError(f"unknown operation {what!r}")
+
+
+def main() -> None:
+    """Answer as one line of JSON: "lines", or "error" with its "notes"."""
+    request, answer = json.load(sys.stdin), sys.stdout
+    sys.stdout = sys.stderr  # what libraries print is no part of the answer
+    try:
+        result: dict[str, Any] = {"lines": work(request)}
+    except (WrlsoError, OSError) as error:
+        result = {"error": str(error), "notes": list(getattr(error, "__notes__", []))}
+    answer.write(json.dumps(result) + "\n")
+    answer.flush()
+
+
+if __name__ == "__main__":
+    main()
