@@ -17,6 +17,7 @@ __all__ = ["search_options"]
 _BATCH = 128  # molecules in a training step
 _FIRST, _LATER = 150, 50  # most steps of the first training, and of each later one: well under a minute
 _APART = 0.4  # least distance of the molecules of a batch
+_PLAUSIBILITY = 0.05  # quantile of the data's likelihoods that proposals reach
 _PASSES = 20  # most passes over the data; few molecules take fewer steps
 
 
@@ -52,7 +53,9 @@ def search_options(model: LatentModel, *, generate: bool = True) -> dict[str, An
         sources += [Near(0.15, sigma=(0.06, 0.3)), Prior(0.03), Splice(0.09), Rewrite(0.03)]
     else:
         sources += [Near(0.25), Prior(0.05)]
-    pool = CandidatePool(400, generations=2, sources=sources, max_attempts=4000, apart=_APART)
+    pool = CandidatePool(
+        400, generations=2, sources=sources, max_attempts=4000, apart=_APART, plausibility=_PLAUSIBILITY
+    )
     search = SizeRange(pool)
     return {
         "surrogate": TanimotoGP(),
