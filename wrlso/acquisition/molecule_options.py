@@ -21,7 +21,9 @@ _PLAUSIBILITY = 0.05  # quantile of the data's likelihoods that proposals reach
 _PASSES = 20  # most passes over the data; few molecules take fewer steps
 
 
-def search_options(model: LatentModel, *, generate: bool = True) -> dict[str, Any]:
+def search_options(
+    model: LatentModel, *, generate: bool = True, plausibility: float | None = _PLAUSIBILITY
+) -> dict[str, Any]:
     """Return the optimizer's parameters for a model of molecules; an empty dict for other models.
 
     They are rules, which every ask and every training apply to the data that there are by then.
@@ -31,6 +33,9 @@ def search_options(model: LatentModel, *, generate: bool = True) -> dict[str, An
     model : LatentModel
     generate : bool, default=True
         Whether the model makes molecules; False: they come from a list, and the model is not trained.
+
+    plausibility : float in [0, 1] or None, default=0.05
+        Of the :class:`wrlso.CandidatePool`; None: any candidate.
 
     Returns
     -------
