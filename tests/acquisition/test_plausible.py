@@ -59,9 +59,9 @@ def test_length_alone_does_not_count(length, surprise):
 
 def test_proposals_are_as_plausible_as_the_data():
     here = state()
-    bound = Plausible.of(here, 0.3)
+    bound = Plausible.of(here, 0.9)
     free, _ = propose(here)
-    held, record = propose(here, plausibility=0.3)
+    held, record = propose(here, plausibility=0.9)
     assert (bound.excess([p.x for p in held]) >= 0).all()
     assert (bound.excess([p.x for p in free]) < 0).any()
     assert record.rejected["implausible"] > 0

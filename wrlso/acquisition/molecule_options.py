@@ -59,7 +59,7 @@ def search_options(
     else:
         sources += [Near(0.25), Prior(0.05)]
     pool = CandidatePool(
-        400, generations=2, sources=sources, max_attempts=4000, apart=_APART, plausibility=_PLAUSIBILITY
+        400, generations=2, sources=sources, max_attempts=4000, apart=_APART, plausibility=plausibility
     )
     search = SizeRange(pool)
     return {
