@@ -20,7 +20,7 @@ def molecule_search(
     y: Any = None,
     *,
     model: SelfiesVAE | JunctionTreeVAE | None = None,
-    plausibility: float | None = 0.05,
+    plausibility: float | None = None,
     **options: Any,
 ) -> WeightedRetrainingOptimizer:
     """Start a search over molecules: ``ask`` the result for molecules to make, and ``tell`` it their values.
@@ -37,7 +37,7 @@ def molecule_search(
     model : SelfiesVAE or JunctionTreeVAE, default=None
         None: ``SelfiesVAE.pretrained()``. The search uses a copy, with the elements or rings of X added to
         its vocabulary.
-    plausibility : float in [0, 1] or None, default=0.05
+    plausibility : float in [0, 1] or None, default=None
         Proposals are as plausible to the model as this quantile of the molecules with a value, where that is
         possible; None: any molecule. For SelfiesVAE, and for the acquisition of :func:`search_options`.
     **options

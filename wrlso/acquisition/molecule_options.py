@@ -17,12 +17,11 @@ __all__ = ["search_options"]
 _BATCH = 128  # molecules in a training step
 _FIRST, _LATER = 150, 50  # most steps of the first training, and of each later one: well under a minute
 _APART = 0.4  # least distance of the molecules of a batch
-_PLAUSIBILITY = 0.05  # quantile of the data's likelihoods that proposals reach
 _PASSES = 20  # most passes over the data; few molecules take fewer steps
 
 
 def search_options(
-    model: LatentModel, *, generate: bool = True, plausibility: float | None = _PLAUSIBILITY
+    model: LatentModel, *, generate: bool = True, plausibility: float | None = None
 ) -> dict[str, Any]:
     """Return the optimizer's parameters for a model of molecules; an empty dict for other models.
 
@@ -34,7 +33,7 @@ def search_options(
     generate : bool, default=True
         Whether the model makes molecules; False: they come from a list, and the model is not trained.
 
-    plausibility : float in [0, 1] or None, default=0.05
+    plausibility : float in [0, 1] or None, default=None
         Of the :class:`wrlso.CandidatePool`; None: any candidate.
 
     Returns
