@@ -86,6 +86,13 @@ def of_search(search):
     return of_acquisition(LogExpectedImprovement(search))
 
 
+class Likely(Grid):
+    """Points of a grid, of which those near the middle are likely."""
+
+    def likelihood(self, X):
+        return -np.abs(np.array(X, dtype=np.float64)).sum(axis=1), np.full(len(X), 4.0)
+
+
 def of_pool(search):
     """Proposals of a search, and those among molecules that were supplied."""
     here, Z = grid_state(), torch.linspace(-0.3, 0.3, 40, dtype=torch.float64).reshape(10, 4)
@@ -93,7 +100,8 @@ def of_pool(search):
     state = replace(state, screen=lambda x: None if isinstance(x, str) else "no molecule")
     apart = CandidatePool(60, generations=1, sources=["near"], apart=search.apart)
     proposals, _ = LogExpectedImprovement(apart).propose(state, 3, RNG(0))
-    return of_search(search), [p.x for p in proposals]
+    likely = LogExpectedImprovement(search).propose(replace(grid_state(), model=Likely()), 3, RNG(0))[0]
+    return of_search(search), [p.x for p in proposals], [p.x for p in likely]
 
 
 class Blocks(Grid):
@@ -298,6 +306,7 @@ TABLE = {
             "parents": (POOL, (0.02, 2.0), (100.0,)),
             "max_attempts": (POOL, None, 20),
             "apart": (POOL, None, 0.9),
+            "plausibility": (POOL, None, 0.5),
         },
     ),
     "Near": (of_source, SHARE | HOT | {"sigma": ({}, (0.1, 2.0), (0.01, 0.02))}),

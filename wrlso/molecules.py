@@ -20,6 +20,7 @@ def molecule_search(
     y: Any = None,
     *,
     model: SelfiesVAE | JunctionTreeVAE | None = None,
+    plausibility: float | None = None,
     **options: Any,
 ) -> WeightedRetrainingOptimizer:
     """Start a search over molecules: ``ask`` the result for molecules to make, and ``tell`` it their values.
@@ -36,6 +37,9 @@ def molecule_search(
     model : SelfiesVAE or JunctionTreeVAE, default=None
         None: ``SelfiesVAE.pretrained()``. The search uses a copy, with the elements or rings of X added to
         its vocabulary.
+    plausibility : float in [0, 1] or None, default=None
+        Proposals are as plausible to the model as this quantile of the molecules with a value, where that is
+        possible; None: any molecule. For SelfiesVAE, and for the acquisition of :func:`search_options`.
     **options
         Parameters of the optimizer, such as ``direction="minimize"``, ``feasible`` or ``random_state``.
 
@@ -55,7 +59,7 @@ def molecule_search(
     model = SelfiesVAE.pretrained() if model is None else model
     if isinstance(model, MoleculeVAE) and model.missing_tokens(start := [*X, *_starts(options)]):
         model = copy.deepcopy(model).extend(start)
-    parts = search_options(model, generate=options.get("generate", True)) | options
+    parts = search_options(model, generate=options.get("generate", True), plausibility=plausibility) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, y)
 
 

@@ -16,6 +16,7 @@ from wrlso.acquisition.apart import Apart
 from wrlso.acquisition.belief import Belief, safe_scores
 from wrlso.acquisition.goals import GoalsBelief, belief_of, choosers
 from wrlso.acquisition.landscape import Landscape
+from wrlso.acquisition.plausible import Plausible
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.recombination import Parents
 from wrlso.acquisition.screening import Screener
@@ -46,7 +47,27 @@ class _Found:
     Z: Array
     X: list[Any] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    plausible: Plausible | None = None
+    odd: list[tuple[float, Any, Array, str]] = field(default_factory=list)  # not plausible, and by how much
     success: Array | None = None  # how probably an experiment on each succeeds; None while none has failed
+
+    def add(self, X: list[Any], Z: Array, source: str) -> int:
+        """Add candidates that are plausible, put the others aside, and return how many were added."""
+        excess = np.zeros(len(X)) if self.plausible is None else self.plausible.excess(X)
+        rows = np.flatnonzero(excess >= 0)
+        self.X += [X[i] for i in rows]
+        self.Z = np.concatenate([self.Z, Z[rows]])
+        self.sources += [source] * len(rows)
+        self.odd += [(float(excess[i]), X[i], Z[i], source) for i in np.flatnonzero(~(excess >= 0))]
+        return len(rows)
+
+    def complete(self, n: int) -> None:
+        """Add the least odd candidates where there are fewer than n plausible ones."""
+        missing = max(n - len(self.X), 0)
+        for _, x, z, source in sorted(self.odd, key=lambda each: -each[0])[:missing]:
+            self.X.append(x)
+            self.Z = np.concatenate([self.Z, z[None]])
+            self.sources.append(source)
 
     def judge(self, success: KnowsSuccess | None) -> None:
         """Complete the probabilities of success."""
@@ -96,6 +117,10 @@ class CandidatePool(BaseEstimator):
     apart : float in [0, 1] or None, default None
         Least Tanimoto distance (ECFP4) between two molecules of a batch, and from those that are pending,
         where candidates allow it. None: none. For x that are SMILES; others have none.
+    plausibility : float in [0, 1] or None, default None
+        Candidates must be as plausible to the model, by its likelihood, as this quantile of the points with a
+        value. So the bound follows the data. Where too few are, the least odd of the others are candidates
+        too. None: no bound. For models with a ``likelihood``, see :class:`wrlso.models.HasLikelihood`.
     """
 
     def __init__(
@@ -107,6 +132,7 @@ class CandidatePool(BaseEstimator):
         parents: tuple[float, ...] = (0.02, 2.0),
         max_attempts: int | None = None,
         apart: float | None = None,
+        plausibility: float | None = None,
     ) -> None:
         self.n_candidates = n_candidates
         self.generations = generations
@@ -114,6 +140,7 @@ class CandidatePool(BaseEstimator):
         self.parents = parents
         self.max_attempts = max_attempts
         self.apart = apart
+        self.plausibility = plausibility
 
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator, criterion: Criterion
@@ -129,6 +156,7 @@ class CandidatePool(BaseEstimator):
         if isinstance(belief, Belief) and (stalled(state.past, y) or on_plateau(state.past, y)):
             belief = belief.demanding(_LEAP)
         found = self._gather(state, belief, sources, screener, criterion, turns, rng)
+        found.complete(n)
         X, Z = found.X, found.Z
         if len(X) < n:
             raise screener.give_up(len(X), n)
@@ -154,7 +182,8 @@ class CandidatePool(BaseEstimator):
         making, n = self._making(state, screener, rng), len(turns)
         start = {source.name: source.share for source in sources}
         shares = shares_of(start, state.past, state.all_measured.achieved)
-        found = _Found(np.empty((0, state.model.latent_dim)))
+        plausible = Plausible.of(state, self.plausibility)
+        found = _Found(np.empty((0, state.model.latent_dim)), plausible=plausible)
         _supply(state, found, screener)
         if state.listed is not None:
             _supply_foremost(state, n, criterion, found, screener)
@@ -213,12 +242,11 @@ class CandidatePool(BaseEstimator):
                 made = source.make(count, making) if count else []
                 admitted = [x for x in made if screener.admit(x, "duplicate")]
                 kept, Z = screener.encode(admitted)
-                found.X += kept
-                found.Z = np.concatenate([found.Z, Z])
-                found.sources += [source.name] * len(kept)
+                odd = len(kept) - found.add(kept, Z, source.name)
                 screener.count(source.name, len(made), len(admitted))
-                missing -= len(admitted)
-                shares[source.name] *= len(admitted) / max(len(made), 1) if count else 1.0
+                screener.reject("implausible", odd)
+                missing -= len(admitted) - odd
+                shares[source.name] *= (len(admitted) - odd) / max(len(made), 1) if count else 1.0
             if missing < size // 10 or sum(shares.values()) < _LEAST_NEW:
                 break
 
@@ -226,6 +254,7 @@ class CandidatePool(BaseEstimator):
         for name in ("n_candidates", "generations"):
             check_count(name, getattr(self, name))
         check_count("max_attempts", self.max_attempts, none="five times n_candidates")
+        check_real("plausibility", self.plausibility, minimum=0.0, maximum=1.0, none="any candidate")
         check_real("apart", self.apart, minimum=0.0, maximum=1.0, none="no distance")
         if not isinstance(self.parents, tuple | list):
             raise ParameterTypeError(f"parents must be a tuple of numbers, got {self.parents!r}")

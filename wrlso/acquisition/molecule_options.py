@@ -20,7 +20,9 @@ _APART = 0.4  # least distance of the molecules of a batch
 _PASSES = 20  # most passes over the data; few molecules take fewer steps
 
 
-def search_options(model: LatentModel, *, generate: bool = True) -> dict[str, Any]:
+def search_options(
+    model: LatentModel, *, generate: bool = True, plausibility: float | None = None
+) -> dict[str, Any]:
     """Return the optimizer's parameters for a model of molecules; an empty dict for other models.
 
     They are rules, which every ask and every training apply to the data that there are by then.
@@ -30,6 +32,9 @@ def search_options(model: LatentModel, *, generate: bool = True) -> dict[str, An
     model : LatentModel
     generate : bool, default=True
         Whether the model makes molecules; False: they come from a list, and the model is not trained.
+
+    plausibility : float in [0, 1] or None, default=None
+        Of the :class:`wrlso.CandidatePool`; None: any candidate.
 
     Returns
     -------
@@ -52,7 +57,9 @@ def search_options(model: LatentModel, *, generate: bool = True) -> dict[str, An
         sources += [Near(0.15, sigma=(0.06, 0.3)), Prior(0.03), Splice(0.09), Rewrite(0.03)]
     else:
         sources += [Near(0.25), Prior(0.05)]
-    pool = CandidatePool(400, generations=2, sources=sources, max_attempts=4000, apart=_APART)
+    pool = CandidatePool(
+        400, generations=2, sources=sources, max_attempts=4000, apart=_APART, plausibility=plausibility
+    )
     search = SizeRange(pool)
     return {
         "surrogate": TanimotoGP(),

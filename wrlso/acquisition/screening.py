@@ -114,6 +114,10 @@ class Screener:
         """Forget that some x were admitted, as they were not chosen."""
         self._taken -= {key_of(self.state.model, x) for x in X}
 
+    def reject(self, reason: str, count: int) -> None:
+        """Count candidates that were turned away for another reason than those of :meth:`admit`."""
+        self._counts[reason] += count
+
     def count(self, source: str, made: int, new: int) -> None:
         """Count what a source of candidates made, and how many of these were new."""
         counts = self.record.sources.setdefault(source, {"made": 0, "new": 0, "chosen": 0})

@@ -10,6 +10,7 @@ from .junction_tree.vocabulary import clique_vocabulary as clique_vocabulary
 from .protocol import Crosses as Crosses
 from .protocol import HasBlocks as HasBlocks
 from .protocol import HasFeatures as HasFeatures
+from .protocol import HasLikelihood as HasLikelihood
 from .protocol import HasParts as HasParts
 from .protocol import LatentModel as LatentModel
 from .protocol import Mutates as Mutates

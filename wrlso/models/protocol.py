@@ -106,6 +106,14 @@ class HasParts(Protocol):
 
 
 @runtime_checkable
+class HasLikelihood(Protocol):
+    """A model that knows how likely its objects are, wherever in Z they lie."""
+
+    def likelihood(self, X: Objects) -> tuple[np.ndarray, np.ndarray]:
+        """Return log p(x) of n objects (n,) float64, and how many symbols each has (n,), at least 1."""
+
+
+@runtime_checkable
 class SamplesPrior(Protocol):
     """A model with a prior closer to its data than N(0, I)."""
 

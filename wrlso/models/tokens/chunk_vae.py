@@ -1,10 +1,12 @@
 """A variational autoencoder of sequences of tokens that are cut into chunks: what its users share."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wrlso._utils.validation import check_count
 from wrlso.exceptions import ModelError
+from wrlso.models.protocol import Objects
 from wrlso.models.tokens.aggregate_posterior import CodeMemory
 from wrlso.models.tokens.base import TokenVAE
 from wrlso.models.tokens.networks import (
@@ -24,6 +26,7 @@ from wrlso.models.tokens.training import fast_in_bfloat16
 __all__ = ["CHUNK", "ChunkVAE"]
 
 CHUNK = 1024  # objects that go through a network at once
+_SCORED = 64  # objects whose likelihoods are computed at once
 _STAGES = (4, 6, 9)  # chunks computed first, and then for longer sequences only
 _MOST_ENDED = 0.2  # share of ended sequences above which they are removed from the batch
 
@@ -139,6 +142,22 @@ class ChunkVAE(TokenVAE):
         Z = self._points(Z, len(inputs))
         Z, tokens = Z.to(self._device), trimmed(inputs.to(self._device), self.sizes.chunk)
         return -sequence_nll(self.decoder(Z, tokens), tokens)
+
+    @torch.no_grad()
+    def likelihood(self, X: Objects) -> tuple[np.ndarray, np.ndarray]:
+        """Return the log-likelihood (n,) of n objects to the decoder alone, and their lengths in tokens (n,).
+
+        That is log p(x | z = 0). In training chunks of z are hidden, as zeros, at random; so the decoder
+        without z is a language model of the data.
+        """
+        inputs = self.tensorize(X)
+        lengths = (inputs != END).sum(dim=1) + 1  # the end is a token too
+        found = torch.empty(len(inputs))
+        # by length, so that short sequences need no chunks of padding
+        for rows in lengths.argsort(stable=True).split(_SCORED):
+            part = inputs[rows]
+            found[rows] = self.log_likelihood(part, torch.zeros(len(part), self.latent_dim)).cpu()
+        return found.double().numpy(), lengths.double().numpy()
 
     def sample_prior(
         self, n: int, generator: torch.Generator | None = None, *, completed: bool = True
