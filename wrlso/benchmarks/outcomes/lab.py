@@ -94,7 +94,7 @@ class Strings:
 
 
 PROBLEMS: dict[str, Callable[[int], Strings]] = {
-    "failing": lambda seed: Strings(seed, length=20, letters=8, n_start=300, forbidden=3),
+    "failing": lambda seed: Strings(seed, length=40, letters=12, n_start=300, forbidden=3),
     "noisy": lambda seed: Strings(seed, length=16, letters=4, n_start=200, interactions=0.05, noise=0.5),
 }
 
