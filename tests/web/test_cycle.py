@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import OWN
 from starlette.testclient import TestClient
 
 from wrlso.storage.info import view_campaign
 from wrlso.web import make_app
 from wrlso.web.room import Room
+
+OWN = "string_models:make"
 
 BASE = "http://127.0.0.1:8765"
 SCRIPT = "<img src=x onerror=alert(1)>"
