@@ -3,13 +3,14 @@
 import gzip
 import io
 import re
+import socket
 import zipfile
 
 import pytest
 from starlette.testclient import TestClient
 
 from wrlso.exceptions import ParameterError
-from wrlso.web import make_app
+from wrlso.web import make_app, serve
 from wrlso.web.safety import MAX_BODY
 
 BASE = "http://127.0.0.1:8765"
@@ -189,3 +190,11 @@ def test_pages_run_nothing_inline_and_fetch_nothing_elsewhere(client, page):
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert not re.search(r"<script(?![^>]*src=\"/static/)|\son\w+=|style=|javascript:", answer.text)
     assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", answer.text)
+
+
+def test_an_address_in_use_is_an_error(camp):
+    taken = socket.create_server(("127.0.0.1", 0))
+    with taken, pytest.raises(ParameterError, match=r"port \d+: .*another --port"):
+        serve(camp, port=taken.getsockname()[1], browser=False)
+    with pytest.raises(ParameterError, match="cannot be served on no such host"):
+        serve(camp, host="no such host", browser=False)

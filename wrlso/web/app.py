@@ -2,9 +2,10 @@
 
 import asyncio
 import secrets
+import socket
 import webbrowser
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,13 +133,37 @@ def serve(
     feasible: str | None = None,
     say: Callable[[str], Any] = print,
 ) -> None:
-    """Serve the page of a campaign until Ctrl-C."""
+    """Serve the page of a campaign until Ctrl-C; raises ParameterError where the address is not free."""
     token = None if is_loopback(host) else secrets.token_urlsafe(24)
     app = make_app(campaign, host=host, token=token, read_only=read_only, model=model, feasible=feasible)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
-    say(f"{campaign}: {address}  (Ctrl-C ends it)")
-    if browser:
-        webbrowser.open(address)
+    _check_free(host, port)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            say(f"{campaign}: {address}  (Ctrl-C ends it)")
+            if browser:  # it would find nothing before
+                webbrowser.open(address)
+
     # a stream of events never ends by itself, so that leaving must not wait for it
-    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=1, ws="none")
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=1, ws="none"
+    )
+    with suppress(KeyboardInterrupt):
+        Server(config).run()
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise ParameterError for an address that this machine does not have, or that is in use."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as place:
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            place.bind(address)
+    except OSError as error:
+        raise ParameterError(
+            f"the page cannot be served on {host}, port {port}: {error.strerror or error}; "
+            "another --port may be free"
+        ) from None

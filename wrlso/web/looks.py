@@ -77,15 +77,18 @@ def explore(desk: Desk, request: Request) -> Response:
     sort, down = query.get("sort", "id")[:200], query.get("down", "") == "1"
     rows = _sorted(view, _found(view, words, kind), sort, down)
     pages = max(1, math.ceil(len(rows) / _PAGE))
-    number = query.get("page", "1")
-    page = (
-        min(max(int(number), 1), pages) if number.isascii() and number.isdecimal() and len(number) < 9 else 1
-    )
+    page = _page_number(request, pages)
     shown = [view.point(row) for row in rows[(page - 1) * _PAGE : page * _PAGE]]
     return desk.page(
         request, "explore.html", view=view, points=shown, total=len(rows), page=page, pages=pages, q=words,
         kind=kind, sort=sort, down=down, drawings=desk.room.has_drawings(),
     )  # fmt: skip
+
+
+def _page_number(request: Request, pages: int) -> int:
+    """Return the page that is asked for, the first one for what is no number."""
+    text = request.query_params.get("page", "1")
+    return min(max(int(text), 1), pages) if text.isascii() and text.isdecimal() and len(text) < 9 else 1
 
 
 def _found(view: View, words: str, kind: str) -> list[int]:
@@ -136,11 +139,8 @@ def model(desk: Desk, request: Request) -> Response:
 def history(desk: Desk, request: Request) -> Response:
     """Show what happened, the newest first."""
     events = _events(desk.room.view())
-    number = request.query_params.get("page", "1")
     pages = max(1, math.ceil(len(events) / _PAGE))
-    page = (
-        min(max(int(number), 1), pages) if number.isascii() and number.isdecimal() and len(number) < 9 else 1
-    )
+    page = _page_number(request, pages)
     shown = events[::-1][(page - 1) * _PAGE : page * _PAGE]
     return desk.page(request, "history.html", events=shown, total=len(events), page=page, pages=pages)
 

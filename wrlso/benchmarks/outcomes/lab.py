@@ -5,7 +5,6 @@ Of ``failing`` strings more than half of a random start has a pair of neighbours
 Values of ``noisy`` strings have noise of half the range of the best tenth of the start.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +22,10 @@ from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, Thompso
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
 from wrlso.benchmarks.panel.problems import networks
 from wrlso.benchmarks.records import machine, read_record, versions, write_record
-from wrlso.benchmarks.study import run_missing
+from wrlso.benchmarks.study import MethodRun, run_missing, study_parser
 from wrlso.optimizer import WeightedRetrainingOptimizer
 
-__all__ = ["METHODS", "Careless", "LabRun", "Strings", "lab_table", "main", "run_lab"]
+__all__ = ["METHODS", "Careless", "Strings", "lab_table", "main", "run_lab"]
 
 Values = NDArray[np.float64]
 Words = NDArray[np.int64]
@@ -229,34 +228,12 @@ METHODS: dict[str, Callable[..., _Told]] = {
     "careless": _ours(Careless),
     "botorch": _botorch,
 }
-
-
-@dataclass(frozen=True)
-class LabRun:
-    """One run: a method on a problem."""
-
-    problem: str
-    method: str
-    seed: int
-    calls: int
-
-    def path(self, out: Path) -> Path:
-        """Return the file of its record."""
-        return out / f"{self.problem}-{self.method}-seed{self.seed}.json"
-
-    def options(self) -> dict[str, Any]:
-        """Return what a record must share with a run that is to be skipped."""
-        return {"calls": self.calls}
+RUNS = (("failing", "default"), ("failing", "careless"), ("noisy", "default"), ("noisy", "botorch"))
 
 
 def run_lab(
     out: Path,
-    runs: Sequence[tuple[str, str]] = (
-        ("failing", "default"),
-        ("failing", "careless"),
-        ("noisy", "default"),
-        ("noisy", "botorch"),
-    ),
+    runs: Sequence[tuple[str, str]] = RUNS,
     seeds: Sequence[int] = (100,),
     *,
     calls: int = 300,
@@ -287,11 +264,11 @@ def run_lab(
         check_choice("problem", problem, PROBLEMS)
         check_choice("method", method, METHODS)
     check_count("calls", calls)
-    all_runs = [LabRun(problem, method, seed, calls) for seed in seeds for problem, method in runs]
+    all_runs = [MethodRun(problem, method, seed, calls) for seed in seeds for problem, method in runs]
     return run_missing(all_runs, out, _run_and_record, n_jobs, progress)
 
 
-def _run_and_record(run: LabRun, out: Path, progress: bool) -> None:
+def _run_and_record(run: MethodRun, out: Path, progress: bool) -> None:
     problem = PROBLEMS[run.problem](run.seed)
     title = f"{run.problem}, {run.method}, seed {run.seed}"
     with ProgressBar(total=run.calls, desc=title, disable=not progress) as bar:
@@ -347,17 +324,11 @@ def lab_table(paths: Sequence[Path]) -> str:
 
 def main() -> None:
     """Run what is missing, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--runs", default="failing:default,failing:careless,noisy:default,noisy:botorch")
-    parser.add_argument("--seeds", default="100")
-    parser.add_argument("--calls", type=int, default=300)
-    parser.add_argument("--jobs", type=int, default=1)
+    parser = study_parser(__doc__ or "")
+    parser.add_argument("--runs", default=",".join(":".join(run) for run in RUNS))
     given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    seeds = [int(seed) for seed in given.seeds.split(",")]
     runs = [(problem, method) for problem, method in (each.split(":") for each in given.runs.split(","))]
-    paths = run_lab(given.out, runs, seeds, calls=given.calls, n_jobs=given.jobs)
+    paths = run_lab(given.out, runs, given.seeds, calls=given.calls, n_jobs=given.jobs)
     print(lab_table(paths))  # noqa: T201
 
 

@@ -1,10 +1,8 @@
 """Runs of the study of several goals: one record each, with the values that were told in order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import Any
 
 import numpy as np
 
@@ -20,29 +18,11 @@ from wrlso.benchmarks.records import (
     versions,
     write_record,
 )
-from wrlso.benchmarks.study import run_missing
+from wrlso.benchmarks.study import MethodRun, run_missing
 
-__all__ = ["GoalsRun", "hypervolume_table", "run_outcomes"]
+__all__ = ["hypervolume_table", "run_outcomes"]
 
 _DIGITS = 9
-
-
-@dataclass(frozen=True)
-class GoalsRun:
-    """One run: a method on a problem."""
-
-    problem: str
-    method: str
-    seed: int
-    calls: int
-
-    def path(self, out: Path) -> Path:
-        """Return the file of its record."""
-        return out / f"{self.problem}-{self.method}-seed{self.seed}.json"
-
-    def options(self) -> dict[str, Any]:
-        """Return what a record must share with a run that is to be skipped."""
-        return {"calls": self.calls}
 
 
 def run_outcomes(
@@ -78,11 +58,11 @@ def run_outcomes(
         for each in given:
             check_choice(name, each, known)
     check_count("calls", calls)
-    runs = [GoalsRun(p, m, seed, calls) for seed in seeds for p in problems for m in methods]
+    runs = [MethodRun(p, m, seed, calls) for seed in seeds for p in problems for m in methods]
     return run_missing(runs, out, _run_and_record, n_jobs, progress)
 
 
-def _run_and_record(run: GoalsRun, out: Path, progress: bool) -> None:
+def _run_and_record(run: MethodRun, out: Path, progress: bool) -> None:
     problem = goals_problem(run.problem)
     X, Y = problem.start(run.seed)
     title = f"{run.problem}, {run.method}, seed {run.seed}"

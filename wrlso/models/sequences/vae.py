@@ -25,7 +25,6 @@ from wrlso.models.tokens.networks import (
     ChunkEncoder,
     ChunkSizes,
     before_end,
-    sequence_nll,
     trimmed,
 )
 
@@ -282,13 +281,7 @@ class SequenceVAE(ChunkVAE):
         Of proteins like the training data it is large, of others small. Compare sequences of one length, or
         divide by the length.
         """
-        inputs = self.tensorize(X)
-        found = []
-        for rows in inputs.split(CHUNK):
-            tokens = trimmed(rows.to(self._device), self.sizes.chunk)
-            nothing = torch.zeros(len(tokens), self.latent_dim, device=self._device)
-            found.append(-sequence_nll(self.decoder(nothing, tokens), tokens).double().cpu().numpy())
-        return np.concatenate(found) if found else np.empty(0)
+        return np.asarray(self.likelihood(X)[0])
 
     # ---------------------------------------------------------------- changes
 
