@@ -6,6 +6,7 @@ from typing import Any
 
 from wrlso._chemistry.smiles import listed_smiles
 from wrlso.acquisition.molecule_options import search_options
+from wrlso.exceptions import ParameterError
 from wrlso.models.junction_tree.vae import JunctionTreeVAE
 from wrlso.models.molecules.base import MoleculeVAE
 from wrlso.models.selfies.vae import SelfiesVAE
@@ -59,6 +60,8 @@ def molecule_search(
     model = SelfiesVAE.pretrained() if model is None else model
     if isinstance(model, MoleculeVAE) and model.missing_tokens(start := [*X, *_starts(options)]):
         model = copy.deepcopy(model).extend(start)
+    if plausibility is not None and options.get("acquisition") is not None:
+        raise ParameterError("plausibility is for the default acquisition; give it to CandidatePool in yours")
     parts = search_options(model, generate=options.get("generate", True), plausibility=plausibility) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, y)
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from wrlso import CandidatePool, LogExpectedImprovement, ParameterError
 from wrlso._state.codec import dump, load
 from wrlso.acquisition.plausible import Plausible
-from wrlso.models import HasLikelihood, SelfiesVAE
+from wrlso.exceptions import ParameterTypeError
+from wrlso.models import HasLikelihood, JunctionTreeVAE, SelfiesVAE
+from wrlso.molecules import molecule_search, search_options
 from wrlso.testing.grid import Grid, grid_state
 
 QUANTILES = st.sampled_from([0.0, 0.05, 0.3, 1.0])
@@ -108,3 +110,18 @@ def test_molecules_of_chemists_are_likelier_than_shuffled_ones():
     inputs = model.tensorize(made)
     direct = model.log_likelihood(inputs, torch.zeros(3, model.latent_dim)).detach().numpy()
     np.testing.assert_allclose(likely[:3], direct, atol=1e-3)
+
+
+@pytest.mark.parametrize("plausibility", [2, -0.1, "half", float("nan"), True])
+def test_a_wrong_quantile_is_refused_before_the_search_begins(plausibility):
+    with pytest.raises((ParameterError, ParameterTypeError), match="plausibility"):
+        search_options(SelfiesVAE.pretrained(), plausibility=plausibility)
+
+
+def test_where_a_bound_would_have_no_effect_it_is_refused():
+    with pytest.raises(ParameterError, match="got JunctionTreeVAE"):
+        search_options(JunctionTreeVAE(["CC", "CO"]), plausibility=0.3)
+    with pytest.raises(ParameterError, match="got generate=False"):
+        search_options(SelfiesVAE.pretrained(), generate=False, plausibility=0.3)
+    with pytest.raises(ParameterError, match="the default acquisition"):
+        molecule_search(["CCO"], [1.0], plausibility=0.3, acquisition=LogExpectedImprovement())

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from wrlso._utils.validation import check_real
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.size_range import SizeRange
 from wrlso.acquisition.sources import Cross, Mutate, Near, Prior, Rewrite, Source, Splice
+from wrlso.exceptions import ParameterError
 from wrlso.models.molecules.base import MoleculeVAE
-from wrlso.models.protocol import LatentModel
+from wrlso.models.protocol import HasLikelihood, LatentModel
 from wrlso.models.selfies.vae import SelfiesVAE
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.training.trainer import Trainer
@@ -32,7 +34,6 @@ def search_options(
     model : LatentModel
     generate : bool, default=True
         Whether the model makes molecules; False: they come from a list, and the model is not trained.
-
     plausibility : float in [0, 1] or None, default=None
         Of the :class:`wrlso.CandidatePool`; None: any candidate.
 
@@ -46,7 +47,18 @@ def search_options(
         molecules of a batch differ, by 0.4 in Tanimoto distance where candidates allow it. A
         :class:`wrlso.SizeRange` keeps to 1.3 times the sizes of the molecules with a value.
         ``trainer``: at most 150 steps in the first training and 50 in later ones.
+
+    Raises
+    ------
+    ParameterError, ParameterTypeError
+        For a ``plausibility`` that is no quantile, or that this model cannot judge.
     """
+    check_real("plausibility", plausibility, minimum=0.0, maximum=1.0, none="any molecule")
+    if plausibility is not None and not (generate and isinstance(model, HasLikelihood)):
+        raise ParameterError(
+            "plausibility is for a model with a likelihood that makes molecules, such as SelfiesVAE, got "
+            + (type(model).__name__ if generate else "generate=False")
+        )
     if not isinstance(model, MoleculeVAE):
         return {}
     if not generate:

@@ -134,11 +134,11 @@ def serve(
     say: Callable[[str], Any] = print,
 ) -> None:
     """Serve the page of a campaign until Ctrl-C; raises ParameterError where the address is not free."""
+    _check_free(host, port)
     token = None if is_loopback(host) else secrets.token_urlsafe(24)
     app = make_app(campaign, host=host, token=token, read_only=read_only, model=model, feasible=feasible)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
-    _check_free(host, port)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
