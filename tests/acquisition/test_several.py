@@ -28,7 +28,7 @@ from wrlso.acquisition.drawn_model import drawn_model
 from wrlso.acquisition.goals import Compared, GoalsBelief, choosers
 from wrlso.acquisition.state import Process
 from wrlso.benchmarks.outcomes.methods import METHODS, RandomScalarisation
-from wrlso.benchmarks.outcomes.problems import goals_problem
+from wrlso.benchmarks.outcomes.study import PROBLEMS
 from wrlso.outcomes import aims_of
 from wrlso.testing.grid import grid_state
 
@@ -192,7 +192,7 @@ def test_a_limit_of_the_other_side():
 
 @pytest.mark.parametrize("name", ["branin-currin", "zdt1"])
 def test_problems_start_alike(name):
-    problem = goals_problem(name)
+    problem = PROBLEMS[name]
     X, Y = problem.start(3)
     assert np.array_equal(X, problem.start(3)[0])
     assert np.allclose(Y[0], problem.values(X[0]))
@@ -201,16 +201,16 @@ def test_problems_start_alike(name):
 
 def test_values_of_the_problems():
     """Known values: Branin's minimum 0.397887 at (π, 2.275), and ZDT1's front f2 = 1 - √f1."""
-    branin = goals_problem("branin-currin").values(np.array([(np.pi + 5) / 15, 2.275 / 15]))[0]
+    branin = PROBLEMS["branin-currin"].values(np.array([(np.pi + 5) / 15, 2.275 / 15]))[0]
     assert branin == pytest.approx(0.397887, abs=1e-5)
-    zdt1 = goals_problem("zdt1").values(np.array([0.25, *[0.0] * 7]))
+    zdt1 = PROBLEMS["zdt1"].values(np.array([0.25, *[0.0] * 7]))
     assert np.allclose(zdt1, [0.25, 0.5])
 
 
 def test_methods_make_so_many_calls():
     pytest.importorskip("pymoo")
     done = []
-    values = METHODS["nsga2"](goals_problem("branin-currin"), 0, 45, lambda: done.append(1))
+    values = METHODS["nsga2"](PROBLEMS["branin-currin"], 0, 45, lambda: done.append(1))
     assert values.shape == (45, 2)
     points = compared([[0.5, 0.5], [0.9, 0.4]])
     assert RandomScalarisation().score(points, torch.tensor([1]), 0.0, torch.Generator()).shape == (1,)

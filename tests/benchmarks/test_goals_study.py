@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-from wrlso.benchmarks.outcomes.problems import PROBLEMS, goals_problem
-from wrlso.benchmarks.outcomes.study import hypervolume_table, run_outcomes
+from wrlso.benchmarks.outcomes.study import PROBLEMS, hypervolume_table, run_outcomes
 from wrlso.benchmarks.records import read_record
 from wrlso.exceptions import ParameterError
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_starts_are_those_of_their_seed(name):
-    problem = goals_problem(name)
+    problem = PROBLEMS[name]
     (X, Y), (again, _), (other, _) = problem.start(3), problem.start(3), problem.start(4)
     assert np.array_equal(X, again)
     assert not np.array_equal(X, other)

@@ -4,12 +4,11 @@ from typing import Annotated
 
 import typer
 
-from wrlso.cli.bench import Out, Seeds, bench, parse_seeds
+from wrlso.cli.bench import Out, Seeds, parse_seeds
 
-__all__ = ["bench", "sequences"]
+__all__ = ["sequences"]
 
 
-@bench.command()
 def sequences(
     out: Out,
     problems: Annotated[

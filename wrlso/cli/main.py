@@ -10,8 +10,9 @@ import typer
 
 from wrlso._version import __version__
 from wrlso.cli.backtest import backtest
-from wrlso.cli.bench import Search
-from wrlso.cli.bench_sequences import bench  # with its command
+from wrlso.cli.bench import Search, bench
+from wrlso.cli.bench_outcomes import lab, outcomes
+from wrlso.cli.bench_sequences import sequences
 from wrlso.cli.campaign import EXIT_CODES, add_commands, help_of
 from wrlso.cli.serve import serve
 from wrlso.exceptions import WrlsoError
@@ -32,6 +33,8 @@ app = typer.Typer(
 add_commands(app)
 app.command(help=help_of(backtest), epilog=EXIT_CODES)(backtest)
 app.command(help=help_of(serve), epilog=EXIT_CODES)(serve)
+for study in (sequences, outcomes, lab):
+    bench.command()(study)
 app.add_typer(bench, name="bench")
 
 

@@ -1,6 +1,6 @@
 """Strings whose experiments fail or are noisy: what the optimizer does about it, and what BoTorch does.
 
-``python -m wrlso.benchmarks.outcomes.lab --out docs/benchmarks/lab`` runs what is missing and prints a table.
+``wrlso bench lab --out docs/benchmarks/lab`` runs what is missing and prints a table.
 Of ``failing`` strings more than half of a random start has a pair of neighbours that no experiment survives.
 Values of ``noisy`` strings have noise of half the range of the best tenth of the start.
 """
@@ -22,10 +22,10 @@ from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, Thompso
 from wrlso.acquisition.state import AskRecord, Proposal, SearchState
 from wrlso.benchmarks.panel.problems import networks
 from wrlso.benchmarks.records import machine, read_record, versions, write_record
-from wrlso.benchmarks.study import MethodRun, run_missing, study_parser
+from wrlso.benchmarks.study import MethodRun, run_missing
 from wrlso.optimizer import WeightedRetrainingOptimizer
 
-__all__ = ["METHODS", "Careless", "Strings", "lab_table", "main", "run_lab"]
+__all__ = ["METHODS", "Careless", "Strings", "lab_table", "run_lab"]
 
 Values = NDArray[np.float64]
 Words = NDArray[np.int64]
@@ -320,17 +320,3 @@ def lab_table(paths: Sequence[Path]) -> str:
         means = np.mean(np.array(rows, dtype=np.float64), axis=0)
         lines.append(f"{problem:10}{method:10}{len(rows):>6}" + "".join(f"{v:>13.3f}" for v in means))
     return "\n".join(lines)
-
-
-def main() -> None:
-    """Run what is missing, and print the table."""
-    parser = study_parser(__doc__ or "")
-    parser.add_argument("--runs", default=",".join(":".join(run) for run in RUNS))
-    given = parser.parse_args()
-    runs = [(problem, method) for problem, method in (each.split(":") for each in given.runs.split(","))]
-    paths = run_lab(given.out, runs, given.seeds, calls=given.calls, n_jobs=given.jobs)
-    print(lab_table(paths))  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()

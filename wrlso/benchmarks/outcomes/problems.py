@@ -5,16 +5,17 @@ Objects are vectors of the unit box. A user's plain networks, trained on the sta
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wrlso._utils.random import stream
-from wrlso._utils.validation import check_choice
+from wrlso.benchmarks.panel.problems import networks
+from wrlso.optimizer import WeightedRetrainingOptimizer
+from wrlso.outcomes import Minimize
 
-__all__ = ["NAMES", "PROBLEMS", "BoxCodec", "GoalsProblem", "goals_problem"]
+__all__ = ["BOXES", "NAMES", "BoxCodec", "BoxGoals", "GoalsProblem"]
 
 Values = NDArray[np.float64]
 
@@ -33,9 +34,44 @@ class BoxCodec:
         return list(np.round(np.clip(np.asarray(array, dtype=np.float64), 0.0, 1.0), 4))
 
 
+class GoalsProblem(Protocol):
+    """A problem of two goals."""
+
+    @property
+    def name(self) -> str:
+        """Name in records."""
+
+    @property
+    def reference(self) -> tuple[float, float]:
+        """Of the hypervolume."""
+
+    @property
+    def larger(self) -> bool:
+        """Whether larger values are better."""
+
+    @property
+    def batch(self) -> int:
+        """Number of objects that the optimizer is asked for at once; other methods have their own."""
+
+    def start(self, seed: int) -> tuple[Any, Values]:
+        """Return what all methods start from: objects (n, ...), and their values (n, 2)."""
+
+    def values(self, x: Any) -> Values:
+        """Return the values (2,) of one object."""
+
+    def search(
+        self, X: Any, Y: Values, seed: int, acquisition: Any, surrogate: Any
+    ) -> WeightedRetrainingOptimizer:
+        """Return a fitted optimizer.
+
+        ``acquisition`` makes an acquisition function of a search strategy, ``surrogate`` a surrogate; None:
+        the default ones.
+        """
+
+
 @dataclass(frozen=True)
-class GoalsProblem:
-    """A problem of two goals, smaller is better.
+class BoxGoals:
+    """Two goals of a vector in the unit box, smaller is better.
 
     Attributes
     ----------
@@ -55,6 +91,8 @@ class GoalsProblem:
     function: Callable[[Values], Values]
     reference: tuple[float, float]
     n_start: int = 30
+    larger: bool = False
+    batch: int = 1
 
     def values(self, x: Values) -> Values:
         """Return the values (2,) of one vector."""
@@ -64,6 +102,22 @@ class GoalsProblem:
         """Return the start of a seed (n, D), and its values (n, 2)."""
         X = stream(seed, 0).uniform(size=(self.n_start, self.n_columns))
         return X, self.function(X)
+
+    def search(
+        self, X: Values, Y: Values, seed: int, acquisition: Any, surrogate: Any
+    ) -> WeightedRetrainingOptimizer:
+        """Return a fitted optimizer on the latent space of plain networks."""
+        encoder, decoder = networks(seed, (self.n_columns,), self.latent_dim)
+        return WeightedRetrainingOptimizer(
+            encoder,
+            decoder,
+            likelihood="gaussian",
+            codec=BoxCodec(),
+            outcomes=[Minimize(name, reference=r) for name, r in zip(NAMES, self.reference, strict=True)],
+            acquisition=None if acquisition is None else acquisition(None),
+            surrogate=None if surrogate is None else surrogate(),
+            random_state=seed,
+        ).fit(X, Y)
 
 
 def branin_currin(X: Values) -> Values:
@@ -96,14 +150,7 @@ def zdt1(X: Values) -> Values:
     return np.stack([X[:, 0], g * (1.0 - np.sqrt(X[:, 0] / g))], axis=1)
 
 
-PROBLEMS: dict[str, Callable[[], GoalsProblem]] = {
-    "branin-currin": lambda: GoalsProblem("branin-currin", 2, 2, branin_currin, (18.0, 6.0)),
-    "zdt1": lambda: GoalsProblem("zdt1", 8, 6, zdt1, (1.1, 7.0)),
-}
-
-
-@cache
-def goals_problem(name: str) -> GoalsProblem:
-    """Return a problem by name."""
-    check_choice("problem", name, PROBLEMS)
-    return PROBLEMS[name]()
+BOXES = (
+    BoxGoals("branin-currin", 2, 2, branin_currin, (18.0, 6.0)),
+    BoxGoals("zdt1", 8, 6, zdt1, (1.1, 7.0)),
+)

@@ -10,7 +10,8 @@ from wrlso._utils.domination import hypervolume
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.validation import check_choice, check_count
 from wrlso.benchmarks.outcomes.methods import METHODS
-from wrlso.benchmarks.outcomes.problems import PROBLEMS, goals_problem
+from wrlso.benchmarks.outcomes.pairs import PAIRS
+from wrlso.benchmarks.outcomes.problems import BOXES, GoalsProblem
 from wrlso.benchmarks.records import (
     data_hash,
     machine,
@@ -20,8 +21,9 @@ from wrlso.benchmarks.records import (
 )
 from wrlso.benchmarks.study import MethodRun, run_missing
 
-__all__ = ["hypervolume_table", "run_outcomes"]
+__all__ = ["PROBLEMS", "hypervolume_table", "run_outcomes"]
 
+PROBLEMS: dict[str, GoalsProblem] = {problem.name: problem for problem in (*BOXES, *PAIRS)}
 _DIGITS = 9
 
 
@@ -63,7 +65,7 @@ def run_outcomes(
 
 
 def _run_and_record(run: MethodRun, out: Path, progress: bool) -> None:
-    problem = goals_problem(run.problem)
+    problem = PROBLEMS[run.problem]
     X, Y = problem.start(run.seed)
     title = f"{run.problem}, {run.method}, seed {run.seed}"
     with ProgressBar(total=run.calls, desc=title, disable=not progress) as bar:
@@ -79,6 +81,8 @@ def _run_and_record(run: MethodRun, out: Path, progress: bool) -> None:
             "seed": run.seed,
             "options": run.options(),
             "reference": list(problem.reference),
+            "larger": problem.larger,
+            "batch": problem.batch,
             "versions": versions(),
             "machine": machine(),
             "starting_data": {"sha256": data_hash(X, Y[:, 0]), "n": len(X)},
@@ -94,8 +98,9 @@ def hypervolume_table(paths: Sequence[Path], at: Sequence[int] = (50, 100, 200, 
     found: dict[tuple[str, str], list[list[float]]] = {}
     for path in paths:
         record = read_record(path)
-        reference = -np.array(record["reference"])
-        Y = -np.array([*record["start"], *record["y"]])
+        sign = 1.0 if record["larger"] else -1.0
+        reference = sign * np.array(record["reference"])
+        Y = sign * np.array([*record["start"], *record["y"]])
         n = len(record["start"])
         volumes = [hypervolume(Y[: n + k], reference) for k in at if k <= len(record["y"])]
         found.setdefault((record["problem"], record["method"]), []).append(volumes)

@@ -18,7 +18,7 @@ from wrlso._chemistry.smiles import optional_module, parse
 from wrlso.exceptions import DataError
 from wrlso.tasks.molecules.pharmacophores import pharmacophores, similarity
 
-__all__ = ["GUACAMOL_OBJECTIVES", "guacamol_objective"]
+__all__ = ["GUACAMOL_OBJECTIVES", "guacamol_objective", "guacamol_terms"]
 
 Mol: TypeAlias = Any  # rdkit.Chem.Mol
 Score: TypeAlias = Callable[[Any], float]  # of a molecule
@@ -197,13 +197,17 @@ def _median(first: str, second: str, kind: Fingerprint) -> Score:
     return lambda molecule: math.sqrt(math.prod(compare(fingerprint(molecule), references)))
 
 
-def _osimertinib() -> Score:
-    return _geometric(
+def _osimertinib() -> list[Score]:
+    return [
         _up_to(_similarity(OSIMERTINIB, "FCFP4"), 0.8),
         _at_most(_similarity(OSIMERTINIB, "ECFP6"), 0.85, 0.1),
         _at_least(_tpsa, 100.0, 10.0),
         _at_most(logp, 1.0, 1.0),
-    )
+    ]
+
+
+def _perindopril() -> list[Score]:
+    return [_similarity(PERINDOPRIL, "ECFP4"), _near(_aromatic_rings, 2.0, 0.5)]
 
 
 def _fexofenadine() -> Score:
@@ -251,6 +255,11 @@ def _scaffold_hop() -> Score:
     )
 
 
+_TERMS: dict[str, Callable[[], list[Score]]] = {
+    "osimertinib_mpo": _osimertinib,
+    "perindopril_mpo": _perindopril,
+}
+
 _OBJECTIVES: dict[str, Callable[[], Score]] = {
     "albuterol_similarity": lambda: _up_to(_similarity(ALBUTEROL, "FCFP4"), 0.75),
     "amlodipine_mpo": lambda: _geometric(_similarity(AMLODIPINE, "ECFP4"), _near(_rings, 3.0, 0.5)),
@@ -262,10 +271,8 @@ _OBJECTIVES: dict[str, Callable[[], Score]] = {
     "median1": lambda: _median(MENTHOL, CAMPHOR, "ECFP4"),
     "median2": lambda: _median(TADALAFIL, SILDENAFIL, "ECFP6"),
     "mestranol_similarity": lambda: _up_to(_similarity(MESTRANOL, "AP"), 0.75),
-    "osimertinib_mpo": _osimertinib,
-    "perindopril_mpo": lambda: _geometric(
-        _similarity(PERINDOPRIL, "ECFP4"), _near(_aromatic_rings, 2.0, 0.5)
-    ),
+    "osimertinib_mpo": lambda: _geometric(*_osimertinib()),
+    "perindopril_mpo": lambda: _geometric(*_perindopril()),
     "qed": lambda: qed,
     "ranolazine_mpo": _ranolazine,
     "scaffold_hop": _scaffold_hop,
@@ -284,3 +291,9 @@ GUACAMOL_OBJECTIVES = tuple(_OBJECTIVES)
 def guacamol_objective(name: str) -> Score:
     """Return the scoring function of one of :data:`GUACAMOL_OBJECTIVES`; its references are computed once."""
     return _OBJECTIVES[name]()
+
+
+@cache
+def guacamol_terms(name: str) -> tuple[Score, ...]:
+    """Return the terms of "osimertinib_mpo" or "perindopril_mpo", whose geometric mean is the objective."""
+    return tuple(_TERMS[name]())
