@@ -4,6 +4,7 @@ Each takes a problem, a seed, a number of calls and a function that is called af
 values of the calls in order (calls, 2). Inside, smaller is better for NSGA-II, and larger for BoTorch.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 from random import Random
@@ -27,7 +28,7 @@ Done = Callable[[], Any]
 
 _POPULATION = 20
 _REFIT = 10  # calls between two fits of BoTorch's hyperparameters, which take seconds
-_CHILDREN, _PARENTS = 200, 50  # molecules that BoTorch's loop looks at in each call, and makes them of
+_CHILDREN, _PARENTS = 100, 50  # molecules that BoTorch's loop looks at in each call, and makes them of
 _COLUMNS = 2048  # of the folded counts of fragments
 _RESTARTS, _RAW = 4, 128  # of BoTorch's optimizer in the box
 
@@ -122,13 +123,14 @@ def botorch_loop(problem: GoalsProblem, seed: int, calls: int, done: Done) -> Va
     """Run BoTorch's log noisy expected hypervolume improvement.
 
     In a box its process and its optimizer work on the vectors. Molecules have a process with a Tanimoto
-    kernel on counts of fragments, and the best of 200 children of the best molecules is chosen, made by the
+    kernel on counts of fragments, and the best of 100 children of the best molecules is chosen, made by the
     operators of ``mol_ga``.
     """
     X, Y = problem.start(seed)
     loop: Any = _Box(problem.n_columns) if isinstance(problem, BoxGoals) else _Molecules(seed)
     known, values, fitted = list(X), list(Y), dict[str, Any]()
-    with isolated_torch_rng(seed):
+    with isolated_torch_rng(seed), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of fits that BoTorch repeats, and of nearly singular matrices
         for i in range(calls):
             larger = torch.from_numpy(-_smaller(problem, np.array(values)))
             model = loop.model(known, larger)
@@ -200,12 +202,12 @@ class _Molecules:
 
         parents = [X[row] for row in _best(-larger.numpy(), _PARENTS)]
         known, found = set(X), dict[str, None]()
-        while len(found) < _CHILDREN // 2:
+        while len(found) < _CHILDREN:
             drawn = self.rng.choices(parents, k=2 * _CHILDREN)
             for child in sorted(graph_ga_blended_generation(drawn, _CHILDREN, self.rng)):
                 if (name := canonical(child)) and name not in known:
                     found[name] = None
-        children = list(found)
+        children = list(found)[:_CHILDREN]
         with torch.no_grad():
             worth = _criterion(model, reference, self._points(X))(self._points(children)[:, None])
         return children[int(worth.argmax())]
