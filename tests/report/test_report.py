@@ -22,7 +22,7 @@ from wrlso import NotFittedError, ParameterError, SparseGP, Trainer, WeightedRet
 from wrlso.report import drawings, register_drawing, write_report
 from wrlso.report.drawings import draw, text_of
 from wrlso.report.page import table
-from wrlso.report.sections import _expected
+from wrlso.report.points import _expected
 from wrlso.report.snapshot import Campaign, asked_predictions, held_out_predictions, predict_now, thin
 
 VOID = {"meta", "img", "br"}
@@ -346,7 +346,7 @@ def test_all_that_was_asked_is_drawn_however_much_there_is(tmp_path, undrawn, mo
 
 
 def test_predictions_from_a_part_of_the_data_say_so(tmp_path, undrawn, monkeypatch):
-    for module in ("snapshot", "sections"):
+    for module in ("snapshot", "points"):
         monkeypatch.setattr(f"wrlso.report.{module}.N_FITTED", 20)
     text = read(write_report(campaign(pending=1), tmp_path)).text
     assert "Those of now are from 20 of the 30 values, the best among them." in text
@@ -612,3 +612,16 @@ def test_tables_leave_out_empty_columns():
     page = Page(table("c", ["No.", "a", "b"], [["1", "", "x"], ["2", "", "y"]], numbers=["b"]))
     assert page.text == "cNo.b\n\n1x\n2y\n"
     assert page.values("class", "td") == ["number", "number"]
+
+
+def test_a_lucky_measurement_is_told_from_what_is_expected(tmp_path, undrawn):
+    X = words(30, seed=4)
+    y = X.sum(axis=1).astype(float)
+    opt = make_optimizer().fit(X[:29], y[:29])
+    row = opt._session.recommended()
+    opt.tell(X[29], y.max() + 1.0, sd=50.0)
+    assert np.array_equal(opt.best_x_, X[29])
+    page = Page(write_report(opt, tmp_path).read_text(encoding="utf-8"))
+    assert f"expects most of another point, id {row}, measured as {y[row]:g}" in page.text
+    opt.tell(X[row], y.max() + 2.0)
+    assert "may be a lucky one" not in write_report(opt, tmp_path / "sure.html").read_text(encoding="utf-8")

@@ -1,9 +1,7 @@
 """The sections of a report: each says in words, figures and tables one thing about a campaign."""
 
 import inspect
-import math
 import platform
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstr
 from wrlso._state.training_due import training_due_in
 from wrlso._state.training_log import in_words
 from wrlso._version import __version__
-from wrlso.history import Record, iso_time
+from wrlso.history import iso_time
 from wrlso.outcomes import aims_of
 from wrlso.plots import curves as plots
 from wrlso.plots.figures import improvements, new_figure
@@ -26,15 +24,14 @@ from wrlso.report.drawings import draw, picture, text_of
 from wrlso.report.origins import origins
 from wrlso.report.outcomes import front_text, outcomes_section
 from wrlso.report.page import Figures, alert, code, details, heading, pair, paragraph, strip, table, tiles
+from wrlso.report.points import N_ROWS, best_points, candidates, kind_of, last_of, number, observations
 from wrlso.report.snapshot import (
     MIN_PREDICTIONS,
-    N_FITTED,
     Campaign,
     Predictions,
     asked_predictions,
     format_time,
     held_out_predictions,
-    predict_now,
     thin,
 )
 from wrlso.report.success import success_section
@@ -43,8 +40,6 @@ from wrlso.weighting import effective_sample_size
 
 __all__ = ["headline", "sections"]
 
-_N_BEST = 20
-_N_ROWS = 500  # of a table
 _N_DRAWN = 2000  # points of a scatter plot, of each kind
 _N_OVER_TIME = 8  # pictures of the best over time
 _N_SAMPLES = 6  # points shown with their reconstruction
@@ -59,11 +54,11 @@ def headline(campaign: Campaign) -> Markup:
     start = ""
     if campaign.n_start and told:
         values = campaign.sign * y[: campaign.n_start]
-        start = f"starting data: {_number(campaign.sign * values.max())}"
+        start = f"starting data: {number(campaign.sign * values.max())}"
     aims = aims_of(campaign.opt.outcomes, campaign.opt.direction)
     best_fact = (
         "Best so far",
-        "–" if best is None else _number(y[best]),
+        "–" if best is None else number(y[best]),
         start or "no value yet" * (best is None),
     )
     if len(aims.goals) > 1:
@@ -90,8 +85,8 @@ def sections(campaign: Campaign, figures: Figures) -> list[Section]:
     return [
         *([("outcomes", "Goals and limits", found)] if found else []),
         *([] if several else [("progress", "Progress", _progress(campaign, figures))]),
-        ("candidates", "Next candidates", _candidates(campaign) + as_molecules(campaign) + origins(campaign)),
-        *([] if several else [("best", "Best points", _best(campaign))]),
+        ("candidates", "Next candidates", candidates(campaign) + as_molecules(campaign) + origins(campaign)),
+        *([] if several else [("best", "Best points", best_points(campaign))]),
         (
             "predictions",
             "Prediction against measurement",
@@ -100,7 +95,7 @@ def sections(campaign: Campaign, figures: Figures) -> list[Section]:
         ("latent", "Latent space", _latent(campaign, figures)),
         ("weights", "Weights in training", _weights(campaign, figures)),
         ("trainings", "Trainings and reconstruction", _trainings(campaign, figures)),
-        ("observations", "All observations", _observations(campaign)),
+        ("observations", "All observations", observations(campaign)),
         ("settings", "Settings", _settings(campaign)),
     ]
 
@@ -127,8 +122,8 @@ def _progress(campaign: Campaign, figures: Figures) -> Markup:
     where = f"value {best - n_start + 1} since the start" if best >= n_start else "in the starting data"
     what = "The values told since the first training" if told else "The values of the starting data"
     caption = f"{what}, in order, and the best so far."
-    alt = f"{caption} {len(shown)} values from {_number(shown.min())} to {_number(shown.max())}."
-    text = f"Best so far: {_number(y[best])}, {where}."
+    alt = f"{caption} {len(shown)} values from {number(shown.min())} to {number(shown.max())}."
+    text = f"Best so far: {number(y[best])}, {where}."
     if trainings:
         text += f" The model was retrained {len(trainings)} times; grey lines say when."
     return paragraph(text) + figures.add("progress", figure, alt, caption) + _best_over_time(campaign)
@@ -146,48 +141,8 @@ def _best_over_time(campaign: Campaign) -> Markup:
         if picture(x, campaign.model) is None:
             return Markup()
         where = "starting data" if position < n_start else f"value {position - n_start + 1}"
-        pictures.append((draw(x, campaign.model), f"{where}: {_number(campaign.y[position])}"))
+        pictures.append((draw(x, campaign.model), f"{where}: {number(campaign.y[position])}"))
     return heading("The best over time") + strip(pictures)
-
-
-def _candidates(campaign: Campaign) -> Markup:
-    rows = campaign.pending
-    if len(rows) == 0:
-        return paragraph("No point is pending: every point that was asked for has been told or released.")
-    shown = rows[-_N_ROWS:]
-    now = predict_now(campaign, shown)
-    body = []
-    for number, row in enumerate(shown):
-        record = campaign.record(row)
-        body.append(
-            (
-                str(len(rows) - len(shown) + number + 1),
-                _drawn(campaign, record),
-                _expected(record.prediction),
-                "" if now is None else _expected((now[0][number], now[1][number])),
-                format_time(record.asked_at),
-            )
-        )
-    columns = ("No.", "x", "Predicted when asked", "Predicted now", "Asked (UTC)")
-    caption = f"Points asked for and not yet told{_last(len(shown), len(rows))}."
-    if now is not None or any(row[2] for row in body):
-        caption += " Predictions of a measurement: mean ± standard deviation."
-    else:
-        caption += " Too few values are known to predict theirs."
-    if now is not None and len(campaign.y) > N_FITTED:
-        caption += (
-            f" Those of now are from {N_FITTED} of the {len(campaign.y):,} values, the best among them."
-        )
-    return table(caption, columns, body, numbers=columns[2:4])
-
-
-def _best(campaign: Campaign) -> Markup:
-    if len(campaign.y) == 0:
-        return paragraph("No value has been told yet.")
-    order = np.argsort(-campaign.sign * campaign.y, kind="stable")[:_N_BEST]
-    return _observed_table(
-        campaign, order, f"The best {len(order)} of {len(campaign.y):,} points.", ranked=True
-    )
 
 
 def _predictions(campaign: Campaign, figures: Figures) -> Markup:
@@ -236,7 +191,7 @@ def _predictions(campaign: Campaign, figures: Figures) -> Markup:
 def _latent(campaign: Campaign, figures: Figures) -> Markup:
     n_start, better = campaign.n_start, campaign.sign * campaign.y
     known = np.concatenate([thin(better[:n_start], _N_DRAWN), n_start + thin(better[n_start:], _N_DRAWN)])
-    kinds = [_kind(campaign, position) for position in known]
+    kinds = [kind_of(campaign, position) for position in known]
     rows, values = [campaign.rows[known]], [campaign.y[known]]
     for kind, found in (
         ("pending", campaign.pending),
@@ -306,7 +261,7 @@ def _trainings(campaign: Campaign, figures: Figures) -> Markup:
         before, after = np.array(values, dtype=np.float64).T
         if np.isfinite(before).any() or np.isfinite(after).any():
             caption = f"The best points before and after each training: {label}."
-            alt = f"{caption} At the last training from {_number(before[-1])} to {_number(after[-1])}."
+            alt = f"{caption} At the last training from {number(before[-1])} to {number(after[-1])}."
             figure = plots.before_after(before, after, ylabel=label, ylim=limits)
             drawn.append(figures.add(name, figure, alt, caption))
     log = details("All trainings", _training_log(campaign, shares, losses))
@@ -331,7 +286,7 @@ def _training_log(campaign: Campaign, shares: list[list[float]], losses: list[li
             zip(campaign.history.trainings, times, shares, losses, strict=True), start=1
         )
     ]
-    shown = rows[-_N_ROWS:]
+    shown = rows[-N_ROWS:]
     columns = (
         "Training",
         "At (UTC)",
@@ -342,7 +297,7 @@ def _training_log(campaign: Campaign, shares: list[list[float]], losses: list[li
         "Seconds",
     )
     caption = (
-        f"Trainings{_last(len(shown), len(rows))}; reconstruction and loss of the best points at that time "
+        f"Trainings{last_of(len(shown), len(rows))}; reconstruction and loss of the best points at that time "
         "(100 at most), before → after."
     )
     return table(caption, columns, shown, numbers=columns[2:])
@@ -357,43 +312,17 @@ def _reconstruction_now(campaign: Campaign) -> Markup:
     text = f"The present model gives back {found['n_exact']} of {len(rows)} {which} exactly."
     sample = rows[:_N_SAMPLES]
     body = []
-    for number, (row, decoded) in enumerate(
+    for rank, (row, decoded) in enumerate(
         zip(sample, campaign.decode(campaign.encode(sample)), strict=True), start=1
     ):
         record = campaign.record(row)
-        value = _number(np.mean(record.values)) if record.values else ""
+        value = number(np.mean(record.values)) if record.values else ""
         given_back = "nothing valid" if decoded is None else draw(decoded, campaign.model)
-        body.append((str(number), draw(record.x, campaign.model), given_back, value))
+        body.append((str(rank), draw(record.x, campaign.model), given_back, value))
     caption = f"The first {len(sample)} of them, and what the model makes of their encodings."
     columns = ("Rank" if len(campaign.y) else "No.", "x", "Given back", "Value")
     shown = table(caption, columns, body, numbers=["Value"])
     return heading("Reconstruction now") + paragraph(text) + shown
-
-
-def _observations(campaign: Campaign) -> Markup:
-    n = len(campaign.y)
-    if n:
-        positions = np.arange(max(0, n - _N_ROWS), n)
-        caption = f"Points with a value in the order of their first value{_last(len(positions), n)}."
-        content = details(f"Values ({n:,})", _observed_table(campaign, positions, caption))
-    else:
-        content = paragraph("No value has been told yet.")
-    failed = campaign.failed
-    if len(failed) == 0:
-        return content + paragraph("No experiment has failed.")
-    shown = failed[-_N_ROWS:]
-    rows = [
-        (
-            str(number),
-            _drawn(campaign, record, pixels=48, registered=False),
-            str(record.n_failures),
-            format_time(record.told_at),
-        )
-        for number, record in enumerate(map(campaign.record, shown), start=len(failed) - len(shown) + 1)
-    ]
-    columns = ("No.", "x", "Failures", "Told (UTC)")
-    caption = f"Points whose experiments failed, which are not asked again{_last(len(shown), len(failed))}."
-    return content + details(f"Failed ({len(failed):,})", table(caption, columns, rows, numbers=["Failures"]))
 
 
 def _settings(campaign: Campaign) -> Markup:
@@ -423,43 +352,6 @@ def _settings(campaign: Campaign) -> Markup:
 # -------------------------------------------------------------------- parts
 
 
-def _drawn(campaign: Campaign, record: Record, **options: Any) -> Markup:
-    """Return an x as it is drawn, with the name that it has in a catalogue."""
-    drawn = draw(record.x, campaign.model, **options)
-    name = campaign.names.get(record.x) if isinstance(record.x, str) else None
-    return drawn + Markup("<br><small>{}</small>").format(name) if name else drawn
-
-
-def _observed_table(
-    campaign: Campaign, positions: Iterable[int | np.integer[Any]], caption: str, *, ranked: bool = False
-) -> Markup:
-    rows = []
-    for rank, position in enumerate(positions, start=1):
-        record = campaign.record(campaign.rows[position])
-        x = _drawn(campaign, record, pixels=64 if ranked else 48, registered=ranked)
-        rows.append(
-            (
-                str(rank) if ranked else str(position + 1),
-                x,
-                _number(campaign.y[position]),
-                _replicates(record),
-                _expected(record.prediction),
-                _kind(campaign, position) + (", corrected" if record.revisions else ""),
-                format_time(record.told_at),
-            )
-        )
-    columns = (
-        "Rank" if ranked else "No.",
-        "x",
-        "Value",
-        "Replicates",
-        "Predicted when asked",
-        "Origin",
-        "Told (UTC)",
-    )
-    return table(caption, columns, rows, numbers=("Value", "Replicates", "Predicted when asked"))
-
-
 def _next_training(campaign: Campaign) -> str:
     history = campaign.history
     n_trainings = len(history.trainings)
@@ -471,17 +363,11 @@ def _next_training(campaign: Campaign) -> str:
     return f"next in {left} new values" if left else "next at the next ask"
 
 
-def _kind(campaign: Campaign, position: int | np.integer[Any]) -> str:
-    if position < campaign.n_start:
-        return "starting data"
-    return "asked and told" if campaign.record(campaign.rows[position]).asked else "told"
-
-
 def _quality(found: Predictions) -> str:
     half, most = interval_coverage(found.mean, found.deviation, found.measured, [0.5, 0.95])
     errors = found.mean - found.measured
     size = float(np.abs(errors).max()) or 1.0  # divided out, as the squares of large values would overflow
-    text = f"Root mean square error {_number(size * np.sqrt(np.mean((errors / size) ** 2)))}"
+    text = f"Root mean square error {number(size * np.sqrt(np.mean((errors / size) ** 2)))}"
     if np.ptp(found.mean) > 0 and np.ptp(found.measured) > 0:
         correlation = np.corrcoef(rankdata(found.mean), rankdata(found.measured))
         text += f", rank correlation {correlation[0, 1]:.2f}"
@@ -503,30 +389,5 @@ def _change(before: float, after: float, *, percent: bool = False) -> str:
     return f"{before:.0%} → {after:.0%}" if percent else f"{before:.4g} → {after:.4g}"
 
 
-def _expected(prediction: tuple[float, float] | None) -> str:
-    """Return mean ± standard deviation, the latter with two digits and the former with as many places."""
-    if prediction is None:
-        return ""
-    mean, deviation = prediction
-    places = 1 - math.floor(math.log10(deviation)) if deviation > 0 else 6
-    if not (-4 <= places <= 6 and abs(mean) < 1e6):
-        return f"{mean:.4g} ± {deviation:.2g}"
-    return f"{mean:.{max(places, 0)}f} ± {deviation:.{max(places, 0)}f}"
-
-
-def _replicates(record: Record) -> str:
-    if len(record.values) < 2:
-        return ""
-    return f"{len(record.values)} (sd {np.std(record.values, ddof=1):.2g})"
-
-
 def _setting(value: Any) -> Markup:
     return code(type(value).__name__ if isinstance(value, torch.nn.Module) else text_of(value))
-
-
-def _last(shown: int, total: int) -> str:
-    return f" (the last {shown:,} of {total:,})" if shown < total else ""
-
-
-def _number(value: Any) -> str:
-    return f"{float(value):.6g}" if np.isfinite(value) else "unknown"

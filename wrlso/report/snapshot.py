@@ -110,6 +110,11 @@ class Campaign:
         good = np.ones(len(self.y), dtype=bool) if self.satisfies is None else self.satisfies
         return int(np.argmax(np.where(good, self.sign * self.y, -np.inf))) if good.any() else None
 
+    @property
+    def recommended(self) -> int | None:
+        """Row of the measured point of which most is expected; None where there is no best one."""
+        return None if self.best is None else int(self.opt._session.recommended())
+
     def record(self, row: int | np.integer[Any]) -> Record:
         """Return the record of a row."""
         return self.history.records[int(row)]
