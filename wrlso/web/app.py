@@ -77,9 +77,11 @@ def make_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # what draws takes seconds to import: before the first page is looked at
         warm = asyncio.get_running_loop().run_in_executor(None, desk.room.warm)
+        if not read_only:
+            await jobs.warm()
         yield
         await warm
-        await jobs.cancel()
+        await jobs.close()
         desk.drafts.close()
 
     app = Starlette(routes=_routes(desk), lifespan=lifespan, exception_handlers=_handlers(desk))
