@@ -11,7 +11,7 @@ from typing import Any
 
 from wrlso.campaign import commands
 from wrlso.campaign.start_table import AS_BEFORE, Form
-from wrlso.exceptions import WrlsoError
+from wrlso.exceptions import DataError, WrlsoError
 
 __all__ = ["main", "work"]
 
@@ -58,6 +58,8 @@ def main() -> None:
             result: dict[str, Any] = {"lines": work(json.loads(line))}
         except (WrlsoError, OSError) as error:
             result = {"error": str(error), "notes": list(getattr(error, "__notes__", []))}
+            if isinstance(error, DataError) and error.cells:
+                result["cells"] = dict(error.cells)
         answers.write(json.dumps(result) + "\n")
         answers.flush()
 
