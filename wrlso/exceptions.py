@@ -4,6 +4,8 @@ Each class also inherits from the built-in or scikit-learn exception that a call
 ``except ValueError`` keeps working, and from :class:`WrlsoError`, so that one clause catches them all.
 """
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,7 +46,15 @@ class ParameterTypeError(WrlsoError, TypeError):
 
 
 class DataError(WrlsoError, ValueError):
-    """Objects or values (x, y, w) do not fit: length, shape, infinity, not encodable."""
+    """Objects or values (x, y, w) do not fit: length, shape, infinity, not encodable.
+
+    Attributes
+    ----------
+    cells : mapping
+        Of a table of results: number of a row → the columns in which its cells are wrong.
+    """
+
+    cells: Mapping[int, Sequence[str]] = MappingProxyType({})
 
 
 class DataTypeError(DataError, TypeError):

@@ -14,7 +14,7 @@ from scipy.special import ndtri
 
 from wrlso import coordinate_vae, plots
 from wrlso.exceptions import DataError
-from wrlso.surrogate.predictions import interval_coverage
+from wrlso.surrogate.calibration import interval_coverage
 
 
 class Tiles:

@@ -121,20 +121,22 @@ def plan_tell(
         When rows cannot be told; notes name all of them.
     """
     reader = _Reader(table, columns, history, model, campaign, decimal, replicates)
-    problems = []
+    problems, cells = [], {}
     for row in table.rows:
         try:
             reader.take(row)
         except DataError as error:
-            every = dict.fromkeys([str(error), *reader.problems(row)])
+            found = reader.problems(row)
+            every = dict.fromkeys([str(error), *(problem for _, problem in found)])
             problems.append(f"row {row.number}: {'; '.join(every)}")
+            # each cell is right by itself where values contradict each other
+            cells[row.number] = [column for column, _ in found if column] or columns.outcomes.values
     if problems:
         bad = f"{plural(len(problems), 'row')} of {len(table.rows)}"
-        raise explain(
-            f"{table.name}: {bad} cannot be told, so nothing was recorded{table.advice}",
-            problems,
-            len(table.rows),
-        )
+        summary = f"{table.name}: {bad} cannot be told, so nothing was recorded{table.advice}"
+        error = explain(summary, problems, len(table.rows))
+        error.cells = cells
+        raise error
     return reader.plan
 
 
@@ -189,15 +191,26 @@ class _Reader:
             else:
                 self.plan.n_known += 1
 
-    def problems(self, row: Row) -> Iterator[str]:
-        """Yield what is wrong with each cell of a row by itself."""
-        x = self.table.named(row, self.columns.x)
-        cells: list[tuple[Callable[[Any], Any], Any]] = [(self._id, row), (self._value, row)]
-        for read, cell in [*cells, *([(self._key, x)] if x else [])]:
+    def problems(self, row: Row) -> list[tuple[str, str]]:
+        """Return the column of each cell of a row that is wrong by itself, and what is wrong."""
+        found: list[tuple[str, str]] = []
+
+        def look(column: str | None, check: Callable[..., Any], *cells: Any, said: str = "") -> None:
             try:
-                read(cell)
+                check(*cells)
             except DataError as error:
-                yield str(error)
+                found.append((column or "", f"{said}{error}"))
+
+        columns, of = self.columns, self.columns.outcomes.of
+        look(columns.id, self._id, row)
+        for outcome, names in of.items():
+            one, said = OutcomeColumns({outcome: names}), f"{names[0]!r}: " if len(of) > 1 else ""
+            look(names[0], one.read, self.table, row, self.decimal, said=said)
+        if not {column for column, _ in found} & set(columns.outcomes.values):
+            look(next(iter(columns.outcomes.values), columns.status), self._value, row)
+        if x := self.table.named(row, columns.x):
+            look(columns.x, self._key, x)
+        return found
 
     def _id(self, row: Row) -> int | None:
         cell = self.table.named(row, self.columns.id)

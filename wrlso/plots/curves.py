@@ -1,4 +1,4 @@
-"""Pictures of a campaign and of studies. Matplotlib is imported inside the functions.
+"""Pictures of a campaign and of studies. Matplotlib, torch and scipy.stats are imported inside the functions.
 
 Every function returns the figure it drew on: a new one, or the ``figure`` (or sub-figure) it was given.
 Colours are those of Okabe and Ito, which colour-blind people can tell apart.
@@ -9,19 +9,17 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
-from scipy.stats import t as student
 
 from wrlso.exceptions import DataError
-from wrlso.models.protocol import LatentModel
 from wrlso.plots.figures import new_figure
-from wrlso.surrogate.predictions import interval_coverage
+from wrlso.surrogate.calibration import interval_coverage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+
+    from wrlso.models.protocol import LatentModel
 
 __all__ = [
     "KINDS",
@@ -128,7 +126,7 @@ def image_timeline(
 
 
 def latent_manifold(
-    model: LatentModel,
+    model: "LatentModel",
     Z: ArrayLike,
     *,
     values: ArrayLike | None = None,
@@ -152,6 +150,8 @@ def latent_manifold(
     margin : float, default=1.1
         The plane reaches this many times as far as 99.9 % of the data.
     """
+    import torch
+
     points = np.asarray(Z, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] < 2 or len(points) < 2:
         raise DataError(f"Z must be (n, d) with n and d of at least 2, got shape {points.shape}")
@@ -288,6 +288,8 @@ def calibration_curve(
     The curve of calibrated predictions stays in the grey band at 19 of 20 levels; above the diagonal they
     are too cautious, below it too sure.
     """
+    from scipy.stats import binom
+
     levels = np.linspace(0.01, 0.99, 99)
     share = interval_coverage(predicted, deviation, measured, levels)
     n = len(np.asarray(measured))
@@ -502,6 +504,8 @@ def share_found_curves(
     -------
     Axes
     """
+    from scipy.stats import t as student
+
     if ax is None:
         ax = new_figure(6.4, 4.2).subplots()
     limit = np.asarray(possible, dtype=np.float64)

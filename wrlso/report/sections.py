@@ -35,7 +35,7 @@ from wrlso.report.snapshot import (
     thin,
 )
 from wrlso.report.success import success_section
-from wrlso.surrogate.predictions import interval_coverage
+from wrlso.surrogate.calibration import interval_coverage
 from wrlso.weighting import effective_sample_size
 
 __all__ = ["headline", "sections"]

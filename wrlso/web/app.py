@@ -63,27 +63,37 @@ def make_app(
     ParameterError
         When other machines could reach a page without a token.
     """
+    desk = _desk(campaign, read_only, {"model": model, "feasible": feasible})
+    return _app(desk, host, token)
+
+
+def _desk(campaign: Path, read_only: bool, parts: dict[str, str | None]) -> Desk:
     campaign_settings(campaign)
-    if token is None and not is_loopback(host):
-        raise ParameterError(f"host {host!r} is reached by other machines: a token is needed")
     templates = Environment(
         loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    jobs = Jobs(str(campaign.absolute()), {"model": model, "feasible": feasible})
-    desk = Desk(Room(campaign), jobs, Drafts(), templates, secrets.token_urlsafe(32), read_only)
+    jobs = Jobs(str(campaign.absolute()), parts)
+    return Desk(Room(campaign), jobs, Drafts(), templates, secrets.token_urlsafe(32), read_only)
+
+
+def _app(desk: Desk, host: str, token: str | None) -> Guard:
+    if token is None and not is_loopback(host):
+        raise ParameterError(f"host {host!r} is reached by other machines: a token is needed")
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # what draws takes seconds to import: before the first page is looked at
         warm = asyncio.get_running_loop().run_in_executor(None, desk.room.warm)
+        if not desk.read_only:
+            await desk.jobs.warm()
         yield
         await warm
-        await jobs.cancel()
+        await desk.jobs.close()
         desk.drafts.close()
 
     app = Starlette(routes=_routes(desk), lifespan=lifespan, exception_handlers=_handlers(desk))
-    return Guard(app, host, token, read_only)
+    return Guard(app, host, token, desk.read_only)
 
 
 def _routes(desk: Desk) -> list[Any]:
@@ -136,7 +146,8 @@ def serve(
     """Serve the page of a campaign until Ctrl-C; raises ParameterError where the address is not free."""
     _check_free(host, port)
     token = None if is_loopback(host) else secrets.token_urlsafe(24)
-    app = make_app(campaign, host=host, token=token, read_only=read_only, model=model, feasible=feasible)
+    desk = _desk(campaign, read_only, {"model": model, "feasible": feasible})
+    app = _app(desk, host, token)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
 
@@ -147,9 +158,12 @@ def serve(
             if browser:  # it would find nothing before
                 webbrowser.open(address)
 
-    # a stream of events never ends by itself, so that leaving must not wait for it
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            desk.is_ending = True  # streams of events would not end by themselves
+            super().handle_exit(sig, frame)
+
     config = uvicorn.Config(
-        app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=1, ws="none"
+        app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5, ws="none"
     )
     with suppress(KeyboardInterrupt):
         Server(config).run()

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from wrlso.exceptions import DataError
 from wrlso.web.desk import Desk
-from wrlso.web.uploads import filled_form, rows_of
+from wrlso.web.uploads import filled_form, lines_of, mended
 
 __all__ = ["ACTIONS", "ask", "cancel", "check", "note", "reject", "retrain", "tell", "update"]
 
@@ -19,6 +19,7 @@ ACTIONS = (
 )  # fmt: skip
 _MOST = 500  # points of one ask
 _LENGTH = 2000  # characters of a text
+_MENDED = 100  # rows that can be mended on the page
 
 
 async def ask(desk: Desk, request: Request) -> Response:
@@ -56,11 +57,12 @@ async def check(desk: Desk, request: Request) -> Response:
     options = _options(form)
     answer = await desk.jobs.do(what="tell", file=str(desk.drafts.path(name)), check=True, **options)
     notes = answer.get("notes", [])
-    columns, rows = rows_of(desk.drafts.path(name), notes)
+    columns, rows = lines_of(desk.drafts.path(name), notes, answer.get("cells", {}))
     good = "error" not in answer
     return desk.page(
         request, "preview.html", status=200 if good else 422, draft=name, good=good, options=options,
         columns=columns, rows=rows[:500], n_rows=len(rows),
+        mended=[line.number for line in rows[:_MENDED] if line.problem or line.wrong],
         lines=answer["lines"][:-1] if good else [answer["error"]],
         notes=[note for note in notes if not note.startswith("row ")],
     )  # fmt: skip
@@ -135,13 +137,15 @@ def _options(form: Any) -> dict[str, Any]:
 
 
 async def _table(desk: Desk, form: Any) -> bytes:
-    """Return what was uploaded, pasted or typed, the first of them that there is."""
+    """Return what was uploaded, pasted, mended or typed, the first of them that there is."""
     file, pasted = form.get("file"), str(form.get("pasted", ""))
     if isinstance(file, UploadFile) and (data := await file.read()).strip():
         await form.close()
         return data
     if pasted.strip():
         return pasted.encode("utf-8", "replace")
+    if draft := str(form.get("draft", "")):
+        return mended(desk.drafts.path(draft), form)
     view = desk.room.view()
     columns = [name or view.y_name for name in view.aims.names]
     rows = [

@@ -35,6 +35,7 @@ class Desk:
     templates: Environment
     secret: str  # what forms of ours hold, and other pages cannot read
     read_only: bool
+    is_ending: bool = False  # whether the server waits for its last answers
 
     def page(self, request: Request, name: str, *, status: int = 200, **facts: Any) -> HTMLResponse:
         """Return a page from its template."""

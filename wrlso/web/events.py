@@ -16,11 +16,11 @@ _QUIET = 15  # looks without news after which a sign of life is sent
 
 
 async def stream(desk: Desk, request: Request) -> Response:
-    """Send news as they come until the browser leaves."""
+    """Send news as they come until the browser leaves, or the server ends."""
 
     async def news() -> AsyncIterator[str]:
         before, quiet = "", 0
-        while not await request.is_disconnected():
+        while not (desk.is_ending or await request.is_disconnected()):
             now = state(desk)
             if now != before:
                 yield f"data: {now}\n\n"

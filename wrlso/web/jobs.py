@@ -14,6 +14,62 @@ _AT_ONCE = 2  # short operations that run at one time: each loads a model
 _WAITING = 12  # short operations that wait; more are refused
 _PATIENCE = 5.0  # seconds until a process that was asked to stop is killed
 _NEWS = 300  # characters of the last line that are shown
+_USES = 200  # operations after which a process is replaced, so that its memory stays bounded
+_LINE = 2**24  # bytes of an answer
+
+
+class Worker:
+    """A process that has loaded the library, and does one operation after another."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise RuntimeError("a process was started without pipes")
+        self.process = process
+        self._requests, self._answers = process.stdin, process.stdout
+        self.news = ""  # the last line that it wrote while it worked
+        self.uses = 0
+        self.is_busy = False
+        self._listening = asyncio.create_task(_follow(process.stderr, self))
+
+    @classmethod
+    async def start(cls) -> "Worker":
+        """Start a process."""
+        pipe = asyncio.subprocess.PIPE
+        command = (sys.executable, "-m", "wrlso.web.worker")
+        return cls(
+            await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, limit=_LINE)
+        )
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it takes another operation."""
+        return self.process.returncode is None and not self.is_busy and self.uses < _USES
+
+    async def do(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do an operation and return its answer: "lines", or "error" with "notes"."""
+        self.news, self.uses, self.is_busy = "", self.uses + 1, True
+        with suppress(ConnectionError):
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            await self._requests.drain()
+        line = await self._answers.readline()
+        if not line.endswith(b"\n"):
+            await self.end()
+            last = self.news or "it said nothing"
+            return {"error": f"the process that worked on it ended early: {last}", "notes": []}
+        self.is_busy = False
+        return dict(json.loads(line))
+
+    async def end(self) -> None:
+        """End the process."""
+        with suppress(ProcessLookupError):
+            self.process.terminate()
+        try:
+            await asyncio.wait_for(self.process.wait(), _PATIENCE)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+        await self._listening
 
 
 @dataclass
@@ -25,24 +81,30 @@ class Job:
     what : str
         In words.
     state : {"running", "done", "failed", "cancelled"}
-    news : str
-        The last line that the process wrote while it worked.
     lines, notes : list of str
         What it said at the end, and details of an error.
+    usual : float or None
+        Seconds that it takes, as far as former ones tell.
     """
 
     what: str
+    usual: float | None = None
     started: float = field(default_factory=time.monotonic)
     state: str = "running"
-    news: str = ""
     lines: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ended: float | None = None
+    worker: Worker | None = None
 
     @property
     def seconds(self) -> int:
         """How long it has taken so far."""
         return int((self.ended or time.monotonic()) - self.started)
+
+    @property
+    def news(self) -> str:
+        """The last line that its process wrote."""
+        return "" if self.worker is None else self.worker.news
 
 
 class Jobs:
@@ -51,10 +113,21 @@ class Jobs:
     def __init__(self, campaign: str, parts: dict[str, str | None]) -> None:
         self.request = {"campaign": campaign, **parts}
         self.current: Job | None = None
-        self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._waiting = 0
+        self._idle: list[Worker] = []  # at most one: each takes memory
+
+    async def warm(self) -> None:
+        """Have a process ready, so that the next operation need not wait for its start."""
+        if not self._idle:
+            self._idle.append(await Worker.start())
+
+    async def close(self) -> None:
+        """End all that works."""
+        await self.cancel()
+        while self._idle:
+            await self._idle.pop().end()
 
     async def do(self, **request: Any) -> dict[str, Any]:
         """Do a short operation and return its answer: "lines", or "error" with "notes"."""
@@ -63,17 +136,33 @@ class Jobs:
         self._waiting += 1
         try:
             async with self._places:
-                process = await self._start()
-                out, err = await process.communicate(json.dumps(self.request | request).encode())
+                worker = await self._take()
+                try:
+                    return await worker.do(self.request | request)
+                finally:
+                    await self._put_back(worker)
         finally:
             self._waiting -= 1
-        return _answer(out, err.decode("utf-8", "replace"))
 
-    def begin(self, words: str, **request: Any) -> bool:
+    async def _take(self) -> Worker:
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_usable:
+                return worker
+            await worker.end()
+        return await Worker.start()
+
+    async def _put_back(self, worker: Worker) -> None:
+        if worker.is_usable and not self._idle:
+            self._idle.append(worker)
+        else:
+            await worker.end()
+
+    def begin(self, words: str, *, usual: float | None = None, **request: Any) -> bool:
         """Begin a long operation; False while another one runs."""
         if self.current is not None and self.current.state == "running":
             return False
-        self.current = Job(words)
+        self.current = Job(words, usual)
         self._task = asyncio.create_task(self._run(self.current, request))
         return True
 
@@ -83,42 +172,27 @@ class Jobs:
         if job is None or task is None or job.state != "running":
             return
         job.state = "cancelled"
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.terminate()
-        done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
-        if not done and self._process is not None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-            await task
-
-    async def _start(self) -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE
-        command = (sys.executable, "-m", "wrlso.web.worker")
-        return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+        if job.worker is not None:
+            await job.worker.end()
+        await task
 
     async def _run(self, job: Job, request: dict[str, Any]) -> None:
-        process = self._process = await self._start()
-        if job.state != "running":  # cancelled before there was a process
-            process.kill()
-        if process.stdin is None or process.stdout is None or process.stderr is None:
-            raise RuntimeError("a process was started without pipes")
-        with suppress(ConnectionError):
-            process.stdin.write(json.dumps(self.request | request).encode())
-            process.stdin.write_eof()
-        _, out = await asyncio.gather(_follow(process.stderr, job), process.stdout.read())
-        await process.wait()
+        worker = await self._take()
+        job.worker = worker
+        if job.state == "running":  # not cancelled before there was a process
+            answer = await worker.do(self.request | request)
+        await worker.end()  # what takes much memory ends with its process
         job.ended = time.monotonic()
         if job.state == "cancelled":
             job.lines = ["Cancelled. The campaign is as it was."]
             return
-        answer = _answer(out, job.news)
         job.state = "failed" if "error" in answer else "done"
         job.lines = answer.get("lines") or [answer["error"]]
         job.notes = answer.get("notes", [])
+        await self.warm()
 
 
-async def _follow(stream: asyncio.StreamReader, job: Job) -> None:
+async def _follow(stream: asyncio.StreamReader, worker: Worker) -> None:
     """Keep the last line that a process writes; progress bars end theirs with a carriage return."""
     rest = ""
     while chunk := await stream.read(4096):
@@ -126,13 +200,4 @@ async def _follow(stream: asyncio.StreamReader, job: Job) -> None:
         *lines, rest = rest[-10_000:].split("\n")
         for line in (*lines, rest):
             if line.strip():
-                job.news = "".join(c for c in line.strip() if c.isprintable())[:_NEWS]
-
-
-def _answer(out: bytes, err: str) -> dict[str, Any]:
-    try:
-        answer = json.loads(out)
-    except ValueError:
-        last = (err.strip().splitlines() or ["it said nothing"])[-1]
-        return {"error": f"the process that worked on it ended early: {last[:_NEWS]}", "notes": []}
-    return dict(answer)
+                worker.news = "".join(c for c in line.strip() if c.isprintable())[:_NEWS]

@@ -6,11 +6,15 @@ import re
 import secrets
 import tempfile
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from wrlso.campaign.tables import format_table, read_table
 from wrlso.exceptions import DataError
 
-__all__ = ["Drafts", "filled_form", "rows_of"]
+__all__ = ["Drafts", "Line", "filled_form", "lines_of", "mended"]
 
 MAX_ROWS = 20_000
 _MOST = 20  # drafts that are kept
@@ -67,15 +71,37 @@ def filled_form(rows: list[tuple[str, list[str]]], columns: list[str]) -> bytes:
     return out.getvalue().encode() if filled else b""
 
 
-def rows_of(path: Path, notes: list[str]) -> tuple[list[str], list[tuple[int, list[str], str]]]:
-    """Return the header of a table, and its rows with their numbers and problems, for a preview."""
-    from wrlso.campaign.tables import read_table
+@dataclass(frozen=True)
+class Line:
+    """A row of a table as it is looked at: its number, its cells, what is wrong, and in which columns."""
 
+    number: int
+    cells: tuple[str, ...]
+    problem: str
+    wrong: tuple[int, ...]
+
+
+def lines_of(
+    path: Path, notes: Sequence[str], cells: Mapping[str, Sequence[str]]
+) -> tuple[tuple[str, ...], list[Line]]:
+    """Return the header of a table, and its rows with their problems, which come first."""
     problems = {}
     for note in notes:
         if match := re.match(r"row (\d+): (.*)", note, re.DOTALL):
             problems[int(match[1])] = match[2]
     table = read_table(path)
-    return list(table.columns), [
-        (row.number, list(row.cells), problems.get(row.number, "")) for row in table.rows
+    lines = []
+    for row in table.rows:
+        bad = cells.get(str(row.number), ())
+        wrong = tuple(i for i, name in enumerate(table.columns) if name in bad)
+        lines.append(Line(row.number, row.cells, problems.get(row.number, ""), wrong))
+    return table.columns, sorted(lines, key=lambda line: not (line.problem or line.wrong))
+
+
+def mended(path: Path, form: Mapping[str, Any]) -> bytes:
+    """Return a table with the cells that were entered anew: "c", its row and its column, from 0."""
+    table = read_table(path)
+    rows = [
+        [str(form.get(f"c{row.number}-{i}", cell)) for i, cell in enumerate(row.cells)] for row in table.rows
     ]
+    return format_table(table.columns, rows, delimiter=table.delimiter).encode("utf-8", "replace")

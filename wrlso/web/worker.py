@@ -1,7 +1,7 @@
-"""A process that does one operation on a campaign: it reads a request from standard input, and answers.
+"""A process that does operations on a campaign: it reads requests from standard input, and answers each.
 
 The server never loads a model: what takes long or much memory ends with its process, and a process that is
-stopped leaves the campaign as it was.
+stopped leaves the campaign as it was. Each operation opens the campaign anew.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 from wrlso.campaign import commands
 from wrlso.campaign.start_table import AS_BEFORE, Form
-from wrlso.exceptions import WrlsoError
+from wrlso.exceptions import DataError, WrlsoError
 
 __all__ = ["main", "work"]
 
@@ -48,15 +48,20 @@ def work(request: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Answer as one line of JSON: "lines", or "error" with its "notes"."""
-    request, answer = json.load(sys.stdin), sys.stdout
+    """Answer each line of JSON by another one: "lines", or "error" with its "notes"."""
+    answers = sys.stdout
     sys.stdout = sys.stderr  # what libraries print is no part of the answer
-    try:
-        result: dict[str, Any] = {"lines": work(request)}
-    except (WrlsoError, OSError) as error:
-        result = {"error": str(error), "notes": list(getattr(error, "__notes__", []))}
-    answer.write(json.dumps(result) + "\n")
-    answer.flush()
+    import wrlso.optimizer  # noqa: F401 - takes seconds, before the first request comes
+
+    for line in sys.stdin:
+        try:
+            result: dict[str, Any] = {"lines": work(json.loads(line))}
+        except (WrlsoError, OSError) as error:
+            result = {"error": str(error), "notes": list(getattr(error, "__notes__", []))}
+            if isinstance(error, DataError) and error.cells:
+                result["cells"] = dict(error.cells)
+        answers.write(json.dumps(result) + "\n")
+        answers.flush()
 
 
 if __name__ == "__main__":
