@@ -24,7 +24,7 @@ class Drafts:
     """Tables that were looked at and not told yet: files under names of ours, in a folder of ours."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="wrlso-results-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # until there is one
         self._files: OrderedDict[str, Path] = OrderedDict()
 
     def put(self, data: bytes) -> str:
@@ -34,6 +34,8 @@ class Drafts:
         if data.count(b"\n") > MAX_ROWS:
             raise DataError(f"the table has more than {MAX_ROWS:,} rows; tell it in parts, or by: wrlso tell")
         name = secrets.token_hex(16)
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="wrlso-results-")
         folder = Path(self._folder.name) / name
         folder.mkdir()
         path = folder / "results.csv"
@@ -58,7 +60,8 @@ class Drafts:
 
     def close(self) -> None:
         """Remove all drafts."""
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
 
 def filled_form(rows: list[tuple[str, list[str]]], columns: list[str]) -> bytes:
