@@ -309,17 +309,9 @@ def init(
             feasible=feasible,
             rules=read_rules(rules or (), max_sa=max_sa, keep=keep, near=near, novel=novel),
             sequence_rules=read_sequence_rules(
-                wild_type=wild_type,
-                max_mutations=max_mutations,
-                fixed=fixed,
-                required=required or (),
-                forbidden=forbidden or (),
-                gc=gc,
-                length=length,
-                max_homopolymer=max_homopolymer,
-                min_log_likelihood=min_log_likelihood,
-                translate=translate,
-                codon_usage=codon_usage,
+                wild_type=wild_type, max_mutations=max_mutations, fixed=fixed, required=required or (),
+                forbidden=forbidden or (), gc=gc, length=length, max_homopolymer=max_homopolymer,
+                min_log_likelihood=min_log_likelihood, translate=translate, codon_usage=codon_usage,
             ),
             salts=_salts(salts, neutralize),
             outcomes=_outcomes(y, direction, maximize, minimize, at_least, at_most, record),
@@ -329,7 +321,7 @@ def init(
             training={name: value for name, value in chosen.items() if value is not None},
             verbose=verbosity(),
         )
-    )
+    )  # fmt: skip
 
 
 def _salts(salts: Salts | None, neutralize: bool) -> str | None:
