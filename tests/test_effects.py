@@ -397,11 +397,12 @@ TABLE = {
         {"radius": ({}, 2, 1), "counts": ({}, True, False), "chirality": ({}, True, False)},
     ),
     "PairCounts": (
-        lambda counts: counts(["MKTAY", "MKAAY"]).toarray().sum(axis=0),
+        lambda counts: counts(["ATTACT", "ATAACT"]).toarray().sum(axis=0),
         {
-            "alphabet": ({}, "protein", "AKMTY"),
-            "wild_type": ({}, None, "MKTAY"),
+            "alphabet": ({}, "protein", "ACDT"),
+            "wild_type": ({}, None, "ATTACT"),
             "farthest": ({}, 5, 1),
+            "translate": ({}, False, True),
         },
     ),
     "Filters": (

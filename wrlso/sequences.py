@@ -1,15 +1,18 @@
 """Search over sequences of letters in one call: proteins, peptides, DNA, RNA."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from wrlso._sequences.alphabets import listed_sequences, make_alphabet
+from wrlso._sequences.coding_rules import CodingRules
+from wrlso._sequences.codons import coded_proteins, common_stop, split_coding
 from wrlso._sequences.plates import wells
 from wrlso._sequences.rules import SequenceRules
 from wrlso._utils.random import isolated_torch_rng, seed_of
+from wrlso.exceptions import ParameterError
 from wrlso.models.protocol import LatentModel
 from wrlso.models.sequences.vae import SequenceVAE
 from wrlso.optimizer import WeightedRetrainingOptimizer
@@ -17,7 +20,7 @@ from wrlso.surrogate.pair_counts import PairCounts
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.training.trainer import Trainer
 
-__all__ = ["SequenceRules", "search_options", "sequence_search", "wells"]
+__all__ = ["CodingRules", "SequenceRules", "search_options", "sequence_search", "wells"]
 
 _BATCH, _RATE = 32, 3e-3  # of a training
 
@@ -36,6 +39,8 @@ def sequence_search(
     length: int | tuple[int, int] | None = None,
     max_homopolymer: int | None = None,
     min_log_likelihood: float | None = None,
+    translate: bool = False,
+    codon_usage: str | Mapping[str, float] = "e-coli",
     model: SequenceVAE | None = None,
     **options: Any,
 ) -> WeightedRetrainingOptimizer:
@@ -57,6 +62,13 @@ def sequence_search(
     min_log_likelihood : float of at most 0, default=None
         Least plausibility of sequences that the model makes: log p(x) for each letter, see
         :meth:`wrlso.models.SequenceVAE.log_probability`.
+    translate : bool, default=False
+        Whether the sequences are DNA that codes for proteins (``alphabet="dna"``). Search and model are then
+        of the proteins, sequences of one protein are one point, and proposals are DNA. See
+        :class:`CodingRules` for what the rules mean then. Proposals end with the stop codon of the wild type,
+        without one with the commonest, where most sequences have one.
+    codon_usage : {"e-coli", "human", "yeast"} or mapping, default="e-coli"
+        How often codons are used, with ``translate``.
     model : SequenceVAE, default=None
         Its weights are where the training begins; None: new ones.
     **options
@@ -78,26 +90,49 @@ def sequence_search(
     [True, True]
     """
     letters = make_alphabet(alphabet)
-    X = listed_sequences(sequences, letters, "sequences")
-    rules = SequenceRules(
-        letters.name if letters.name != "letters" else letters.letters,
-        wild_type=wild_type,
-        max_mutations=max_mutations,
-        fixed=fixed,
-        required=required,
-        forbidden=forbidden,
-        gc=gc,
-        length=length,
-        max_homopolymer=max_homopolymer,
-    )
-    rules.check(max(map(len, X), default=None))
-    if model is None:
-        with isolated_torch_rng(seed_of(options.get("random_state"))):
-            model = SequenceVAE(rules.letters, rules=rules)
-    if min_log_likelihood is not None:
-        model = copy.deepcopy(model).keep_plausible(min_log_likelihood)  # the user's own stays as it is
+    kept: dict[str, Any] = {
+        "wild_type": wild_type,
+        "max_mutations": max_mutations,
+        "fixed": fixed,
+        "required": required,
+        "forbidden": forbidden,
+        "gc": gc,
+        "length": length,
+        "max_homopolymer": max_homopolymer,
+    }
+    rules: SequenceRules | CodingRules
+    if translate:
+        if letters.name != "dna":
+            raise ParameterError(f"translate=True needs alphabet='dna', got {alphabet!r:.80}")
+        lengths = [len(protein) for protein in coded_proteins(sequences, "sequences")]
+        X = [split_coding(x)[0] for x in sequences]
+        rules = CodingRules(codon_usage, stop=None if wild_type else common_stop(X), **kept)
+    else:
+        X = listed_sequences(sequences, letters, "sequences")
+        lengths = [len(x) for x in X]
+        rules = SequenceRules(letters.name if letters.name != "letters" else letters.letters, **kept)
+    rules.check(max(lengths, default=None))
+    model = _keeping(model, rules, min_log_likelihood, options.get("random_state"))
     parts = {"feasible": rules} | search_options(model) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, values)
+
+
+def _keeping(
+    model: SequenceVAE | None,
+    rules: SequenceRules | CodingRules,
+    min_log_likelihood: float | None,
+    random_state: Any,
+) -> SequenceVAE:
+    """Return a new model, or a copy of the user's own, that keeps rules; those that it has stay."""
+    if model is None:
+        with isolated_torch_rng(seed_of(random_state)):
+            model = SequenceVAE(rules.letters)
+    model = copy.deepcopy(model)
+    if model.rules is None:
+        model.keep(rules)
+    if min_log_likelihood is not None:
+        model.keep_plausible(min_log_likelihood)
+    return model
 
 
 def search_options(model: LatentModel) -> dict[str, Any]:
@@ -117,7 +152,8 @@ def search_options(model: LatentModel) -> dict[str, Any]:
     if not isinstance(model, SequenceVAE):
         return {}
     wild_type = None if model.rules is None else model.rules.start
+    counts = PairCounts(model.alphabet.letters, wild_type=wild_type, translate=model.is_coding)
     return {
-        "surrogate": TanimotoGP(PairCounts(model.alphabet.letters, wild_type=wild_type)),
+        "surrogate": TanimotoGP(counts),
         "trainer": Trainer(batch_size=_BATCH, lr=_RATE, grad_clip=5.0),
     }

@@ -83,3 +83,66 @@ def test_a_bound_of_plausibility_is_kept(plate, tmp_path):
     assert open_campaign(tmp_path / "enzyme").model_.min_log_likelihood == -3.5
     with pytest.raises(ParameterError, match="--min-log-likelihood.*for models of sequences"):
         init(tmp_path / "b", plate, model="expressions", sequence_rules=bound)
+
+
+def coding(x):
+    from wrlso.sequences import CodingRules
+
+    return CodingRules("human", stop="TAA").repaired(x)
+
+
+def test_coding_dna_is_searched_by_its_protein(tmp_path):
+    from wrlso._sequences.codons import split_coding
+
+    data, campaign, usage = tmp_path / "plate1.csv", tmp_path / "genes", tmp_path / "usage.csv"
+    data.write_text("\n".join(["dna,activity", *(f"{coding(x).lower()},{i / 10}" for i, x in enumerate(X))]))
+    usage.write_text("codon,residue,share\n" + "".join(f"{c},?,{share}\n" for c, share in usage_of_yeast()))
+    options = {"wild_type": coding(WILD), "max_mutations": 2, "forbidden": ["GAATTC", "protein:C"]}
+    rules = read_sequence_rules(translate=True, codon_usage=str(usage), **options)
+    init(campaign, data, model="dna", sequence_rules=rules, **SHORT)
+    ask(open_campaign(campaign), campaign, 3, out=tmp_path / "plate2.fasta", plate=96)
+    found = read_table(tmp_path / "plate2.fasta")
+    made = [split_coding(x) for x in found.column("x")]
+    assert {stop for _, _, stop in made} == {"TAA"}
+    assert all(sum(a != b for a, b in zip(p, WILD, strict=True)) <= 2 and "C" not in p for _, p, _ in made)
+    results = tmp_path / "plate2.csv"
+    ask(open_campaign(campaign), campaign, 3, pending=True, out=results)
+    lines = results.read_text().splitlines()
+    results.write_text("\n".join([lines[0], *(line.rstrip(",") + ",0.5" for line in lines[1:])]))
+    opt = open_campaign(campaign)
+    assert "3 new values" in tell(opt, campaign, results)[-2]
+    assert "codons of your own table" in "\n".join(status(campaign))
+
+
+def usage_of_yeast():
+    from wrlso._sequences.codons import USAGES
+
+    return USAGES["yeast"].items()
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "says"),
+    [
+        ("protein", {"translate": True}, "--translate needs --model dna"),
+        ("dna", {"codon_usage": "human"}, "--codon-usage needs --translate"),
+        ("dna", {"translate": True, "codon_usage": "mouse"}, "--codon-usage must be one of e-coli, human"),
+        ("dna", {"translate": True, "gc": "0.97..1"}, "no codons keep them all"),
+    ],
+)
+def test_options_of_coding_dna_are_checked(tmp_path, model, options, says):
+    data = tmp_path / "a.csv"
+    data.write_text("dna,y\n" + "".join(f"{coding(x)},1\n" for x in X))
+    with pytest.raises(ParameterError, match=says):
+        init(tmp_path / "c", data, model=model, sequence_rules=read_sequence_rules(**options))
+    assert not (tmp_path / "c").exists()
+
+
+def test_rows_that_code_for_no_protein_are_named(tmp_path):
+    data = tmp_path / "a.csv"
+    data.write_text(f"dna,y\n{coding(X[0])},1\nATGTAAAAA,2\nATGA,3\n")
+    with pytest.raises(DataError) as error:
+        init(tmp_path / "c", data, model="dna", sequence_rules=read_sequence_rules(translate=True))
+    said = str(error.value) + "\n".join(error.value.__notes__)
+    assert "row 3" in said
+    assert "stop codon TAA at positions 4 to 6" in said
+    assert "4 letters, which are no whole number of codons" in said

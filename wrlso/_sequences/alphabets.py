@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from wrlso.exceptions import DataError, DataTypeError, ParameterError, ParameterTypeError
 
-__all__ = ["Alphabet", "listed_sequences", "make_alphabet", "substitution_odds"]
+__all__ = [
+    "Alphabet",
+    "listed_sequences",
+    "listed_texts",
+    "make_alphabet",
+    "refuse",
+    "substitution_odds",
+]
 
 _NAMED = {"protein": "ACDEFGHIKLMNPQRSTVWY", "dna": "ACGT", "rna": "ACGU"}
 _GAPS = "-."
@@ -170,21 +177,27 @@ def listed_sequences(X: Any, alphabet: Alphabet, name: str = "X") -> list[str]:
     DataError
         For those that cannot be read; the error names the rows.
     """
-    several = hasattr(X, "__len__") and hasattr(X, "__iter__") and getattr(X, "ndim", 1) > 0
-    if isinstance(X, str | bytes) or not several:
-        raise DataTypeError(f"{name} must be a sequence of str, got {type(X).__name__}")
     found, problems = [], []
-    for row, x in enumerate(X):
-        if not isinstance(x, str):
-            raise DataTypeError(
-                f"{name} must hold sequences of letters, str, got {type(x).__name__} in row {row}"
-            )
+    for row, x in enumerate(listed_texts(X, name)):
         try:
             found.append(alphabet.read(x))
         except DataError as error:
             problems.append(f"row {row}: {error}")
     refuse(problems, name)
     return found
+
+
+def listed_texts(X: Any, name: str = "X") -> Any:
+    """Return X; raises DataTypeError unless it is a sequence of str."""
+    several = hasattr(X, "__len__") and hasattr(X, "__iter__") and getattr(X, "ndim", 1) > 0
+    if isinstance(X, str | bytes) or not several:
+        raise DataTypeError(f"{name} must be a sequence of str, got {type(X).__name__}")
+    for row, x in enumerate(X):
+        if not isinstance(x, str):
+            raise DataTypeError(
+                f"{name} must hold sequences of letters, str, got {type(x).__name__} in row {row}"
+            )
+    return X
 
 
 def refuse(problems: Sequence[str], name: str = "X") -> None:

@@ -36,6 +36,7 @@ _GONE_VALUES = {"transform": ("rank",)}
 _CLASSES = {
     name: f"wrlso.{module}.{name}"
     for module, names in {
+        "_sequences.coding_rules": ["CodingRules"],
         "_sequences.rules": ["SequenceRules"],
         "acquisition.candidate_pool": ["CandidatePool"],
         "acquisition.functions": [

@@ -59,6 +59,12 @@ def _sequences(alphabet: str) -> Callable[[int], "LatentModel"]:
     return make
 
 
+def _coding_dna(random_state: int) -> "LatentModel":
+    from wrlso._sequences.coding_rules import CodingRules
+
+    return _sequences("protein")(random_state).keep(CodingRules())  # type: ignore[attr-defined, no-any-return]
+
+
 # Name → (seed → untrained or pretrained model whose x are text). A new line is all that a new name needs.
 BUILT_IN: dict[str, Callable[[int], "LatentModel"]] = {
     "expressions": _expressions,
@@ -67,6 +73,7 @@ BUILT_IN: dict[str, Callable[[int], "LatentModel"]] = {
     "protein": _sequences("protein"),
     "dna": _sequences("dna"),
     "rna": _sequences("rna"),
+    "coding-dna": _coding_dna,
 }
 
 

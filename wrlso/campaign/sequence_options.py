@@ -1,11 +1,17 @@
 """Rules of sequences as the shell names them."""
 
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from wrlso._sequences.codons import CODE, USAGES
 from wrlso.exceptions import ParameterError
 
-__all__ = ["add_sequence_rules", "read_sequence_rules"]
+__all__ = ["add_sequence_rules", "coding_model", "read_sequence_rules"]
+
+CODING = "coding-dna"  # the name of the model of DNA that codes for proteins
 
 
 def read_sequence_rules(
@@ -19,13 +25,18 @@ def read_sequence_rules(
     length: str | None = None,
     max_homopolymer: int | None = None,
     min_log_likelihood: float | None = None,
+    translate: bool = False,
+    codon_usage: str | None = None,
 ) -> dict[str, Any]:
     """Return the parameters of :func:`wrlso.sequences.sequence_search` that options of the shell name.
 
-    ``fixed`` is such as "1,60-70"; ``gc`` and ``length`` are ranges such as "0.4..0.6" and "50..60".
+    ``fixed`` is such as "1,60-70"; ``gc`` and ``length`` are ranges such as "0.4..0.6" and "50..60";
+    ``codon_usage`` is a name, or a file with a codon and a number in each line.
 
     Raises ParameterError for another form.
     """
+    if codon_usage is not None and not translate:
+        raise ParameterError("--codon-usage needs --translate: without it DNA is not read as codons")
     given: dict[str, Any] = {
         "wild_type": wild_type,
         "max_mutations": max_mutations,
@@ -36,33 +47,86 @@ def read_sequence_rules(
         "length": None if length is None else _range("--length", length, int),
         "max_homopolymer": max_homopolymer,
         "min_log_likelihood": min_log_likelihood,
+        "translate": translate or None,
+        "codon_usage": None if codon_usage is None else _usage(codon_usage),
     }
     return {name: value for name, value in given.items() if value is not None}
 
 
-def add_sequence_rules(model: Any, given: Mapping[str, Any], rules: Sequence[Any]) -> list[Any]:
+def coding_model(model: str, given: Mapping[str, Any]) -> str:
+    """Return the name of the model that is meant: with ``translate`` that of DNA that codes for proteins.
+
+    Raises ParameterError for ``translate`` with another model than one of DNA.
+    """
+    if not given.get("translate"):
+        return model
+    if model not in ("dna", CODING):
+        raise ParameterError(
+            f"--translate needs --model dna, whose sequences it reads as codons, got {model}"
+        )
+    return CODING
+
+
+def add_sequence_rules(
+    model: Any, given: Mapping[str, Any], rules: Sequence[Any], texts: Sequence[str]
+) -> list[Any]:
     """Let a model of sequences keep rules, and return them with the others; raises ParameterError.
 
-    Another model has no such rules, and impossible ones are refused.
+    Another model has no such rules, and impossible ones are refused. ``texts`` are the starting data.
     """
-    if not given:
-        return list(rules)
-    from wrlso._sequences.rules import SequenceRules
     from wrlso.models.sequences.vae import SequenceVAE
+
+    is_coding = isinstance(model, SequenceVAE) and model.is_coding
+    if not given and not is_coding:
+        return list(rules)
+    from wrlso._sequences.coding_rules import CodingRules
+    from wrlso._sequences.codons import common_stop
+    from wrlso._sequences.rules import SequenceRules
 
     if not isinstance(model, SequenceVAE):
         named = ", ".join("--" + name.replace("_", "-") for name in given)
         raise ParameterError(
             f"{named}: for models of sequences (--model protein, dna, rna), got {type(model).__name__}"
         )
-    others = {name: value for name, value in given.items() if name != "min_log_likelihood"}
+    others = {n: value for n, value in given.items() if n not in ("min_log_likelihood", "translate")}
     model.keep_plausible(given.get("min_log_likelihood"))
-    if not others:
+    if not others and not is_coding:
         return list(rules)
-    made = SequenceRules(model.alphabet.letters, **others)
-    made.check()
+    longest = max(map(len, texts), default=None)
+    made: CodingRules | SequenceRules
+    if is_coding:
+        made = CodingRules(**others, stop=None if "wild_type" in others else common_stop(texts))
+        made.check(None if longest is None else max(longest // 3, 1))
+    else:
+        made = SequenceRules(model.alphabet.letters, **others)
+        made.check(longest)
     model.keep(made)
     return [*rules, made]
+
+
+def _usage(text: str) -> str | dict[str, float]:
+    """Return a name of a codon usage, or what a file says: the last number of each line with a codon."""
+    path = Path(text)
+    if text in USAGES:
+        return text
+    if not path.is_file():
+        raise ParameterError(
+            f"--codon-usage must be one of {', '.join(USAGES)}, or a file with a codon and a number in each "
+            f"line, got {text!r}"
+        )
+    found: dict[str, float] = {}
+    for line in path.read_text(encoding="utf-8-sig").splitlines():
+        cells = [cell for cell in re.split(r"[,;\s]+", line.strip()) if cell]
+        codons = [cell.upper().replace("U", "T") for cell in cells]
+        codon = next((cell for cell in codons if cell in CODE), None)
+        with suppress(ValueError):
+            if codon is not None:
+                found[codon] = float(cells[-1])
+    if not found:
+        raise ParameterError(
+            f"--codon-usage: {path.name} has no line with a codon and a number, such as GAA,0.69"
+        )
+    return found
 
 
 def _range(name: str, text: str, kind: type[Any]) -> tuple[Any, Any]:

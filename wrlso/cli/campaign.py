@@ -231,6 +231,16 @@ def init(
         float | None,
         typer.Option(max=0, help="Sequences: least log-likelihood of proposals for each letter: -2.5."),
     ] = None,
+    translate: Annotated[
+        bool,
+        typer.Option("--translate", help="DNA: codes for proteins, which are searched; proposals are DNA."),
+    ] = False,
+    codon_usage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE", help="--translate: e-coli, human, yeast, or a table.  [default: e-coli]"
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="The same seed and data give the same campaign.")
     ] = 0,
@@ -258,7 +268,7 @@ def init(
     --model selfies and --model junction-tree are the models of molecules that come with the package; tokens
     or rings of the data that they do not know are added to their vocabulary. --model FILE.safetensors is a
     model of your own, written by its to_file. --model protein, dna and rna are models of sequences; they
-    learn from the data alone, CSV or FASTA.
+    learn from the data alone, CSV or FASTA. With --translate DNA is searched by the protein it codes for.
 
     Columns that are not named are guessed from names and contents, and the guess is printed. Other columns
     are ignored, except those that say what the values are (relation, unit, type): values that cannot be
@@ -299,15 +309,9 @@ def init(
             feasible=feasible,
             rules=read_rules(rules or (), max_sa=max_sa, keep=keep, near=near, novel=novel),
             sequence_rules=read_sequence_rules(
-                wild_type=wild_type,
-                max_mutations=max_mutations,
-                fixed=fixed,
-                required=required or (),
-                forbidden=forbidden or (),
-                gc=gc,
-                length=length,
-                max_homopolymer=max_homopolymer,
-                min_log_likelihood=min_log_likelihood,
+                wild_type=wild_type, max_mutations=max_mutations, fixed=fixed, required=required or (),
+                forbidden=forbidden or (), gc=gc, length=length, max_homopolymer=max_homopolymer,
+                min_log_likelihood=min_log_likelihood, translate=translate, codon_usage=codon_usage,
             ),
             salts=_salts(salts, neutralize),
             outcomes=_outcomes(y, direction, maximize, minimize, at_least, at_most, record),
@@ -317,7 +321,7 @@ def init(
             training={name: value for name, value in chosen.items() if value is not None},
             verbose=verbosity(),
         )
-    )
+    )  # fmt: skip
 
 
 def _salts(salts: Salts | None, neutralize: bool) -> str | None:

@@ -8,6 +8,7 @@ from scipy.sparse import csr_array, hstack
 from sklearn.base import BaseEstimator
 
 from wrlso._sequences.alphabets import listed_sequences, make_alphabet
+from wrlso._sequences.codons import coded_proteins
 from wrlso._utils.validation import check_count
 from wrlso.models.sequences.features import aligned_letters, pair_counts
 
@@ -33,6 +34,8 @@ class PairCounts(BaseEstimator):
         pair. Sequences of other lengths are aligned to it.
     farthest : int, default=5
         Largest distance of the two letters of a pair.
+    translate : bool, default=False
+        Whether sequences are DNA that codes for proteins, of which letters are counted then.
 
     Examples
     --------
@@ -46,10 +49,12 @@ class PairCounts(BaseEstimator):
         *,
         wild_type: str | None = None,
         farthest: int = 5,
+        translate: bool = False,
     ) -> None:
         self.alphabet = alphabet
         self.wild_type = wild_type
         self.farthest = farthest
+        self.translate = translate
 
     def __call__(self, X: Sequence[Any]) -> csr_array:
         """Return the counts (n, D) of n sequences.
@@ -61,7 +66,8 @@ class PairCounts(BaseEstimator):
         """
         check_count("farthest", self.farthest)
         letters = make_alphabet(self.alphabet)
-        rows = [letters.numbers(x) for x in listed_sequences(X, letters)]
+        texts = coded_proteins(X) if self.translate else listed_sequences(X, letters)
+        rows = [letters.numbers(x) for x in texts]
         v = len(letters.letters)
         k = max(1, int(np.log(_MOST_PAIRS) / np.log(v) / 2))
         pairs = pair_counts(rows, v, k, self.farthest)

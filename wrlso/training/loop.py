@@ -58,7 +58,9 @@ class Loop:
         self.inputs = inputs
         self.parameters: list[torch.nn.Parameter] = [p for p in model.parameters() if p.requires_grad]
         self.device: torch.device = self.parameters[0].device if self.parameters else torch.device("cpu")
-        self.optimizer = torch.optim.Adam(self.parameters, lr=lr) if self.parameters else None
+        # one pass over the memory for each step, where it is to be had
+        fused = self.device.type in ("cpu", "cuda") and all(p.is_floating_point() for p in self.parameters)
+        self.optimizer = torch.optim.Adam(self.parameters, lr=lr, fused=fused) if self.parameters else None
         self.lr = lr
         self.grad_clip = grad_clip
         self.beta = beta

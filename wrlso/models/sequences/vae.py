@@ -11,6 +11,8 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from wrlso._sequences.alphabets import listed_sequences, make_alphabet, refuse, substitution_odds
+from wrlso._sequences.coding_rules import CodingRules
+from wrlso._sequences.codons import coded_proteins
 from wrlso._sequences.rules import SequenceRules, length_bounds
 from wrlso._sequences.variation import Changes, crossed
 from wrlso._utils.validation import check_count, check_real
@@ -48,6 +50,9 @@ class SequenceVAE(ChunkVAE):
     out; small letters, T and U, and the stop at a protein's end are read as what they mean. Ambiguous letters
     are refused.
 
+    With :class:`wrlso.sequences.CodingRules` x are DNA that codes for proteins: the model is one of the
+    proteins, and x that code for the same protein are one point.
+
     Parameters
     ----------
     alphabet : str or sequence of str, default="protein"
@@ -56,7 +61,7 @@ class SequenceVAE(ChunkVAE):
         The length of sequences, or the shortest and the longest that are proposed; the model reads none that
         is longer. None: learned from the first x that it sees. Where they have one length, new ones have it,
         too, else up to a tenth more or less.
-    rules : SequenceRules, default=None
+    rules : SequenceRules or CodingRules, default=None
         What decoded, mutated and crossed sequences are repaired to keep, see
         :class:`wrlso.sequences.SequenceRules`; None where that fails.
     beta : float, default=0.1
@@ -96,7 +101,7 @@ class SequenceVAE(ChunkVAE):
         alphabet: str | Sequence[str] = "protein",
         *,
         length: int | tuple[int, int] | None = None,
-        rules: SequenceRules | None = None,
+        rules: SequenceRules | CodingRules | None = None,
         beta: float = 0.1,
         token_dropout: float = 0.2,
         chunk_dropout: float = 0.1,
@@ -114,7 +119,7 @@ class SequenceVAE(ChunkVAE):
         self.alphabet = make_alphabet(alphabet)
         self.vocabulary = list(self.alphabet.letters)
         self.beta, self.token_dropout, self.chunk_dropout = beta, token_dropout, chunk_dropout
-        self.rules: SequenceRules | None = None
+        self.rules: SequenceRules | CodingRules | None = None
         self.min_log_likelihood: float | None = None
         self.keep_plausible(min_log_likelihood)
         v = len(self.vocabulary)
@@ -127,7 +132,7 @@ class SequenceVAE(ChunkVAE):
         if rules is not None:
             self.keep(rules)
 
-    def keep(self, rules: SequenceRules) -> Self:
+    def keep(self, rules: SequenceRules | CodingRules) -> Self:
         """Keep rules from now on, in place of earlier ones; return self.
 
         Lengths that they name, and the wild type that others are aligned to, are taken where no x was seen.
@@ -135,14 +140,19 @@ class SequenceVAE(ChunkVAE):
         Raises
         ------
         ParameterError, ParameterTypeError
-            For something else than rules, and for rules of other letters.
+            For something else than rules, and for rules of other letters; for rules of DNA that codes for
+            proteins once the model has seen proteins, and the other way round.
         """
-        if not isinstance(rules, SequenceRules):
-            raise ParameterTypeError(f"rules must be SequenceRules or None, got {rules!r:.80}")
+        if not isinstance(rules, SequenceRules | CodingRules):
+            raise ParameterTypeError(f"rules must be SequenceRules, CodingRules or None, got {rules!r:.80}")
         if rules.letters != self.alphabet.letters:
             letters = self.alphabet.letters
             raise ParameterError(
                 f"rules must have the model's letters {letters}, got rules for {rules.letters}"
+            )
+        if self._reference and self.is_coding != isinstance(rules, CodingRules):
+            raise ParameterError(
+                f"rules must be for {'DNA' if self.is_coding else 'proteins'}, which the model has seen"
             )
         self.rules = rules
         self._reference = self._reference or rules.start or ""
@@ -167,6 +177,11 @@ class SequenceVAE(ChunkVAE):
     # ---------------------------------------------------------------- sequences and tokens
 
     @property
+    def is_coding(self) -> bool:
+        """Whether x are DNA that codes for proteins."""
+        return isinstance(self.rules, CodingRules)
+
+    @property
     def latent_dim(self) -> int:
         """Dimension d of the latent space, known once the first x has been seen."""
         self._check_length()
@@ -183,7 +198,9 @@ class SequenceVAE(ChunkVAE):
         DataTypeError
             When X is not a sequence of str.
         """
-        sequences = self._read(X)
+        return self._tensor(self._read(X))
+
+    def _tensor(self, sequences: list[str]) -> Tensor:
         self._learn(sequences)
         self._check_length()
         problems = [
@@ -200,7 +217,10 @@ class SequenceVAE(ChunkVAE):
         return torch.from_numpy(array)
 
     def key(self, x: str) -> str:
-        """Return the identity of a sequence: as the alphabet writes it; DataError where it cannot be read."""
+        """Return the identity of a sequence: as the alphabet writes it, of coding DNA its protein.
+
+        Raises DataError where it cannot be read.
+        """
         return self._read([x])[0]
 
     def extend(self, X: Iterable[str]) -> Self:
@@ -212,7 +232,8 @@ class SequenceVAE(ChunkVAE):
         return []
 
     def _read(self, X: Objects, name: str = "X") -> list[str]:
-        return listed_sequences(X, self.alphabet, name)
+        """Return n sequences of the alphabet: what the model works on."""
+        return coded_proteins(X, name) if self.is_coding else listed_sequences(X, self.alphabet, name)
 
     def _rows(self, X: Objects, name: str = "X") -> list[Ints]:
         return [self.alphabet.numbers(x) for x in self._read(X, name)]
@@ -223,7 +244,7 @@ class SequenceVAE(ChunkVAE):
         made = [x for x in kept if x]
         if self.min_log_likelihood is None or not made or not self.seen.any():
             return kept
-        each = self.log_probability(made) / np.array([len(x) for x in made])
+        each = self.log_probability(made) / np.array([len(x) for x in self._read(made)])
         likely = dict(zip(made, (each >= self.min_log_likelihood).tolist(), strict=True))
         return [x if x and likely[x] else None for x in kept]
 
@@ -334,7 +355,7 @@ class SequenceVAE(ChunkVAE):
     @torch.no_grad()
     def _likely(self, rows: list[Ints], places: list[Ints]) -> NDArray[np.float64]:
         """Return the probabilities (m, v) of letters at some places of rows, with their chunks hidden."""
-        inputs = self.tensorize([self.alphabet.text(row) for row in rows])
+        inputs = self._tensor([self.alphabet.text(row) for row in rows])
         tokens = trimmed(inputs.to(self._device), self.sizes.chunk)
         z = self.encoder(tokens)[0].view(len(rows), -1, self.sizes.chunk_dim)
         for i, there in enumerate(places):
@@ -399,6 +420,7 @@ class SequenceVAE(ChunkVAE):
             "length": [self._shortest, self.max_tokens] if self.max_tokens else None,
             "reference": self._reference,
             "rules": None if self.rules is None else self.rules.get_params(),
+            "coding": self.is_coding,
             "min_log_likelihood": self.min_log_likelihood,
         }
 
@@ -412,7 +434,8 @@ class SequenceVAE(ChunkVAE):
         if state["length"] is not None:
             self._set_length(*state["length"])
         self._reference = str(state["reference"])
-        self.rules = None if state["rules"] is None else SequenceRules(**state["rules"])
+        kind = CodingRules if state.get("coding") else SequenceRules
+        self.rules = None if state["rules"] is None else kind(**state["rules"])
         self.keep_plausible(state.get("min_log_likelihood"))
 
     def _parameters_to_keep(self) -> dict[str, Any]:

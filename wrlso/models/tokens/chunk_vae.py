@@ -27,6 +27,7 @@ __all__ = ["CHUNK", "ChunkVAE"]
 
 CHUNK = 1024  # objects that go through a network at once
 _SCORED = 64  # objects whose likelihoods are computed at once
+_MANY = 768  # tokens of a batch from which bfloat16 saves more than the conversion of weights costs
 _STAGES = (4, 6, 9)  # chunks computed first, and then for longer sequences only
 _MOST_ENDED = 0.2  # share of ended sequences above which they are removed from the batch
 
@@ -121,10 +122,10 @@ class ChunkVAE(TokenVAE):
         """Return the negative ELBOs (n,): one-sample reconstruction plus beta times the divergence.
 
         In training mode the model stores some of the posteriors for :meth:`sample_prior`, and computes matrix
-        products in bfloat16 on machines with instructions for it.
+        products of large batches in bfloat16 on machines with instructions for it.
         """
         tokens = trimmed(inputs.to(self._device), self.sizes.chunk)
-        fast = self.training and fast_in_bfloat16(self._device)
+        fast = self.training and tokens.numel() >= _MANY and fast_in_bfloat16(self._device)
         dropout = self.token_dropout if self.training else 0.0
         with torch.autocast(self._device.type, torch.bfloat16, enabled=fast):
             mean, log_variance = self.encoder(tokens)
