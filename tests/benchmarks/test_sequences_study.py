@@ -48,3 +48,17 @@ def test_unknown_names_are_refused(tmp_path):
         study.run_sequences(tmp_path, ["ehrlich-6"])
     with pytest.raises(ParameterError, match="methods must be one of"):
         study.run_sequences(tmp_path, methods=["magic"])
+
+
+def test_a_run_on_rna_ends_once_it_is_solved(tmp_path):
+    pytest.importorskip("RNA")
+    methods = ["genetic", "rnainverse"]
+    paths = study.run_sequences(tmp_path, ["rna-loops"], methods, [100], calls=30, progress=False)
+    genetic, inverse = (read_record(path) for path in paths)
+    assert genetic["starting_data"] == inverse["starting_data"]
+    assert 1.0 in inverse["y"]
+    assert inverse["y"].index(1.0) == len(inverse["y"]) - 1 < 29
+    line = next(line for line in study.summary_lines(tmp_path) if "rnainverse" in line)
+    assert line.split()[2:] == ["1", "1.000", "0.00", "1", str(len(inverse["y"]))]
+    with pytest.raises(ParameterError, match="rnainverse is for problems of RNA, got ehrlich-5"):
+        study.run_sequences(tmp_path, ["ehrlich-5"], ["rnainverse"])

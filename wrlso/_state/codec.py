@@ -68,6 +68,7 @@ _CLASSES = {
         "tasks.molecules.tasks": ["QED", "GuacaMol", "Molecules", "PenalizedLogP"],
         "tasks.shapes": ["CopiedRankWeighting", "OracleGrid", "Shapes"],
         "tasks.sequences.ehrlich": ["Ehrlich"],
+        "tasks.sequences.rna": ["FreeEnergy", "InverseFolding"],
         "training.schedules": ["GeometricBeta"],
         "training.trainer": ["Trainer"],
         "weighting": [

@@ -12,10 +12,10 @@ __all__ = ["sequences"]
 def sequences(
     out: Out,
     problems: Annotated[
-        str, typer.Option(help="Any of ehrlich-5,ehrlich-15,ehrlich-64.")
+        str, typer.Option(help="Any of ehrlich-5,-15,-64, rna-loops,-cross,-bulges.")
     ] = "ehrlich-5,ehrlich-15,ehrlich-64",
     methods: Annotated[
-        str, typer.Option(help="Any of both,weighting,retraining,neither,genetic.")
+        str, typer.Option(help="Any of both,weighting,retraining,neither,genetic; rnainverse.")
     ] = "both,genetic",
     seeds: Seeds = "100",
     calls: Annotated[int, typer.Option(min=1, help="Sequences evaluated in a run.")] = 300,
@@ -24,11 +24,13 @@ def sequences(
         int, typer.Option("--jobs", "--n-jobs", min=1, help="Processes; each run uses one thread.")
     ] = 1,
 ) -> None:
-    """Maximise Ehrlich functions, beside a genetic algorithm with the same start and calls.
+    """Maximise Ehrlich functions or design RNA, beside a genetic algorithm with the same start and calls.
 
+    Problems of RNA need ViennaRNA, and end once they are solved; rnainverse is for them alone.
     Development uses seeds 100 and up. Finished runs in the folder are not run again.
 
     Example: wrlso bench sequences --problems ehrlich-15 --seeds 100-104 --out runs
+      wrlso bench sequences --problems rna-loops,rna-cross --methods both,genetic,rnainverse --out runs
     """
     numbers = parse_seeds(seeds)
     from wrlso.benchmarks.sequences.study import run_sequences, summary_lines

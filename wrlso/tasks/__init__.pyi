@@ -4,6 +4,8 @@ from .molecules.tasks import GuacaMol as GuacaMol
 from .molecules.tasks import Molecules as Molecules
 from .molecules.tasks import PenalizedLogP as PenalizedLogP
 from .sequences.ehrlich import Ehrlich as Ehrlich
+from .sequences.rna import FreeEnergy as FreeEnergy
+from .sequences.rna import InverseFolding as InverseFolding
 from .shapes import CopiedRankWeighting as CopiedRankWeighting
 from .shapes import OracleGrid as OracleGrid
 from .shapes import Shapes as Shapes

@@ -1,7 +1,8 @@
-"""Ehrlich functions of the sizes that a published comparison has: searches beside a genetic algorithm.
+"""Ehrlich functions of the sizes that a published comparison has, and RNA that folds into a structure.
 
-Sizes and numbers of starting sequences are those of González-Duque et al., "A survey and benchmark of
-high-dimensional Bayesian optimization of discrete sequences", NeurIPS 2024 (hdbo_benchmark).
+Searches stand beside a genetic algorithm, and for RNA beside RNAinverse of the ViennaRNA package. Sizes and
+numbers of starting sequences of Ehrlich functions are those of González-Duque et al., "A survey and benchmark
+of high-dimensional Bayesian optimization of discrete sequences", NeurIPS 2024 (hdbo_benchmark).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,20 +25,27 @@ from wrlso.benchmarks.records import (
     write_record,
 )
 from wrlso.benchmarks.study import SETTINGS, run_missing, setting_options
+from wrlso.exceptions import ParameterError
 from wrlso.sequences import sequence_search
 from wrlso.tasks.sequences.ehrlich import Ehrlich
+from wrlso.tasks.sequences.rna import InverseFolding, vienna_rna
 
 __all__ = ["METHODS", "PROBLEMS", "SequencesRun", "run_sequences", "summary_lines"]
 
-PROBLEMS: Mapping[str, Mapping[str, int]] = {
+PROBLEMS: Mapping[str, Mapping[str, Any]] = {
     "ehrlich-5": {"length": 5, "n_motifs": 1, "motif_length": 4, "n_start": 10},
     "ehrlich-15": {"length": 15, "n_motifs": 2, "motif_length": 5, "n_start": 10},
     "ehrlich-64": {"length": 64, "n_motifs": 4, "motif_length": 10, "n_start": 1000},
+    "rna-loops": {"target": "loops", "n_start": 10},
+    "rna-cross": {"target": "cross", "n_start": 10},
+    "rna-bulges": {"target": "bulges", "n_start": 10},
 }
-"""Parameters of the tasks by name."""
+"""Parameters of the tasks by name; a run on RNA ends once it is solved."""
 
-METHODS = (*reversed(SETTINGS), "genetic")
-"""The four settings of the paper with nothing else set, and a genetic algorithm."""
+METHODS = (*reversed(SETTINGS), "genetic", "rnainverse")
+"""The four settings of the paper with nothing else set, a genetic algorithm, and RNAinverse for RNA only."""
+
+Task = Ehrlich | InverseFolding
 
 _PARENTS = 20  # of the genetic algorithm: the best sequences so far
 _ATTEMPTS = 5000  # children for one new sequence
@@ -61,8 +69,15 @@ class SequencesRun:
         """Return what a record must share with a run that is to be skipped."""
         return {"calls": self.calls, "batch": self.batch} | dict(PROBLEMS[self.problem])
 
-    def task(self) -> Ehrlich:
+    @property
+    def is_rna(self) -> bool:
+        """Whether RNA is designed."""
+        return "target" in PROBLEMS[self.problem]
+
+    def task(self) -> Task:
         """Return the task."""
+        if self.is_rna:
+            return InverseFolding(**PROBLEMS[self.problem])
         return Ehrlich(20, seed=self.seed, **PROBLEMS[self.problem])
 
 
@@ -110,6 +125,9 @@ def run_sequences(
     check_count("calls", calls)
     check_count("batch", batch)
     runs = [SequencesRun(p, m, s, calls, batch) for s in seeds for p in problems for m in methods]
+    others = [run.problem for run in runs if run.method == "rnainverse" and not run.is_rna]
+    if others:
+        raise ParameterError(f"the method rnainverse is for problems of RNA, got {others[0]}")
     return run_missing(runs, out, run_and_record, n_jobs, progress)
 
 
@@ -130,7 +148,8 @@ def run_and_record(run: SequencesRun, out: Path, progress: bool) -> None:
             bar.update(len(values))
             return values
 
-        (_genetic if run.method == "genetic" else _searched)(run, task, X, y, evaluate)
+        method = {"genetic": _genetic, "rnainverse": _rnainverse}.get(run.method, _searched)
+        method(run, task, X, y, evaluate)
     seconds = {"total": perf_counter() - begin, "processor": process_time() - worked}
     write_record(
         run.path(out),
@@ -155,36 +174,48 @@ def run_and_record(run: SequencesRun, out: Path, progress: bool) -> None:
 
 
 def summary_lines(out: Path) -> list[str]:
-    """Return a table: mean best value of each method on each problem, and the share of failed experiments."""
+    """Return a table: mean best value of each method on each problem, and the share of failed experiments.
+
+    Of RNA also how many runs solved the problem, and their median calls.
+    """
     groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    solved: dict[tuple[str, str], list[int]] = {}  # calls of the runs that solved a problem of RNA
     for record in read_records(out):
         if record.get("kind") == "sequences":
             values = [value for value in record["y"] if value is not None]
             best = max([record["starting_data"]["best"], *values])
             failed = 1.0 - len(values) / max(len(record["y"]), 1)
-            groups.setdefault((record["problem"], record["method"]), []).append((best, failed))
-    lines = [f"{'problem':<12}{'method':<12}{'runs':>5}{'best':>8}{'failed':>8}"]
-    for (problem, method), found in sorted(groups.items()):
+            group = record["problem"], record["method"]
+            groups.setdefault(group, []).append((best, failed))
+            if 1.0 in record["y"]:
+                solved.setdefault(group, []).append(record["y"].index(1.0) + 1)
+    lines = [f"{'problem':<12}{'method':<12}{'runs':>5}{'best':>8}{'failed':>8}{'solved':>8}{'calls':>8}"]
+    for group, found in sorted(groups.items()):
         best, failed = np.mean(found, axis=0)
-        lines.append(f"{problem:<12}{method:<12}{len(found):>5}{best:>8.3f}{failed:>8.2f}")
+        calls = solved.get(group, [])
+        said = f"{np.median(calls):>8.0f}" if calls else ""
+        problem, method = group
+        lines.append(
+            f"{problem:<12}{method:<12}{len(found):>5}{best:>8.3f}{failed:>8.2f}{len(calls):>8}{said}"
+        )
     return lines
 
 
 Evaluate = Callable[[Iterable[str]], list[float | None]]
 
 
-def _searched(run: SequencesRun, task: Ehrlich, X: list[str], y: Any, evaluate: Evaluate) -> None:
+def _searched(run: SequencesRun, task: Task, X: list[str], y: Any, evaluate: Evaluate) -> None:
     """Search with nothing set but what the setting says."""
     options = setting_options(run.method)
     opt = sequence_search(X, y, alphabet=task.alphabet, random_state=run.seed, **options)
     left = run.calls
     while left:
         batch = opt.ask(min(run.batch, left))
-        opt.tell(batch, evaluate(batch))
-        left -= len(batch)
+        opt.tell(batch, values := evaluate(batch))
+        left = 0 if _is_solved(run, values) else left - len(batch)
 
 
-def _genetic(run: SequencesRun, task: Ehrlich, X: list[str], y: Any, evaluate: Evaluate) -> None:
+def _genetic(run: SequencesRun, task: Task, X: list[str], y: Any, evaluate: Evaluate) -> None:
     """Cross and change the best sequences so far, by the same moves as the search has, batch by batch."""
     rng = np.random.default_rng(run.seed)
     v, length = task.n_letters, task.length
@@ -204,7 +235,26 @@ def _genetic(run: SequencesRun, task: Ehrlich, X: list[str], y: Any, evaluate: E
                 batch.append(text)
             if len(batch) == min(run.batch, left):
                 break
-        pairs = zip(evaluate(batch), batch, strict=True)
+        values = evaluate(batch)
+        pairs = zip(values, batch, strict=True)
         best += [(value, x) for value, x in pairs if value is not None]
         best = sorted(best, reverse=True)[:_PARENTS]
-        left = left - len(batch) if batch else 0
+        left = left - len(batch) if batch and not _is_solved(run, values) else 0
+
+
+def _rnainverse(run: SequencesRun, task: Task, X: list[str], y: Any, evaluate: Evaluate) -> None:
+    """Let RNAinverse change the starting sequences, and then random ones; what it returns is evaluated.
+
+    Each of these takes it many foldings of its own, which it does not count.
+    """
+    vienna, rng, structure = vienna_rna(), np.random.default_rng(run.seed), getattr(task, "structure", "")
+    vienna.init_rand(run.seed)
+    for i in range(run.calls):
+        start = X[i] if i < len(X) else "".join(task.alphabet[k] for k in rng.integers(4, size=task.length))
+        found, _ = vienna.inverse_fold(start, structure)
+        if _is_solved(run, evaluate([found.upper()])):
+            return
+
+
+def _is_solved(run: SequencesRun, values: list[float | None]) -> bool:
+    return run.is_rna and 1.0 in values
