@@ -14,6 +14,7 @@ from torch import nn
 
 from wrlso import Trainer, WeightedRetrainingOptimizer
 from wrlso.adapters import TuneSearch
+from wrlso.plots import progress_curve
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -48,7 +49,14 @@ tuner = tune.Tuner(
 results = tuner.fit()
 print("best:", results.get_best_result().metrics["taste"], opt.best_y_)
 
-# %%
-# After a crash: ``tune.Tuner.restore("tune/recipes", evaluate).fit()``.
-
 ray.shutdown()
+
+# %%
+# After a crash: ``tune.Tuner.restore("tune/recipes", evaluate).fit()``. The values of the trials:
+#
+# .. image:: /images/ray_tune.png
+#    :alt: the value of each of six trials, and the best of the starting data
+
+# sphinx_gallery_thumbnail_path = 'images/ray_tune.png'
+figure = progress_curve(opt.y_[len(X) :], start=opt.y_[: len(X)].max())
+figure.savefig("ray_tune.png", dpi=80)
