@@ -14,6 +14,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "matplotlib.sphinxext.plot_directive",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
@@ -26,6 +27,10 @@ autosummary_generate = True
 autosummary_ignore_module_all = False
 autodoc_typehints = "none"  # numpydoc's Parameters sections say it in words
 numpydoc_show_class_members = False
+
+plot_include_source = True  # pictures of the guides are made at build time, by the code above them
+plot_html_show_formats = plot_html_show_source_link = False
+plot_formats = [("png", 110)]
 
 root = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))  # shown_figures

@@ -46,7 +46,7 @@ for row, (name, result) in zip(rows, results.items(), strict=True):
 
 # %%
 # One seed is an anecdote: a model that is never retrained has luck now and then, and by default there are
-# changes of known images, too. The study has 64 × 64 pixels and five seeds; its search sees the true objective.
+# changes of known images, too. In the study are 64 × 64 pixels and five seeds; its search sees the objective.
 
 records = Path(__file__).parent.parent / "docs" / "benchmarks" / "shapes-oracle"
 figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")

@@ -37,7 +37,7 @@ def code_blocks(path):
     if path.suffix == ".md":
         found = re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         return [(text[: match.start(1)].count("\n") + 1, match[1]) for match in found]
-    pattern = r"^\.\. code-block:: python\n((?:[ ]+.*\n|\n)+)"
+    pattern = r"^\.\. (?:code-block:: python|plot::)\n(?:   :.*\n)*((?:[ ]+.*\n|\n)+)"
     blocks = []
     for match in re.finditer(pattern, text + "\n", re.MULTILINE):
         lines = match[1].split("\n")
@@ -86,12 +86,16 @@ def test_pages_have_code():
 
 def test_code_blocks_are_found(tmp_path):
     page = tmp_path / "page.rst"
-    page.write_text("Title\n\n.. code-block:: python\n\n   a = 1\n   if a:\n       b = 2\n\nText\n")
-    ((line, code),) = code_blocks(page)
+    page.write_text(
+        "Title\n\n.. code-block:: python\n\n   a = 1\n   if a:\n       b = 2\n\nText\n"
+        "\n.. plot::\n   :alt: two\n\n   c = b\n"
+    )
+    (line, code), (_, plot) = code_blocks(page)
     assert line == 4
     namespace = {}
     exec(code, namespace)
-    assert namespace["b"] == 2
+    exec(plot, namespace)
+    assert namespace["c"] == 2
 
 
 NEEDED = {"ray_tune.py": "ray"}  # by examples: packages that the extra "all" does not install
