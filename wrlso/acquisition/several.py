@@ -93,6 +93,18 @@ class LogHypervolumeImprovement(SeveralGoals):
     n_samples : int, default 64
         Joint samples of the processes, at most 64. The cost of more than two goals grows fast with it.
 
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import Maximize, Minimize, WeightedRetrainingOptimizer
+    >>> from wrlso.acquisition import LogHypervolumeImprovement
+    >>> opt = WeightedRetrainingOptimizer(
+    ...     nn.Linear(9, 4),
+    ...     nn.Linear(2, 9),
+    ...     outcomes=[Maximize("potency"), Minimize("size")],
+    ...     acquisition=LogHypervolumeImprovement(),
+    ... )
+
     References
     ----------
     Daulton, Balandat, Bakshy, "Parallel Bayesian Optimization of Multiple Noisy Objectives with Expected
@@ -126,6 +138,14 @@ class LogParEGO(SeveralGoals):
     ----------
     search, n_samples
         As of :class:`LogHypervolumeImprovement`.
+
+    Examples
+    --------
+    In turns with the other function for several goals, as the default has them:
+
+    >>> from wrlso import Mixture
+    >>> from wrlso.acquisition import LogHypervolumeImprovement, LogParEGO
+    >>> acquisition = Mixture([LogHypervolumeImprovement(), LogParEGO()])
 
     References
     ----------

@@ -322,6 +322,14 @@ class OracleGrid(BaseEstimator):
         Largest number of sets of points to try, the grid included.
     chunk_size : int, default=2500
         Points decoded at once, which bounds the memory.
+
+    Examples
+    --------
+    >>> from wrlso import WeightedRetrainingOptimizer
+    >>> from wrlso.tasks import Shapes
+    >>> task = Shapes()
+    >>> oracle = OracleGrid(task.objective, bounds="data")
+    >>> opt = WeightedRetrainingOptimizer(model=task.model(random_state=0), acquisition=oracle)
     """
 
     uses_surrogate: bool = False
