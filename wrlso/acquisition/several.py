@@ -59,7 +59,7 @@ class SeveralGoals(BaseEstimator):
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator
     ) -> tuple[list[Proposal], AskRecord]:
-        """Return n proposals; see :class:`Acquisition`."""
+        """Return n proposals; see :class:`wrlso.acquisition.Acquisition`."""
         self.check_parameters()
         return search_of(self.search, state).propose(state, n, rng, self)
 

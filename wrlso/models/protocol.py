@@ -8,7 +8,7 @@ objects, Z an (n, d) tensor of latent points, d the latent dimension.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, Protocol, Self, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,11 +19,13 @@ __all__ = [
     "DrawsObjects",
     "HasBlocks",
     "HasFeatures",
+    "HasLikelihood",
     "HasParts",
     "LatentModel",
     "Mutates",
     "Objects",
     "SamplesPrior",
+    "has_likelihood",
 ]
 
 Objects: TypeAlias = Sequence[Any] | np.ndarray  # n objects; an array (n, ...) holds one in each row
@@ -143,6 +145,11 @@ class HasLikelihood(Protocol):
 
     def likelihood(self, X: Objects) -> tuple[np.ndarray, np.ndarray]:
         """Return log p(x) of n objects (n,) float64, and how many symbols each has (n,), at least 1."""
+
+
+def has_likelihood(model: object) -> TypeGuard[HasLikelihood]:
+    """Whether a model has that method: a ``VAE`` has an attribute of the same name, which is a word."""
+    return callable(getattr(model, "likelihood", None))
 
 
 @runtime_checkable

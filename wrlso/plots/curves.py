@@ -220,7 +220,7 @@ def latent_scatter(
     values : array_like of shape (n,)
         Objective values, NaN where there is none.
     kinds : sequence of n str
-        Keys of :data:`KINDS`: "starting data", "told", "asked and told", "pending", "failed", "no value".
+        Keys of ``KINDS``: "starting data", "told", "asked and told", "pending", "failed", "no value".
     maximize : bool, default=True
         Whether larger is better; better points are brighter and lie on top.
     """

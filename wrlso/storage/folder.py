@@ -70,7 +70,7 @@ class Campaign:
 
     @contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[None]:
-        """See :meth:`wrlso.storage.journal.Journal.transaction`."""
+        """Hold one transaction of the journal; on an error nothing of it is written."""
         with self.journal.transaction(write=write):
             yield
 

@@ -135,8 +135,8 @@ class Shapes(BaseEstimator):
     subset : int, optional
         Start from this many images, sampled without replacement, instead of all.
     network : {"coordinate", "small", "preprint", "released"}, default="coordinate"
-        The model that :meth:`model` builds: :func:`wrlso.models.coordinate.coordinate_vae`, whose decoder can
-        light pixels that no starting image lights, or :func:`wrlso.models.conv.conv_vae` of this name.
+        The model that :meth:`model` builds: :func:`wrlso.coordinate_vae`, whose decoder can
+        light pixels that no starting image lights, or :func:`wrlso.conv_vae` of this name.
     latent_dim : int, optional
         Dimension d of its latent space; the network's own default when None.
 
