@@ -66,7 +66,7 @@ def test_two_networks_have_no_likelihood_and_no_bound():
     model = VAE(nn.Linear(4, 4), nn.Linear(2, 4))
     assert not has_likelihood(model)
     assert has_likelihood(Likely())
-    assert Plausible.of(state(model=model), 0.5) is None
+    assert Plausible.of(replace(state(), model=model), 0.5) is None
 
 
 def test_proposals_are_as_plausible_as_the_data():
