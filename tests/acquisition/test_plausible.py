@@ -7,12 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from wrlso import CandidatePool, LogExpectedImprovement, ParameterError
+from wrlso import VAE, CandidatePool, LogExpectedImprovement, ParameterError
 from wrlso._state.codec import dump, load
 from wrlso.acquisition.plausible import Plausible
 from wrlso.exceptions import ParameterTypeError
 from wrlso.models import HasLikelihood, JunctionTreeVAE, SelfiesVAE
+from wrlso.models.protocol import has_likelihood
 from wrlso.molecules import molecule_search, search_options
 from wrlso.testing.grid import Grid, grid_state
 
@@ -57,6 +59,14 @@ def test_length_alone_does_not_count(length, surprise):
     here = replace(grid_state(), model=Words(), point=lambda i: "a" * (1 + i % 3))
     bound = Plausible.of(here, 0.05)
     assert bound.excess(["a" * length])[0] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_two_networks_have_no_likelihood_and_no_bound():
+    """The attribute ``likelihood`` of a VAE is the word "bernoulli"."""
+    model = VAE(nn.Linear(4, 4), nn.Linear(2, 4))
+    assert not has_likelihood(model)
+    assert has_likelihood(Likely())
+    assert Plausible.of(replace(state(), model=model), 0.5) is None
 
 
 def test_proposals_are_as_plausible_as_the_data():

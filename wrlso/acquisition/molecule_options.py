@@ -9,7 +9,7 @@ from wrlso.acquisition.size_range import SizeRange
 from wrlso.acquisition.sources import Cross, Mutate, Near, Prior, Rewrite, Source, Splice
 from wrlso.exceptions import ParameterError
 from wrlso.models.molecules.base import MoleculeVAE
-from wrlso.models.protocol import HasLikelihood, LatentModel
+from wrlso.models.protocol import LatentModel, has_likelihood
 from wrlso.models.selfies.vae import SelfiesVAE
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.training.trainer import Trainer
@@ -54,7 +54,7 @@ def search_options(
         For a ``plausibility`` that is no quantile, or that this model cannot judge.
     """
     check_real("plausibility", plausibility, minimum=0.0, maximum=1.0, none="any molecule")
-    if plausibility is not None and not (generate and isinstance(model, HasLikelihood)):
+    if plausibility is not None and not (generate and has_likelihood(model)):
         raise ParameterError(
             "plausibility is for a model with a likelihood that makes molecules, such as SelfiesVAE, got "
             + (type(model).__name__ if generate else "generate=False")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wrlso.acquisition.state import SearchState
 from wrlso.models.inference import evaluating
-from wrlso.models.protocol import HasLikelihood
+from wrlso.models.protocol import HasLikelihood, has_likelihood
 
 __all__ = ["Plausible"]
 
@@ -40,7 +40,7 @@ class Plausible:
     def of(cls, state: SearchState, quantile: float | None) -> "Plausible | None":
         """Return the bound at a quantile of the data's scores; None without one, a likelihood or data."""
         measured = state.all_measured
-        if quantile is None or measured.point is None or not isinstance(state.model, HasLikelihood):
+        if quantile is None or measured.point is None or not has_likelihood(state.model):
             return None
         n = len(measured.y)
         places = np.unique(np.linspace(0, n - 1, min(n, _MOST)).astype(np.int64))
