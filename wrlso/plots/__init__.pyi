@@ -13,3 +13,6 @@ from .curves import weight_distribution as weight_distribution
 from .figures import new_figure as new_figure
 from .molecules import molecule_grid as molecule_grid
 from .molecules import molecule_timeline as molecule_timeline
+from .sequences import mutation_map as mutation_map
+from .sequences import sequence_alignment as sequence_alignment
+from .sequences import sequence_logo as sequence_logo

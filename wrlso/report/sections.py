@@ -25,6 +25,7 @@ from wrlso.report.origins import origins
 from wrlso.report.outcomes import front_text, outcomes_section
 from wrlso.report.page import Figures, alert, code, details, heading, pair, paragraph, strip, table, tiles
 from wrlso.report.points import N_ROWS, best_points, candidates, kind_of, last_of, number, observations
+from wrlso.report.sequences import sequences_section
 from wrlso.report.snapshot import (
     MIN_PREDICTIONS,
     Campaign,
@@ -81,12 +82,14 @@ def sections(campaign: Campaign, figures: Figures) -> list[Section]:
     With several goals no number says which point is best: fronts take the place of progress and best points.
     """
     found = outcomes_section(campaign, figures)
+    mutations = sequences_section(campaign, figures)
     several = len(aims_of(campaign.opt.outcomes, campaign.opt.direction).goals) > 1
     return [
         *([("outcomes", "Goals and limits", found)] if found else []),
         *([] if several else [("progress", "Progress", _progress(campaign, figures))]),
         ("candidates", "Next candidates", candidates(campaign) + as_molecules(campaign) + origins(campaign)),
         *([] if several else [("best", "Best points", best_points(campaign))]),
+        *([("sequences", "Mutations", mutations)] if mutations else []),
         (
             "predictions",
             "Prediction against measurement",
