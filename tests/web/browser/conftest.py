@@ -9,7 +9,6 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -59,7 +58,7 @@ class Server:
     def start(self):
         self.process = subprocess.Popen(self.command, env=self.environment, start_new_session=True)
         for _ in range(600):
-            with suppress(URLError, ConnectionError), urlopen(f"{self.address}/settings", timeout=10):
+            with suppress(OSError), urlopen(f"{self.address}/settings", timeout=10):
                 return self
             assert self.process.poll() is None
             time.sleep(0.1)
