@@ -43,6 +43,7 @@ from wrlso.campaign.start_table import (
     start_contents,
     without_names,
 )
+from wrlso.campaign.substructures import holding
 from wrlso.campaign.tables import check_free, plural, read_table, reserve
 from wrlso.campaign.views import (
     best_line,
@@ -457,8 +458,9 @@ def export(
     as_json: bool | None = None,
     force: bool = False,
     form: Form = AS_BEFORE,
+    substructure: str | None = None,
 ) -> str:
-    """Write everything that is known; without a file return it.
+    """Write everything that is known, or the molecules with a substructure; without a file return it.
 
     The name of the file says the form: .json, .sdf for molecules (id, x, value and status), FASTA (names and
     sequences), else CSV.
@@ -466,15 +468,20 @@ def export(
     Needs no model, and waits for no other process.
     """
     info, history = view_campaign(campaign)
+    rows: Sequence[int] = range(len(history))
+    if substructure is not None:
+        rows = holding(history, rows, substructure)
     if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
+        if substructure is not None:
+            raise ParameterError("JSON holds the whole campaign; with a substructure write CSV, SDF or FASTA")
         text = json_export(history, info)
     elif as_json is None and out is not None and out.suffix.lower() == ".sdf":
         kept = Form.of(info["notes"])
         columns = {name: name or kept.y or "y" for name in aims_of_campaign(info).names}
-        text = sdf_export(history, kept.x or "x", columns)
+        text = sdf_export(history, kept.x or "x", columns, rows)
     else:
         require_text(history)
-        kept, rows = Form.of(info["notes"]), range(len(history))
+        kept = Form.of(info["notes"])
         aims, listed, flat = aims_of_campaign(info), candidates_of(campaign, info), is_flat(info["notes"])
         names = names_of_points(info["notes"], history, listed, rows)
         if as_json is None and out is not None and out.suffix.lower() in FASTA_ENDINGS:

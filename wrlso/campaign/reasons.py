@@ -1,6 +1,5 @@
 """Why a point was chosen, and which known point is nearest to it, in words; read without the model."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ FOUND = {
     "cross": "it joins parts of two good points",
     "supplied": "it is on the list of candidates",
 }
+_FORMER = 3  # asks and trainings whose time is expected again
 _MOST = 5000  # known points that a new one is compared with: the latest
 
 
@@ -102,15 +102,12 @@ def said_of(record: Record, aims: Aims) -> str:
     return ", ".join(values)
 
 
-def usual_seconds(history: History, kind: str, n: int = 1) -> float | None:
-    """Return how long an ask of n points or a training should take by the former ones; None: not known.
+def usual_seconds(history: History, kind: str, *, trains: bool = False) -> float | None:
+    """Return how long an "ask" or "train" should take by the former ones; None: not known.
 
-    Asks are counted from the records of their searches, whose time depends little on n; trainings from their
-    log.
+    ``trains``: whether the ask trains first.
     """
-    if kind == "train":
-        found = [float(entry["seconds"]) for entry in history.trainings[-3:] if "seconds" in entry]
-    else:
-        found = [sum(ask.seconds.values()) for ask in history.asks[-3:] if ask is not None]
-    middle = float(np.median(found)) if found else math.nan
-    return middle if math.isfinite(middle) else None
+    asks = [sum(ask.seconds.values()) for ask in history.asks[-_FORMER:]]
+    trainings = [float(entry["seconds"]) for entry in history.trainings[-_FORMER:]]
+    needed = [trainings] if kind == "train" else [asks, trainings] if trains else [asks]
+    return sum(float(np.median(found)) for found in needed) if all(needed) else None

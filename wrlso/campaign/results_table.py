@@ -134,9 +134,9 @@ def plan_tell(
     if problems:
         bad = f"{plural(len(problems), 'row')} of {len(table.rows)}"
         summary = f"{table.name}: {bad} cannot be told, so nothing was recorded{table.advice}"
-        error = explain(summary, problems, len(table.rows))
-        error.cells = cells
-        raise error
+        refusal = explain(summary, problems, len(table.rows))
+        refusal.cells = cells
+        raise refusal
     return reader.plan
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "KINDS",
     "before_after",
     "calibration_curve",
+    "flattened",
     "front_scatter",
     "image_timeline",
     "latent_manifold",
@@ -231,7 +232,7 @@ def latent_scatter(
             f"{points.shape}, {measured.shape} and {len(kinds)} kinds"
         )
     figure, axes = _axes(figure, 6.0, 4.6)
-    flat, names = _flatten(points, measured)
+    flat, names = flattened(points, measured)
     known = np.isfinite(measured)
     order = np.argsort(np.where(known, measured if maximize else -measured, -np.inf), kind="stable")
     limits = (measured[known].min(), measured[known].max()) if known.any() else (0.0, 1.0)
@@ -416,10 +417,14 @@ def score_distributions(
     return figure
 
 
-def _flatten(
+def flattened(
     points: NDArray[np.float64], measured: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], tuple[str, str]]:
-    """Return coordinates (n, 2) for drawing and the names of their axes."""
+    """Return coordinates (n, 2) of latent points (n, d) for drawing, and the names of the axes.
+
+    Two dimensions stay as they are; one is drawn against the values (n,), NaN where there is none; of more
+    the first two principal axes are taken.
+    """
     if points.shape[1] == 1:
         known = measured[np.isfinite(measured)]
         bottom = known.min() - 0.08 * np.ptp(known) if len(known) else 0.0  # where there is no value yet

@@ -3,7 +3,7 @@
 import inspect
 import math
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from wrlso.plots.figures import improvements, new_figure
 from wrlso.report.chemistry import as_molecules
 from wrlso.report.choice import choices_text
 from wrlso.report.drawings import draw, picture, text_of
+from wrlso.report.latent import kind_of, latent_points
 from wrlso.report.origins import origins
 from wrlso.report.outcomes import front_text, outcomes_section
 from wrlso.report.page import Figures, alert, code, details, heading, pair, paragraph, strip, table, tiles
@@ -35,7 +36,6 @@ from wrlso.report.snapshot import (
     format_time,
     held_out_predictions,
     predict_now,
-    thin,
 )
 from wrlso.report.success import success_section
 from wrlso.surrogate.calibration import interval_coverage
@@ -45,7 +45,6 @@ __all__ = ["headline", "sections"]
 
 _N_BEST = 20
 _N_ROWS = 500  # of a table
-_N_DRAWN = 2000  # points of a scatter plot, of each kind
 _N_OVER_TIME = 8  # pictures of the best over time
 _N_SAMPLES = 6  # points shown with their reconstruction
 
@@ -80,29 +79,34 @@ def headline(campaign: Campaign) -> Markup:
     return tiles(facts)
 
 
-def sections(campaign: Campaign, figures: Figures) -> list[Section]:
-    """Return (name, title, content) of all sections; figures are added to ``figures``.
+def sections(campaign: Campaign, figures: Figures, only: Collection[str] | None = None) -> list[Section]:
+    """Return (name, title, content) of all sections, or of some; figures are added to ``figures``.
 
     With several goals no number says which point is best: fronts take the place of progress and best points.
     """
-    found = outcomes_section(campaign, figures)
     several = len(aims_of(campaign.opt.outcomes, campaign.opt.direction).goals) > 1
-    return [
-        *([("outcomes", "Goals and limits", found)] if found else []),
-        *([] if several else [("progress", "Progress", _progress(campaign, figures))]),
-        ("candidates", "Next candidates", _candidates(campaign) + as_molecules(campaign) + origins(campaign)),
-        *([] if several else [("best", "Best points", _best(campaign))]),
+    parts: list[tuple[str, str, Callable[[], Markup]]] = [
+        ("outcomes", "Goals and limits", lambda: outcomes_section(campaign, figures)),
+        ("progress", "Progress", lambda: Markup() if several else _progress(campaign, figures)),
+        (
+            "candidates",
+            "Next candidates",
+            lambda: _candidates(campaign) + as_molecules(campaign) + origins(campaign),
+        ),
+        ("best", "Best points", lambda: Markup() if several else _best(campaign)),
         (
             "predictions",
             "Prediction against measurement",
-            _predictions(campaign, figures) + success_section(campaign.history),
+            lambda: _predictions(campaign, figures) + success_section(campaign.history),
         ),
-        ("latent", "Latent space", _latent(campaign, figures)),
-        ("weights", "Weights in training", _weights(campaign, figures)),
-        ("trainings", "Trainings and reconstruction", _trainings(campaign, figures)),
-        ("observations", "All observations", _observations(campaign)),
-        ("settings", "Settings", _settings(campaign)),
+        ("latent", "Latent space", lambda: _latent(campaign, figures)),
+        ("weights", "Weights in training", lambda: _weights(campaign, figures)),
+        ("trainings", "Trainings and reconstruction", lambda: _trainings(campaign, figures)),
+        ("observations", "All observations", lambda: _observations(campaign)),
+        ("settings", "Settings", lambda: _settings(campaign)),
     ]
+    wanted = [part for part in parts if only is None or part[0] in only]
+    return [(name, title, content) for name, title, make in wanted if (content := make())]
 
 
 # -------------------------------------------------------------------- sections
@@ -234,36 +238,21 @@ def _predictions(campaign: Campaign, figures: Figures) -> Markup:
 
 
 def _latent(campaign: Campaign, figures: Figures) -> Markup:
-    n_start, better = campaign.n_start, campaign.sign * campaign.y
-    known = np.concatenate([thin(better[:n_start], _N_DRAWN), n_start + thin(better[n_start:], _N_DRAWN)])
-    kinds = [_kind(campaign, position) for position in known]
-    rows, values = [campaign.rows[known]], [campaign.y[known]]
-    for kind, found in (
-        ("pending", campaign.pending),
-        ("failed", campaign.failed),
-        ("no value", campaign.unlabelled),
-    ):
-        some = found[thin(np.zeros(len(found)), _N_DRAWN)]
-        rows.append(some)
-        values.append(np.full(len(some), np.nan))
-        kinds += [kind] * len(some)
-    Z, y = campaign.encode(np.concatenate(rows)), np.concatenate(values)
-    finite = np.isfinite(Z).all(axis=1)
-    if not finite.any():
+    found = latent_points(campaign)
+    if found is None:
         return paragraph("There is no point to draw.")
     d = campaign.model.latent_dim
-    seen = [kinds[i] for i in np.flatnonzero(finite)]
     figure = plots.latent_scatter(
-        Z[finite], y[finite], seen, maximize=campaign.sign > 0, figure=new_figure(8.5, 5.2)
+        found.Z, found.y, found.kinds, maximize=campaign.sign > 0, figure=new_figure(8.5, 5.2)
     )
     view = {1: "The latent space against the value", 2: "The latent space as it is"}.get(
         d, f"The {d}-dimensional latent space on its first two principal axes"
     )
-    counts = ", ".join(f"{kind} ({seen.count(kind):,})" for kind in plots.KINDS if kind in seen)
+    counts = ", ".join(f"{kind} ({found.kinds.count(kind):,})" for kind in plots.KINDS if kind in found.kinds)
     caption = f"{view}, with the encodings of points by the present model: {counts}."
-    if len(known) < len(campaign.y):
+    if found.n_known < len(campaign.y):
         caption += (
-            f" {len(known):,} of {len(campaign.y):,} points with a value are drawn, the best among them."
+            f" {found.n_known:,} of {len(campaign.y):,} points with a value are drawn, the best among them."
         )
     untrained = Markup() if campaign.history.trainings else alert("The model has not been trained yet.")
     return untrained + figures.add("latent", figure, f"Scatter plot. {caption}", caption)
@@ -444,7 +433,7 @@ def _observed_table(
                 _number(campaign.y[position]),
                 _replicates(record),
                 _expected(record.prediction),
-                _kind(campaign, position) + (", corrected" if record.revisions else ""),
+                kind_of(campaign, position) + (", corrected" if record.revisions else ""),
                 format_time(record.told_at),
             )
         )
@@ -469,12 +458,6 @@ def _next_training(campaign: Campaign) -> str:
     if n_trainings == 0:
         return "the first at the next ask"
     return f"next in {left} new values" if left else "next at the next ask"
-
-
-def _kind(campaign: Campaign, position: int | np.integer[Any]) -> str:
-    if position < campaign.n_start:
-        return "starting data"
-    return "asked and told" if campaign.record(campaign.rows[position]).asked else "told"
 
 
 def _quality(found: Predictions) -> str:

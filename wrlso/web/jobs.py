@@ -102,6 +102,12 @@ class Job:
         return int((self.ended or time.monotonic()) - self.started)
 
     @property
+    def time(self) -> str:
+        """How long it has taken, and takes, in words."""
+        about = "" if self.usual is None else f" of about {max(round(self.usual), 1)} s"
+        return f"for {self.seconds} s{about}"
+
+    @property
     def news(self) -> str:
         """The last line that its process wrote."""
         return "" if self.worker is None else self.worker.news

@@ -2,15 +2,17 @@
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wrlso._state.merits import hypervolumes
+from wrlso._state.merits import hypervolumes, standing
 from wrlso.campaign.commands import POINT_NOTE
 from wrlso.campaign.outcome_columns import aims_of_campaign
+from wrlso.campaign.reasons import best_value, nearest_known, said_of, why_chosen
 from wrlso.campaign.results_table import current_reading, describe_value
 from wrlso.campaign.views import local_time, shown
 from wrlso.history import History, Record
@@ -41,6 +43,11 @@ class View:
         """The column of the one number without a name."""
         return str(self.info["notes"].get("y", "value"))
 
+    @cached_property
+    def best(self) -> float | None:
+        """The best value so far, where there is one goal."""
+        return best_value(self.history, self.aims)
+
     @property
     def outcomes(self) -> list[tuple[str, str]]:
         """Outcomes, and what they are called with their units."""
@@ -70,6 +77,16 @@ class View:
             "told": local_time(record.told_at),
             "corrected": bool(record.revisions),
             "note": self.info["notes"].get(f"{POINT_NOTE}{row}", ""),
+        }
+
+    def card(self, row: int, *, molecules: bool) -> dict[str, Any]:
+        """Return what a card of a proposed point shows: also why it was chosen, and what it is most like."""
+        record, (name, sign) = self.history.records[row], self.aims.goals[0]
+        unit = self.aims.units.get(name) or self.info["notes"].get("unit", "")
+        near = nearest_known(self.history, record.x, row, molecules=molecules)
+        return self.point(row) | {
+            "why": why_chosen(record, self.best, sign, unit),
+            "near": None if near is None else (*near, said_of(self.history.records[near[0]], self.aims)),
         }
 
     def number(self, row: int, name: str) -> float:
@@ -138,6 +155,11 @@ class Room:
         self.has_drawings()
         self.progress()
 
+    def front(self, number: int) -> bytes | None:
+        """Return the front of the pair of goals with a number as SVG; None where there is none."""
+        view = self.view()
+        return self._kept(("front", (number, view.version)), lambda: _front(view, number))
+
     def progress(self) -> bytes | None:
         """Return the progress curve as SVG; None before the first value."""
         view = self.view()
@@ -162,6 +184,16 @@ def _molecule(x: str) -> bytes | None:
         return None
 
 
+def _front(view: View, number: int) -> bytes | None:
+    from wrlso.report.fronts import front_figures
+
+    state = standing(view.history, view.aims)
+    if len(view.aims.goals) < 2 or not state.satisfies.any():
+        return None
+    figures = [figure for _, figure, _ in front_figures(view.aims, state)]
+    return _svg(figures[number]) if number < len(figures) else None
+
+
 def _progress(view: View) -> bytes | None:
     from wrlso.plots.curves import progress_curve
     from wrlso.plots.figures import new_figure
@@ -178,6 +210,10 @@ def _progress(view: View) -> bytes | None:
     figure: Any = progress_curve(
         y, maximize=maximize, names=("measured points, in order", label), figure=new_figure(9.0, 3.4)
     )
+    return _svg(figure)
+
+
+def _svg(figure: Any) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

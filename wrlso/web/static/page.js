@@ -11,7 +11,7 @@
     var now = JSON.parse(event.data), state = now.job ? now.job.what + now.job.state : "";
     var line = document.getElementById("job-news");
     if (line && now.job && now.job.state === "running") {
-      line.textContent = "for " + now.job.seconds + " s" + (now.job.news ? ": " + now.job.news : "");
+      line.textContent = now.job.time + (now.job.news ? ": " + now.job.news : "");
     }
     if (!first && state !== work) { refresh("#job"); }
     if (now.version !== seen) {
