@@ -12,7 +12,7 @@ from wrlso.history import History, Record
 from wrlso.outcomes import Aims
 from wrlso.rules.checks import similarities
 
-__all__ = ["best_value", "nearest_known", "usual_seconds", "why_chosen"]
+__all__ = ["best_value", "nearest_known", "said_of", "usual_seconds", "why_chosen"]
 
 FOUND = {
     "near": "the model made it from a place near good points",
@@ -93,12 +93,12 @@ def _nearest_text(x: str, known: Sequence[Any], rows: Sequence[int]) -> tuple[in
     return rows[same[best]], f"{n} letter{'s' * (n != 1)} different"
 
 
-def said_of(record: Record, aims: Aims) -> str:
-    """Return the values of a point in a few words."""
+def said_of(record: Record, labels: Sequence[tuple[str, str]]) -> str:
+    """Return the values of a point in a few words; labels: (outcome, what it is called)."""
     values = []
-    for name in aims.names:
+    for name, label in labels:
         if (found := current_reading(record, name)) is not None:
-            values.append(f"{name} {describe_value(found)} {aims.units.get(name) or ''}".strip())
+            values.append(f"{label} {describe_value(found)}")
     return ", ".join(values)
 
 

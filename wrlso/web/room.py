@@ -86,7 +86,7 @@ class View:
         near = nearest_known(self.history, record.x, row, molecules=molecules)
         return self.point(row) | {
             "why": why_chosen(record, self.best, sign, unit),
-            "near": None if near is None else (*near, said_of(self.history.records[near[0]], self.aims)),
+            "near": None if near is None else (*near, said_of(self.history.records[near[0]], self.outcomes)),
         }
 
     def number(self, row: int, name: str) -> float:
@@ -210,6 +210,7 @@ def _progress(view: View) -> bytes | None:
     figure: Any = progress_curve(
         y, maximize=maximize, names=("measured points, in order", label), figure=new_figure(9.0, 3.4)
     )
+    figure.axes[0].set_ylabel(label)
     return _svg(figure)
 
 

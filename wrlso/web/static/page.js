@@ -25,5 +25,14 @@
     work = state;
     first = false;
   };
+  ["htmx:responseError", "htmx:sendError"].forEach(function (name) {
+    document.body.addEventListener(name, function (event) {
+      var place = event.detail.elt;
+      if (!place.hasAttribute("aria-busy")) { return; }
+      place.removeAttribute("aria-busy");
+      var words = place.querySelector("[role=status]");
+      if (words) { words.textContent = "This could not be loaded. Reload the page to try again."; }
+    });
+  });
   window.addEventListener("pagehide", function () { news.close(); });
 })();
