@@ -71,7 +71,7 @@ if TYPE_CHECKING:  # takes a second to import: functions import it once they hav
     from wrlso.rules.filters import Filters
 
 __all__ = [
-    "BUILT_IN", "Form", "ask", "export", "init", "note", "open_campaign", "recording",
+    "BUILT_IN", "Form", "about", "ask", "export", "init", "note", "open_campaign", "recording",
     "release", "report", "retrain", "status", "tell", "update",
 ]  # fmt: skip
 
@@ -438,9 +438,8 @@ def status(campaign: Path) -> Lines:
     """Return the state of a campaign in words; needs no model, and waits for no other process."""
     info, history = view_campaign(campaign)
     parameters = info["parameters"]
-    model = shown(info["notes"].get("model", "of your own"))
     aims = aims_of_campaign(info)
-    lines = [f"{campaign}: model {model}, {in_words(aims)}"]
+    lines = [f"{campaign}: {about(info)}"]
     lines += state_lines(history, aims, parameters["retrain_every"], flat=is_flat(info["notes"]))
     lines += rules_line(parameters)
     listed = candidates_of(campaign, info)
@@ -449,6 +448,11 @@ def status(campaign: Path) -> Lines:
         lines.insert(1, f"{plural(len(listed), 'candidate')} in the catalogue{also}")
     worker = who_works(campaign)
     return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
+
+
+def about(info: Mapping[str, Any]) -> str:
+    """Return the model of a campaign and what it is after."""
+    return f"model {shown(info['notes'].get('model', 'of your own'))}, {in_words(aims_of_campaign(info))}"
 
 
 def export(

@@ -43,6 +43,7 @@ SKY, VERMILION, YELLOW, BLACK = "#56B4E9", "#D55E00", "#F0E442", "#000000"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 GREY = "#777777"
+_MANY = 1000  # marks
 
 Curve = NDArray[np.float64]
 
@@ -89,7 +90,8 @@ def progress_curve(
     queries = np.arange(1, len(values) + 1)
     for number, query in enumerate(retrained_at):
         axes.axvline(query, color="#DDDDDD", lw=0.8, zorder=0, label=None if number else "model retrained")
-    axes.plot(queries, values, ".", color=SKY, ms=4, label=names[1])
+    # one picture in an SVG, as thousands of marks would take a megabyte
+    axes.plot(queries, values, ".", color=SKY, ms=4, label=names[1], rasterized=len(values) > _MANY)
     accumulate = np.fmax.accumulate if maximize else np.fmin.accumulate
     axes.step(queries, accumulate(values), where="post", color=BLUE, lw=2, label="best so far")
     if start is not None:

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from wrlso._state.merits import standing
 from wrlso._state.training_log import in_words
-from wrlso.campaign.commands import status
+from wrlso.campaign.commands import about
 from wrlso.campaign.downloads import all_text, pending_text
 from wrlso.campaign.reasons import usual_seconds
 from wrlso.campaign.rule_options import rules_line
@@ -50,10 +50,11 @@ def overview(desk: Desk, request: Request) -> Response:
     places: Any = state.on_front if state.satisfies.any() else []
     best = [view.point(int(state.rows[place])) for place in places][:8]
     n_goals, has_front = len(view.aims.goals), len(view.aims.goals) > 1 and state.satisfies.any()
-    warnings = [line for line in status(desk.room.campaign) if "no point is known" in line]
+    line = best_line(view.history, view.aims, flat=is_flat(view.info["notes"]))
+    warnings = [line] if view.history.n_observed and not state.satisfies.any() else []
     return desk.page(
         request, "overview.html", view=view, best=best, pending=_pending(view), warnings=warnings,
-        best_line=best_line(view.history, view.aims, flat=is_flat(view.info["notes"])),
+        best_line=line,
         counts=view.info["counts"], training=desk.training(), drawings=desk.room.has_drawings(),
         worker=who_works(desk.room.campaign), has_values=view.history.n_observed > 0,
         fronts=min(n_goals * (n_goals - 1) // 2, 6) if has_front else 0,
@@ -214,7 +215,7 @@ def settings(desk: Desk, request: Request) -> Response:
     view = desk.room.view()
     parameters = sorted((name, repr(value)[:300]) for name, value in view.info["parameters"].items())
     notes = [(name, text) for name, text in view.info["notes"].items() if not name.startswith("point ")]
-    facts = [*status(desk.room.campaign)[:1], *rules_line(view.info["parameters"])]
+    facts = [f"The campaign's {about(view.info)}.", *rules_line(view.info["parameters"])]
     return desk.page(request, "settings.html", facts=facts, parameters=parameters, notes=notes)
 
 
@@ -237,7 +238,9 @@ def _picture(svg: bytes | None) -> Response:
     if svg is None:
         return PlainTextResponse("no picture", 404)
     # a picture that is opened by itself may have styles of its own, and runs nothing
-    policy = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+    policy = {
+        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+    }
     return Response(
         svg, media_type="image/svg+xml", headers=policy | {"cache-control": "private, max-age=60"}
     )

@@ -216,5 +216,5 @@ def _progress(view: View) -> bytes | None:
 
 def _svg(figure: Any) -> bytes:
     buffer = BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
     return buffer.getvalue()
