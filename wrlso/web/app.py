@@ -83,12 +83,11 @@ def _app(desk: Desk, host: str, token: str | None) -> Guard:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        # what draws takes seconds to import: before the first page is looked at
-        warm = asyncio.get_running_loop().run_in_executor(None, desk.room.warm)
         if not desk.read_only:
             await desk.jobs.warm()
+        # what draws takes seconds to import: before the first page is looked at
+        await asyncio.get_running_loop().run_in_executor(None, desk.room.warm)
         yield
-        await warm
         await desk.jobs.close()
         desk.drafts.close()
 

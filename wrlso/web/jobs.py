@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["Job", "Jobs"]
 
-_AT_ONCE = 2  # short operations that run at one time: each loads a model
+_AT_ONCE = 2  # short operations that run at one time, and processes that are kept: each takes memory
 _WAITING = 12  # short operations that wait; more are refused
 _PATIENCE = 5.0  # seconds until a process that was asked to stop is killed
 _NEWS = 300  # characters of the last line that are shown
@@ -122,7 +122,7 @@ class Jobs:
         self._task: asyncio.Task[None] | None = None
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._waiting = 0
-        self._idle: list[Worker] = []  # at most one: each takes memory
+        self._idle: list[Worker] = []
 
     async def warm(self) -> None:
         """Have a process ready, so that the next operation need not wait for its start."""
@@ -159,7 +159,7 @@ class Jobs:
         return await Worker.start()
 
     async def _put_back(self, worker: Worker) -> None:
-        if worker.is_usable and not self._idle:
+        if worker.is_usable and len(self._idle) < _AT_ONCE:
             self._idle.append(worker)
         else:
             await worker.end()

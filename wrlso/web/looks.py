@@ -68,7 +68,7 @@ def batch(desk: Desk, request: Request) -> Response:
     usual = usual_seconds(view.history, "ask", trains=desk.trains_next())
     return desk.page(
         request, "batch.html", view=view, training=desk.training(), drawings=drawings, usual=usual,
-        pending=[view.card(row, molecules=drawings) for row in rows[:_CARDS]], n_pending=len(rows),
+        pending=desk.room.cards(view, rows[:_CARDS]), n_pending=len(rows),
     )  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def point(desk: Desk, request: Request) -> Response:
     view, row, drawings = desk.room.view(), request.path_params["row"], desk.room.has_drawings()
     if row >= len(view.history):
         return desk.message(request, "There is no such point", [f"The id {row} is not known."], status=404)
-    shown = view.card(row, molecules=drawings) if view.history.records[row].asked else view.point(row)
+    shown = desk.room.cards(view, [row])[0] if view.history.records[row].asked else view.point(row)
     return desk.page(
         request, "point.html", view=view, point=shown, drawings=drawings,
         status_code=view.history.records[row].status,

@@ -59,6 +59,11 @@ class View:
             found.append((name, f"{name or self.y_name}{f' ({of})' if of else ''}"))
         return found
 
+    @cached_property
+    def measured(self) -> int:
+        """What differs between any two sets of measured points."""
+        return hash(self.history.observed_rows.tobytes())
+
     def point(self, row: int) -> dict[str, Any]:
         """Return what tables and cards show of a point."""
         record = self.history.records[row]
@@ -77,13 +82,14 @@ class View:
             "told": local_time(record.told_at),
             "corrected": bool(record.revisions),
             "note": self.info["notes"].get(f"{POINT_NOTE}{row}", ""),
+            "why": "",
+            "near": None,
         }
 
-    def card(self, row: int, *, molecules: bool) -> dict[str, Any]:
+    def card(self, row: int, near: tuple[int, str] | None) -> dict[str, Any]:
         """Return what a card of a proposed point shows: also why it was chosen, and what it is most like."""
         record, (name, sign) = self.history.records[row], self.aims.goals[0]
         unit = self.aims.units.get(name) or self.info["notes"].get("unit", "")
-        near = nearest_known(self.history, record.x, row, molecules=molecules)
         return self.point(row) | {
             "why": why_chosen(record, self.best, sign, unit),
             "near": None if near is None else (*near, said_of(self.history.records[near[0]], self.outcomes)),
@@ -118,6 +124,7 @@ class Room:
         self._drawing = threading.Lock()  # matplotlib draws one figure at a time
         self._view: View | None = None
         self._pictures: dict[tuple[str, Any], bytes | None] = {}
+        self._near: dict[int, tuple[int, tuple[int, str] | None]] = {}  # row → measured points, the nearest
 
     def version(self) -> str:
         """Return what differs after every change, whoever makes it."""
@@ -139,6 +146,17 @@ class Room:
                 self._view = View(version, info, history, aims_of_campaign(info))
             return self._view
 
+    def cards(self, view: View, rows: list[int]) -> list[dict[str, Any]]:
+        """Return the cards of proposed points."""
+        molecules, found = self.has_drawings(), []
+        for row in rows:
+            known = self._near.get(row)
+            if known is None or known[0] != view.measured:
+                near = nearest_known(view.history, view.history.records[row].x, row, molecules=molecules)
+                known = self._near[row] = (view.measured, near)
+            found.append(view.card(row, known[1]))
+        return found
+
     def drawing(self, row: int) -> bytes | None:
         """Return a point as SVG; None where it has no picture."""
         records = self.view().history.records
@@ -152,7 +170,8 @@ class Room:
 
     def warm(self) -> None:
         """Draw what the first page shows."""
-        self.has_drawings()
+        view = self.view()
+        self.cards(view, [int(row) for row in view.history.rows_with("pending")])
         self.progress()
 
     def front(self, number: int) -> bytes | None:
