@@ -20,23 +20,20 @@ OWN = "string_models:make"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
-def executable(chromium):
-    """Return the path of a browser; the test is skipped where there is none."""
-    for name in NAMES:
-        if found := shutil.which(name):
-            return found
-    if Path(chromium.executable_path).exists():
-        return None  # the one of Playwright itself
-    pytest.skip("needs Chromium: apt-get install chromium, or: playwright install chromium")
+def launch(chromium):
+    """Start the browser of the system, or that of Playwright; the test is skipped where there is none."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None and not Path(chromium.executable_path).exists():
+        pytest.skip("needs Chromium: apt-get install chromium, or: playwright install chromium")
+    # the sandbox of Chromium refuses to run for root
+    root = getattr(os, "geteuid", lambda: 1)() == 0
+    return chromium.launch(executable_path=path, args=["--no-sandbox"] if root else [])
 
 
 @pytest.fixture(scope="package")
 def browser():
     with sync_api.sync_playwright() as playwright:
-        path = executable(playwright.chromium)
-        # the sandbox of Chromium refuses to run for root
-        options = {"args": ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []}
-        browser = playwright.chromium.launch(executable_path=path, **options)
+        browser = launch(playwright.chromium)
         yield browser
         browser.close()
 
