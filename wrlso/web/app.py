@@ -63,8 +63,9 @@ def make_app(
     ParameterError
         When other machines could reach a page without a token.
     """
-    desk = _desk(campaign, read_only, {"model": model, "feasible": feasible})
-    return _app(desk, host, token)
+    if token is None and not is_loopback(host):
+        raise ParameterError(f"host {host!r} is reached by other machines: a token is needed")
+    return _app(_desk(campaign, read_only, {"model": model, "feasible": feasible}), host, token)
 
 
 def _desk(campaign: Path, read_only: bool, parts: dict[str, str | None]) -> Desk:
@@ -78,9 +79,6 @@ def _desk(campaign: Path, read_only: bool, parts: dict[str, str | None]) -> Desk
 
 
 def _app(desk: Desk, host: str, token: str | None) -> Guard:
-    if token is None and not is_loopback(host):
-        raise ParameterError(f"host {host!r} is reached by other machines: a token is needed")
-
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         if not desk.read_only:
