@@ -336,7 +336,7 @@ def test_minimization_in_the_users_own_sign(tmp_path, undrawn):
 
 
 def test_all_that_was_asked_is_drawn_however_much_there_is(tmp_path, undrawn, monkeypatch):
-    monkeypatch.setattr("wrlso.report.sections._N_DRAWN", 10)
+    monkeypatch.setattr("wrlso.report.latent._MOST", 10)
     opt = campaign()
     for _ in range(3):
         opt.tell(opt.ask(), -100.0)  # the worst of all

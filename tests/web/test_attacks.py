@@ -18,7 +18,7 @@ TOKEN = "a-token-of-the-test"
 SCRIPT = "<script>alert(1)</script>"
 POSTS = [
     "/batch/ask", "/batch/reject", "/note", "/cancel", "/results/check", "/results/tell", "/update",
-    "/model/retrain",
+    "/model/retrain", "/name",
 ]  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def test_other_machines_need_the_token(camp):
         assert client.get("/settings").status_code == 200
 
 
-PAGES = ["/", "/batch", "/results", "/explore", "/model", "/history", "/settings", "/point/0"]
+PAGES = ["/", "/batch", "/results", "/explore", "/model", "/history", "/settings", "/point/0", "/map"]
 
 
 @pytest.mark.parametrize("page", PAGES)

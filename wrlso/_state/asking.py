@@ -24,9 +24,10 @@ from wrlso._state.shelf import Shelf
 from wrlso._state.success import outcomes, success_of
 from wrlso._state.weights import weigh
 from wrlso._utils.random import stream
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.prior_sampling import PriorSampling
 from wrlso.acquisition.protocol import Acquisition
-from wrlso.acquisition.state import AskRecord, Measured, Past, Proposal, SearchState, predict_proposals
+from wrlso.acquisition.state import Measured, Past, Proposal, SearchState, predict_proposals
 from wrlso.history import History
 from wrlso.models.inference import key_of
 from wrlso.models.protocol import LatentModel

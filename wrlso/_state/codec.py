@@ -47,7 +47,7 @@ _CLASSES = {
         "acquisition.several": ["LogHypervolumeImprovement", "LogParEGO"],
         "acquisition.size_range": ["SizeRange"],
         "acquisition.sources": ["Cross", "Mutate", "Near", "Prior", "Rewrite", "Splice"],
-        "acquisition.state": ["AskRecord"],
+        "acquisition.ask_record": ["AskRecord"],
         "models.fragments": ["DerivationFragments"],
         "outcomes": ["AtLeast", "AtMost", "Maximize", "Minimize", "Record"],
         "rules.filters": ["Filters"],
@@ -184,9 +184,8 @@ def load(data: bytes) -> Any:
 
 
 def _is_estimator(cls: type) -> bool:
-    from sklearn.base import BaseEstimator
-
-    return issubclass(cls, BaseEstimator)
+    base = sys.modules.get("sklearn.base")  # without it nothing is an estimator
+    return base is not None and issubclass(cls, base.BaseEstimator)
 
 
 def _reading(read: Callable[[], Any]) -> Any:

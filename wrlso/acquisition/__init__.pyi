@@ -1,3 +1,4 @@
+from .ask_record import AskRecord as AskRecord
 from .candidate_pool import CandidatePool as CandidatePool
 from .functions import LogExpectedImprovement as LogExpectedImprovement
 from .functions import Mixture as Mixture
@@ -20,7 +21,6 @@ from .sources import Prior as Prior
 from .sources import Rewrite as Rewrite
 from .sources import Source as Source
 from .sources import Splice as Splice
-from .state import AskRecord as AskRecord
 from .state import Goals as Goals
 from .state import Measured as Measured
 from .state import Past as Past

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 
 from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.apart import Apart
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.belief import Belief, safe_scores
 from wrlso.acquisition.goals import GoalsBelief, belief_of, choosers
 from wrlso.acquisition.landscape import Landscape
@@ -23,7 +24,7 @@ from wrlso.acquisition.screening import Screener
 from wrlso.acquisition.selection import choose, foremost
 from wrlso.acquisition.shares import on_plateau, shares_of, stalled
 from wrlso.acquisition.sources import SUPPLIED, Making, Source, usable
-from wrlso.acquisition.state import AskRecord, KnowsSuccess, Proposal, SearchState
+from wrlso.acquisition.state import KnowsSuccess, Proposal, SearchState
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.models.inference import Array
 

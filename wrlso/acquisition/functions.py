@@ -11,12 +11,13 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from wrlso._utils.validation import check_count, check_real
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.belief import MOST_JOINT
 from wrlso.acquisition.default_search import search_of
 from wrlso.acquisition.latent_search import LatentSearch
 from wrlso.acquisition.protocol import SearchStrategy
 from wrlso.acquisition.several import LogHypervolumeImprovement, LogParEGO
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.state import Proposal, SearchState
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.surrogate.protocol import Surrogate
 

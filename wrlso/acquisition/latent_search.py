@@ -11,11 +11,12 @@ from torch import Tensor
 
 from wrlso._utils.ascent import ascend
 from wrlso._utils.validation import check_count, check_real
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.belief import Belief, for_turn, safe_scores
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.screening import Screener
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.state import Proposal, SearchState
 from wrlso.exceptions import ParameterError
 from wrlso.models.inference import Array
 

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso._utils.validation import check_count
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.belief import Belief
 from wrlso.acquisition.goals import belief_of, choosers
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.screening import Screener
 from wrlso.acquisition.selection import choose, foremost
 from wrlso.acquisition.sources import SUPPLIED
-from wrlso.acquisition.state import AskRecord, Bounds, Listed, Proposal, SearchState
+from wrlso.acquisition.state import Bounds, Listed, Proposal, SearchState
 from wrlso.exceptions import NoCandidateError
 from wrlso.surrogate.points import points_for
 

@@ -47,7 +47,7 @@ class Plausible:
         known = [measured.point(int(place)) for place in places]
         if not known:
             return None
-        with evaluating(state.model):
+        with evaluating(state.model):  # type: ignore[arg-type]  # a model of the search
             likelihood, length = state.model.likelihood(known)
         usual = -float(likelihood.sum() / length.sum())
         return cls(state.model, usual, float(np.quantile(likelihood + usual * length, quantile)))

@@ -9,11 +9,12 @@ import torch
 from sklearn.base import BaseEstimator
 
 from wrlso._utils.validation import check_count, check_real
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.listed_search import give_up, lists_of
 from wrlso.acquisition.screening import Screener
 from wrlso.acquisition.sources import SUPPLIED
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.state import Proposal, SearchState
 from wrlso.models.protocol import Mutates
 
 __all__ = ["PriorSampling"]

@@ -5,7 +5,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import Generator, Tensor
 
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.ask_record import AskRecord
+from wrlso.acquisition.state import Proposal, SearchState
 from wrlso.surrogate.protocol import Surrogate
 
 __all__ = ["Acquisition", "Criterion", "SearchStrategy"]

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from wrlso._utils.random import torch_generator
-from wrlso.acquisition.state import AskRecord, SearchState
+from wrlso.acquisition.ask_record import AskRecord
+from wrlso.acquisition.state import SearchState
 from wrlso.exceptions import DataError, ModelError, NoCandidateError
 from wrlso.models.inference import Array, decoded, encoded, evaluating, key_of, tensorized, to_array, to_model
 

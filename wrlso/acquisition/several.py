@@ -11,11 +11,12 @@ from torch import Tensor
 
 from wrlso._utils.random import isolated_torch_rng
 from wrlso._utils.validation import check_count
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.default_search import search_of
 from wrlso.acquisition.drawn_model import drawn_model
 from wrlso.acquisition.goals import Compared
 from wrlso.acquisition.protocol import SearchStrategy
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.state import Proposal, SearchState
 
 __all__ = ["LogHypervolumeImprovement", "LogParEGO", "SeveralGoals"]
 

@@ -11,8 +11,9 @@ from sklearn.base import BaseEstimator
 
 from wrlso._chemistry.smiles import parse
 from wrlso._utils.validation import check_real
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.protocol import Criterion, SearchStrategy
-from wrlso.acquisition.state import AskRecord, Listed, Proposal, SearchState
+from wrlso.acquisition.state import Listed, Proposal, SearchState
 from wrlso.exceptions import NoCandidateError, ParameterTypeError
 
 __all__ = ["SizeRange"]

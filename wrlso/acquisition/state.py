@@ -1,4 +1,4 @@
-"""What a search knows, what it proposes, and the record of an ask."""
+"""What a search knows, and what it proposes."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.exceptions import ModelError
 from wrlso.models.protocol import LatentModel
 from wrlso.rules.anchors import Anchor
@@ -17,7 +18,7 @@ from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
 
 __all__ = [
-    "AskRecord", "Bounds", "Goals", "KnowsSuccess", "Listed", "Measured", "Past", "Process", "Proposal",
+    "Bounds", "Goals", "KnowsSuccess", "Listed", "Measured", "Past", "Process", "Proposal",
     "SearchState", "predict_proposals",
 ]  # fmt: skip
 
@@ -130,35 +131,6 @@ class Measured:
         """Return the encodings (m, d) of points at places (m,) that may repeat."""
         distinct, inverse = np.unique(places, return_inverse=True)
         return np.asarray(self.encode(distinct).numpy()[inverse])
-
-
-@dataclass
-class AskRecord:
-    """What one search did.
-
-    Attributes
-    ----------
-    n_decoded : int
-        Candidates made.
-    rejected : dict of str to int
-        How many of them were rejected, by reason.
-    seconds : dict of str to float
-        By phase.
-    strategy : str
-        Name of the search.
-    sources : dict of str to dict
-        By source of candidates how many it "made", how many of these were "new", and how many were "chosen".
-    surrogate : dict or None
-        The summary of a surrogate that chooses among several, see
-        :meth:`wrlso.surrogate.AutoSurrogate.summary`; None for others.
-    """
-
-    n_decoded: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    strategy: str = ""
-    sources: dict[str, dict[str, int]] = field(default_factory=dict)
-    surrogate: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

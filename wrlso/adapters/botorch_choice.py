@@ -11,12 +11,13 @@ from torch import Tensor
 
 from wrlso._utils.random import isolated_torch_rng
 from wrlso._utils.validation import check_choice, check_count
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.belief import Belief
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement
 from wrlso.acquisition.screening import Screener
 from wrlso.acquisition.sources import usable
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.state import Proposal, SearchState
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterTypeError
 from wrlso.surrogate.points import features_of
 

@@ -43,6 +43,7 @@ from wrlso.campaign.start_table import (
     start_contents,
     without_names,
 )
+from wrlso.campaign.substructures import holding
 from wrlso.campaign.tables import check_free, plural, read_table, reserve
 from wrlso.campaign.views import (
     best_line,
@@ -70,7 +71,7 @@ if TYPE_CHECKING:  # takes a second to import: functions import it once they hav
     from wrlso.rules.filters import Filters
 
 __all__ = [
-    "BUILT_IN", "Form", "ask", "export", "init", "note", "open_campaign", "recording",
+    "BUILT_IN", "Form", "about", "ask", "export", "init", "note", "open_campaign", "recording",
     "release", "report", "retrain", "status", "tell", "update",
 ]  # fmt: skip
 
@@ -438,9 +439,8 @@ def status(campaign: Path) -> Lines:
     """Return the state of a campaign in words; needs no model, and waits for no other process."""
     info, history = view_campaign(campaign)
     parameters = info["parameters"]
-    model = shown(info["notes"].get("model", "of your own"))
     aims = aims_of_campaign(info)
-    lines = [f"{campaign}: model {model}, {in_words(aims)}"]
+    lines = [f"{campaign}: {about(info)}"]
     lines += state_lines(history, aims, parameters["retrain_every"], flat=is_flat(info["notes"]))
     lines += rules_line(parameters)
     listed = candidates_of(campaign, info)
@@ -451,6 +451,11 @@ def status(campaign: Path) -> Lines:
     return [*lines, f"{worker} is asking or training now" if worker else "nobody is asking or training now"]
 
 
+def about(info: Mapping[str, Any]) -> str:
+    """Return the model of a campaign and what it is after."""
+    return f"model {shown(info['notes'].get('model', 'of your own'))}, {in_words(aims_of_campaign(info))}"
+
+
 def export(
     campaign: Path,
     *,
@@ -458,8 +463,9 @@ def export(
     as_json: bool | None = None,
     force: bool = False,
     form: Form = AS_BEFORE,
+    substructure: str | None = None,
 ) -> str:
-    """Write everything that is known; without a file return it.
+    """Write everything that is known, or the molecules with a substructure; without a file return it.
 
     The name of the file says the form: .json, .sdf for molecules (id, x, value and status), FASTA (names and
     sequences), else CSV.
@@ -467,15 +473,20 @@ def export(
     Needs no model, and waits for no other process.
     """
     info, history = view_campaign(campaign)
+    rows: Sequence[int] = range(len(history))
+    if substructure is not None:
+        rows = holding(history, rows, substructure)
     if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
+        if substructure is not None:
+            raise ParameterError("JSON holds the whole campaign; with a substructure write CSV, SDF or FASTA")
         text = json_export(history, info)
     elif as_json is None and out is not None and out.suffix.lower() == ".sdf":
         kept = Form.of(info["notes"])
         columns = {name: name or kept.y or "y" for name in aims_of_campaign(info).names}
-        text = sdf_export(history, kept.x or "x", columns)
+        text = sdf_export(history, kept.x or "x", columns, rows)
     else:
         require_text(history)
-        kept, rows = Form.of(info["notes"]), range(len(history))
+        kept = Form.of(info["notes"])
         aims, listed, flat = aims_of_campaign(info), candidates_of(campaign, info), is_flat(info["notes"])
         names = names_of_points(info["notes"], history, listed, rows)
         if as_json is None and out is not None and out.suffix.lower() in FASTA_ENDINGS:

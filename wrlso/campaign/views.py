@@ -290,8 +290,11 @@ def json_export(history: History, about: dict[str, Any]) -> str:
         | {"asked": record.asked, "asked_at": record.asked_at, "told_at": record.told_at}
         for row, record in enumerate(history)
     ]
+    about = dict(about)
+    authors = about.pop("authors", None) or [""] * len(history.events)
     events = [
         {"time": iso_time(event.time), "kind": event.kind, "id": event.row, "value": event.value}
+        | ({"by": by} if by else {})
         | ({"old": event.data} if event.kind == "update" else {})
         | ({"reason": event.data} if event.kind == "tell" and isinstance(event.data, str) else {})
         | (
@@ -299,7 +302,7 @@ def json_export(history: History, about: dict[str, Any]) -> str:
             if event.kind in ("start", "tell") and isinstance(event.data, dict)
             else {}
         )
-        for event in history.events
+        for event, by in zip(history.events, authors, strict=True)
         if event.row >= 0
     ]
     whole = about | {"points": points, "trainings": history.trainings, "events": events}

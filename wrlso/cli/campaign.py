@@ -531,6 +531,9 @@ def export(
     force: Force = False,
     decimal_comma: Comma = None,
     delimiter: DelimiterOption = None,
+    substructure: Annotated[
+        str | None, typer.Option(help="Only molecules that hold this substructure (SMARTS).")
+    ] = None,
 ) -> None:
     """Write everything that is known: every point with id, x, value, status, times, and what was corrected.
 
@@ -545,7 +548,8 @@ def export(
     from wrlso.campaign import commands as work
 
     form = form_of(None, None, delimiter, decimal_comma)
-    typer.echo(work.export(campaign, out=out, as_json=as_json, force=force, form=form), nl=False)
+    text = work.export(campaign, out=out, as_json=as_json, force=force, form=form, substructure=substructure)
+    typer.echo(text, nl=False)
 
 
 def report(

@@ -25,6 +25,7 @@ __all__ = [
     "KINDS",
     "before_after",
     "calibration_curve",
+    "flattened",
     "front_scatter",
     "image_timeline",
     "latent_manifold",
@@ -42,6 +43,7 @@ SKY, VERMILION, YELLOW, BLACK = "#56B4E9", "#D55E00", "#F0E442", "#000000"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 GREY = "#777777"
+_MANY = 1000  # marks
 
 Curve = NDArray[np.float64]
 
@@ -88,7 +90,8 @@ def progress_curve(
     queries = np.arange(1, len(values) + 1)
     for number, query in enumerate(retrained_at):
         axes.axvline(query, color="#DDDDDD", lw=0.8, zorder=0, label=None if number else "model retrained")
-    axes.plot(queries, values, ".", color=SKY, ms=4, label=names[1])
+    # one picture in an SVG, as thousands of marks would take a megabyte
+    axes.plot(queries, values, ".", color=SKY, ms=4, label=names[1], rasterized=len(values) > _MANY)
     accumulate = np.fmax.accumulate if maximize else np.fmin.accumulate
     axes.step(queries, accumulate(values), where="post", color=BLUE, lw=2, label="best so far")
     if start is not None:
@@ -231,7 +234,7 @@ def latent_scatter(
             f"{points.shape}, {measured.shape} and {len(kinds)} kinds"
         )
     figure, axes = _axes(figure, 6.0, 4.6)
-    flat, names = _flatten(points, measured)
+    flat, names = flattened(points, measured)
     known = np.isfinite(measured)
     order = np.argsort(np.where(known, measured if maximize else -measured, -np.inf), kind="stable")
     limits = (measured[known].min(), measured[known].max()) if known.any() else (0.0, 1.0)
@@ -432,10 +435,14 @@ def score_distributions(
     return figure
 
 
-def _flatten(
+def flattened(
     points: NDArray[np.float64], measured: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], tuple[str, str]]:
-    """Return coordinates (n, 2) for drawing and the names of their axes."""
+    """Return coordinates (n, 2) of latent points (n, d) for drawing, and the names of the axes.
+
+    Two dimensions stay as they are; one is drawn against the values (n,), NaN where there is none; of more
+    the first two principal axes are taken.
+    """
     if points.shape[1] == 1:
         known = measured[np.isfinite(measured)]
         bottom = known.min() - 0.08 * np.ptp(known) if len(known) else 0.0  # where there is no value yet

@@ -1,6 +1,5 @@
 """Several outcomes in a report: fronts, the volume that they dominate, limits, and what is expected next."""
 
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,10 @@ from wrlso._state.merits import Standing, hypervolumes, standing
 from wrlso._state.processes import processes
 from wrlso.history import History
 from wrlso.outcomes import Aims, aims_of
-from wrlso.plots.curves import front_scatter, progress_curve
+from wrlso.plots.curves import progress_curve
 from wrlso.plots.figures import new_figure
 from wrlso.report.drawings import draw
+from wrlso.report.fronts import front_figures, goal_label
 from wrlso.report.page import Figures, heading, pair, paragraph, table
 from wrlso.report.snapshot import Campaign
 from wrlso.surrogate.points import points_for
@@ -68,13 +68,10 @@ def _front(campaign: Campaign, aims: Aims, state: Standing, figures: Figures) ->
     if not state.satisfies.any():
         return paragraph("No point has a value of every goal and satisfies the limits yet.")
     signs = [sign for _, sign in aims.goals]
-    drawn = []
-    for i, j in list(combinations(range(len(signs)), 2))[:6]:
-        names = [_label(aims, k) for k in (i, j)]
-        values = state.goals[:, [i, j]] * [signs[i], signs[j]]
-        figure = front_scatter(values, state.satisfies, state.on_front, names)
-        caption = f"{names[0]} against {names[1]}; the front among all goals is marked."
-        drawn.append(figures.add(f"front-{i}-{j}", figure, f"Scatter plot. {caption}", caption))
+    drawn = [
+        figures.add(f"front-{name}", figure, f"Scatter plot. {caption}", caption)
+        for name, figure, caption in front_figures(aims, state)
+    ]
     volumes = hypervolumes(campaign.history, aims)
     figure = progress_curve(volumes, names=("values in order", "hypervolume"), figure=new_figure(6.0, 4.0))
     figure.axes[0].set_ylabel("hypervolume")
@@ -89,17 +86,11 @@ def _front(campaign: Campaign, aims: Aims, state: Standing, figures: Figures) ->
             for sign, value, bound in zip(signs, state.goals[place], bounds, strict=True)
         ]
         rows.append((draw(record.x, campaign.model), *shown))
-    columns = ("x", *(_label(aims, k) for k in range(len(signs))))
+    columns = ("x", *(goal_label(aims, k) for k in range(len(signs))))
     said = (
         f"The front: {len(state.on_front)} points that satisfy the limits, and that no such point dominates."
     )
     return pair(drawn) + heading("The front") + table(said, columns, rows, numbers=columns[1:])
-
-
-def _label(aims: Aims, goal: int) -> str:
-    name, sign = aims.goals[goal]
-    unit = f" ({aims.units[name]})" if aims.units[name] else ""
-    return f"{name}{unit}, {'larger' if sign > 0 else 'smaller'} is better"
 
 
 def _expected_next(campaign: Campaign, aims: Aims) -> Markup:

@@ -9,10 +9,11 @@ from markupsafe import Markup
 
 from wrlso.history import Record
 from wrlso.report.drawings import draw
+from wrlso.report.latent import kind_of
 from wrlso.report.page import details, paragraph, table
 from wrlso.report.snapshot import N_FITTED, Campaign, format_time, predict_now
 
-__all__ = ["N_ROWS", "best_points", "candidates", "kind_of", "last_of", "number", "observations"]
+__all__ = ["N_ROWS", "best_points", "candidates", "last_of", "number", "observations"]
 
 N_ROWS = 500  # of a table
 _N_BEST = 20
@@ -135,13 +136,6 @@ def _drawn(campaign: Campaign, record: Record, **options: Any) -> Markup:
     drawn = draw(record.x, campaign.model, **options)
     name = campaign.names.get(record.x) if isinstance(record.x, str) else None
     return drawn + Markup("<br><small>{}</small>").format(name) if name else drawn
-
-
-def kind_of(campaign: Campaign, position: int | np.integer[Any]) -> str:
-    """Return where a measured point comes from."""
-    if position < campaign.n_start:
-        return "starting data"
-    return "asked and told" if campaign.record(campaign.rows[position]).asked else "told"
 
 
 def _replicates(record: Record) -> str:

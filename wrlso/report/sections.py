@@ -2,6 +2,7 @@
 
 import inspect
 import platform
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ from wrlso.plots.figures import improvements, new_figure
 from wrlso.report.chemistry import as_molecules
 from wrlso.report.choice import choices_text
 from wrlso.report.drawings import draw, picture, text_of
+from wrlso.report.latent import latent_points
 from wrlso.report.origins import origins
 from wrlso.report.outcomes import front_text, outcomes_section
 from wrlso.report.page import Figures, alert, code, details, heading, pair, paragraph, strip, table, tiles
-from wrlso.report.points import N_ROWS, best_points, candidates, kind_of, last_of, number, observations
+from wrlso.report.points import N_ROWS, best_points, candidates, last_of, number, observations
 from wrlso.report.sequences import sequences_section
 from wrlso.report.snapshot import (
     MIN_PREDICTIONS,
@@ -33,7 +35,6 @@ from wrlso.report.snapshot import (
     asked_predictions,
     format_time,
     held_out_predictions,
-    thin,
 )
 from wrlso.report.success import success_section
 from wrlso.surrogate.calibration import interval_coverage
@@ -41,7 +42,6 @@ from wrlso.weighting import effective_sample_size
 
 __all__ = ["headline", "sections"]
 
-_N_DRAWN = 2000  # points of a scatter plot, of each kind
 _N_OVER_TIME = 8  # pictures of the best over time
 _N_SAMPLES = 6  # points shown with their reconstruction
 
@@ -76,31 +76,35 @@ def headline(campaign: Campaign) -> Markup:
     return tiles(facts)
 
 
-def sections(campaign: Campaign, figures: Figures) -> list[Section]:
-    """Return (name, title, content) of all sections; figures are added to ``figures``.
+def sections(campaign: Campaign, figures: Figures, only: Collection[str] | None = None) -> list[Section]:
+    """Return (name, title, content) of all sections, or of some; figures are added to ``figures``.
 
     With several goals no number says which point is best: fronts take the place of progress and best points.
     """
-    found = outcomes_section(campaign, figures)
-    mutations = sequences_section(campaign, figures)
     several = len(aims_of(campaign.opt.outcomes, campaign.opt.direction).goals) > 1
-    return [
-        *([("outcomes", "Goals and limits", found)] if found else []),
-        *([] if several else [("progress", "Progress", _progress(campaign, figures))]),
-        ("candidates", "Next candidates", candidates(campaign) + as_molecules(campaign) + origins(campaign)),
-        *([] if several else [("best", "Best points", best_points(campaign))]),
-        *([("sequences", "Mutations", mutations)] if mutations else []),
+    parts: list[tuple[str, str, Callable[[], Markup]]] = [
+        ("outcomes", "Goals and limits", lambda: outcomes_section(campaign, figures)),
+        ("progress", "Progress", lambda: Markup() if several else _progress(campaign, figures)),
+        (
+            "candidates",
+            "Next candidates",
+            lambda: candidates(campaign) + as_molecules(campaign) + origins(campaign),
+        ),
+        ("best", "Best points", lambda: Markup() if several else best_points(campaign)),
+        ("sequences", "Mutations", lambda: sequences_section(campaign, figures)),
         (
             "predictions",
             "Prediction against measurement",
-            _predictions(campaign, figures) + success_section(campaign.history),
+            lambda: _predictions(campaign, figures) + success_section(campaign.history),
         ),
-        ("latent", "Latent space", _latent(campaign, figures)),
-        ("weights", "Weights in training", _weights(campaign, figures)),
-        ("trainings", "Trainings and reconstruction", _trainings(campaign, figures)),
-        ("observations", "All observations", observations(campaign)),
-        ("settings", "Settings", _settings(campaign)),
+        ("latent", "Latent space", lambda: _latent(campaign, figures)),
+        ("weights", "Weights in training", lambda: _weights(campaign, figures)),
+        ("trainings", "Trainings and reconstruction", lambda: _trainings(campaign, figures)),
+        ("observations", "All observations", lambda: observations(campaign)),
+        ("settings", "Settings", lambda: _settings(campaign)),
     ]
+    wanted = [part for part in parts if only is None or part[0] in only]
+    return [(name, title, content) for name, title, make in wanted if (content := make())]
 
 
 # -------------------------------------------------------------------- sections
@@ -192,36 +196,21 @@ def _predictions(campaign: Campaign, figures: Figures) -> Markup:
 
 
 def _latent(campaign: Campaign, figures: Figures) -> Markup:
-    n_start, better = campaign.n_start, campaign.sign * campaign.y
-    known = np.concatenate([thin(better[:n_start], _N_DRAWN), n_start + thin(better[n_start:], _N_DRAWN)])
-    kinds = [kind_of(campaign, position) for position in known]
-    rows, values = [campaign.rows[known]], [campaign.y[known]]
-    for kind, found in (
-        ("pending", campaign.pending),
-        ("failed", campaign.failed),
-        ("no value", campaign.unlabelled),
-    ):
-        some = found[thin(np.zeros(len(found)), _N_DRAWN)]
-        rows.append(some)
-        values.append(np.full(len(some), np.nan))
-        kinds += [kind] * len(some)
-    Z, y = campaign.encode(np.concatenate(rows)), np.concatenate(values)
-    finite = np.isfinite(Z).all(axis=1)
-    if not finite.any():
+    found = latent_points(campaign)
+    if found is None:
         return paragraph("There is no point to draw.")
     d = campaign.model.latent_dim
-    seen = [kinds[i] for i in np.flatnonzero(finite)]
     figure = plots.latent_scatter(
-        Z[finite], y[finite], seen, maximize=campaign.sign > 0, figure=new_figure(8.5, 5.2)
+        found.Z, found.y, found.kinds, maximize=campaign.sign > 0, figure=new_figure(8.5, 5.2)
     )
     view = {1: "The latent space against the value", 2: "The latent space as it is"}.get(
         d, f"The {d}-dimensional latent space on its first two principal axes"
     )
-    counts = ", ".join(f"{kind} ({seen.count(kind):,})" for kind in plots.KINDS if kind in seen)
+    counts = ", ".join(f"{kind} ({found.kinds.count(kind):,})" for kind in plots.KINDS if kind in found.kinds)
     caption = f"{view}, with the encodings of points by the present model: {counts}."
-    if len(known) < len(campaign.y):
+    if found.n_known < len(campaign.y):
         caption += (
-            f" {len(known):,} of {len(campaign.y):,} points with a value are drawn, the best among them."
+            f" {found.n_known:,} of {len(campaign.y):,} points with a value are drawn, the best among them."
         )
     untrained = Markup() if campaign.history.trainings else alert("The model has not been trained yet.")
     return untrained + figures.add("latent", figure, f"Scatter plot. {caption}", caption)

@@ -27,7 +27,7 @@ from wrlso.storage.beginning import new_campaign
 from wrlso.storage.catalogue import catalogue_files, keep_shelf
 from wrlso.storage.journal import Journal, open_journal
 from wrlso.storage.learned import counters, model_fields, new_arrays, restore_arrays, restore_counters
-from wrlso.storage.lock import WorkLock
+from wrlso.storage.lock import WorkLock, author
 from wrlso.storage.names import JOURNAL, LOCK, NEW_JOURNAL, PRETRAINED
 from wrlso.storage.objects import pack_objects, split_objects, unpack_objects
 from wrlso.storage.weights import read_weights, weights_files, write_weights
@@ -323,7 +323,10 @@ def _write_history(journal: Journal, model: Any, history: History, changes: Chan
             journal.add_objects(number, n_records, len(block.X), pack_objects(model, block))
             n_records += len(block.X)
     coming = [] if changes is None else changes.events
-    journal.add_events(number, n_events, history.events[n_events:] + coming)
+    events = history.events[n_events:] + coming
+    journal.add_events(number, n_events, events)
+    if events:
+        journal.sign(number, n_events, author())
 
 
 def _unwritten(history: History, first: int) -> Iterator[NewObjects]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from wrlso.storage.folder import Campaign
 
 __all__ = [
-    "CampaignEvent", "CampaignView", "Notes", "campaign_info", "campaign_settings", "events", "view_campaign",
+    "CampaignEvent", "CampaignView", "Notes", "authors_of", "campaign_info", "campaign_settings", "events",
+    "view_campaign",
 ]  # fmt: skip
 
 
@@ -34,6 +35,8 @@ class CampaignEvent(NamedTuple):
         In the user's sign; None where there is none, or for a failed experiment.
     old : list of float or None
         The values before an update.
+    by : str
+        Who made it happen: the variable WRLSO_USER, or the user of the operating system; "": not known.
 
     Examples
     --------
@@ -51,6 +54,7 @@ class CampaignEvent(NamedTuple):
     record: int | None
     value: float | None
     old: list[float] | None
+    by: str = ""
 
 
 def events(path: str | Path) -> list[CampaignEvent]:
@@ -67,6 +71,8 @@ def events(path: str | Path) -> list[CampaignEvent]:
         When there is no campaign, or a damaged one.
     """
     with _reading(path) as journal:
+        number = journal.generation[0]
+        found = list(journal.events(number, 0))
         return [
             CampaignEvent(
                 iso_time(event.time),
@@ -74,9 +80,18 @@ def events(path: str | Path) -> list[CampaignEvent]:
                 None if event.row < 0 else event.row,
                 event.value,
                 event.data if event.kind == "update" else None,
+                by,
             )
-            for event in journal.events(journal.generation[0], 0, searches=False)
+            for event, by in zip(found, authors_of(journal.authors(number), len(found)), strict=True)
         ]
+
+
+def authors_of(authors: Sequence[tuple[int, str]], n: int) -> list[str]:
+    """Return who added each of n events, from the first events of each author."""
+    found, ends = [""] * n, [number for number, _ in authors[1:]]
+    for (first, name), end in zip(authors, [*ends, n], strict=False):
+        found[first:end] = [name] * (end - first)
+    return found
 
 
 def campaign_info(path: str | Path) -> dict[str, Any]:
@@ -116,10 +131,10 @@ class CampaignView(NamedTuple):
     Attributes
     ----------
     info : dict
-        As of :func:`campaign_info`.
+        As of :func:`campaign_info`; "authors": who made each event happen, "" where that is not known.
     history : History
-        All records and events, without tensors, identities and the records of searches. Where only a model's
-        codec makes the x, they are arrays.
+        All records and events, without tensors and identities. Where only a model's codec makes the x, they
+        are arrays.
     """
 
     info: dict[str, Any]
@@ -141,7 +156,8 @@ def view_campaign(path: str | Path) -> CampaignView:
     """
     with _reading(path) as journal:
         history = _history(journal, objects=True)
-        return CampaignView(_info(journal, history), history)
+        authors = authors_of(journal.authors(journal.generation[0]), len(history.events))
+        return CampaignView(_info(journal, history) | {"authors": authors}, history)
 
 
 @contextmanager
@@ -162,7 +178,7 @@ def _history(journal: Journal, *, objects: bool) -> History:
     for first, n, data in journal.objects(number, 0):
         X = objects_shown(data) if objects else [None] * n
         history.add(X, range(first, first + n), None)  # each record is its own point, whatever its x
-    events = list(journal.events(number, 0, searches=False))
+    events = list(journal.events(number, 0))
     journal.expect_objects(len(history), events)
     for event in events:
         history.apply(event)

@@ -173,11 +173,8 @@ class Journal:
         statement = f"INSERT INTO events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         self._db.executemany(statement, ((*row, _crc(*row)) for row in rows))
 
-    def events(self, generation: int, number: int, *, searches: bool = True) -> Iterator[Event]:
-        """Yield the events from a number on; without ``searches`` the records of searches are left out.
-
-        These hold parts of the library, which are imported to read them.
-        """
+    def events(self, generation: int, number: int) -> Iterator[Event]:
+        """Yield the events from a number on."""
         rows: Iterable[Any] = self._db.execute(
             f"SELECT {_EVENT} FROM events WHERE generation = ? AND number >= ? ORDER BY number",
             (generation, number),
@@ -187,8 +184,18 @@ class Journal:
             self.expect(row[1] == number, f"event {number} is missing")
             number += 1
             _, _, kind, record, value, time, data = row
-            unread = data is None or (kind == "search" and not searches)
-            yield Event(kind, record, value, time, None if unread else load(data))
+            yield Event(kind, record, value, time, None if data is None else load(data))
+
+    def sign(self, generation: int, number: int, author: str) -> None:
+        """Note who adds the events from a number on; written only where it is somebody else than before."""
+        known = self.authors(generation)
+        if author != (known[-1][1] if known else ""):
+            self.put("authors", json.dumps([generation, [*known, (number, author)]]))
+
+    def authors(self, generation: int) -> list[tuple[int, str]]:
+        """Return (number of the first event, who added it and those behind it), in order; "" is unknown."""
+        of, found = json.loads(self.get("authors") or "[0, []]")
+        return [(int(number), str(author)) for number, author in found] if of == generation else []
 
     def expect_objects(self, n_rows: int, events: Sequence[Event]) -> None:
         """Raise StorageError when events are about objects behind the first ``n_rows``."""

@@ -1,5 +1,6 @@
-"""The lock of a campaign's folder: one process at a time asks or trains."""
+"""The lock of a campaign's folder: one process at a time asks or trains. And who works on it."""
 
+import getpass
 import logging
 import os
 import socket
@@ -11,9 +12,10 @@ from filelock import FileLock, Timeout, lock_descriptor
 
 from wrlso.exceptions import StorageError
 
-__all__ = ["WorkLock", "holder"]
+__all__ = ["AUTHOR", "WorkLock", "author", "holder"]
 
-_logger = logging.getLogger(__name__)
+AUTHOR = "WRLSO_USER"  # the variable that names who works, in place of the user of the operating system
+_NAME = 100  # characters of a name
 
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +65,15 @@ def holder(path: Path) -> str | None:
             return None if free else file.read(200) or "another process"
     except OSError:
         return None  # nobody has ever held it
+
+
+def author() -> str:
+    """Return who makes the changes of this process; "" where the system does not say."""
+    name = os.environ.get(AUTHOR, "").strip()
+    if not name:
+        with suppress(OSError, KeyError, ImportError):
+            name = getpass.getuser()
+    return "".join(c for c in name if c.isprintable())[:_NAME]
 
 
 def _sign(descriptor: int) -> None:

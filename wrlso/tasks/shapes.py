@@ -22,7 +22,8 @@ from torch import Tensor
 
 from wrlso._utils.random import as_random_state
 from wrlso._utils.validation import check_choice, check_count, check_real
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.ask_record import AskRecord
+from wrlso.acquisition.state import Proposal, SearchState
 from wrlso.exceptions import DataError, DataTypeError, NoCandidateError, ParameterError, ParameterTypeError
 from wrlso.models.conv import conv_vae
 from wrlso.models.coordinate import coordinate_vae

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from wrlso._utils.validation import check_count, check_real
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.protocol import Acquisition
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.state import Proposal, SearchState
 from wrlso.exceptions import NoCandidateError
 from wrlso.surrogate.points import points_for
 from wrlso.surrogate.protocol import Surrogate

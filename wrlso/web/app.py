@@ -63,8 +63,9 @@ def make_app(
     ParameterError
         When other machines could reach a page without a token.
     """
-    desk = _desk(campaign, read_only, {"model": model, "feasible": feasible})
-    return _app(desk, host, token)
+    if token is None and not is_loopback(host):
+        raise ParameterError(f"host {host!r} is reached by other machines: a token is needed")
+    return _app(_desk(campaign, read_only, {"model": model, "feasible": feasible}), host, token)
 
 
 def _desk(campaign: Path, read_only: bool, parts: dict[str, str | None]) -> Desk:
@@ -78,17 +79,13 @@ def _desk(campaign: Path, read_only: bool, parts: dict[str, str | None]) -> Desk
 
 
 def _app(desk: Desk, host: str, token: str | None) -> Guard:
-    if token is None and not is_loopback(host):
-        raise ParameterError(f"host {host!r} is reached by other machines: a token is needed")
-
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        # what draws takes seconds to import: before the first page is looked at
-        warm = asyncio.get_running_loop().run_in_executor(None, desk.room.warm)
         if not desk.read_only:
             await desk.jobs.warm()
+        # what draws takes seconds to import: before the first page is looked at
+        await asyncio.get_running_loop().run_in_executor(None, desk.room.warm)
         yield
-        await warm
         await desk.jobs.close()
         desk.drafts.close()
 

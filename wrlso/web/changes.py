@@ -1,21 +1,23 @@
 """What can be changed on the pages; each goes through the same functions as the commands of the shell."""
 
 from typing import Any
+from urllib.parse import quote
 
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from wrlso.campaign.reasons import usual_seconds
 from wrlso.exceptions import DataError
-from wrlso.web.desk import Desk
+from wrlso.web.desk import NAME_COOKIE, Desk, name_of
 from wrlso.web.uploads import filled_form, lines_of, mended
 
-__all__ = ["ACTIONS", "ask", "cancel", "check", "note", "reject", "retrain", "tell", "update"]
+__all__ = ["ACTIONS", "ask", "cancel", "check", "name", "note", "reject", "retrain", "tell", "update"]
 
 ACTIONS = (
     ("/batch/ask", "ask"), ("/batch/reject", "reject"), ("/note", "note"), ("/cancel", "cancel"),
     ("/results/check", "check"), ("/results/tell", "tell"), ("/update", "update"),
-    ("/model/retrain", "retrain"),
+    ("/model/retrain", "retrain"), ("/name", "name"),
 )  # fmt: skip
 _MOST = 500  # points of one ask
 _LENGTH = 2000  # characters of a text
@@ -27,17 +29,20 @@ async def ask(desk: Desk, request: Request) -> Response:
     text = str((await desk.form(request)).get("n", ""))
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MOST):
         raise DataError(f"the number of points must be from 1 to {_MOST}, got {text[:20]!r}")
-    return _begun(desk, request, f"Choosing {text} points", "/batch", what="ask", n=int(text))
+    usual = usual_seconds(desk.room.view().history, "ask", trains=desk.trains_next())
+    words = f"Choosing {text} point{'s' * (text != '1')}"
+    return _begun(desk, request, words, "/batch", usual, what="ask", n=int(text))
 
 
 async def retrain(desk: Desk, request: Request) -> Response:
     """Begin a training."""
     await desk.form(request)
-    return _begun(desk, request, "Training the model", "/model", what="retrain")
+    usual = usual_seconds(desk.room.view().history, "train")
+    return _begun(desk, request, "Training the model", "/model", usual, what="retrain")
 
 
-def _begun(desk: Desk, request: Request, words: str, back: str, **work: Any) -> Response:
-    if not desk.jobs.begin(words, **work):
+def _begun(desk: Desk, request: Request, words: str, back: str, usual: float | None, **work: Any) -> Response:
+    if not desk.jobs.begin(words, usual=usual, who=name_of(request), **work):
         said = ["Wait until it has ended, or cancel it."]
         return desk.message(request, "Something is being worked on already", said, status=409)
     return RedirectResponse(back, 303)
@@ -55,7 +60,7 @@ async def check(desk: Desk, request: Request) -> Response:
     form = await desk.form(request)
     name = desk.drafts.put(await _table(desk, form))
     options = _options(form)
-    answer = await desk.jobs.do(what="tell", file=str(desk.drafts.path(name)), check=True, **options)
+    answer = await desk.do(request, what="tell", file=str(desk.drafts.path(name)), check=True, **options)
     notes = answer.get("notes", [])
     columns, rows = lines_of(desk.drafts.path(name), notes, answer.get("cells", {}))
     good = "error" not in answer
@@ -73,7 +78,7 @@ async def tell(desk: Desk, request: Request) -> Response:
     form = await desk.form(request)
     name = str(form.get("draft", ""))
     path = str(desk.drafts.path(name))
-    answer = await desk.jobs.do(what="tell", file=path, check=False, **_options(form))
+    answer = await desk.do(request, what="tell", file=path, check=False, **_options(form))
     if "error" not in answer:
         desk.drafts.drop(name)
     return _said(desk, request, answer, "The results are recorded")
@@ -85,7 +90,7 @@ async def reject(desk: Desk, request: Request) -> Response:
     reason = _text(form, "reason")
     if not reason.strip() and not form.get("again"):
         raise DataError("give a reason, or choose that the point may be asked again")
-    answer = await desk.jobs.do(what="release", point=_id(form), reason=reason.strip())
+    answer = await desk.do(request, what="release", point=_id(form), reason=reason.strip())
     return _said(desk, request, answer, "The point is no longer waited for")
 
 
@@ -95,15 +100,24 @@ async def update(desk: Desk, request: Request) -> Response:
     reason = _text(form, "reason").strip()
     if not reason:
         raise DataError("say why the value is corrected; the old one stays on record")
-    answer = await desk.jobs.do(what="update", point=_id(form), value=_text(form, "value"), reason=reason)
+    answer = await desk.do(request, what="update", point=_id(form), value=_text(form, "value"), reason=reason)
     return _said(desk, request, answer, "The value is corrected")
 
 
 async def note(desk: Desk, request: Request) -> Response:
     """Write a note on a point."""
     form = await desk.form(request)
-    answer = await desk.jobs.do(what="note", point=_id(form), text=_text(form, "text"))
+    answer = await desk.do(request, what="note", point=_id(form), text=_text(form, "text"))
     return _said(desk, request, answer, "The note is kept")
+
+
+async def name(desk: Desk, request: Request) -> Response:
+    """Keep the name of who works in this browser."""
+    text = _text(await desk.form(request), "name").strip()
+    answer = RedirectResponse("/settings", 303)
+    year = 365 * 24 * 3600
+    answer.set_cookie(NAME_COOKIE, quote(text), max_age=year, httponly=True, samesite="strict")
+    return answer
 
 
 def _said(desk: Desk, request: Request, answer: dict[str, Any], title: str) -> Response:

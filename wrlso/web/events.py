@@ -37,5 +37,5 @@ def state(desk: Desk) -> str:
     job = desk.jobs.current
     work = None
     if job is not None:
-        work = {"what": job.what, "state": job.state, "seconds": job.seconds, "news": job.news}
+        work = {"what": job.what, "state": job.state, "time": job.time, "news": job.news}
     return json.dumps({"version": desk.room.version(), "job": work})

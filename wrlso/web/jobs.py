@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["Job", "Jobs"]
 
-_AT_ONCE = 2  # short operations that run at one time: each loads a model
+_AT_ONCE = 2  # short operations that run at one time, and processes that are kept: each takes memory
 _WAITING = 12  # short operations that wait; more are refused
 _PATIENCE = 5.0  # seconds until a process that was asked to stop is killed
 _NEWS = 300  # characters of the last line that are shown
@@ -102,6 +102,12 @@ class Job:
         return int((self.ended or time.monotonic()) - self.started)
 
     @property
+    def time(self) -> str:
+        """How long it has taken, and takes, in words."""
+        about = "" if self.usual is None else f" of about {max(round(self.usual), 1)} s"
+        return f"for {self.seconds} s{about}"
+
+    @property
     def news(self) -> str:
         """The last line that its process wrote."""
         return "" if self.worker is None else self.worker.news
@@ -116,7 +122,7 @@ class Jobs:
         self._task: asyncio.Task[None] | None = None
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._waiting = 0
-        self._idle: list[Worker] = []  # at most one: each takes memory
+        self._idle: list[Worker] = []
 
     async def warm(self) -> None:
         """Have a process ready, so that the next operation need not wait for its start."""
@@ -153,7 +159,7 @@ class Jobs:
         return await Worker.start()
 
     async def _put_back(self, worker: Worker) -> None:
-        if worker.is_usable and not self._idle:
+        if worker.is_usable and len(self._idle) < _AT_ONCE:
             self._idle.append(worker)
         else:
             await worker.end()

@@ -9,23 +9,29 @@ from starlette.responses import PlainTextResponse, Response
 
 from wrlso._state.merits import standing
 from wrlso._state.training_log import in_words
-from wrlso.campaign.commands import status
+from wrlso.campaign.commands import about
 from wrlso.campaign.downloads import all_text, pending_text
+from wrlso.campaign.reasons import usual_seconds
 from wrlso.campaign.rule_options import rules_line
+from wrlso.campaign.substructures import holding
 from wrlso.campaign.views import best_line, is_flat, local_time, who_works
+from wrlso.exceptions import DataError
 from wrlso.history import iso_time
 from wrlso.web.desk import Desk
 from wrlso.web.room import View
 
-__all__ = ["PAGES", "batch", "download", "drawing", "explore", "history", "model", "overview", "plot",
-           "point", "results", "settings"]  # fmt: skip
+__all__ = ["PAGES", "batch", "download", "drawing", "explore", "front", "history", "latent", "latent_points",
+           "model", "overview", "plot", "point", "quality", "results", "settings"]  # fmt: skip
 
 PAGES = (
     ("/", "overview"), ("/batch", "batch"), ("/results", "results"), ("/explore", "explore"),
     ("/point/{row:int}", "point"), ("/model", "model"), ("/history", "history"), ("/settings", "settings"),
-    ("/drawing/{row:int}.svg", "drawing"), ("/progress.svg", "plot"), ("/download/{name}", "download"),
+    ("/drawing/{row:int}.svg", "drawing"), ("/progress.svg", "plot"), ("/front/{number:int}.svg", "front"),
+    ("/model/quality", "quality"), ("/map", "latent"), ("/map/points", "latent_points"),
+    ("/download/{name}", "download"),
 )  # fmt: skip
 _PAGE = 100  # rows of a table
+_CARDS = 200  # proposed points that are shown
 _DOWNLOADS = {
     "batch.csv": "text/csv", "batch.fasta": "text/plain", "batch.sdf": "chemical/x-mdl-sdfile",
     "all.csv": "text/csv", "all.json": "application/json", "all.sdf": "chemical/x-mdl-sdfile",
@@ -43,21 +49,26 @@ def overview(desk: Desk, request: Request) -> Response:
     state = standing(view.history, view.aims)
     places: Any = state.on_front if state.satisfies.any() else []
     best = [view.point(int(state.rows[place])) for place in places][:8]
-    warnings = [line for line in status(desk.room.campaign) if "no point is known" in line]
+    n_goals, has_front = len(view.aims.goals), len(view.aims.goals) > 1 and state.satisfies.any()
+    line = best_line(view.history, view.aims, flat=is_flat(view.info["notes"]))
+    warnings = [line] if view.history.n_observed and not state.satisfies.any() else []
     return desk.page(
         request, "overview.html", view=view, best=best, pending=_pending(view), warnings=warnings,
-        best_line=best_line(view.history, view.aims, flat=is_flat(view.info["notes"])),
+        best_line=line,
         counts=view.info["counts"], training=desk.training(), drawings=desk.room.has_drawings(),
         worker=who_works(desk.room.campaign), has_values=view.history.n_observed > 0,
+        fronts=min(n_goals * (n_goals - 1) // 2, 6) if has_front else 0,
     )  # fmt: skip
 
 
 def batch(desk: Desk, request: Request) -> Response:
     """Show what is to be made, and ask for more."""
-    view = desk.room.view()
+    view, drawings = desk.room.view(), desk.room.has_drawings()
+    rows = [int(row) for row in view.history.rows_with("pending")]
+    usual = usual_seconds(view.history, "ask", trains=desk.trains_next())
     return desk.page(
-        request, "batch.html", view=view, pending=_pending(view), training=desk.training(),
-        drawings=desk.room.has_drawings(),
+        request, "batch.html", view=view, training=desk.training(), drawings=drawings, usual=usual,
+        pending=desk.room.cards(view, rows[:_CARDS]), n_pending=len(rows),
     )  # fmt: skip
 
 
@@ -74,14 +85,21 @@ def explore(desk: Desk, request: Request) -> Response:
     """Show all points as a table that is sorted, filtered and paged."""
     view, query = desk.room.view(), request.query_params
     words, kind = query.get("q", "")[:200], query.get("status", "")
+    smarts, problem = query.get("smarts", "").strip()[:500], ""
     sort, down = query.get("sort", "id")[:200], query.get("down", "") == "1"
-    rows = _sorted(view, _found(view, words, kind), sort, down)
+    found = _found(view, words, kind)
+    if smarts:
+        try:
+            found = holding(view.history, found, smarts)
+        except DataError as error:
+            found, problem = [], str(error)
+    rows = _sorted(view, found, sort, down)
     pages = max(1, math.ceil(len(rows) / _PAGE))
     page = _page_number(request, pages)
     shown = [view.point(row) for row in rows[(page - 1) * _PAGE : page * _PAGE]]
     return desk.page(
         request, "explore.html", view=view, points=shown, total=len(rows), page=page, pages=pages, q=words,
-        kind=kind, sort=sort, down=down, drawings=desk.room.has_drawings(),
+        kind=kind, sort=sort, down=down, drawings=desk.room.has_drawings(), smarts=smarts, problem=problem,
     )  # fmt: skip
 
 
@@ -115,11 +133,12 @@ def _sorted(view: View, rows: list[int], sort: str, down: bool) -> list[int]:
 
 def point(desk: Desk, request: Request) -> Response:
     """Show all that is known of a point."""
-    view, row = desk.room.view(), request.path_params["row"]
+    view, row, drawings = desk.room.view(), request.path_params["row"], desk.room.has_drawings()
     if row >= len(view.history):
         return desk.message(request, "There is no such point", [f"The id {row} is not known."], status=404)
+    shown = desk.room.cards(view, [row])[0] if view.history.records[row].asked else view.point(row)
     return desk.page(
-        request, "point.html", view=view, point=view.point(row), drawings=desk.room.has_drawings(),
+        request, "point.html", view=view, point=shown, drawings=drawings,
         status_code=view.history.records[row].status,
         events=[event for event in _events(view) if event["id"] == row],
     )  # fmt: skip
@@ -136,6 +155,35 @@ def model(desk: Desk, request: Request) -> Response:
     return desk.page(request, "model.html", trainings=trainings[::-1], training=desk.training())
 
 
+async def quality(desk: Desk, request: Request) -> Response:
+    """Return what the report says of predictions, weights and trainings, as a part of the page."""
+    names = ["predictions", "weights", "trainings"]
+    found = await _of_model(desk, request, what="sections", names=names)
+    return desk.page(request, "quality.html", found=found)
+
+
+def latent(desk: Desk, request: Request) -> Response:
+    """Show the frame of the map."""
+    return desk.page(request, "map.html")
+
+
+async def latent_points(desk: Desk, request: Request) -> Response:
+    """Return the map of the latent space, each point of which is a link, as a part of the page."""
+    found = await _of_model(desk, request, what="map")
+    return desk.page(request, "map_points.html", found=found, view=desk.room.view())
+
+
+async def _of_model(desk: Desk, request: Request, **work: Any) -> dict[str, Any]:
+    """Return the answer of a process that has the model, kept until the campaign changes."""
+    version = desk.room.version()
+    if desk.seen.get(work["what"], ("", {}))[0] != version:
+        answer = await desk.do(request, **work)
+        if "error" in answer:
+            return answer
+        desk.seen[work["what"]] = (version, answer)
+    return desk.seen[work["what"]][1]
+
+
 def history(desk: Desk, request: Request) -> Response:
     """Show what happened, the newest first."""
     events = _events(desk.room.view())
@@ -147,7 +195,7 @@ def history(desk: Desk, request: Request) -> Response:
 
 def _events(view: View) -> list[dict[str, Any]]:
     found = []
-    for event in view.history.events:
+    for event, who in zip(view.history.events, view.info["authors"], strict=True):
         reason = event.data.get("reason", "") if isinstance(event.data, dict) else event.data
         readings = event.readings if event.kind in ("start", "tell", "update") else {}
         said = "failed"
@@ -156,6 +204,7 @@ def _events(view: View) -> list[dict[str, Any]]:
         kind = "rejected" if event.kind == "release" and event.data else _WHAT.get(event.kind, event.kind)
         found.append(
             {"time": local_time(iso_time(event.time)), "what": kind, "id": event.row, "value": said}
+            | {"who": who}
             | {"reason": reason if isinstance(reason, str) else ""}
         )
     return found
@@ -166,13 +215,18 @@ def settings(desk: Desk, request: Request) -> Response:
     view = desk.room.view()
     parameters = sorted((name, repr(value)[:300]) for name, value in view.info["parameters"].items())
     notes = [(name, text) for name, text in view.info["notes"].items() if not name.startswith("point ")]
-    facts = [*status(desk.room.campaign)[:1], *rules_line(view.info["parameters"])]
+    facts = [f"The campaign's {about(view.info)}.", *rules_line(view.info["parameters"])]
     return desk.page(request, "settings.html", facts=facts, parameters=parameters, notes=notes)
 
 
 def drawing(desk: Desk, request: Request) -> Response:
     """Return a point as a picture."""
     return _picture(desk.room.drawing(request.path_params["row"]))
+
+
+def front(desk: Desk, request: Request) -> Response:
+    """Return the picture of a front."""
+    return _picture(desk.room.front(request.path_params["number"]))
 
 
 def plot(desk: Desk, request: Request) -> Response:
@@ -184,7 +238,9 @@ def _picture(svg: bytes | None) -> Response:
     if svg is None:
         return PlainTextResponse("no picture", 404)
     # a picture that is opened by itself may have styles of its own, and runs nothing
-    policy = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+    policy = {
+        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+    }
     return Response(
         svg, media_type="image/svg+xml", headers=policy | {"cache-control": "private, max-age=60"}
     )

@@ -2,15 +2,17 @@
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wrlso._state.merits import hypervolumes
+from wrlso._state.merits import hypervolumes, standing
 from wrlso.campaign.commands import POINT_NOTE
 from wrlso.campaign.outcome_columns import aims_of_campaign
+from wrlso.campaign.reasons import best_value, nearest_known, said_of, why_chosen
 from wrlso.campaign.results_table import current_reading, describe_value
 from wrlso.campaign.views import local_time, shown
 from wrlso.history import History, Record
@@ -41,6 +43,11 @@ class View:
         """The column of the one number without a name."""
         return str(self.info["notes"].get("y", "value"))
 
+    @cached_property
+    def best(self) -> float | None:
+        """The best value so far, where there is one goal."""
+        return best_value(self.history, self.aims)
+
     @property
     def outcomes(self) -> list[tuple[str, str]]:
         """Outcomes, and what they are called with their units."""
@@ -51,6 +58,11 @@ class View:
             of = unit.get(name) or (one if not name else None)
             found.append((name, f"{name or self.y_name}{f' ({of})' if of else ''}"))
         return found
+
+    @cached_property
+    def measured(self) -> int:
+        """What differs between any two sets of measured points."""
+        return hash(self.history.observed_rows.tobytes())
 
     def point(self, row: int) -> dict[str, Any]:
         """Return what tables and cards show of a point."""
@@ -70,6 +82,17 @@ class View:
             "told": local_time(record.told_at),
             "corrected": bool(record.revisions),
             "note": self.info["notes"].get(f"{POINT_NOTE}{row}", ""),
+            "why": "",
+            "near": None,
+        }
+
+    def card(self, row: int, near: tuple[int, str] | None) -> dict[str, Any]:
+        """Return what a card of a proposed point shows: also why it was chosen, and what it is most like."""
+        record, (name, sign) = self.history.records[row], self.aims.goals[0]
+        unit = self.aims.units.get(name) or self.info["notes"].get("unit", "")
+        return self.point(row) | {
+            "why": why_chosen(record, self.best, sign, unit),
+            "near": None if near is None else (*near, said_of(self.history.records[near[0]], self.outcomes)),
         }
 
     def number(self, row: int, name: str) -> float:
@@ -101,6 +124,7 @@ class Room:
         self._drawing = threading.Lock()  # matplotlib draws one figure at a time
         self._view: View | None = None
         self._pictures: dict[tuple[str, Any], bytes | None] = {}
+        self._near: dict[int, tuple[int, tuple[int, str] | None]] = {}  # row → measured points, the nearest
 
     def version(self) -> str:
         """Return what differs after every change, whoever makes it."""
@@ -122,6 +146,17 @@ class Room:
                 self._view = View(version, info, history, aims_of_campaign(info))
             return self._view
 
+    def cards(self, view: View, rows: list[int]) -> list[dict[str, Any]]:
+        """Return the cards of proposed points."""
+        molecules, found = self.has_drawings(), []
+        for row in rows:
+            known = self._near.get(row)
+            if known is None or known[0] != view.measured:
+                near = nearest_known(view.history, view.history.records[row].x, row, molecules=molecules)
+                known = self._near[row] = (view.measured, near)
+            found.append(view.card(row, known[1]))
+        return found
+
     def drawing(self, row: int) -> bytes | None:
         """Return a point as SVG; None where it has no picture."""
         records = self.view().history.records
@@ -135,8 +170,14 @@ class Room:
 
     def warm(self) -> None:
         """Draw what the first page shows."""
-        self.has_drawings()
+        view = self.view()
+        self.cards(view, [int(row) for row in view.history.rows_with("pending")])
         self.progress()
+
+    def front(self, number: int) -> bytes | None:
+        """Return the front of the pair of goals with a number as SVG; None where there is none."""
+        view = self.view()
+        return self._kept(("front", (number, view.version)), lambda: _front(view, number))
 
     def progress(self) -> bytes | None:
         """Return the progress curve as SVG; None before the first value."""
@@ -162,6 +203,16 @@ def _molecule(x: str) -> bytes | None:
         return None
 
 
+def _front(view: View, number: int) -> bytes | None:
+    from wrlso.report.fronts import front_figures
+
+    state = standing(view.history, view.aims)
+    if len(view.aims.goals) < 2 or not state.satisfies.any():
+        return None
+    figures = [figure for _, figure, _ in front_figures(view.aims, state)]
+    return _svg(figures[number]) if number < len(figures) else None
+
+
 def _progress(view: View) -> bytes | None:
     from wrlso.plots.curves import progress_curve
     from wrlso.plots.figures import new_figure
@@ -178,6 +229,11 @@ def _progress(view: View) -> bytes | None:
     figure: Any = progress_curve(
         y, maximize=maximize, names=("measured points, in order", label), figure=new_figure(9.0, 3.4)
     )
+    figure.axes[0].set_ylabel(label)
+    return _svg(figure)
+
+
+def _svg(figure: Any) -> bytes:
     buffer = BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
     return buffer.getvalue()

@@ -5,19 +5,26 @@ stopped leaves the campaign as it was. Each operation opens the campaign anew.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from wrlso.campaign import commands
+from wrlso.campaign.model_views import latent_map, report_sections
 from wrlso.campaign.start_table import AS_BEFORE, Form
 from wrlso.exceptions import DataError, WrlsoError
+from wrlso.storage.lock import AUTHOR
 
 __all__ = ["main", "work"]
 
 
-def work(request: dict[str, Any]) -> list[str]:
+def work(request: dict[str, Any]) -> Any:
     """Do what a request says, and return what to say of it."""
+    if request.get("who"):
+        os.environ[AUTHOR] = request["who"]
+    else:
+        os.environ.pop(AUTHOR, None)
     campaign, what = Path(request["campaign"]), request["what"]
     parts = {name: request[name] for name in ("model", "feasible") if request.get(name)}
     if what == "ask":
@@ -25,6 +32,9 @@ def work(request: dict[str, Any]) -> list[str]:
         return commands.ask(opt, campaign, request["n"])[1][:1]
     if what == "retrain":
         return commands.retrain(commands.open_campaign(campaign, **parts, verbose=1))
+    if what in ("sections", "map"):
+        opt = commands.open_campaign(campaign, **parts, autosave=False)
+        return latent_map(opt) if what == "map" else report_sections(opt, request["names"])
     with commands.recording(campaign, **parts) as opt:
         if what == "tell":
             form = Form(decimal=request.get("decimal") or None)

@@ -9,7 +9,6 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -21,23 +20,20 @@ OWN = "string_models:make"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
-def executable(chromium):
-    """Return the path of a browser; the test is skipped where there is none."""
-    for name in NAMES:
-        if found := shutil.which(name):
-            return found
-    if Path(chromium.executable_path).exists():
-        return None  # the one of Playwright itself
-    pytest.skip("needs Chromium: apt-get install chromium, or: playwright install chromium")
+def launch(chromium):
+    """Start the browser of the system, or that of Playwright; the test is skipped where there is none."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None and not Path(chromium.executable_path).exists():
+        pytest.skip("needs Chromium: apt-get install chromium, or: playwright install chromium")
+    # the sandbox of Chromium refuses to run for root
+    root = getattr(os, "geteuid", lambda: 1)() == 0
+    return chromium.launch(executable_path=path, args=["--no-sandbox"] if root else [])
 
 
 @pytest.fixture(scope="package")
 def browser():
     with sync_api.sync_playwright() as playwright:
-        path = executable(playwright.chromium)
-        # the sandbox of Chromium refuses to run for root
-        options = {"args": ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []}
-        browser = playwright.chromium.launch(executable_path=path, **options)
+        browser = launch(playwright.chromium)
         yield browser
         browser.close()
 
@@ -59,7 +55,7 @@ class Server:
     def start(self):
         self.process = subprocess.Popen(self.command, env=self.environment, start_new_session=True)
         for _ in range(600):
-            with suppress(URLError, ConnectionError), urlopen(f"{self.address}/settings", timeout=10):
+            with suppress(OSError), urlopen(f"{self.address}/settings", timeout=10):
                 return self
             assert self.process.poll() is None
             time.sleep(0.1)

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.random import isolated_torch_rng, stream
 from wrlso._utils.validation import check_choice, check_count
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
-from wrlso.acquisition.state import AskRecord, Proposal, SearchState
+from wrlso.acquisition.state import Proposal, SearchState
 from wrlso.benchmarks.panel.problems import networks
 from wrlso.benchmarks.records import machine, read_record, versions, write_record
 from wrlso.benchmarks.study import MethodRun, run_missing

@@ -30,10 +30,11 @@ import torch
 from loky import ProcessPoolExecutor
 from torch import nn
 
+from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement
 from wrlso.acquisition.prior_sampling import PriorSampling
-from wrlso.acquisition.state import AskRecord, Proposal
+from wrlso.acquisition.state import Proposal
 from wrlso.benchmarks.records import machine, versions, write_record
 from wrlso.optimizer import WeightedRetrainingOptimizer
 from wrlso.run.loop import maximize

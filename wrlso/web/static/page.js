@@ -11,7 +11,7 @@
     var now = JSON.parse(event.data), state = now.job ? now.job.what + now.job.state : "";
     var line = document.getElementById("job-news");
     if (line && now.job && now.job.state === "running") {
-      line.textContent = "for " + now.job.seconds + " s" + (now.job.news ? ": " + now.job.news : "");
+      line.textContent = now.job.time + (now.job.news ? ": " + now.job.news : "");
     }
     if (!first && state !== work) { refresh("#job"); }
     if (now.version !== seen) {
@@ -25,5 +25,14 @@
     work = state;
     first = false;
   };
+  ["htmx:responseError", "htmx:sendError"].forEach(function (name) {
+    document.body.addEventListener(name, function (event) {
+      var place = event.detail.elt;
+      if (!place.hasAttribute("aria-busy")) { return; }
+      place.removeAttribute("aria-busy");
+      var words = place.querySelector("[role=status]");
+      if (words) { words.textContent = "This could not be loaded. Reload the page to try again."; }
+    });
+  });
   window.addEventListener("pagehide", function () { news.close(); });
 })();

@@ -1,0 +1,113 @@
+"""Why a point was chosen, and which known point is nearest to it, in words; read without the model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from wrlso._state.merits import standing
+from wrlso.campaign.results_table import current_reading, describe_value
+from wrlso.history import History, Record
+from wrlso.outcomes import Aims
+from wrlso.rules.checks import similarities
+
+__all__ = ["best_value", "nearest_known", "said_of", "usual_seconds", "why_chosen"]
+
+FOUND = {
+    "near": "the model made it from a place near good points",
+    "prior": "the model drew it freely",
+    "splice": "it joins blocks of good points",
+    "rewrite": "it is a good point of which one part was written anew",
+    "mutate": "it is a small change of a good point",
+    "cross": "it joins parts of two good points",
+    "supplied": "it is on the list of candidates",
+}
+_FORMER = 3  # asks and trainings whose time is expected again
+_MOST = 5000  # known points that a new one is compared with: the latest
+
+
+def best_value(history: History, aims: Aims) -> float | None:
+    """Return the best value so far that satisfies the limits; None without any, or with several goals."""
+    if len(aims.goals) != 1:
+        return None
+    state = standing(history, aims)
+    good = state.goals[state.satisfies, 0]
+    return float(aims.goals[0][1] * good.max()) if len(good) else None
+
+
+def why_chosen(record: Record, best: float | None, sign: float, unit: str = "") -> str:
+    """Return why the search has chosen a point: its chance to be better than the best, and its source.
+
+    Parameters
+    ----------
+    record : Record
+        Of a point that was asked for.
+    best : float or None
+        The best value that is known.
+    sign : float
+        1 where larger is better, else -1.
+    unit : str, default=""
+        Of the value, for the words.
+    """
+    found = FOUND.get(record.source, f"it comes from the source {record.source}" if record.source else "")
+    if record.prediction is None or best is None:
+        text = "Too little was known for a prediction" if record.prediction is None else "No value was known"
+    else:
+        mean, deviation = record.prediction
+        gain = sign * (mean - best)
+        chance = float(ndtr(gain / deviation)) if deviation > 0 else float(gain > 0)
+        said = "less than 1 %" if chance < 0.01 else f"{chance:.0%}".replace("%", " %")
+        known = f"{best:.6g} {unit}".strip()
+        text = f"Chance of a better value than the best known one, {known}: {said}"
+        if gain < 0 and chance >= 0.01:
+            text += "; worse is expected, but it is uncertain"
+    return f"{text}. {found[:1].upper()}{found[1:]}." if found else f"{text}."
+
+
+def nearest_known(history: History, x: Any, row: int, *, molecules: bool) -> tuple[int, str] | None:
+    """Return the measured point that is most like x, which is at a row, and how alike they are.
+
+    Molecules are compared by Tanimoto similarity (ECFP4), other texts of one length letter by letter. None
+    where there is nothing to compare with.
+    """
+    rows = [int(other) for other in history.observed_rows[-_MOST:] if other != row]
+    known = [history.records[other].x for other in rows]
+    if not isinstance(x, str) or not known:
+        return None
+    if molecules:
+        found = similarities(x, known)
+        best = int(found.argmax())
+        return (rows[best], f"Tanimoto similarity {found[best]:.2f}") if found[best] > 0 else None
+    return _nearest_text(x, known, rows)
+
+
+def _nearest_text(x: str, known: Sequence[Any], rows: Sequence[int]) -> tuple[int, str] | None:
+    same = [i for i, other in enumerate(known) if isinstance(other, str) and len(other) == len(x)]
+    if not same or not x:
+        return None
+    letters = np.array([list(known[i]) for i in same])
+    different = (letters != np.array(list(x))).sum(axis=1)
+    best = int(different.argmin())
+    n = int(different[best])
+    return rows[same[best]], f"{n} letter{'s' * (n != 1)} different"
+
+
+def said_of(record: Record, labels: Sequence[tuple[str, str]]) -> str:
+    """Return the values of a point in a few words; labels: (outcome, what it is called)."""
+    values = []
+    for name, label in labels:
+        if (found := current_reading(record, name)) is not None:
+            values.append(f"{label} {describe_value(found)}")
+    return ", ".join(values)
+
+
+def usual_seconds(history: History, kind: str, *, trains: bool = False) -> float | None:
+    """Return how long an "ask" or "train" should take by the former ones; None: not known.
+
+    ``trains``: whether the ask trains first.
+    """
+    asks = [sum(ask.seconds.values()) for ask in history.asks[-_FORMER:]]
+    trainings = [float(entry["seconds"]) for entry in history.trainings[-_FORMER:]]
+    needed = [trainings] if kind == "train" else [asks, trainings] if trains else [asks]
+    return sum(float(np.median(found)) for found in needed) if all(needed) else None
