@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from wrlso._chemistry.smiles import listed_smiles
 from wrlso.acquisition.molecule_options import search_options
@@ -21,7 +21,7 @@ def molecule_search(
     y: Any = None,
     *,
     model: SelfiesVAE | JunctionTreeVAE | None = None,
-    plausibility: float | None = None,
+    plausibility: float | Literal["auto"] | None = "auto",
     **options: Any,
 ) -> WeightedRetrainingOptimizer:
     """Start a search over molecules: ``ask`` the result for molecules to make, and ``tell`` it their values.
@@ -60,7 +60,7 @@ def molecule_search(
     model = SelfiesVAE.pretrained() if model is None else model
     if isinstance(model, MoleculeVAE) and model.missing_tokens(start := [*X, *_starts(options)]):
         model = copy.deepcopy(model).extend(start)
-    if plausibility is not None and options.get("acquisition") is not None:
+    if plausibility not in ("auto", None) and options.get("acquisition") is not None:
         raise ParameterError("plausibility is for the default acquisition; give it to CandidatePool in yours")
     parts = search_options(model, generate=options.get("generate", True), plausibility=plausibility) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, y)

@@ -12,7 +12,7 @@ from wrlso import CandidatePool, LogExpectedImprovement, ParameterError
 from wrlso._state.codec import dump, load
 from wrlso.acquisition.plausible import Plausible
 from wrlso.exceptions import ParameterTypeError
-from wrlso.models import HasLikelihood, JunctionTreeVAE, SelfiesVAE
+from wrlso.models import CountsOddities, HasLikelihood, JunctionTreeVAE, SelfiesVAE
 from wrlso.molecules import molecule_search, search_options
 from wrlso.testing.grid import Grid, grid_state
 
@@ -27,8 +27,16 @@ class Likely(Grid):
         return -np.abs(rows).sum(axis=1) - 1.0, np.full(len(rows), 4.0)
 
 
-def state(**changes):
-    return replace(grid_state(), model=Likely(), **changes)
+class Counting(Grid):
+    """A grid on which negative coordinates are odd; it remembers what it was told to know."""
+
+    def oddities(self, known):
+        self.known = list(known)
+        return [lambda X: np.array([sum(coordinate < 0 for coordinate in x) for x in X], dtype=np.float64)]
+
+
+def state(model=None, **changes):
+    return replace(grid_state(), model=Likely() if model is None else model, **changes)
 
 
 def propose(here, n=3, **options):
@@ -36,15 +44,18 @@ def propose(here, n=3, **options):
     return LogExpectedImprovement(search).propose(here, n, np.random.default_rng(0))
 
 
+def data(here):
+    return [here.point(i) for i in range(len(here.y))]
+
+
 @given(QUANTILES)
 @settings(deadline=None)
-def test_the_bound_is_a_quantile_of_the_data(quantile):
+def test_the_bound_of_the_likelihood_is_a_quantile_of_the_data(quantile):
     here = state()
-    bound = Plausible.of(here, quantile)
-    known = [here.point(i) for i in range(len(here.y))]
-    excess = bound.excess(known)
-    assert np.mean(excess >= -1e-9) >= 1.0 - quantile
-    assert np.quantile(excess, quantile) == pytest.approx(0.0, abs=1e-9)
+    excess = Plausible.of(here, quantile, 2).excess(data(here))
+    assert excess.shape == (2, len(here.y))
+    assert np.mean(excess >= 0) >= 1.0 - quantile - 1e-9
+    assert np.mean(excess < 0) == pytest.approx(quantile, abs=1.0 / len(here.y))
 
 
 @given(st.integers(1, 30), st.floats(0.5, 3.0))
@@ -55,8 +66,30 @@ def test_length_alone_does_not_count(length, surprise):
             return -surprise * np.array([float(len(x)) for x in X]), np.array([float(len(x)) for x in X])
 
     here = replace(grid_state(), model=Words(), point=lambda i: "a" * (1 + i % 3))
-    bound = Plausible.of(here, 0.05)
-    assert bound.excess(["a" * length])[0] == pytest.approx(0.0, abs=1e-9)
+    assert Plausible.of(here, 0.05).excess(["a" * length])[0, 0] == pytest.approx(0.0, abs=1e-9)
+
+
+@given(st.sampled_from([0.0, 0.2, 0.9]), st.integers(0, 2000))
+@settings(deadline=None)
+def test_oddities_are_allowed_as_often_as_the_data_have_them(quantile, turn):
+    n, model = 200, Counting()
+    here = state(model, n_told=turn)
+    excess = Plausible.of(here, quantile, n).excess([(-1,) * k + (0,) * (4 - k) for k in range(5)])
+    odd = model.oddities([])[0](data(here))
+    for k in range(1, 5):
+        # the share of the turns in which k oddities are allowed is that of the data, without its oddest part
+        share = max(np.mean(odd >= k) - quantile, 0.0) / (1.0 - quantile) if quantile < 1 else 0.0
+        assert np.mean(excess[:, k] >= 0) == pytest.approx(share, abs=4.0 / n)
+
+
+@given(st.integers(0, 500), st.integers(1, 6), st.integers(1, 6))
+@settings(deadline=None)
+def test_a_batch_has_the_levels_of_as_many_single_proposals(turn, first, second):
+    X = [(-1, -1, 0, 0), (-1, 0, 0, 0)]
+    both = Plausible.of(state(Counting(), n_told=turn), 0.1, first + second).excess(X)
+    one = Plausible.of(state(Counting(), n_told=turn), 0.1, first).excess(X)
+    other = Plausible.of(state(Counting(), n_told=turn + first), 0.1, second).excess(X)
+    np.testing.assert_array_equal(both, np.concatenate([one, other]))
 
 
 def test_proposals_are_as_plausible_as_the_data():
@@ -69,6 +102,14 @@ def test_proposals_are_as_plausible_as_the_data():
     assert record.rejected["implausible"] > 0
 
 
+def test_each_proposal_is_as_plausible_as_its_turn_demands():
+    here = state(Counting())
+    held, _ = propose(here, n=6, plausibility=0.0)
+    excess = Plausible.of(here, 0.0, 6).excess([p.x for p in held])
+    assert (np.diag(excess) >= 0).all()
+    assert (excess < 0).any()  # not every proposal would have done in every turn
+
+
 def test_where_too_few_are_plausible_the_least_odd_are_proposed():
     here = state(point=lambda i: (0, 0, 0, 0))
     known = here.screen
@@ -78,18 +119,29 @@ def test_where_too_few_are_plausible_the_least_odd_are_proposed():
     assert record.rejected["implausible"] >= 3
 
 
+def test_what_the_user_supplied_may_be_odd():
+    model, supplied = Counting(), [(-9, -8, -9, -8)]
+    Z = model.encode(model.tensorize(supplied)).double().detach()
+    here = state(model, point=lambda i: (i % 3, 1, 2, 3), candidates=supplied, candidates_Z=Z)
+    here = replace(here, screen=lambda x: None if tuple(x) == supplied[0] else "known")
+    (proposal,), _ = propose(here, n=1, plausibility=0.5)
+    assert proposal.x == supplied[0]
+
+
 def test_without_likelihood_data_or_quantile_there_is_no_bound():
     assert isinstance(Likely(), HasLikelihood)
     assert not isinstance(Grid(), HasLikelihood)
     assert Plausible.of(grid_state(), 0.05) is None
     assert Plausible.of(state(), None) is None
     assert Plausible.of(state(point=None), 0.05) is None
+    assert isinstance(Counting(), CountsOddities)
+    assert Plausible.of(state(Counting()), 0.05) is not None
 
 
 def test_the_bound_follows_the_data():
     near, far = (Plausible.of(state(point=lambda i, s=s: (s + i % 2, 0, 0, 0)), 0.05) for s in (0, 6))
     odd = [(7, 0, 0, 0)]
-    assert near.excess(odd)[0] < 0 <= far.excess(odd)[0] + 1e-9
+    assert near.excess(odd)[0, 0] < 0 <= far.excess(odd)[0, 0] + 1e-9
 
 
 def test_it_is_stored_and_an_impossible_one_refused():

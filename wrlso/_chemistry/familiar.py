@@ -1,4 +1,4 @@
-"""What is odd in a molecule: surroundings and ring systems that known molecules lack, and structural alerts."""
+"""What is odd in a molecule: surroundings and ring systems that known molecules lack, structural alerts."""
 
 import lzma
 import zlib
@@ -13,7 +13,7 @@ import numpy as np
 from wrlso._chemistry.alerts import catalogue
 from wrlso._chemistry.smiles import Mol, optional_module, parse
 
-__all__ = ["Familiar", "FILE", "n_alerts", "ring_systems", "surroundings", "written"]
+__all__ = ["FILE", "Familiar", "n_alerts", "ring_systems", "surroundings", "written"]
 
 FILE = Path(__file__).parents[1] / "data" / "parts_zinc250k.xz"
 """Surroundings and ring systems of the molecules that the shipped models were trained on."""

@@ -31,19 +31,22 @@ def choose(
     generator: torch.Generator,
     success: Scores | None = None,
     apart: Apart | None = None,
+    excess: Scores | None = None,
 ) -> list[tuple[int, float]]:
     """Return distinct places among points, each with its value, one for each criterion whose turn it is.
 
     A point that was chosen counts as observed, with its predicted value, for the next ones, which keep the
     distance from it that ``apart`` asks for. With ``success`` (q,) values are those times the probability
-    that an experiment succeeds.
+    that an experiment succeeds. With ``excess`` (n, q) each criterion chooses among points where its own row
+    is not negative; where there are none, among those where it is the least.
     """
     belief, points = belief.over(points)
     free = np.ones(len(points), dtype=bool)
     chosen: list[tuple[int, float]] = []
-    for criterion in turns:
+    for turn, criterion in enumerate(turns):
         scores = safe_scores(criterion, belief, points, generator, success)
-        open_places = np.flatnonzero(free) if apart is None else apart.among(free)
+        fitting = free if excess is None else free & (excess[turn] >= min(0.0, excess[turn][free].max()))
+        open_places = np.flatnonzero(fitting) if apart is None else apart.among(fitting)
         i = int(open_places[scores[open_places].argmax()])
         free[i] = False
         chosen.append((i, float(scores[i])))

@@ -7,7 +7,7 @@ Glossary: x is one object, ``inputs`` the tensor (n, ...) that :meth:`LatentMode
 objects, Z an (n, d) tensor of latent points, d the latent dimension.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "CountsOddities",
     "Crosses",
     "DrawsObjects",
     "HasBlocks",
     "HasFeatures",
+    "HasLikelihood",
     "HasParts",
     "LatentModel",
     "Mutates",
@@ -111,6 +113,17 @@ class HasLikelihood(Protocol):
 
     def likelihood(self, X: Objects) -> tuple[np.ndarray, np.ndarray]:
         """Return log p(x) of n objects (n,) float64, and how many symbols each has (n,), at least 1."""
+
+
+@runtime_checkable
+class CountsOddities(Protocol):
+    """A model that can say what is odd about its objects."""
+
+    def oddities(self, known: Objects) -> Sequence[Callable[[Objects], np.ndarray]]:
+        """Return functions that count in n objects (n,) what is odd beside known ones, the fastest first.
+
+        A known object that one of them is asked about is compared with the others.
+        """
 
 
 @runtime_checkable
