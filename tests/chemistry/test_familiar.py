@@ -13,7 +13,6 @@ pytest.importorskip("rdkit")
 from wrlso._chemistry import familiar
 from wrlso._chemistry.familiar import FILE, Familiar, n_alerts, ring_systems, surroundings, written
 from wrlso._chemistry.smiles import parse
-from wrlso.datasets.molecules import load_molecules
 
 DRUGS = ["CC(=O)Nc1ccc(O)cc1", "CC(C)Cc1ccc(C(C)C(=O)O)cc1", "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "NC(=O)c1ccccc1"]
 ABSURD = ["CN=NN=NN=CC=C=C=C", "C1=CC=CC=C=C=CC=C1", "C[SH](C)(C)C=C=C=C", "OOOOOC"]
@@ -43,8 +42,7 @@ class _Content:
 
 def test_shipped_molecules_are_familiar_and_absurd_ones_are_not():
     nothing = Familiar([])
-    X = load_molecules()[0][:300] if False else DRUGS
-    assert [nothing.odd_surroundings(x) + nothing.odd_rings(x) for x in X] == [0] * len(X)
+    assert [nothing.odd_surroundings(x) + nothing.odd_rings(x) for x in DRUGS] == [0] * len(DRUGS)
     assert all(nothing.odd_surroundings(x) >= 2 for x in ABSURD)
     assert nothing.odd_rings(ABSURD[1]) == 1
 
