@@ -1,9 +1,5 @@
 """What is odd in a molecule."""
 
-import lzma
-import zlib
-
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,8 +7,7 @@ from hypothesis import strategies as st
 pytest.importorskip("rdkit")
 
 from wrlso._chemistry import familiar
-from wrlso._chemistry.familiar import FILE, Familiar, n_alerts, ring_systems, surroundings, written
-from wrlso._chemistry.smiles import parse
+from wrlso._chemistry.familiar import Familiar, written
 
 DRUGS = ["CC(=O)Nc1ccc(O)cc1", "CC(C)Cc1ccc(C(C)C(=O)O)cc1", "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "NC(=O)c1ccccc1"]
 ABSURD = ["CN=NN=NN=CC=C=C=C", "C1=CC=CC=C=C=CC=C1", "C[SH](C)(C)C=C=C=C", "OOOOOC"]

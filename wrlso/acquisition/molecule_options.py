@@ -36,7 +36,8 @@ def search_options(
     generate : bool, default=True
         Whether the model makes molecules; False: they come from a list, and the model is not trained.
     plausibility : float in [0, 1], "auto" or None, default="auto"
-        Of the :class:`wrlso.CandidatePool`; None: any candidate. "auto": 0.1, where the model makes molecules.
+        Of the :class:`wrlso.CandidatePool`; None: any candidate. "auto": 0.1 where it
+        makes molecules.
 
     Returns
     -------
