@@ -27,11 +27,16 @@ Parts = frozenset[int]
 
 @lru_cache(maxsize=_REMEMBERED)
 def surroundings(smiles: str) -> Parts:
-    """Return what surrounds each atom up to two bonds away, as Morgan's 32-bit numbers."""
+    """Return what surrounds each atom up to two bonds away, as Morgan's 32-bit numbers.
+
+    An acid and its anion have the same: data sets differ in which of them they write.
+    """
     molecule = parse(smiles)
     if molecule is None:
         return frozenset()
-    return frozenset(_generator().GetSparseCountFingerprint(molecule).GetNonzeroElements())
+    kinds = [_kind(atom) for atom in molecule.GetAtoms()]
+    found = _generator().GetSparseCountFingerprint(molecule, customAtomInvariants=kinds)
+    return frozenset(found.GetNonzeroElements())
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -111,6 +116,13 @@ def _shipped() -> tuple[Parts, Parts]:
 @cache
 def _generator() -> Any:
     return optional_module("rdkit.Chem.rdFingerprintGenerator").GetMorganGenerator(radius=_RADIUS)
+
+
+def _kind(atom: Any) -> int:
+    """Return a number for an atom: element, bonds to heavy atoms, hydrogens without charge, in a ring or not."""
+    hydrogens = atom.GetTotalNumHs() - atom.GetFormalCharge() + 8  # as many as the neutral atom would have
+    number = atom.GetAtomicNum() << 8 | min(atom.GetDegree(), 15) << 4 | min(max(hydrogens, 0), 15)
+    return int(number << 1 | atom.IsInRing())
 
 
 def _joint(molecule: Mol) -> list[list[set[int]]]:
