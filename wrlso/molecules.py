@@ -38,9 +38,10 @@ def molecule_search(
     model : SelfiesVAE or JunctionTreeVAE, default=None
         None: ``SelfiesVAE.pretrained()``. The search uses a copy, with the elements or rings of X added to
         its vocabulary.
-    plausibility : float in [0, 1] or None, default=None
-        Proposals are as plausible to the model as this quantile of the molecules with a value, where that is
-        possible; None: any molecule. For SelfiesVAE, and for the acquisition of :func:`search_options`.
+    plausibility : float in [0, 1], "auto" or None, default="auto"
+        Odd parts, ring systems and structural alerts are as rare among the proposals as among the molecules
+        with a value, without the oddest part of them: this share, 0.1 for "auto". None: any molecule. For the
+        acquisition of :func:`search_options`.
     **options
         Parameters of the optimizer, such as ``direction="minimize"``, ``feasible`` or ``random_state``.
 

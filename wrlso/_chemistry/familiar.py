@@ -119,7 +119,7 @@ def _generator() -> Any:
 
 
 def _kind(atom: Any) -> int:
-    """Return a number for an atom: element, bonds to heavy atoms, hydrogens without charge, in a ring or not."""
+    """Return a number for an atom: element, bonds to heavy atoms, hydrogens if neutral, in a ring or not."""
     hydrogens = atom.GetTotalNumHs() - atom.GetFormalCharge() + 8  # as many as the neutral atom would have
     number = atom.GetAtomicNum() << 8 | min(atom.GetDegree(), 15) << 4 | min(max(hydrogens, 0), 15)
     return int(number << 1 | atom.IsInRing())

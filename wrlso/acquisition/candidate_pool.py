@@ -133,9 +133,10 @@ class CandidatePool(BaseEstimator):
         Least Tanimoto distance (ECFP4) between two molecules of a batch, and from those that are pending,
         where candidates allow it. None: none. For x that are SMILES; others have none.
     plausibility : float in [0, 1] or None, default None
-        Candidates must be as plausible to the model, by its likelihood, as this quantile of the points with a
-        value. So the bound follows the data. Where too few are, the least odd of the others are candidates
-        too. None: no bound. For models with a ``likelihood``, see :class:`wrlso.models.HasLikelihood`.
+        What the model counts as odd (:class:`wrlso.models.CountsOddities`) is as rare among the proposals as
+        among the points with a value, without the oddest of them: this share. Candidates are also at least as
+        likely as this quantile of the points (:class:`wrlso.models.HasLikelihood`). So the bound follows the
+        data. Where too few candidates are plausible, the least odd of the others are added. None: no bound.
     """
 
     def __init__(

@@ -47,7 +47,8 @@ def search_options(
         :class:`wrlso.CandidatePool` of which at the start 35 % each are mutants and crosses of molecules and
         the rest is decoded; with :class:`wrlso.models.SelfiesVAE` some are spliced or partly rewritten. The
         molecules of a batch differ, by 0.4 in Tanimoto distance where candidates allow it. A
-        :class:`wrlso.SizeRange` keeps to 1.3 times the sizes of the molecules with a value.
+        :class:`wrlso.SizeRange` keeps to 1.3 times the sizes of the molecules with a value, and odd parts and
+        alerts are as rare as in these.
         ``trainer``: at most 150 steps in the first training and 50 in later ones.
 
     Raises
