@@ -54,17 +54,15 @@ class Plausible:
         model, measured = state.model, state.all_measured
         if quantile is None or measured.point is None or not len(measured.y):
             return None
-        last = len(measured.y)
-        known = [measured.point(int(place)) for place in _spread(last, _MOST)]
+        data = _Data.of(measured.point, len(measured.y), state.past.n_start)
         bounds = []
         if isinstance(model, CountsOddities):
-            places = np.union1d(_spread(last, _SEEN), np.arange(max(last - _SEEN, 0), last))
             levels = (0.5 + _GOLDEN * (state.turn + np.arange(n))) % 1.0
-            for count in model.oddities([measured.point(int(place)) for place in places]):
-                most = np.quantile(count(known), levels * (1.0 - quantile), method="inverted_cdf")
-                bounds.append(_Bound(count, most))
+            for count in model.oddities(data.seen):
+                bounds.append(_Bound(count, data.quantiles(count(data.points), levels * (1.0 - quantile))))
         if isinstance(model, HasLikelihood):
-            bounds.append(_least_likely(model, known, quantile, n))
+            oddity, known = _unlikeliness(model, data.points)
+            bounds.append(_Bound(oddity, data.quantiles(known, np.full(n, 1.0 - quantile))))
         return cls(model, bounds) if bounds else None
 
     def excess(self, X: Sequence[Any]) -> Array:
@@ -81,12 +79,48 @@ class Plausible:
         return found
 
 
+@dataclass(frozen=True)
+class _Data:
+    """The points with a value that others are compared with.
+
+    Attributes
+    ----------
+    points : list
+    started : ndarray of bool
+        Which of them a campaign started with. Proposals that had to be plausible are no reason to demand more
+        of later ones: a bound is the looser one of those that the starting data and all points together give.
+    seen : list
+        Those whose parts are known.
+    """
+
+    points: list[Any]
+    started: NDArray[np.bool_]
+    seen: list[Any]
+
+    @classmethod
+    def of(cls, point: Callable[[int], Any], n: int, n_start: int | None) -> "_Data":
+        """Take an even spread of n points, of which the first ones are the starting data."""
+        first = n if n_start is None else min(max(n_start, 1), n)
+        places = np.union1d(_spread(first, _MOST), _spread(n, _MOST))
+        seen = np.union1d(_spread(n, _SEEN), np.arange(max(n - _SEEN, 0), n))
+        points, known = ([point(int(place)) for place in rows] for rows in (places, seen))
+        return cls(points, places < first, known)
+
+    def quantiles(self, oddity: Array, levels: Array) -> Array:
+        """Return quantiles of the points' oddities at levels (n,)."""
+        found = [np.quantile(rows, levels, method="inverted_cdf") for rows in (oddity, oddity[self.started])]
+        return np.maximum(*found)
+
+
 def _spread(n: int, most: int) -> NDArray[np.int64]:
     """Return at most so many places of n, evenly spread."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 
 
-def _least_likely(model: HasLikelihood, known: Sequence[Any], quantile: float, n: int) -> _Bound:
+def _unlikeliness(
+    model: HasLikelihood, known: Sequence[Any]
+) -> tuple[Callable[[Sequence[Any]], Array], Array]:
+    """Return how unlikely objects are, beside what is usual for their length, and that of the known ones."""
     with evaluating(model):  # type: ignore[arg-type]  # a model of the search
         likelihood, length = model.likelihood(known)
     usual = -float(likelihood.sum() / length.sum())
@@ -95,4 +129,4 @@ def _least_likely(model: HasLikelihood, known: Sequence[Any], quantile: float, n
         likelihood, length = model.likelihood(X)
         return np.asarray(-likelihood - usual * length, dtype=np.float64)
 
-    return _Bound(oddity, np.full(n, np.quantile(-likelihood - usual * length, 1.0 - quantile)))
+    return oddity, np.asarray(-likelihood - usual * length, dtype=np.float64)
