@@ -9,8 +9,9 @@ pytest.importorskip("rdkit")
 from wrlso._chemistry import familiar
 from wrlso._chemistry.familiar import Familiar, n_alerts, ring_systems, surroundings, written
 from wrlso._chemistry.smiles import canonical
+from wrlso.benchmarks.molecules.familiar_parts import common_parts
 
-DRUGS = ["CC(=O)Nc1ccc(O)cc1", "CC(C)Cc1ccc(C(C)C(=O)O)cc1", "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "NC(=O)c1ccccc1"]
+DRUGS = ["CC(=O)Nc1ccc(O)cc1", "CCN(CC)CCNC(=O)c1ccc(N)cc1", "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "NC(=O)c1ccccc1"]
 ABSURD = ["CN=NN=NN=CC=C=C=C", "C1=CC=CC=C=C=CC=C1", "C[SH](C)(C)C=C=C=C", "OOOOOC"]
 NUMBERS = st.sets(st.integers(0, 2**32 - 1), max_size=200)
 
@@ -96,3 +97,11 @@ def test_knowing_more_never_makes_a_new_molecule_odder(known, x):
 def test_alerts_are_counted():
     assert n_alerts("c1ccccc1") == 0
     assert n_alerts("O=CCCC") < n_alerts("O=CCCCCCCC=C=C")
+
+
+def test_common_parts_are_those_of_enough_molecules():
+    found = common_parts(["c1ccccc1", "c1ccncc1", "C1CCC1"], least=(2, 2))
+    assert found[1] == ring_systems("c1ccccc1")
+    assert found[0] == surroundings("c1ccccc1") & surroundings("c1ccncc1")
+    everything, _ = common_parts(["CCO", "CCN"], least=(1, 1))
+    assert everything == surroundings("CCO") | surroundings("CCN")

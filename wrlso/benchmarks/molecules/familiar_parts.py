@@ -2,8 +2,8 @@
 
 ``python -m wrlso.benchmarks.molecules.familiar_parts --out FILE``
 
-A part is common where at least three molecules have it; a molecule of the data is so compared with the
-others. The file takes about 170 kB.
+A surrounding is common where at least 3 of the 250,000 molecules have it, a shape of ring systems where at
+least 25 have it: there are far fewer shapes, and those of two dozen molecules are mostly macrocycles. The file takes 145 kB.
 """
 
 import argparse
@@ -18,16 +18,18 @@ from wrlso.datasets.molecules import fetch_zinc250k
 
 __all__ = ["common_parts", "main"]
 
-_LEAST = 3  # molecules
+_LEAST = (3, 25)  # molecules that have a common surrounding, and a common shape of ring systems
 
 
-def common_parts(molecules: Iterable[str], least: int = _LEAST) -> tuple[set[int], set[int]]:
-    """Return the surroundings and the shapes of ring systems that at least so many molecules have."""
+def common_parts(molecules: Iterable[str], least: tuple[int, int] = _LEAST) -> tuple[set[int], set[int]]:
+    """Return the surroundings and the shapes of ring systems that at least so many molecules have, of each."""
     counts: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
     for x in molecules:
         for kind, parts in zip(counts, (surroundings, ring_systems), strict=True):
             kind.update(parts.__wrapped__(x))  # not remembered: each molecule comes once
-    found = [{part for part, n in kind.items() if n >= least} for kind in counts]
+    found = [
+        {part for part, n in kind.items() if n >= enough} for kind, enough in zip(counts, least, strict=True)
+    ]
     return found[0], found[1]
 
 

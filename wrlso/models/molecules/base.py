@@ -76,7 +76,7 @@ class MoleculeVAE(TokenVAE):
         """Return functions that count in n SMILES (n,) what is odd beside some that are known.
 
         Three: surroundings of atoms (two bonds, as of ECFP4) that neither known molecules have nor at least
-        three of ZINC250k; shapes of ring systems of which that is true; Brenk's structural alerts.
+        three of ZINC250k; shapes of ring systems, likewise, but 25 of ZINC250k; Brenk's structural alerts.
         """
         familiar = Familiar(listed_smiles(known))
         counts = (familiar.odd_surroundings, familiar.odd_rings, n_alerts)
