@@ -3,7 +3,8 @@
 ``python -m wrlso.benchmarks.molecules.familiar_parts --out FILE``
 
 A surrounding is common where at least 3 of the 250,000 molecules have it, a shape of ring systems where at
-least 25 have it: there are far fewer shapes, and those of two dozen molecules are mostly macrocycles. The file takes 145 kB.
+least 25 have it: there are far fewer shapes, and those of two dozen molecules are mostly macrocycles.
+The file takes 145 kB.
 """
 
 import argparse
@@ -22,7 +23,7 @@ _LEAST = (3, 25)  # molecules that have a common surrounding, and a common shape
 
 
 def common_parts(molecules: Iterable[str], least: tuple[int, int] = _LEAST) -> tuple[set[int], set[int]]:
-    """Return the surroundings and the shapes of ring systems that at least so many molecules have, of each."""
+    """Return the surroundings, and shapes of ring systems, that at least so many molecules have."""
     counts: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
     for x in molecules:
         for kind, parts in zip(counts, (surroundings, ring_systems), strict=True):
