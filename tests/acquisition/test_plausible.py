@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from wrlso import CandidatePool, LogExpectedImprovement, ParameterError
 from wrlso._state.codec import dump, load
+from wrlso.acquisition import Measured, Past
 from wrlso.acquisition.plausible import Plausible
-from wrlso.acquisition.state import Measured, Past
 from wrlso.exceptions import ParameterTypeError
 from wrlso.models import CountsOddities, HasLikelihood, SelfiesVAE
 from wrlso.molecules import molecule_search, search_options

@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("rdkit")
 pytest.importorskip("selfies")
 
+from wrlso import Trainer
 from wrlso.benchmarks.molecules import realism
 from wrlso.benchmarks.molecules.realism import main, measured, run_realism, table
 from wrlso.exceptions import ParameterError
-from wrlso.training.trainer import Trainer
 
 MOLECULES = [f"{'C' * n}{end}" for n in range(1, 13) for end in ("O", "N", "C(=O)N", "c1ccccc1", "C=O")]
 

@@ -38,6 +38,7 @@ OBJECTIVES: dict[str, Callable[[Any], float]] = {
 METHODS: dict[str, dict[str, Any]] = {
     "default": {},
     "any": {"plausibility": None},
+    "loose": {"plausibility": 0.0},
     "drug-like": {"feasible": "drug-like"},
 }
 """Options of :func:`wrlso.molecule_search` by name."""
