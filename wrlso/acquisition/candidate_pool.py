@@ -20,7 +20,7 @@ from wrlso.acquisition.plausible import Plausible
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.recombination import Parents
 from wrlso.acquisition.screening import Screener
-from wrlso.acquisition.selection import choose, foremost
+from wrlso.acquisition.selection import CHOICE, choose, foremost
 from wrlso.acquisition.shares import on_plateau, shares_of, stalled
 from wrlso.acquisition.sources import SUPPLIED, Making, Source, usable
 from wrlso.acquisition.state import AskRecord, KnowsSuccess, Proposal, SearchState
@@ -60,7 +60,7 @@ class _Found:
             return X
         excess = self.plausible.excess(X)
         self.excess |= {id(x): excess[:, i] for i, x in enumerate(X)}
-        plausible = (excess >= 0).any(axis=0)
+        plausible: list[bool] = np.any(excess >= 0, axis=0).tolist()
         self.odd += [(x, source) for x, fits in zip(X, plausible, strict=True) if not fits]
         return [x for x, fits in zip(X, plausible, strict=True) if fits]
 
@@ -172,7 +172,7 @@ class CandidatePool(BaseEstimator):
         if isinstance(belief, Belief) and (stalled(state.past, y) or on_plateau(state.past, y)):
             belief = belief.demanding(_LEAP)
         found = self._gather(state, belief, sources, screener, criterion, turns, rng)
-        found.complete(n, screener)
+        found.complete(n + CHOICE - 1, screener)
         X, Z = found.X, found.Z
         if len(X) < n:
             raise screener.give_up(len(X), n)

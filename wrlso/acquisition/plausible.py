@@ -57,9 +57,9 @@ class Plausible:
         data = _Data.of(measured.point, len(measured.y), state.past.n_start)
         bounds = []
         if isinstance(model, CountsOddities):
-            levels = (0.5 + _GOLDEN * (state.turn + np.arange(n))) % 1.0
+            levels = (1.0 - quantile) * ((0.5 + _GOLDEN * (state.turn + np.arange(n))) % 1.0)
             for count in model.oddities(data.seen):
-                bounds.append(_Bound(count, data.quantiles(count(data.points), levels * (1.0 - quantile))))
+                bounds.append(_Bound(count, data.quantiles(count(data.points), levels)))
         if isinstance(model, HasLikelihood):
             oddity, known = _unlikeliness(model, data.points)
             bounds.append(_Bound(oddity, data.quantiles(known, np.full(n, 1.0 - quantile))))
@@ -74,7 +74,7 @@ class Plausible:
                 rows = np.flatnonzero((found >= 0).any(axis=0))
                 if not len(rows):
                     break
-                oddity = bound.oddity([X[i] for i in rows])
+                oddity = bound.oddity([X[int(i)] for i in rows])
                 found[:, rows] = np.minimum(found[:, rows], bound.most[:, None] - oddity)
         return found
 
@@ -106,10 +106,10 @@ class _Data:
         points, known = ([point(int(place)) for place in rows] for rows in (places, seen))
         return cls(points, places < first, known)
 
-    def quantiles(self, oddity: Array, levels: Array) -> Array:
+    def quantiles(self, oddity: Array, levels: NDArray[np.floating]) -> Array:
         """Return quantiles of the points' oddities at levels (n,)."""
         found = [np.quantile(rows, levels, method="inverted_cdf") for rows in (oddity, oddity[self.started])]
-        return np.maximum(*found)
+        return np.asarray(np.maximum(found[0], found[1]), dtype=np.float64)
 
 
 def _spread(n: int, most: int) -> NDArray[np.int64]:

@@ -88,7 +88,7 @@ def run_realism(
 
 def measured(X: Sequence[str]) -> dict[str, list[float]]:
     """Return by name, for n SMILES, whether they pass alerts of BRENK and CHEMBL (1 or 0), SA and atoms."""
-    molecules = [parse(x) for x in X]
+    molecules: list[Any] = [parse(x) for x in X]
     found = {
         name: [float(not catalogue(name).HasMatch(molecule)) for molecule in molecules]
         for name in ("BRENK", "CHEMBL")
