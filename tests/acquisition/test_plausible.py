@@ -12,6 +12,7 @@ from wrlso import CandidatePool, LogExpectedImprovement, ParameterError
 from wrlso._state.codec import dump, load
 from wrlso.acquisition import Measured, Past
 from wrlso.acquisition.plausible import Plausible
+from wrlso.acquisition.selection import least_excess
 from wrlso.exceptions import ParameterTypeError
 from wrlso.models import CountsOddities, HasLikelihood, SelfiesVAE
 from wrlso.molecules import molecule_search, search_options
@@ -39,8 +40,8 @@ def state(model=None, **changes):
     return replace(grid_state(), model=Likely() if model is None else model, **changes)
 
 
-def propose(here, n=3, **options):
-    search = CandidatePool(60, generations=2, **options)
+def propose(here, n=3, n_candidates=60, **options):
+    search = CandidatePool(n_candidates, generations=2, **options)
     return LogExpectedImprovement(search).propose(here, n, np.random.default_rng(0))
 
 
@@ -104,7 +105,7 @@ def test_proposals_are_as_plausible_as_the_data():
 
 def test_each_proposal_is_as_plausible_as_its_turn_demands():
     here = state(Counting())
-    held, _ = propose(here, n=6, plausibility=0.0)
+    held, _ = propose(here, n=6, n_candidates=300, plausibility=0.0)
     excess = Plausible.of(here, 0.0, 6).excess([p.x for p in held])
     assert (np.diag(excess) >= 0).all()
     assert (excess < 0).any()  # not every proposal would have done in every turn
@@ -117,6 +118,14 @@ def test_where_too_few_are_plausible_the_least_odd_are_proposed():
     proposals, record = propose(here, plausibility=1.0)
     assert len(proposals) == 3
     assert record.rejected["implausible"] >= 3
+
+
+@given(st.lists(st.integers(-5, 0), min_size=1, max_size=40))
+def test_a_proposal_is_chosen_from_the_ten_least_odd_candidates_or_all_plausible_ones(excess):
+    excess = np.array(excess, dtype=np.float64)
+    chosen = excess[excess >= least_excess(excess)]
+    assert len(chosen) >= min(10, len(excess))
+    assert chosen.min() >= 0 or np.count_nonzero(excess > chosen.min()) < 10
 
 
 def test_what_the_user_supplied_may_be_odd():

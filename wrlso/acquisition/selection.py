@@ -15,7 +15,7 @@ from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.state import Listed
 from wrlso.surrogate.protocol import Surrogate
 
-__all__ = ["CHOICE", "choose", "foremost"]
+__all__ = ["CHOICE", "choose", "foremost", "least_excess"]
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -46,7 +46,7 @@ def choose(
     chosen: list[tuple[int, float]] = []
     for turn, criterion in enumerate(turns):
         scores = safe_scores(criterion, belief, points, generator, success)
-        fitting = free if excess is None else free & (excess[turn] >= _least(excess[turn][free]))
+        fitting = free if excess is None else free & (excess[turn] >= least_excess(excess[turn][free]))
         open_places = np.flatnonzero(fitting) if apart is None else apart.among(fitting)
         i = int(open_places[scores[open_places].argmax()])
         free[i] = False
@@ -58,7 +58,7 @@ def choose(
     return chosen
 
 
-def _least(excess: Scores) -> float:
+def least_excess(excess: Scores) -> float:
     """Return the least excess with which a point is plausible enough to be chosen."""
     return float(min(0.0, np.sort(excess)[-min(CHOICE, len(excess))]))
 
