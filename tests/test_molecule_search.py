@@ -24,6 +24,7 @@ from wrlso import (
 from wrlso._chemistry import smiles
 from wrlso._chemistry.selfies_tokens import read_smiles
 from wrlso.benchmarks.molecules.demo import run_molecules_demo
+from wrlso.campaign.new_optimizer import new_optimizer
 from wrlso.campaign.rule_options import read_rules
 from wrlso.models import JunctionTreeVAE, SelfiesVAE, coordinate_vae
 from wrlso.molecules import molecule_search, search_options
@@ -65,6 +66,20 @@ def test_training_takes_as_many_steps_for_many_molecules(n, first, later):
     trainer = search_options(SelfiesVAE.pretrained())["trainer"]
     assert trainer._length(n, first=True) == (pytest.approx(first), 150)
     assert trainer._length(n, first=False) == (pytest.approx(later), 50)
+
+
+def plausibility_of(opt_or_options):
+    return opt_or_options["acquisition"].search.search.plausibility
+
+
+def test_proposals_are_plausible_unless_any_molecule_is_wanted():
+    for model in (SelfiesVAE.pretrained(), JunctionTreeVAE(["CC", "CO"])):
+        assert plausibility_of(search_options(model)) == 0.1
+        assert plausibility_of(search_options(model, plausibility=None)) is None
+        for given, expected in ({}, 0.1), ({"plausibility": None}, None), ({"plausibility": 0.3}, 0.3):
+            opt = new_optimizer(model, 10, {}, dict(given))
+            assert plausibility_of(opt.get_params()) == expected
+    assert search_options(SelfiesVAE.pretrained(), generate=False)["acquisition"].search is None
 
 
 def test_other_models_keep_the_optimizers_defaults():

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from wrlso._chemistry.smiles import listed_smiles
 from wrlso.acquisition.molecule_options import search_options
@@ -21,7 +21,7 @@ def molecule_search(
     y: Any = None,
     *,
     model: SelfiesVAE | JunctionTreeVAE | None = None,
-    plausibility: float | None = None,
+    plausibility: float | Literal["auto"] | None = "auto",
     **options: Any,
 ) -> WeightedRetrainingOptimizer:
     """Start a search over molecules: ``ask`` the result for molecules to make, and ``tell`` it their values.
@@ -38,9 +38,10 @@ def molecule_search(
     model : SelfiesVAE or JunctionTreeVAE, default=None
         None: ``SelfiesVAE.pretrained()``. The search uses a copy, with the elements or rings of X added to
         its vocabulary.
-    plausibility : float in [0, 1] or None, default=None
-        Proposals are as plausible to the model as this quantile of the molecules with a value, where that is
-        possible; None: any molecule. For SelfiesVAE, and for the acquisition of :func:`search_options`.
+    plausibility : float in [0, 1], "auto" or None, default="auto"
+        Odd parts, ring systems and structural alerts are as rare among the proposals as among the molecules
+        with a value, without the oddest part of them: this share, 0.1 for "auto". None: any molecule. For the
+        acquisition of :func:`search_options`.
     **options
         Parameters of the optimizer, such as ``direction="minimize"``, ``feasible`` or ``random_state``.
 
@@ -60,7 +61,7 @@ def molecule_search(
     model = SelfiesVAE.pretrained() if model is None else model
     if isinstance(model, MoleculeVAE) and model.missing_tokens(start := [*X, *_starts(options)]):
         model = copy.deepcopy(model).extend(start)
-    if plausibility is not None and options.get("acquisition") is not None:
+    if plausibility not in ("auto", None) and options.get("acquisition") is not None:
         raise ParameterError("plausibility is for the default acquisition; give it to CandidatePool in yours")
     parts = search_options(model, generate=options.get("generate", True), plausibility=plausibility) | options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, y)

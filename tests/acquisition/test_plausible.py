@@ -11,9 +11,11 @@ from torch import nn
 
 from wrlso import VAE, CandidatePool, LogExpectedImprovement, ParameterError
 from wrlso._state.codec import dump, load
+from wrlso.acquisition import Measured, Past
 from wrlso.acquisition.plausible import Plausible
+from wrlso.acquisition.selection import least_excess
 from wrlso.exceptions import ParameterTypeError
-from wrlso.models import HasLikelihood, JunctionTreeVAE, SelfiesVAE
+from wrlso.models import CountsOddities, HasLikelihood, SelfiesVAE
 from wrlso.models.protocol import has_likelihood
 from wrlso.molecules import molecule_search, search_options
 from wrlso.testing.grid import Grid, grid_state
@@ -29,24 +31,34 @@ class Likely(Grid):
         return -np.abs(rows).sum(axis=1) - 1.0, np.full(len(rows), 4.0)
 
 
-def state(**changes):
-    return replace(grid_state(), model=Likely(), **changes)
+class Counting(Grid):
+    """A grid on which positive coordinates are odd."""
+
+    def oddities(self, known):
+        return [lambda X: np.array([sum(coordinate > 0 for coordinate in x) for x in X], dtype=np.float64)]
 
 
-def propose(here, n=3, **options):
-    search = CandidatePool(60, generations=2, **options)
+def state(model=None, **changes):
+    return replace(grid_state(), model=Likely() if model is None else model, **changes)
+
+
+def propose(here, n=3, n_candidates=60, **options):
+    search = CandidatePool(n_candidates, generations=2, **options)
     return LogExpectedImprovement(search).propose(here, n, np.random.default_rng(0))
+
+
+def data(here):
+    return [here.point(i) for i in range(len(here.y))]
 
 
 @given(QUANTILES)
 @settings(deadline=None)
-def test_the_bound_is_a_quantile_of_the_data(quantile):
+def test_the_bound_of_the_likelihood_is_a_quantile_of_the_data(quantile):
     here = state()
-    bound = Plausible.of(here, quantile)
-    known = [here.point(i) for i in range(len(here.y))]
-    excess = bound.excess(known)
-    assert np.mean(excess >= -1e-9) >= 1.0 - quantile
-    assert np.quantile(excess, quantile) == pytest.approx(0.0, abs=1e-9)
+    excess = Plausible.of(here, quantile, 2).excess(data(here))
+    assert excess.shape == (2, len(here.y))
+    assert np.mean(excess < 0) <= quantile
+    assert np.mean(excess <= 1e-9) >= quantile - 1e-9  # several objects may be as likely as the bound
 
 
 @given(st.integers(1, 30), st.floats(0.5, 3.0))
@@ -57,8 +69,30 @@ def test_length_alone_does_not_count(length, surprise):
             return -surprise * np.array([float(len(x)) for x in X]), np.array([float(len(x)) for x in X])
 
     here = replace(grid_state(), model=Words(), point=lambda i: "a" * (1 + i % 3))
-    bound = Plausible.of(here, 0.05)
-    assert bound.excess(["a" * length])[0] == pytest.approx(0.0, abs=1e-9)
+    assert Plausible.of(here, 0.05).excess(["a" * length])[0, 0] == pytest.approx(0.0, abs=1e-9)
+
+
+@given(st.sampled_from([0.0, 0.2, 0.9]), st.integers(0, 2000))
+@settings(deadline=None)
+def test_oddities_are_allowed_as_often_as_the_data_have_them(quantile, turn):
+    n, model = 200, Counting()
+    here = state(model, n_told=turn)
+    excess = Plausible.of(here, quantile, n).excess([(1,) * k + (0,) * (4 - k) for k in range(5)])
+    odd = model.oddities([])[0](data(here))
+    for k in range(1, 5):
+        # the share of the turns in which k oddities are allowed is that of the data, without its oddest part
+        share = max(np.mean(odd >= k) - quantile, 0.0) / (1.0 - quantile) if quantile < 1 else 0.0
+        assert np.mean(excess[:, k] >= 0) == pytest.approx(share, abs=4.0 / n)
+
+
+@given(st.integers(0, 500), st.integers(1, 6), st.integers(1, 6))
+@settings(deadline=None)
+def test_a_batch_has_the_levels_of_as_many_single_proposals(turn, first, second):
+    X = [(1, 1, 0, 0), (1, 0, 0, 0)]
+    both = Plausible.of(state(Counting(), n_told=turn), 0.1, first + second).excess(X)
+    one = Plausible.of(state(Counting(), n_told=turn), 0.1, first).excess(X)
+    other = Plausible.of(state(Counting(), n_told=turn + first), 0.1, second).excess(X)
+    np.testing.assert_array_equal(both, np.concatenate([one, other]))
 
 
 def test_two_networks_have_no_likelihood_and_no_bound():
@@ -79,6 +113,14 @@ def test_proposals_are_as_plausible_as_the_data():
     assert record.rejected["implausible"] > 0
 
 
+def test_each_proposal_is_as_plausible_as_its_turn_demands():
+    here = state(Counting())
+    held, _ = propose(here, n=6, n_candidates=300, plausibility=0.0)
+    excess = Plausible.of(here, 0.0, 6).excess([p.x for p in held])
+    assert (np.diag(excess) >= 0).all()
+    assert (excess < 0).any()  # not every proposal would have done in every turn
+
+
 def test_where_too_few_are_plausible_the_least_odd_are_proposed():
     here = state(point=lambda i: (0, 0, 0, 0))
     known = here.screen
@@ -88,18 +130,49 @@ def test_where_too_few_are_plausible_the_least_odd_are_proposed():
     assert record.rejected["implausible"] >= 3
 
 
+@given(st.lists(st.integers(-5, 0), min_size=1, max_size=40))
+def test_a_proposal_is_chosen_from_the_ten_least_odd_candidates_or_all_plausible_ones(excess):
+    excess = np.array(excess, dtype=np.float64)
+    chosen = excess[excess >= least_excess(excess)]
+    assert len(chosen) >= min(10, len(excess))
+    assert chosen.min() >= 0 or np.count_nonzero(excess > chosen.min()) < 10
+
+
+def test_what_the_user_supplied_may_be_odd():
+    model, supplied = Counting(), [(9, 8, 9, 8)]
+    Z = model.encode(model.tensorize(supplied)).double().detach()
+    here = state(model, point=lambda i: (0, 0, -1, -(i % 3)), candidates=supplied, candidates_Z=Z)
+    here = replace(here, screen=lambda x: None if tuple(x) == supplied[0] else "known")
+    (proposal,), _ = propose(here, n=1, plausibility=0.5)
+    assert proposal.x == supplied[0]
+
+
 def test_without_likelihood_data_or_quantile_there_is_no_bound():
     assert isinstance(Likely(), HasLikelihood)
     assert not isinstance(Grid(), HasLikelihood)
     assert Plausible.of(grid_state(), 0.05) is None
     assert Plausible.of(state(), None) is None
     assert Plausible.of(state(point=None), 0.05) is None
+    assert isinstance(Counting(), CountsOddities)
+    assert Plausible.of(state(Counting()), 0.05) is not None
 
 
 def test_the_bound_follows_the_data():
     near, far = (Plausible.of(state(point=lambda i, s=s: (s + i % 2, 0, 0, 0)), 0.05) for s in (0, 6))
     odd = [(7, 0, 0, 0)]
-    assert near.excess(odd)[0] < 0 <= far.excess(odd)[0] + 1e-9
+    assert near.excess(odd)[0, 0] < 0 <= far.excess(odd)[0, 0] + 1e-9
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=8), st.lists(st.integers(0, 4), max_size=30))
+@settings(deadline=None)
+def test_plausible_proposals_never_tighten_the_bound(start, told):
+    def bounds(odd):
+        points = [(1,) * k + (0,) * (4 - k) for k in odd]
+        measured = Measured(torch.zeros(len(odd)), torch.ones(len(odd)), None, points.__getitem__)
+        here = replace(state(Counting()), measured=measured, past=Past(n_start=len(start)), n_told=7)
+        return Plausible.of(here, 0.1, 20).excess([(1,) * k + (0,) * (4 - k) for k in range(5)])
+
+    assert (bounds(start + told) >= bounds(start)).all()
 
 
 def test_it_is_stored_and_an_impossible_one_refused():
@@ -129,8 +202,8 @@ def test_a_wrong_quantile_is_refused_before_the_search_begins(plausibility):
 
 
 def test_where_a_bound_would_have_no_effect_it_is_refused():
-    with pytest.raises(ParameterError, match="got JunctionTreeVAE"):
-        search_options(JunctionTreeVAE(["CC", "CO"]), plausibility=0.3)
+    with pytest.raises(ParameterError, match="got Grid"):
+        search_options(Grid(), plausibility=0.3)
     with pytest.raises(ParameterError, match="got generate=False"):
         search_options(SelfiesVAE.pretrained(), generate=False, plausibility=0.3)
     with pytest.raises(ParameterError, match="the default acquisition"):

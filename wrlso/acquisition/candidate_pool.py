@@ -21,7 +21,7 @@ from wrlso.acquisition.plausible import Plausible
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.recombination import Parents
 from wrlso.acquisition.screening import Screener
-from wrlso.acquisition.selection import choose, foremost
+from wrlso.acquisition.selection import CHOICE, choose, foremost
 from wrlso.acquisition.shares import on_plateau, shares_of, stalled
 from wrlso.acquisition.sources import SUPPLIED, Making, Source, usable
 from wrlso.acquisition.state import KnowsSuccess, Proposal, SearchState
@@ -49,26 +49,41 @@ class _Found:
     X: list[Any] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     plausible: Plausible | None = None
-    odd: list[tuple[float, Any, Array, str]] = field(default_factory=list)  # not plausible, and by how much
+    odd: list[tuple[Any, str]] = field(default_factory=list)  # not plausible in any turn
+    excess: dict[int, Array] = field(
+        default_factory=dict
+    )  # by the object's id: by how much too odd, each turn
     success: Array | None = None  # how probably an experiment on each succeeds; None while none has failed
 
-    def add(self, X: list[Any], Z: Array, source: str) -> int:
-        """Add candidates that are plausible, put the others aside, and return how many were added."""
-        excess = np.zeros(len(X)) if self.plausible is None else self.plausible.excess(X)
-        rows = np.flatnonzero(excess >= 0)
-        self.X += [X[i] for i in rows]
-        self.Z = np.concatenate([self.Z, Z[rows]])
-        self.sources += [source] * len(rows)
-        self.odd += [(float(excess[i]), X[i], Z[i], source) for i in np.flatnonzero(~(excess >= 0))]
-        return len(rows)
+    def sift(self, X: list[Any], source: str) -> list[Any]:
+        """Return the objects that are plausible in some turn; put the others aside."""
+        if self.plausible is None:
+            return X
+        excess = self.plausible.excess(X)
+        self.excess |= {id(x): excess[:, i] for i, x in enumerate(X)}
+        plausible: list[bool] = np.any(excess >= 0, axis=0).tolist()
+        self.odd += [(x, source) for x, fits in zip(X, plausible, strict=True) if not fits]
+        return [x for x, fits in zip(X, plausible, strict=True) if fits]
 
-    def complete(self, n: int) -> None:
+    def add(self, X: list[Any], Z: Array, source: str) -> None:
+        """Add candidates with their encodings."""
+        self.X += X
+        self.Z = np.concatenate([self.Z, Z])
+        self.sources += [source] * len(X)
+
+    def complete(self, n: int, screener: Screener) -> None:
         """Add the least odd candidates where there are fewer than n plausible ones."""
-        missing = max(n - len(self.X), 0)
-        for _, x, z, source in sorted(self.odd, key=lambda each: -each[0])[:missing]:
-            self.X.append(x)
-            self.Z = np.concatenate([self.Z, z[None]])
-            self.sources.append(source)
+        for x, source in sorted(self.odd, key=lambda each: -self.excess[id(each[0])].max()):
+            if len(self.X) >= n:
+                break
+            self.add(*screener.encode([x]), source)
+
+    def fitting(self, n: int) -> Array | None:
+        """Return by how much each candidate is too odd in each of n turns (n, q); None where nothing is."""
+        if self.plausible is None:
+            return None
+        free = np.zeros(n)  # what the user supplied
+        return np.stack([self.excess.get(id(x), free) for x in self.X], axis=1)
 
     def judge(self, success: KnowsSuccess | None) -> None:
         """Complete the probabilities of success."""
@@ -119,9 +134,10 @@ class CandidatePool(BaseEstimator):
         Least Tanimoto distance (ECFP4) between two molecules of a batch, and from those that are pending,
         where candidates allow it. None: none. For x that are SMILES; others have none.
     plausibility : float in [0, 1] or None, default None
-        Candidates must be as plausible to the model, by its likelihood, as this quantile of the points with a
-        value. So the bound follows the data. Where too few are, the least odd of the others are candidates
-        too. None: no bound. For models with a ``likelihood``, see :class:`wrlso.models.HasLikelihood`.
+        What the model counts as odd (:class:`wrlso.models.CountsOddities`) is as rare among the proposals as
+        among the points with a value, without the oddest of them: this share. Candidates are also at least as
+        likely as this quantile of the points (:class:`wrlso.models.HasLikelihood`). So the bound follows the
+        data. Where too few candidates are plausible, the least odd of the others are added. None: no bound.
     """
 
     def __init__(
@@ -157,13 +173,13 @@ class CandidatePool(BaseEstimator):
         if isinstance(belief, Belief) and (stalled(state.past, y) or on_plateau(state.past, y)):
             belief = belief.demanding(_LEAP)
         found = self._gather(state, belief, sources, screener, criterion, turns, rng)
-        found.complete(n)
+        found.complete(n + CHOICE - 1, screener)
         X, Z = found.X, found.Z
         if len(X) < n:
             raise screener.give_up(len(X), n)
         found.judge(state.success)
         apart, points = Apart(X, self.apart, state.pending_X), belief.points(X, Z)
-        chosen = choose(turns, belief, points, screener.generator, found.success, apart)
+        chosen = choose(turns, belief, points, screener.generator, found.success, apart, found.fitting(n))
         proposals = [found.proposal(i, value) for i, value in chosen]
         for name, count in Counter(proposal.source for proposal in proposals).items():
             screener.record.sources[name]["chosen"] += count
@@ -183,7 +199,7 @@ class CandidatePool(BaseEstimator):
         making, n = self._making(state, screener, rng), len(turns)
         start = {source.name: source.share for source in sources}
         shares = shares_of(start, state.past, state.all_measured.achieved)
-        plausible = Plausible.of(state, self.plausibility)
+        plausible = Plausible.of(state, self.plausibility, n)
         found = _Found(np.empty((0, state.model.latent_dim)), plausible=plausible)
         _supply(state, found, screener)
         if state.listed is not None:
@@ -242,8 +258,9 @@ class CandidatePool(BaseEstimator):
             ):
                 made = source.make(count, making) if count else []
                 admitted = [x for x in made if screener.admit(x, "duplicate")]
-                kept, Z = screener.encode(admitted)
-                odd = len(kept) - found.add(kept, Z, source.name)
+                plausible = found.sift(admitted, source.name)
+                found.add(*screener.encode(plausible), source.name)
+                odd = len(admitted) - len(plausible)
                 screener.count(source.name, len(made), len(admitted))
                 screener.reject("implausible", odd)
                 missing -= len(admitted) - odd

@@ -1,6 +1,6 @@
 """The optimizer's parameters for models of molecules."""
 
-from typing import Any
+from typing import Any, Literal
 
 from wrlso._utils.validation import check_real
 from wrlso.acquisition.candidate_pool import CandidatePool
@@ -9,7 +9,7 @@ from wrlso.acquisition.size_range import SizeRange
 from wrlso.acquisition.sources import Cross, Mutate, Near, Prior, Rewrite, Source, Splice
 from wrlso.exceptions import ParameterError
 from wrlso.models.molecules.base import MoleculeVAE
-from wrlso.models.protocol import LatentModel, has_likelihood
+from wrlso.models.protocol import CountsOddities, LatentModel, has_likelihood
 from wrlso.models.selfies.vae import SelfiesVAE
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.training.trainer import Trainer
@@ -19,11 +19,12 @@ __all__ = ["search_options"]
 _BATCH = 128  # molecules in a training step
 _FIRST, _LATER = 150, 50  # most steps of the first training, and of each later one: well under a minute
 _APART = 0.4  # least distance of the molecules of a batch
+_PLAUSIBILITY = 0.1
 _PASSES = 20  # most passes over the data; few molecules take fewer steps
 
 
 def search_options(
-    model: LatentModel, *, generate: bool = True, plausibility: float | None = None
+    model: LatentModel, *, generate: bool = True, plausibility: float | Literal["auto"] | None = "auto"
 ) -> dict[str, Any]:
     """Return the optimizer's parameters for a model of molecules; an empty dict for other models.
 
@@ -34,8 +35,9 @@ def search_options(
     model : LatentModel
     generate : bool, default=True
         Whether the model makes molecules; False: they come from a list, and the model is not trained.
-    plausibility : float in [0, 1] or None, default=None
-        Of the :class:`wrlso.CandidatePool`; None: any candidate.
+    plausibility : float in [0, 1], "auto" or None, default="auto"
+        Of the :class:`wrlso.CandidatePool`; None: any candidate. "auto": 0.1 where it
+        makes molecules.
 
     Returns
     -------
@@ -45,7 +47,8 @@ def search_options(
         :class:`wrlso.CandidatePool` of which at the start 35 % each are mutants and crosses of molecules and
         the rest is decoded; with :class:`wrlso.models.SelfiesVAE` some are spliced or partly rewritten. The
         molecules of a batch differ, by 0.4 in Tanimoto distance where candidates allow it. A
-        :class:`wrlso.SizeRange` keeps to 1.3 times the sizes of the molecules with a value.
+        :class:`wrlso.SizeRange` keeps to 1.3 times the sizes of the molecules with a value, and odd parts and
+        alerts are as rare as in these.
         ``trainer``: at most 150 steps in the first training and 50 in later ones.
 
     Raises
@@ -53,10 +56,13 @@ def search_options(
     ParameterError, ParameterTypeError
         For a ``plausibility`` that is no quantile, or that this model cannot judge.
     """
+    judged = generate and (has_likelihood(model) or isinstance(model, CountsOddities))
+    if plausibility == "auto":
+        plausibility = _PLAUSIBILITY if judged else None
     check_real("plausibility", plausibility, minimum=0.0, maximum=1.0, none="any molecule")
-    if plausibility is not None and not (generate and has_likelihood(model)):
+    if plausibility is not None and not judged:
         raise ParameterError(
-            "plausibility is for a model with a likelihood that makes molecules, such as SelfiesVAE, got "
+            "plausibility is for a model that makes molecules and can judge them, such as SelfiesVAE, got "
             + (type(model).__name__ if generate else "generate=False")
         )
     if not isinstance(model, MoleculeVAE):

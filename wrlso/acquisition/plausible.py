@@ -1,6 +1,6 @@
 """What a model finds plausible, and how plausible candidates must be beside the points with a value."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,54 +8,125 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wrlso.acquisition.state import SearchState
-from wrlso.models.inference import evaluating
-from wrlso.models.protocol import HasLikelihood, has_likelihood
+from wrlso.models.inference import Array, evaluating
+from wrlso.models.protocol import CountsOddities, HasLikelihood, LatentModel, has_likelihood
 
 __all__ = ["Plausible"]
 
-_MOST = 300  # points with a value that set the bound, evenly spread over the campaign
+_MOST = 300  # points with a value that set the bounds, evenly spread over the campaign
+_SEEN = 2000  # points whose parts are known, as many of the last ones as of all together
+_GOLDEN = 0.6180339887498949  # multiples of it spread evenly over [0, 1), however many there are
 
 
 @dataclass(frozen=True)
-class Plausible:
-    """A bound on how surprising an object may be to the model.
+class _Bound:
+    """The largest oddity that each of a batch's turns allows."""
 
-    An object's score is its log-likelihood plus its length times the surprise per symbol that is usual in the
-    data. So one odd part counts as much in a large object as in a small one, and size alone does not count.
+    oddity: Callable[[Sequence[Any]], Array]
+    most: Array
+
+
+class Plausible:
+    """Bounds on how odd objects may be, one for each proposal of a batch.
+
+    What a model counts as odd, such as unknown parts, is to be as rare among the proposals as in the data:
+    each proposal has a level of its own, a multiple of the golden ratio modulo 1, and may have what this
+    quantile of the data has.
+
+    A model's likelihood gives one more bound, for all proposals. An object's score is its log-likelihood plus
+    its length times the surprise per symbol that is usual in the data. So one odd part counts as much in a
+    large object as in a small one, and size alone does not count.
+
+    Parameters
+    ----------
+    model : LatentModel
+    bounds : sequence of _Bound
+        The fastest first.
+    """
+
+    def __init__(self, model: LatentModel, bounds: Sequence[_Bound]) -> None:
+        self._model = model
+        self._bounds = bounds
+
+    @classmethod
+    def of(cls, state: SearchState, quantile: float | None, n: int = 1) -> "Plausible | None":
+        """Return the bounds for n proposals; None where there is nothing to compare with, or no quantile."""
+        model, measured = state.model, state.all_measured
+        if quantile is None or measured.point is None or not len(measured.y):
+            return None
+        data = _Data.of(measured.point, len(measured.y), state.past.n_start)
+        bounds = []
+        if isinstance(model, CountsOddities):
+            levels = (1.0 - quantile) * ((0.5 + _GOLDEN * (state.turn + np.arange(n))) % 1.0)
+            for count in model.oddities(data.seen):
+                bounds.append(_Bound(count, data.quantiles(count(data.points), levels)))
+        if has_likelihood(model):
+            oddity, known = _unlikeliness(model, data.points)
+            bounds.append(_Bound(oddity, data.quantiles(known, np.full(n, 1.0 - quantile))))
+        return cls(model, bounds) if bounds else None
+
+    def excess(self, X: Sequence[Any]) -> Array:
+        """Return by how much each x is too odd in each turn (turns, q): below zero; 0 says plausible."""
+        n = len(self._bounds[0].most)
+        found = np.zeros((n, len(X)))
+        with evaluating(self._model):
+            for bound in self._bounds:
+                rows = np.flatnonzero((found >= 0).any(axis=0))
+                if not len(rows):
+                    break
+                oddity = bound.oddity([X[int(i)] for i in rows])
+                found[:, rows] = np.minimum(found[:, rows], bound.most[:, None] - oddity)
+        return found
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The points with a value that others are compared with.
 
     Attributes
     ----------
-    model : HasLikelihood
-    usual : float
-        The data's mean surprise per symbol, in nats.
-    least : float
-        The smallest score of a plausible object.
+    points : list
+    started : ndarray of bool
+        Which of them a campaign started with. Proposals that had to be plausible are no reason to demand more
+        of later ones: a bound is the looser one of those that the starting data and all points together give.
+    seen : list
+        Those whose parts are known.
     """
 
-    model: HasLikelihood
-    usual: float
-    least: float
+    points: list[Any]
+    started: NDArray[np.bool_]
+    seen: list[Any]
 
     @classmethod
-    def of(cls, state: SearchState, quantile: float | None) -> "Plausible | None":
-        """Return the bound at a quantile of the data's scores; None without one, a likelihood or data."""
-        measured = state.all_measured
-        if quantile is None or measured.point is None or not has_likelihood(state.model):
-            return None
-        n = len(measured.y)
-        places = np.unique(np.linspace(0, n - 1, min(n, _MOST)).astype(np.int64))
-        known = [measured.point(int(place)) for place in places]
-        if not known:
-            return None
-        with evaluating(state.model):  # type: ignore[arg-type]  # a model of the search
-            likelihood, length = state.model.likelihood(known)
-        usual = -float(likelihood.sum() / length.sum())
-        return cls(state.model, usual, float(np.quantile(likelihood + usual * length, quantile)))
+    def of(cls, point: Callable[[int], Any], n: int, n_start: int | None) -> "_Data":
+        """Take an even spread of n points, of which the first ones are the starting data."""
+        first = n if n_start is None else min(max(n_start, 1), n)
+        places = np.union1d(_spread(first, _MOST), _spread(n, _MOST))
+        seen = np.union1d(_spread(n, _SEEN), np.arange(max(n - _SEEN, 0), n))
+        points, known = ([point(int(place)) for place in rows] for rows in (places, seen))
+        return cls(points, places < first, known)
 
-    def excess(self, X: Sequence[Any]) -> NDArray[np.float64]:
-        """Return by how much each x exceeds the bound (n,): below zero it is not plausible."""
-        if len(X) == 0:
-            return np.empty(0)
-        with evaluating(self.model):  # type: ignore[arg-type]  # a model of the search
-            likelihood, length = self.model.likelihood(X)
-        return np.asarray(likelihood + self.usual * length - self.least, dtype=np.float64)
+    def quantiles(self, oddity: Array, levels: NDArray[np.floating]) -> Array:
+        """Return quantiles of the points' oddities at levels (n,)."""
+        found = [np.quantile(rows, levels, method="inverted_cdf") for rows in (oddity, oddity[self.started])]
+        return np.asarray(np.maximum(found[0], found[1]), dtype=np.float64)
+
+
+def _spread(n: int, most: int) -> NDArray[np.int64]:
+    """Return at most so many places of n, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
+
+
+def _unlikeliness(
+    model: HasLikelihood, known: Sequence[Any]
+) -> tuple[Callable[[Sequence[Any]], Array], Array]:
+    """Return how unlikely objects are, beside what is usual for their length, and that of the known ones."""
+    with evaluating(model):  # type: ignore[arg-type]  # a model of the search
+        likelihood, length = model.likelihood(known)
+    usual = -float(likelihood.sum() / length.sum())
+
+    def oddity(X: Sequence[Any]) -> Array:
+        likelihood, length = model.likelihood(X)
+        return np.asarray(-likelihood - usual * length, dtype=np.float64)
+
+    return oddity, np.asarray(-likelihood - usual * length, dtype=np.float64)

@@ -15,12 +15,13 @@ from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.state import Listed
 from wrlso.surrogate.protocol import Surrogate
 
-__all__ = ["choose", "foremost"]
+__all__ = ["CHOICE", "choose", "foremost", "least_excess"]
 
 Rows = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
 _CHUNK = 4096  # objects whose values are computed at once
+CHOICE = 10  # candidates that each proposal is chosen from, plausible or not
 _PROVEN = 100  # best rows, beside those that are wanted, that bounds must not hide
 
 
@@ -31,19 +32,22 @@ def choose(
     generator: torch.Generator,
     success: Scores | None = None,
     apart: Apart | None = None,
+    excess: Scores | None = None,
 ) -> list[tuple[int, float]]:
     """Return distinct places among points, each with its value, one for each criterion whose turn it is.
 
     A point that was chosen counts as observed, with its predicted value, for the next ones, which keep the
     distance from it that ``apart`` asks for. With ``success`` (q,) values are those times the probability
-    that an experiment succeeds.
+    that an experiment succeeds. With ``excess`` (n, q) each criterion chooses among points where its own row
+    is not negative; where there are fewer than ten, among the ten where it is the least below zero.
     """
     belief, points = belief.over(points)
     free = np.ones(len(points), dtype=bool)
     chosen: list[tuple[int, float]] = []
-    for criterion in turns:
+    for turn, criterion in enumerate(turns):
         scores = safe_scores(criterion, belief, points, generator, success)
-        open_places = np.flatnonzero(free) if apart is None else apart.among(free)
+        fitting = free if excess is None else free & (excess[turn] >= least_excess(excess[turn][free]))
+        open_places = np.flatnonzero(fitting) if apart is None else apart.among(fitting)
         i = int(open_places[scores[open_places].argmax()])
         free[i] = False
         chosen.append((i, float(scores[i])))
@@ -52,6 +56,11 @@ def choose(
             if apart is not None:
                 apart.add(apart.X[i])
     return chosen
+
+
+def least_excess(excess: Scores) -> float:
+    """Return the least excess with which a point is plausible enough to be chosen."""
+    return float(min(0.0, np.sort(excess)[-min(CHOICE, len(excess))]))
 
 
 def foremost(

@@ -126,7 +126,7 @@ def init(
     training : mapping, default=None
         Parameters of the trainer in place of the model's defaults.
     **options
-        Parameters of the optimizer.
+        Parameters of the optimizer, and ``plausibility`` of :func:`wrlso.molecules.search_options`.
 
     Raises
     ------

@@ -12,13 +12,18 @@ __all__ = ["new_optimizer"]
 def new_optimizer(
     model: Any, n: int, training: Mapping[str, Any], options: dict[str, Any]
 ) -> "WeightedRetrainingOptimizer":
-    """Return an optimizer with the defaults for n objects of this model, and the options that are given."""
+    """Return an optimizer with the defaults for n objects of this model, and the options that are given.
+
+    ``options`` may hold ``plausibility``, of :func:`wrlso.molecules.search_options`.
+    """
     from wrlso import sequences
     from wrlso.acquisition import molecule_options
     from wrlso.optimizer import WeightedRetrainingOptimizer
     from wrlso.training.trainer import Trainer
 
-    chosen = molecule_options.search_options(model, generate=options.get("generate", True))
+    plausibility = options.pop("plausibility", "auto")
+    generate = options.get("generate", True)
+    chosen = molecule_options.search_options(model, generate=generate, plausibility=plausibility)
     options = chosen | sequences.search_options(model) | options
     if training:
         # epochs that are chosen are all taken, without the model's bound on steps

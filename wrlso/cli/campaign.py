@@ -197,6 +197,12 @@ def init(
     keep: Keep = None,
     near: Near = None,
     novel: Novel = None,
+    any_molecule: Annotated[
+        bool,
+        typer.Option(
+            "--any-molecule", help="Propose odd parts and alerts also where the data hardly have them."
+        ),
+    ] = False,
     salts: SaltsOption = None,
     neutralize: Annotated[
         bool, typer.Option("--neutralize", help="Take charges away where protons can: --salts neutral.")
@@ -313,6 +319,7 @@ def init(
                 forbidden=forbidden or (), gc=gc, length=length, max_homopolymer=max_homopolymer,
                 min_log_likelihood=min_log_likelihood, translate=translate, codon_usage=codon_usage,
             ),
+            plausibility=None if any_molecule else "auto",
             salts=_salts(salts, neutralize),
             outcomes=_outcomes(y, direction, maximize, minimize, at_least, at_most, record),
             direction=direction.value,

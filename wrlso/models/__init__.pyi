@@ -7,6 +7,7 @@ from .fragments import DerivationFragments as DerivationFragments
 from .grammar import GrammarVAE as GrammarVAE
 from .junction_tree.vae import JunctionTreeVAE as JunctionTreeVAE
 from .junction_tree.vocabulary import clique_vocabulary as clique_vocabulary
+from .protocol import CountsOddities as CountsOddities
 from .protocol import Crosses as Crosses
 from .protocol import HasBlocks as HasBlocks
 from .protocol import HasFeatures as HasFeatures

@@ -7,7 +7,7 @@ Glossary: x is one object, ``inputs`` the tensor (n, ...) that :meth:`LatentMode
 objects, Z an (n, d) tensor of latent points, d the latent dimension.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, Self, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "CountsOddities",
     "Crosses",
     "DrawsObjects",
     "HasBlocks",
@@ -150,6 +151,17 @@ class HasLikelihood(Protocol):
 def has_likelihood(model: object) -> TypeGuard[HasLikelihood]:
     """Whether a model has that method: a ``VAE`` has an attribute of the same name, which is a word."""
     return callable(getattr(model, "likelihood", None))
+
+
+@runtime_checkable
+class CountsOddities(Protocol):
+    """A model that can say what is odd about its objects."""
+
+    def oddities(self, known: Objects) -> Sequence[Callable[[Objects], np.ndarray]]:
+        """Return functions that count in n objects (n,) what is odd beside known ones, the fastest first.
+
+        A known object that one of them is asked about is compared with the others.
+        """
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from wrlso._chemistry.alerts import catalogue
 from wrlso._chemistry.cores import core_of
 from wrlso._chemistry.scores import logp, synthetic_accessibility
 from wrlso._chemistry.smiles import Mol, optional_module, parse, unparsed_problem
@@ -19,7 +20,7 @@ from wrlso.exceptions import DataError
 
 __all__ = [
     "PROPERTIES", "Alerts", "Breach", "Check", "Elements", "HasCore", "Like", "Pattern", "Range", "RingSizes",
-    "breaches_of", "catalogues", "in_order", "likeness", "similarities", "unlike_atoms",
+    "breaches_of", "in_order", "likeness", "similarities", "unlike_atoms",
 ]  # fmt: skip
 
 _REMEMBERED = 2**16  # molecules whose fingerprints are kept, about 300 bytes each
@@ -223,16 +224,16 @@ class Alerts:
     @property
     def cost(self) -> int:
         """About 4 µs for an alert."""
-        return 1000 + 4 * int(_catalogue(self.catalogue).GetNumEntries())
+        return 1000 + 4 * int(catalogue(self.catalogue).GetNumEntries())
 
     def breaks(self, molecule: Mol) -> bool:
         """Whether an alert is there."""
-        return bool(_catalogue(self.catalogue).HasMatch(molecule))
+        return bool(catalogue(self.catalogue).HasMatch(molecule))
 
     def breaches(self, molecule: Mol) -> list[Breach]:
         """Return each alert with its atoms."""
         found = []
-        for entry in _catalogue(self.catalogue).GetMatches(molecule):
+        for entry in catalogue(self.catalogue).GetMatches(molecule):
             name = entry.GetDescription().replace("_", " ").strip()
             for match in entry.GetFilterMatches(molecule):
                 atoms = tuple(sorted(atom for _, atom in match.atomPairs))
@@ -357,21 +358,6 @@ def _fingerprint(smiles: str) -> Any:
 def _generator() -> Any:
     module = optional_module("rdkit.Chem.rdFingerprintGenerator")
     return module.GetMorganGenerator(radius=_RADIUS, fpSize=_BITS)
-
-
-@cache
-def catalogues() -> dict[str, str]:
-    """Return RDKit's catalogues of alerts: the name in small letters → the name."""
-    names = optional_module("rdkit.Chem.FilterCatalog").FilterCatalogParams.FilterCatalogs.names
-    return {name.casefold(): name for name in names}
-
-
-@cache
-def _catalogue(name: str) -> Any:
-    module = optional_module("rdkit.Chem.FilterCatalog")
-    parameters = module.FilterCatalogParams()
-    parameters.AddCatalog(module.FilterCatalogParams.FilterCatalogs.names[name])
-    return module.FilterCatalog(parameters)
 
 
 @lru_cache(maxsize=256)

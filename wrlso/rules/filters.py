@@ -5,6 +5,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from wrlso._chemistry.alerts import catalogues
 from wrlso._chemistry.cores import core_of
 from wrlso._chemistry.smiles import optional_module, parse, unparsed_problem
 from wrlso._utils.validation import check_real
@@ -21,7 +22,6 @@ from wrlso.rules.checks import (
     Range,
     RingSizes,
     breaches_of,
-    catalogues,
     in_order,
 )
 

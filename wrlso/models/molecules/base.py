@@ -10,6 +10,7 @@ from torch import Tensor
 
 from wrlso._chemistry.cores import Core
 from wrlso._chemistry.crossover import crossed, kekulized
+from wrlso._chemistry.familiar import Familiar, n_alerts
 from wrlso._chemistry.selfies_tokens import read_part, to_smiles
 from wrlso._chemistry.smiles import listed_smiles, molecule_key, parse
 from wrlso._chemistry.token_mutation import edited
@@ -70,6 +71,16 @@ class MoleculeVAE(TokenVAE):
     def full_key(self, x: str) -> str:
         """Return the canonical SMILES with its stereochemistry, also where :meth:`key` leaves that out."""
         return molecule_key(x, True, self.salts)
+
+    def oddities(self, known: Objects) -> list[Callable[[Objects], np.ndarray]]:
+        """Return functions that count in n SMILES (n,) what is odd beside some that are known.
+
+        Three: surroundings of atoms (two bonds, as of ECFP4) that neither known molecules have nor at least
+        three of ZINC250k; shapes of ring systems, likewise, but 25 of ZINC250k; Brenk's structural alerts.
+        """
+        familiar = Familiar(listed_smiles(known))
+        counts = (familiar.odd_surroundings, familiar.odd_rings, n_alerts)
+        return [_of_each(count) for count in counts]
 
     def draw(self, x: str, size: tuple[int, int] = (220, 160)) -> str:
         """Return a drawing of a molecule as SVG, for plots and reports."""
@@ -178,6 +189,10 @@ class MoleculeVAE(TokenVAE):
             return tokens[int(rng.integers(len(tokens)))]
 
         return sample
+
+
+def _of_each(count: Callable[[str], int]) -> Callable[[Objects], np.ndarray]:
+    return lambda X: np.array([count(x) for x in X], dtype=np.float64)
 
 
 def _numpy_rng(generator: torch.Generator | None) -> np.random.Generator:
