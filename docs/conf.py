@@ -36,7 +36,7 @@ plot_formats = [("png", 110)]
 
 nitpicky = True  # a reference that leads nowhere is a warning
 nitpick_ignore_regex = [
-    ("py:.*", r"(sklearn|torch|concurrent|collections|ray|optuna|skopt)\..*"),  # other packages
+    ("py:.*", r"(sklearn|torch|concurrent|collections|ray|optuna|skopt|distributed)\..*"),  # other packages
     ("py:class", r"wrlso\.(.*\._\w+|.*\.(SeveralGoals|ChunkVAE|MoleculeVAE))"),  # bases that are no interface
     ("py:class", r".*\s.*"),  # the docstrings of tuple and dict: text, read as a type
 ]

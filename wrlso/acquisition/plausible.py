@@ -39,8 +39,8 @@ class Plausible:
     @classmethod
     def of(cls, state: SearchState, quantile: float | None) -> "Plausible | None":
         """Return the bound at a quantile of the data's scores; None without one, a likelihood or data."""
-        measured = state.all_measured
-        if quantile is None or measured.point is None or not has_likelihood(state.model):
+        measured, model = state.all_measured, state.model
+        if quantile is None or measured.point is None or not has_likelihood(model):
             return None
         n = len(measured.y)
         places = np.unique(np.linspace(0, n - 1, min(n, _MOST)).astype(np.int64))
@@ -48,9 +48,9 @@ class Plausible:
         if not known:
             return None
         with evaluating(state.model):
-            likelihood, length = state.model.likelihood(known)
+            likelihood, length = model.likelihood(known)
         usual = -float(likelihood.sum() / length.sum())
-        return cls(state.model, usual, float(np.quantile(likelihood + usual * length, quantile)))
+        return cls(model, usual, float(np.quantile(likelihood + usual * length, quantile)))
 
     def excess(self, X: Sequence[Any]) -> NDArray[np.float64]:
         """Return by how much each x exceeds the bound (n,): below zero it is not plausible."""
