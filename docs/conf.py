@@ -36,7 +36,7 @@ plot_formats = [("png", 110)]
 
 nitpicky = True  # a reference that leads nowhere is a warning
 nitpick_ignore_regex = [
-    ("py:.*", r"(sklearn|torch|concurrent|collections|ray|optuna|skopt)\..*"),  # other packages
+    ("py:.*", r"(sklearn|torch|concurrent|collections|ray|optuna|skopt|distributed)\..*"),  # other packages
     ("py:class", r"wrlso\.(.*\._\w+|.*\.(SeveralGoals|ChunkVAE|MoleculeVAE))"),  # bases that are no interface
     ("py:class", r".*\s.*"),  # the docstrings of tuple and dict: text, read as a type
 ]
@@ -98,11 +98,12 @@ def resolved(name):
 
 
 def mend_access(app, pagename, templatename, context, doctree):
-    """Help keyboards and screen readers: levels of headings, wide code that scrolls, names of thumbnails."""
-    thumbnail = r'(<a class="reference internal" )(href="plot_[^>]*><span class="doc">([^<]*)<)'
+    """Help keyboards and screen readers: levels of headings, names of thumbnails, and scrolling."""
+    thumbnail = r'(<a class="reference internal" )(href="[^"/]+\.html"><span class="doc">([^<]*)<)'
     for part in ("body", "furo_navigation_tree"):
         text = (context.get(part) or "").replace('role="heading">', 'role="heading" aria-level="2">')
         text = text.replace("<pre>", '<pre tabindex="0">')
+        text = text.replace('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper')
         context[part] = re.sub(thumbnail, r'\1aria-label="\3" \2', text)
 
 

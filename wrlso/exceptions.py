@@ -16,6 +16,7 @@ __all__ = [
     "DataError",
     "DataTypeError",
     "ExecutorError",
+    "FormerSettingsWarning",
     "GrammarError",
     "LowEffectiveSampleSizeWarning",
     "MergedIsomersWarning",

@@ -248,7 +248,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             Points from ask or any others.
         y : float, Reading, mapping, None, or a sequence of them
             Values in the user's sign. None or NaN: the experiment failed. A known point gets a replicate.
-            With :attr:`outcomes` a mapping of name to value, in which what is missing, None or NaN was not
+            With ``outcomes`` a mapping of name to value, in which what is missing, None or NaN was not
             measured. A batch is a list of mappings, an array (n, m) in the order of the names, or a table
             with a column for each goal, and for other outcomes, "name sd" and "name n" as wanted.
             :func:`wrlso.above` and :func:`wrlso.below` stand for ">10" and "<0.1".
@@ -323,7 +323,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         return self
 
     def retrain(self, *, block: bool = True, stop: threading.Event | None = None) -> Self:
-        """Train the model on all data now; asks retrain again after :attr:`retrain_every` new values.
+        """Train the model on all data now; asks retrain again after ``retrain_every`` new values.
 
         Parameters
         ----------
