@@ -112,7 +112,8 @@ class Bernoulli:
         if array.size and (array.min() < 0 or array.max() > 1):
             row = int(np.argwhere((array < 0) | (array > 1))[0][0])
             raise DataError(
-                f"x must lie in [0, 1] for the Bernoulli likelihood, got a value outside it in row {row}"
+                f"x must lie in [0, 1] for the Bernoulli likelihood, got a value outside it in row {row}; "
+                'give likelihood="gaussian" for real numbers, "categorical" for classes'
             )
         binary = array.dtype.kind in "bui" or bool(((array == 0) | (array == 1)).all())
         return _as_tensor(array, np.uint8 if binary else np.float32)
