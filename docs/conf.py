@@ -1,7 +1,9 @@
 """Sphinx configuration. Build: python -m sphinx -W --keep-going docs docs/_build/html"""
 
+import pkgutil
 import re
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 from wrlso import __version__
@@ -14,6 +16,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "matplotlib.sphinxext.plot_directive",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
@@ -27,6 +30,17 @@ autosummary_ignore_module_all = False
 autodoc_typehints = "none"  # numpydoc's Parameters sections say it in words
 numpydoc_show_class_members = False
 
+plot_include_source = True  # pictures of the guides are made at build time, by the code above them
+plot_html_show_formats = plot_html_show_source_link = False
+plot_formats = [("png", 110)]
+
+nitpicky = True  # a reference that leads nowhere is a warning
+nitpick_ignore_regex = [
+    ("py:.*", r"(sklearn|torch|concurrent|collections|ray|optuna|skopt|distributed)\..*"),  # other packages
+    ("py:class", r"wrlso\.(.*\._\w+|.*\.(SeveralGoals|ChunkVAE|MoleculeVAE))"),  # bases that are no interface
+    ("py:class", r".*\s.*"),  # the docstrings of tuple and dict: text, read as a type
+]
+
 root = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))  # shown_figures
 sphinx_gallery_conf = {
@@ -36,6 +50,7 @@ sphinx_gallery_conf = {
     "ignore_pattern": r"__init__\.py",
     "image_scrapers": ("matplotlib", "shown_figures.scrape"),
     "ignore_repr_types": r"matplotlib",  # the picture says it
+    "within_subsection_order": "shown_figures.Order",
     "download_all_examples": False,
     "show_memory": False,
     "min_reported_time": 1e9,
@@ -57,7 +72,43 @@ def escape_bars(app, what, name, obj, options, lines):
         lines[number] = "".join(parts)
 
 
+def find_reference(app, env, node, contnode):
+    """Lead from the name by which users import an object, ``wrlso.SparseGP``, to its page."""
+    target, domain = node.get("reftarget", ""), env.get_domain("py")
+    if node.get("refdomain") != "py" or not target.startswith("wrlso."):
+        return None
+    thing = resolved(target)
+    for name in domain.objects:
+        if (
+            thing is not None
+            and name.rpartition(".")[2] == target.rpartition(".")[2]
+            and resolved(name) is thing
+        ):
+            return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, contnode)
+    return None
+
+
+@lru_cache(None)
+def resolved(name):
+    """Return what a dotted name stands for, None if nothing."""
+    try:
+        return pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return None
+
+
+def mend_access(app, pagename, templatename, context, doctree):
+    """Help keyboards and screen readers: levels of headings, wide code that scrolls, names of thumbnails."""
+    thumbnail = r'(<a class="reference internal" )(href="plot_[^>]*><span class="doc">([^<]*)<)'
+    for part in ("body", "furo_navigation_tree"):
+        text = (context.get(part) or "").replace('role="heading">', 'role="heading" aria-level="2">')
+        text = text.replace("<pre>", '<pre tabindex="0">')
+        context[part] = re.sub(thumbnail, r'\1aria-label="\3" \2', text)
+
+
 def setup(app):
     """Connect what Sphinx calls."""
+    app.connect("html-page-context", mend_access, priority=900)  # after the theme
+    app.connect("missing-reference", find_reference)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("autodoc-process-docstring", escape_bars)

@@ -1,4 +1,4 @@
-"""Pictures of the gallery that pyplot does not know: the library's plots make figures of their own."""
+"""The gallery: its order, and figures of the library's plots, which pyplot does not know."""
 
 from matplotlib.figure import Figure
 from sphinx_gallery.scrapers import figure_rst
@@ -13,3 +13,20 @@ def scrape(block, block_vars, gallery_conf):
     path = next(block_vars["image_path_iterator"])
     shown.savefig(path, dpi=100)
     return figure_rst([path], gallery_conf["src_dir"])
+
+
+class Order:
+    """The order of the examples: what the method does, then by door; the others behind by name."""
+
+    FIRST = (
+        "quickstart", "why_retraining_matters", "latent_space_weighting", "two_goals", "molecules_assay",
+        "molecules_objective", "formula", "own_model", "noisy_assay", "failures", "catalogue", "backtest",
+    )  # fmt: skip
+
+    def __init__(self, src_dir):
+        """Take the folder of the examples, as sphinx-gallery gives it."""
+
+    def __call__(self, filename):
+        """Return what to sort by."""
+        name = filename.removesuffix(".py").removeprefix("plot_")
+        return (self.FIRST.index(name) if name in self.FIRST else len(self.FIRST), name)

@@ -3,7 +3,7 @@ A campaign of many days
 =======================
 
 An experiment takes days, and the Python process has ended before the result comes. A campaign is a folder:
-after :meth:`autosave` every call is on disk before it returns, and :meth:`load` continues from there.
+after ``autosave`` every call is on disk before it returns, and ``load`` continues from there.
 """
 
 import tempfile

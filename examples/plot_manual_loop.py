@@ -2,10 +2,10 @@
 A loop of your own
 ==================
 
-The optimizer does not call your experiment. You call :meth:`ask` and :meth:`tell` in any order and at any
-pace. Results may come late, fail, be repeated or corrected, and you may tell points of your own.
+Ask and tell in any order: results come late, fail, are repeated or corrected, and points may be your own.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 from torch import nn
 
@@ -16,10 +16,8 @@ X = (rng.random((50, 20)) < 0.3).astype(np.uint8)  # recipes: which of 20 ingred
 
 
 def laboratory(recipe):
-    """A day's work: noisy, and ingredient 0 with ingredient 1 explodes."""
-    if recipe[0] and recipe[1]:
-        return None
-    return float(recipe @ np.linspace(-1, 2, 20) + 0.1 * rng.normal())
+    """A day's work: noisy, and ingredient 0 with 1 explodes."""
+    return None if recipe[0] and recipe[1] else float(recipe @ np.linspace(-1, 2, 20) + rng.normal() / 10)
 
 
 opt = WeightedRetrainingOptimizer(
@@ -34,11 +32,8 @@ opt.tell(X, [laboratory(x) for x in X])  # points told before the first ask are 
 
 for _week in range(6):
     recipes = opt.ask(8)
-    results = [laboratory(x) for x in recipes[:6]]  # two of them wait for next week …
-    opt.tell(recipes[:6], results)
+    opt.tell(recipes[:6], [laboratory(x) for x in recipes[:6]])  # two of them wait for next week …
     opt.release(recipes[6])  # … and one of those will not be made
-
-print(opt)
 
 # %%
 # Correct a typo, repeat a measurement, and add a colleague's point.
@@ -47,10 +42,18 @@ opt.update(X[0], laboratory(X[0]) or 0.0)
 opt.tell(opt.best_x_, laboratory(opt.best_x_))
 opt.tell(1 - X[1], laboratory(1 - X[1]))
 
-# %%
-# When ask finds no new, valid and feasible point, it raises an error instead of hanging.
-
+# When ask finds no new, valid and feasible point, it raises an error.
 try:
     opt.set_params(feasible=lambda recipe: False).ask()
 except NoCandidateError as error:
     print(error)
+
+# %%
+# Each row is a recipe in the order of the asks; columns further right are worth more.
+
+asked = [record for record in opt.history_.records if record.asked]
+figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+shades = {"observed": 1.0, "failed": 0.6, "pending": 0.3, "released": 0.15}
+picture = axes.imshow([record.x * shades[record.status] for record in asked], cmap="magma_r", aspect="auto")
+axes.set(xlabel="ingredient", ylabel="recipe", xticks=range(20))
+figure.colorbar(picture).set_ticks(list(shades.values()), labels=list(shades))

@@ -12,6 +12,7 @@ from torch import nn
 
 from wrlso import Trainer, WeightedRetrainingOptimizer
 from wrlso.adapters import OptunaTrials
+from wrlso.plots import progress_curve
 
 rng = np.random.default_rng(0)
 X = (rng.random((40, 20)) < 0.3).astype(np.uint8)  # recipes: which of 20 ingredients go in
@@ -51,4 +52,6 @@ trials.tell(trial, taste(np.array(trial.user_attrs["x"])))
 # %%
 # ``optuna-dashboard sqlite:///recipes.db`` shows this table, with values and predictions, and its plots.
 
-print(trials.study.trials_dataframe(attrs=("number", "value", "user_attrs", "state")))
+table = trials.study.trials_dataframe(attrs=("number", "value", "user_attrs"))
+print(table.drop(columns="user_attrs_x"))
+progress_curve(table["value"], start=max(map(taste, X)))

@@ -14,14 +14,14 @@ from torch import nn
 
 from wrlso import Trainer, WeightedRetrainingOptimizer
 from wrlso.adapters import TuneSearch
+from wrlso.plots import progress_curve
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import ray
     from ray import tune
 
-rng = np.random.default_rng(0)
-X = (rng.random((40, 20)) < 0.3).astype(np.uint8)
+X = (np.random.default_rng(0).random((40, 20)) < 0.3).astype(np.uint8)
 opt = WeightedRetrainingOptimizer(
     nn.Linear(20, 8), nn.Linear(4, 20), trainer=Trainer(initial_epochs=30), random_state=0
 )
@@ -47,8 +47,13 @@ tuner = tune.Tuner(
 )
 results = tuner.fit()
 print("best:", results.get_best_result().metrics["taste"], opt.best_y_)
+ray.shutdown()
 
 # %%
 # After a crash: ``tune.Tuner.restore("tune/recipes", evaluate).fit()``.
+#
+# .. image:: /images/ray_tune.png
+#    :alt: the value of each of six trials, and the best of the starting data
 
-ray.shutdown()
+progress_curve(opt.y_[len(X) :], start=max(opt.y_[: len(X)])).savefig("ray_tune.png", dpi=80)
+# sphinx_gallery_thumbnail_path = 'images/ray_tune.png'

@@ -1,8 +1,10 @@
 """Documentation runs: code blocks of the README and the guide, examples, docstrings; the commands agree."""
 
 import doctest
+import html
 import importlib
 import importlib.util
+import inspect
 import os
 import pkgutil
 import re
@@ -10,6 +12,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -37,7 +40,7 @@ def code_blocks(path):
     if path.suffix == ".md":
         found = re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         return [(text[: match.start(1)].count("\n") + 1, match[1]) for match in found]
-    pattern = r"^\.\. code-block:: python\n((?:[ ]+.*\n|\n)+)"
+    pattern = r"^\.\. (?:code-block:: python|plot::)\n(?:   :.*\n)*((?:[ ]+.*\n|\n)+)"
     blocks = []
     for match in re.finditer(pattern, text + "\n", re.MULTILINE):
         lines = match[1].split("\n")
@@ -86,12 +89,16 @@ def test_pages_have_code():
 
 def test_code_blocks_are_found(tmp_path):
     page = tmp_path / "page.rst"
-    page.write_text("Title\n\n.. code-block:: python\n\n   a = 1\n   if a:\n       b = 2\n\nText\n")
-    ((line, code),) = code_blocks(page)
+    page.write_text(
+        "Title\n\n.. code-block:: python\n\n   a = 1\n   if a:\n       b = 2\n\nText\n"
+        "\n.. plot::\n   :alt: two\n\n   c = b\n"
+    )
+    (line, code), (_, plot) = code_blocks(page)
     assert line == 4
     namespace = {}
     exec(code, namespace)
-    assert namespace["b"] == 2
+    exec(plot, namespace)
+    assert namespace["c"] == 2
 
 
 NEEDED = {"ray_tune.py": "ray"}  # by examples: packages that the extra "all" does not install
@@ -119,6 +126,70 @@ def test_docstring_examples(name, tmp_path, monkeypatch):
     module = importlib.import_module(name)
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     assert doctest.testmod(module, optionflags=options).failed == 0
+
+
+def public_classes():
+    """Return the classes of the faces by the names under which users find them; studies are left out."""
+    listed = re.findall(r"^   (wrlso\.\S+)$", (ROOT / "docs" / "api.rst").read_text(), re.MULTILINE)
+    found = {}
+    for face in ["wrlso", *(name for name in listed if not name.startswith("wrlso.benchmarks"))]:
+        module = importlib.import_module(face)
+        for name in getattr(module, "__all__", None) or [name for name in vars(module) if name[0] != "_"]:
+            thing = getattr(module, name)
+            if inspect.isclass(thing) and thing.__module__.startswith("wrlso."):
+                found[f"{face}.{name}"] = thing
+    return found
+
+
+def shown_code():
+    """Return all code that users read: of pages, examples and docstrings of public classes and functions."""
+    blocks = [code for path in PAGES if path.exists() for _, code in code_blocks(path)]
+    blocks += [path.read_text(encoding="utf-8") for path in EXAMPLES]
+    parser = doctest.DocTestFinder(exclude_empty=True)
+    tests = [test for name in MODULES for test in parser.find(importlib.import_module(name))]
+    return "\n".join(blocks + [example.source for test in tests for example in test.examples])
+
+
+def test_every_public_class_has_an_example():
+    """In its docstring or elsewhere, by name; errors and warnings on the page of messages."""
+    classes, code = public_classes(), shown_code()
+    assert len(classes) > 150
+    headings = set(re.findall(r"^(\w+)\n~+$", (ROOT / "docs" / "messages.rst").read_text(), re.MULTILINE))
+    words = set(re.findall(r"\w+", code))
+    errors = {name: c for name, c in classes.items() if issubclass(c, BaseException)}
+    assert not {name for name, c in errors.items() if c.__name__ not in headings}
+    others = {name: c for name, c in classes.items() if name not in errors and ">>>" not in (c.__doc__ or "")}
+    assert not {name for name, c in others.items() if c.__name__ not in words}
+
+
+def broken_links(folder):
+    """Return the links within built pages that lead to no file or no anchor, as (page, link)."""
+    texts = {path: path.read_text(encoding="utf-8") for path in folder.rglob("*.html")}
+    anchors = {path: set(re.findall(r'\b(?:id|name)="([^"]+)"', text)) for path, text in texts.items()}
+    found = []
+    for path, text in texts.items():
+        for link in set(re.findall(r'<(?:a|img)\b[^>]*?\b(?:href|src)="([^"]+)"', text)):
+            link = html.unescape(link)
+            if re.match(r"[a-z]+:|//", link):
+                continue
+            file, _, anchor = link.partition("#")
+            target = (path.parent / unquote(file)).resolve() if file else path
+            is_there = target.exists() and (not anchor or unquote(anchor) in anchors.get(target, ()))
+            if not is_there and not (file == "" and anchor == ""):
+                found.append((str(path.relative_to(folder)), link))
+    return sorted(found)
+
+
+def test_broken_links_are_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<p id="x"><a href="b.html#y">b</a> <a href="#x">x</a> <a href="https://z">z</a>'
+    )
+    (tmp_path / "b.html").write_text(
+        '<a class="up" href="a.html#z">a</a><img src="c.png"><a href="a.html?q=1"></a>'
+    )
+    assert broken_links(tmp_path) == [
+        ("a.html", "b.html#y"), ("b.html", "a.html#z"), ("b.html", "a.html?q=1"), ("b.html", "c.png"),
+    ]  # fmt: skip
 
 
 def readme_command(marker):
@@ -190,3 +261,4 @@ def test_documentation_builds_without_warnings(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert "ask" in (tmp_path / "html" / "api" / "generated" / "wrlso.optimizer.html").read_text()
+    assert broken_links((tmp_path / "html").resolve()) == []

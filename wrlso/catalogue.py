@@ -24,6 +24,12 @@ class Texts(Sequence[str]):
         Their UTF-8, one after the other.
     ends : ndarray of int64, (n + 1,)
         Where each begins, and the end.
+
+    Examples
+    --------
+    >>> texts = Texts.of(["CCO", "CCN", "c1ccccc1"])
+    >>> len(texts), texts[2]
+    (3, 'c1ccccc1')
     """
 
     def __init__(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:

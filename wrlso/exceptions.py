@@ -14,6 +14,7 @@ __all__ = [
     "DataError",
     "DataTypeError",
     "ExecutorError",
+    "FormerSettingsWarning",
     "GrammarError",
     "LowEffectiveSampleSizeWarning",
     "MergedIsomersWarning",

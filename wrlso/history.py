@@ -49,6 +49,15 @@ class Event(NamedTuple):
         z (d,), the surrogate's prediction, the source of the candidate and, where experiments have failed,
         the probability that its own succeeds; campaigns of before lack the last two. For "search" the
         :class:`wrlso.acquisition.AskRecord`; for "train" the log; for "outcomes" a dict of name to unit.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import WeightedRetrainingOptimizer
+    >>> opt = WeightedRetrainingOptimizer(nn.Linear(4, 4), nn.Linear(2, 4))
+    >>> opt = opt.tell([[0, 1, 0, 1], [1, 1, 0, 1]], [2.0, None])
+    >>> [(event.kind, event.row, event.value) for event in opt.history_.events]
+    [('tell', 0, 2.0), ('tell', 1, None)]
     """
 
     kind: EventKind
@@ -79,6 +88,12 @@ class Observed(NamedTuple):
         Standard error of y where it was told, else NaN.
     bound : ndarray (n,) of int8
         0: exact; +1: the truth lies above y, -1: below. See :func:`wrlso.outcomes.combined`.
+
+    Examples
+    --------
+    >>> observed = Observed(np.array([5.0]), np.array([3]), np.array([0.2]), np.zeros(1, dtype=np.int8))
+    >>> float(observed.y[0]), int(observed.n[0])  # the mean of three replicates
+    (5.0, 3)
     """
 
     y: np.ndarray
@@ -179,6 +194,16 @@ class TensorRows:
     """The tensors of all records, row by row: the first block as given, later rows in a second block.
 
     The first block is never copied, because starting data may take a gigabyte.
+
+    Examples
+    --------
+    >>> import torch
+    >>> rows = TensorRows()
+    >>> rows.append(torch.eye(3))
+    >>> rows.append(torch.zeros(1, 3))
+    >>> len(rows), rows[torch.tensor([0, 3])]
+    (4, tensor([[1., 0., 0.],
+            [0., 0., 0.]]))
     """
 
     def __init__(self) -> None:
@@ -316,6 +341,15 @@ class History:
         Unit of each outcome that was told by name.
     uid : str
         Identity of this history.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import WeightedRetrainingOptimizer
+    >>> opt = WeightedRetrainingOptimizer(nn.Linear(4, 4), nn.Linear(2, 4))
+    >>> history = opt.tell([[0, 1, 0, 1], [1, 1, 0, 1]], [2.0, None]).history_
+    >>> [record.status for record in history], history.y
+    (['observed', 'failed'], array([2.]))
     """
 
     def __init__(self) -> None:

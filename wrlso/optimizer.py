@@ -1,6 +1,6 @@
 """Latent-space optimization with weighted retraining as one object (Algorithm 1).
 
-The optimizer holds a :class:`~wrlso.storage.session.Session` with two parts. The *history* holds the told
+The optimizer holds a ``Session`` with two parts. The *history* holds the told
 values and the pending points; ``tell``, ``update`` and ``release`` change only the history. The *learned*
 part holds the model, the surrogate and counters; ``ask`` and ``retrain`` change a draft of it and publish
 the draft at the end. So an interrupted ask changes nothing, and a tell never waits for training.
@@ -58,7 +58,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         Passed to :class:`wrlso.VAE` with encoder and decoder; with ``model`` they must be the defaults.
     feasible : callable x → bool, str, Filters or list of these, default=None
         Rules that every candidate must keep to: a cheap test; for molecules "drug-like", "lead-like" or
-        "no-alerts" (:data:`wrlso.rules.NAMED`), or :class:`wrlso.rules.Filters`.
+        "no-alerts" (``wrlso.rules.NAMED``), or :class:`wrlso.rules.Filters`.
     candidates : sequence or ndarray (n, ...) or Catalogue, default=None
         x that can be had, up to a million, which ask may propose. They do not train the model.
     generate : bool, default=True
@@ -248,7 +248,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             Points from ask or any others.
         y : float, Reading, mapping, None, or a sequence of them
             Values in the user's sign. None or NaN: the experiment failed. A known point gets a replicate.
-            With :attr:`outcomes` a mapping of name to value, in which what is missing, None or NaN was not
+            With ``outcomes`` a mapping of name to value, in which what is missing, None or NaN was not
             measured. A batch is a list of mappings, an array (n, m) in the order of the names, or a table
             with a column for each goal, and for other outcomes, "name sd" and "name n" as wanted.
             :func:`wrlso.above` and :func:`wrlso.below` stand for ">10" and "<0.1".
@@ -323,7 +323,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         return self
 
     def retrain(self, *, block: bool = True, stop: threading.Event | None = None) -> Self:
-        """Train the model on all data now; asks retrain again after :attr:`retrain_every` new values.
+        """Train the model on all data now; asks retrain again after ``retrain_every`` new values.
 
         Parameters
         ----------
@@ -447,7 +447,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def save(self, path: str | Path) -> None:
-        """Write everything to a campaign folder, from which :meth:`load` continues bit for bit.
+        """Write everything to a campaign folder, from which ``load`` continues bit for bit.
 
         Parameters
         ----------
@@ -533,7 +533,7 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         device : str or torch.device, default=None
             None: as before.
         autosave : bool, default=True
-            Whether to commit changes, as after :meth:`autosave`; False: only read the folder.
+            Whether to commit changes, as after ``autosave``; False: only read the folder.
 
         Raises
         ------

@@ -261,7 +261,12 @@ class AtMost:
 
 @dataclass(frozen=True)
 class Record:
-    """An outcome that is only written down. Its name and unit are as of :class:`Maximize`."""
+    """An outcome that is only written down. Its name and unit are as of :class:`Maximize`.
+
+    Examples
+    --------
+    >>> outcomes = [Maximize("yield", unit="%"), Record("purity", unit="%")]
+    """
 
     name: str
     unit: str = ""
@@ -285,6 +290,12 @@ class Aims(NamedTuple):
         By name; empty: not stated.
     references : dict of str to float
         By name of the goals that have one.
+
+    Examples
+    --------
+    >>> aims = aims_of([Maximize("pIC50"), AtLeast("solubility", 50.0)])
+    >>> aims.names, aims.goals, aims.is_one_number
+    (('pIC50', 'solubility'), (('pIC50', 1.0),), False)
     """
 
     names: tuple[str, ...]

@@ -76,6 +76,17 @@ class Timeline:
         In the order of their tells.
     asks, trainings : list of (float, float)
         Begin and end of each, seconds since 1970. An ask that trains first counts as one ask.
+
+    Examples
+    --------
+    Two evaluations of a second by two workers, one after a lost attempt:
+
+    >>> first = Evaluation("a", 1.0, None, (Attempt("w1", 0.0, 0.0, 1.0),))
+    >>> lost = Attempt("", 0.0, 0.0, 0.5, reason="the worker died", lost=True)
+    >>> second = Evaluation("b", 2.0, None, (lost, Attempt("w2", 0.5, 0.5, 1.5)))
+    >>> timeline = Timeline(2, [first, second])
+    >>> timeline.span, second.seconds, len(timeline.attempts)
+    ((0.0, 1.5), 1.0, 3)
     """
 
     n_workers: int

@@ -540,7 +540,13 @@ class RankWeighting(BaseEstimator):
 
 @final
 class UniformWeighting(BaseEstimator):
-    """The same weight for every point: see :func:`uniform_weights`."""
+    """The same weight for every point: see :func:`uniform_weights`.
+
+    Examples
+    --------
+    >>> UniformWeighting()([1.0, 2.0, 3.0])
+    array([1., 1., 1.])
+    """
 
     def __call__(self, y: npt.ArrayLike) -> FloatArray:
         """Return :func:`uniform_weights` of y (n,), an array (n,) of ones."""
@@ -555,6 +561,11 @@ class CEMPIWeighting(BaseEstimator):
     ----------
     quantile : float, default=0.8
         Share of the points to leave out, in [0, 1).
+
+    Examples
+    --------
+    >>> CEMPIWeighting(quantile=0.5)([1.0, 2.0, 3.0, 4.0])
+    array([0., 0., 2., 2.])
     """
 
     def __init__(self, quantile: float = 0.8) -> None:
@@ -575,6 +586,11 @@ class DbASWeighting(BaseEstimator):
         Position of the edge, in [0, 1).
     noise : float, default=1.0
         Width of the edge, > 0 and finite, in the units of y.
+
+    Examples
+    --------
+    >>> DbASWeighting(quantile=0.5, noise=0.5)([1.0, 2.0, 3.0, 4.0]).round(2)
+    array([0.  , 0.32, 1.68, 2.  ])
     """
 
     def __init__(self, quantile: float = 0.8, noise: float = 1.0) -> None:
@@ -594,6 +610,11 @@ class RWRWeighting(BaseEstimator):
     ----------
     alpha : float, default=1.0
         Inverse temperature, > 0 and finite, in units of 1/y.
+
+    Examples
+    --------
+    >>> RWRWeighting(alpha=0.5)([1.0, 2.0, 3.0, 4.0]).round(2)
+    array([0.41, 0.67, 1.1 , 1.82])
     """
 
     def __init__(self, alpha: float = 1.0) -> None:

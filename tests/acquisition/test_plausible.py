@@ -7,14 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from wrlso import CandidatePool, LogExpectedImprovement, ParameterError
+from wrlso import VAE, CandidatePool, LogExpectedImprovement, ParameterError
 from wrlso._state.codec import dump, load
 from wrlso.acquisition import Measured, Past
 from wrlso.acquisition.plausible import Plausible
 from wrlso.acquisition.selection import least_excess
 from wrlso.exceptions import ParameterTypeError
-from wrlso.models import CountsOddities, HasLikelihood, SelfiesVAE
+from wrlso.models import CountsOddities, SelfiesVAE
+from wrlso.models.protocol import has_likelihood
 from wrlso.molecules import molecule_search, search_options
 from wrlso.testing.grid import Grid, grid_state
 
@@ -93,6 +95,14 @@ def test_a_batch_has_the_levels_of_as_many_single_proposals(turn, first, second)
     np.testing.assert_array_equal(both, np.concatenate([one, other]))
 
 
+def test_two_networks_have_no_likelihood_and_no_bound():
+    """The attribute ``likelihood`` of a VAE is the word "bernoulli"."""
+    model = VAE(nn.Linear(4, 4), nn.Linear(2, 4))
+    assert not has_likelihood(model)
+    assert has_likelihood(Likely())
+    assert Plausible.of(replace(state(), model=model), 0.5) is None
+
+
 def test_proposals_are_as_plausible_as_the_data():
     here = state()
     bound = Plausible.of(here, 0.9)
@@ -138,8 +148,8 @@ def test_what_the_user_supplied_may_be_odd():
 
 
 def test_without_likelihood_data_or_quantile_there_is_no_bound():
-    assert isinstance(Likely(), HasLikelihood)
-    assert not isinstance(Grid(), HasLikelihood)
+    assert has_likelihood(Likely())
+    assert not has_likelihood(Grid())
     assert Plausible.of(grid_state(), 0.05) is None
     assert Plausible.of(state(), None) is None
     assert Plausible.of(state(point=None), 0.05) is None

@@ -280,6 +280,13 @@ def test_before_after_of_very_different_losses_is_logarithmic(before, after, sca
     np.testing.assert_array_equal(axes.get_xticks(), np.arange(1, len(before) + 1))
 
 
+@pytest.mark.parametrize("front", [[True, False, True], [0, 2], np.array([2, 0])])
+def test_a_front_is_given_by_bools_or_by_rows(front):
+    figure = plots.front_scatter([[1, 3], [1, 2], [2, 1]], [True, True, True], front, ["a", "b"])
+    (marked,) = [line for line in figure.axes[0].lines if line.get_label() == "front"]
+    assert sorted(zip(*marked.get_data(), strict=True)) == [(1, 3), (2, 1)]
+
+
 def test_figures_can_be_composed_and_pyplot_stays_out():
     pyplot = sys.modules.get("matplotlib.pyplot")  # another test may have loaded it
     before = [] if pyplot is None else pyplot.get_fignums()

@@ -9,7 +9,7 @@ from wrlso.acquisition.size_range import SizeRange
 from wrlso.acquisition.sources import Cross, Mutate, Near, Prior, Rewrite, Source, Splice
 from wrlso.exceptions import ParameterError
 from wrlso.models.molecules.base import MoleculeVAE
-from wrlso.models.protocol import CountsOddities, HasLikelihood, LatentModel
+from wrlso.models.protocol import CountsOddities, LatentModel, has_likelihood
 from wrlso.models.selfies.vae import SelfiesVAE
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 from wrlso.training.trainer import Trainer
@@ -56,7 +56,7 @@ def search_options(
     ParameterError, ParameterTypeError
         For a ``plausibility`` that is no quantile, or that this model cannot judge.
     """
-    judged = generate and isinstance(model, HasLikelihood | CountsOddities)
+    judged = generate and (has_likelihood(model) or isinstance(model, CountsOddities))
     if plausibility == "auto":
         plausibility = _PLAUSIBILITY if judged else None
     check_real("plausibility", plausibility, minimum=0.0, maximum=1.0, none="any molecule")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wrlso.acquisition.state import SearchState
 from wrlso.models.inference import Array, evaluating
-from wrlso.models.protocol import CountsOddities, HasLikelihood, LatentModel
+from wrlso.models.protocol import CountsOddities, HasLikelihood, LatentModel, has_likelihood
 
 __all__ = ["Plausible"]
 
@@ -60,7 +60,7 @@ class Plausible:
             levels = (1.0 - quantile) * ((0.5 + _GOLDEN * (state.turn + np.arange(n))) % 1.0)
             for count in model.oddities(data.seen):
                 bounds.append(_Bound(count, data.quantiles(count(data.points), levels)))
-        if isinstance(model, HasLikelihood):
+        if has_likelihood(model):
             oddity, known = _unlikeliness(model, data.points)
             bounds.append(_Bound(oddity, data.quantiles(known, np.full(n, 1.0 - quantile))))
         return cls(model, bounds) if bounds else None

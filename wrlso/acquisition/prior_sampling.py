@@ -36,6 +36,12 @@ class PriorSampling(BaseEstimator):
         Of the decoding.
     max_attempts : int, default 1000
         Points decoded for each of the n proposals before the search gives up.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import PriorSampling, WeightedRetrainingOptimizer
+    >>> opt = WeightedRetrainingOptimizer(nn.Linear(9, 4), nn.Linear(2, 9), acquisition=PriorSampling())
     """
 
     uses_surrogate = False

@@ -13,7 +13,14 @@ __all__ = ["Acquisition", "Criterion", "SearchStrategy"]
 
 @runtime_checkable
 class Acquisition(Protocol):
-    """Chooses the points of one ask. :func:`wrlso.testing.check_acquisition` checks one of your own."""
+    """Chooses the points of one ask. :func:`wrlso.testing.check_acquisition` checks one of your own.
+
+    Examples
+    --------
+    >>> from wrlso import ThompsonSampling
+    >>> isinstance(ThompsonSampling(), Acquisition)
+    True
+    """
 
     uses_surrogate: bool
     """Whether :attr:`SearchState.surrogate` must be there."""
@@ -35,6 +42,15 @@ class Criterion(Protocol):
     parts take turns, as :class:`wrlso.Mixture`, also has a method ``pick(i)``, which returns the criterion
     that chooses the i-th point of a campaign: a strategy calls it with ``state.turn`` for its first point,
     with ``state.turn + 1`` for the second, and so on.
+
+    Examples
+    --------
+    >>> class Mean:  # a greedy criterion
+    ...     differentiable = True
+    ...
+    ...     def score(self, surrogate, points, best, generator):
+    ...         return surrogate.predict(points)[0]
+    >>> greedy: Criterion = Mean()
     """
 
     differentiable: bool
@@ -61,6 +77,17 @@ class SearchStrategy(Protocol):
 
     It has parameters like scikit-learn's estimators, takes random numbers from ``rng`` only, and changes
     nothing but itself; the optimizer uses a deep copy of it. The guide has a short example.
+
+    Examples
+    --------
+    A strategy that proposes what ``fit`` was given without a value, in its order:
+
+    >>> from wrlso.acquisition import AskRecord, Proposal, SearchStrategy
+    >>> class InOrder:
+    ...     def propose(self, state, n, rng, criterion):
+    ...         new = [x for x in state.candidates if state.screen(x) is None][:n]
+    ...         return [Proposal(x, None) for x in new], AskRecord(strategy="in order")
+    >>> strategy: SearchStrategy = InOrder()
     """
 
     def propose(

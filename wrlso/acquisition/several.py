@@ -59,7 +59,7 @@ class SeveralGoals(BaseEstimator):
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator
     ) -> tuple[list[Proposal], AskRecord]:
-        """Return n proposals; see :class:`Acquisition`."""
+        """Return n proposals; see :class:`wrlso.acquisition.Acquisition`."""
         self.check_parameters()
         return search_of(self.search, state).propose(state, n, rng, self)
 
@@ -92,6 +92,18 @@ class LogHypervolumeImprovement(SeveralGoals):
         None takes the default strategy, a :class:`CandidatePool`.
     n_samples : int, default 64
         Joint samples of the processes, at most 64. The cost of more than two goals grows fast with it.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import Maximize, Minimize, WeightedRetrainingOptimizer
+    >>> from wrlso.acquisition import LogHypervolumeImprovement
+    >>> opt = WeightedRetrainingOptimizer(
+    ...     nn.Linear(9, 4),
+    ...     nn.Linear(2, 9),
+    ...     outcomes=[Maximize("potency"), Minimize("size")],
+    ...     acquisition=LogHypervolumeImprovement(),
+    ... )
 
     References
     ----------
@@ -126,6 +138,14 @@ class LogParEGO(SeveralGoals):
     ----------
     search, n_samples
         As of :class:`LogHypervolumeImprovement`.
+
+    Examples
+    --------
+    In turns with the other function for several goals, as the default has them:
+
+    >>> from wrlso import Mixture
+    >>> from wrlso.acquisition import LogHypervolumeImprovement, LogParEGO
+    >>> acquisition = Mixture([LogHypervolumeImprovement(), LogParEGO()])
 
     References
     ----------

@@ -67,7 +67,25 @@ class Making:
 
 
 class Source(Protocol):
-    """Makes candidates. A class of your own may be one of ``CandidatePool(sources=…)``."""
+    """Makes candidates. A class of your own may be one of ``CandidatePool(sources=…)``.
+
+    Examples
+    --------
+    A source for models of numbers, which proposes the negative of good points:
+
+    >>> from wrlso import CandidatePool
+    >>> from wrlso.acquisition import Making, Source
+    >>> class Negative:
+    ...     name, share = "negative", 1.0
+    ...
+    ...     def lacks(self, state):
+    ...         return None
+    ...
+    ...     def make(self, count, making: Making):
+    ...         return [-x for x in making.parents.objects(count, making.rng)]
+    >>> source: Source = Negative()
+    >>> pool = CandidatePool(sources=["near", source])
+    """
 
     name: str
     """What proposals and records call it."""
@@ -212,6 +230,12 @@ class Splice(_OfBlocks):
     ----------
     share, temperature : float, default 1.0
         As of :class:`Near`.
+
+    Examples
+    --------
+    >>> from wrlso import CandidatePool
+    >>> from wrlso.acquisition import Rewrite, Splice
+    >>> pool = CandidatePool(sources=[Splice(), Rewrite(temperature=0.5)])
     """
 
     name = "splice"
@@ -232,6 +256,12 @@ class Rewrite(_OfBlocks):
     ----------
     share, temperature : float, default 1.0
         As of :class:`Near`.
+
+    Examples
+    --------
+    >>> from wrlso import CandidatePool
+    >>> from wrlso.acquisition import Near, Rewrite
+    >>> pool = CandidatePool(sources=[Near(), Rewrite(share=0.2)])
     """
 
     name = "rewrite"
@@ -252,6 +282,12 @@ class Mutate(_Move):
     ----------
     share : float, default 1.0
         As of :class:`Near`.
+
+    Examples
+    --------
+    >>> from wrlso import CandidatePool, LogExpectedImprovement
+    >>> from wrlso.acquisition import Mutate
+    >>> acquisition = LogExpectedImprovement(search=CandidatePool(sources=[Mutate()]))  # nothing else
     """
 
     name = "mutate"
@@ -275,6 +311,12 @@ class Cross(_Move):
     ----------
     share : float, default 1.0
         As of :class:`Near`.
+
+    Examples
+    --------
+    >>> from wrlso import CandidatePool
+    >>> from wrlso.acquisition import Cross, Mutate
+    >>> pool = CandidatePool(sources=[Mutate(), Cross(share=0.5)])  # two mutants for each child
     """
 
     name = "cross"

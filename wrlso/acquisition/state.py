@@ -78,6 +78,10 @@ class Goals:
         From which the hypervolume counts.
     places : ndarray (k,) int64
         Points that satisfy the limits, the first front first, by their place among all that have a value.
+
+    Examples
+    --------
+    >>> goals = Goals(("potency", "logD"), np.zeros(2), np.array([3, 0]))  # rows 3 and 0 satisfy all limits
     """
 
     names: tuple[str, ...]
@@ -101,6 +105,14 @@ class Measured:
         ``point(place)`` is the x at a place.
     progress : ndarray (N,) or None
         How far the search had come with each of them, such as the hypervolume; None: y says it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> y, Z = torch.tensor([1.0, 3.0]), torch.zeros(2, 4)
+    >>> measured = Measured(y, torch.ones(2), encode=lambda places: Z[torch.from_numpy(places)], point=None)
+    >>> measured.achieved
+    array([1., 3.])
     """
 
     y: Tensor
@@ -165,6 +177,11 @@ class Past:
         The records of the searches.
     failed : collection of int
         Which of the proposals failed, by their numbers in ``places``.
+
+    Examples
+    --------
+    >>> Past(sources=["near", "mutate"], places=[0, None]).failed  # the second has no value yet
+    ()
     """
 
     sources: Sequence[str] = ()
@@ -247,6 +264,20 @@ class SearchState:
         Further candidates of the user's, any number of them.
     generate : bool
         Whether the model may make candidates; False: only those of the user's are proposed.
+
+    Examples
+    --------
+    What :func:`wrlso.testing.check_acquisition` and tests of your own parts build:
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from wrlso import VAE
+    >>> Z, y = torch.zeros(3, 2).double(), torch.arange(3).double()
+    >>> state = SearchState(
+    ...     VAE(nn.Linear(9, 4), nn.Linear(2, 9)), None, Z, y, torch.ones(3), Z[:0], screen=lambda x: None
+    ... )
+    >>> state.past == Past()
+    True
     """
 
     model: LatentModel

@@ -44,6 +44,13 @@ class Choice:
         The candidates themselves.
     n : int
         How many to choose.
+
+    Examples
+    --------
+    A function for :class:`BoTorchAcquisition` that chooses the first candidates:
+
+    >>> def choose(choice: Choice):
+    ...     return list(range(choice.n))
     """
 
     points: Tensor

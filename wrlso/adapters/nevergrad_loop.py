@@ -31,6 +31,12 @@ class Candidate:
         Its name.
     args, kwargs
         What the objective is called with: ``objective(*candidate.args, **candidate.kwargs)``.
+
+    Examples
+    --------
+    >>> candidate = Candidate("CCO")
+    >>> candidate.value, candidate.args
+    ('CCO', ('CCO',))
     """
 
     value: Any

@@ -114,7 +114,7 @@ def init(
     rules : sequence
         Rules of molecules, as ``feasible`` of the optimizer takes them.
     sequence_rules : mapping, default=None
-        What :func:`wrlso.campaign.sequence_options.read_sequence_rules` returns.
+        What ``read_sequence_rules`` returns.
     salts : {"refuse", "largest", "neutral"}, default=None
         What a model of molecules does with several fragments, and charges; None: a model of ours takes the
         largest one, one of your own stays as it is.

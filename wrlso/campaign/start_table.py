@@ -45,6 +45,11 @@ class Form:
         Decimal point or comma.
     only : tuple of str
         ``COLUMN=VALUE``: the rows that count, all where it is empty.
+
+    Examples
+    --------
+    >>> Form(x="SMILES", y="pIC50", delimiter=";", decimal=",").x
+    'SMILES'
     """
 
     x: str | None = None

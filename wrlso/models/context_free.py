@@ -33,7 +33,14 @@ _NEVER = 1 << 30  # length of a completion that does not exist
 
 @dataclass(frozen=True)
 class Rule:
-    """One production: the nonterminal on its left, the symbols on its right, and which are terminals."""
+    """One production: the nonterminal on its left, the symbols on its right, and which are terminals.
+
+    Examples
+    --------
+    >>> rule = Rule("Sum", ("Term", "+", "Sum"), (False, True, False))
+    >>> print(rule, rule.nonterminals)
+    Sum -> Term '+' Sum ('Term', 'Sum')
+    """
 
     left: str
     right: tuple[str, ...]

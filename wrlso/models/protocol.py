@@ -8,7 +8,7 @@ objects, Z an (n, d) tensor of latent points, d the latent dimension.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, Protocol, Self, TypeAlias, TypeGuard, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ __all__ = [
     "Mutates",
     "Objects",
     "SamplesPrior",
+    "has_likelihood",
 ]
 
 Objects: TypeAlias = Sequence[Any] | np.ndarray  # n objects; an array (n, ...) holds one in each row
@@ -37,6 +38,15 @@ class LatentModel(Protocol):
 
     Every :class:`torch.nn.Module` has ``parameters``, ``state_dict``, ``load_state_dict``, ``train`` and
     ``to``. You write only ``latent_dim`` and the five methods after it.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import VAE
+    >>> model = VAE(nn.Linear(12, 4), nn.Linear(2, 12))
+    >>> inputs = model.tensorize([[0, 1] * 6])  # it knows its dimensions from the first x
+    >>> isinstance(model, LatentModel)
+    True
     """
 
     @property
@@ -87,7 +97,15 @@ class LatentModel(Protocol):
 
 @runtime_checkable
 class HasFeatures(Protocol):
-    """A model that describes its objects by numbers, from which the objective may be predicted."""
+    """A model that describes its objects by numbers, from which the objective may be predicted.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import VAE
+    >>> isinstance(VAE(nn.Linear(12, 4), nn.Linear(2, 12)), HasFeatures)
+    True
+    """
 
     def features(self, X: Objects) -> np.ndarray:
         """Return the features (n, D) float64 of n objects: finite, always the same for an object.
@@ -98,7 +116,15 @@ class HasFeatures(Protocol):
 
 @runtime_checkable
 class HasParts(Protocol):
-    """A model that knows parts of its objects, one of which may be why an experiment on an object fails."""
+    """A model that knows parts of its objects, one of which may be why an experiment on an object fails.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import VAE
+    >>> isinstance(VAE(nn.Linear(12, 4), nn.Linear(2, 12)), HasParts)
+    True
+    """
 
     def parts(self, X: Objects) -> Any:
         """Return how often each part occurs in n objects: whole numbers (n, P), an array or a sparse one.
@@ -109,15 +135,35 @@ class HasParts(Protocol):
 
 @runtime_checkable
 class HasLikelihood(Protocol):
-    """A model that knows how likely its objects are, wherever in Z they lie."""
+    """A model that knows how likely its objects are, wherever in Z they lie.
+
+    Examples
+    --------
+    >>> from wrlso.models import SequenceVAE
+    >>> isinstance(SequenceVAE("dna"), HasLikelihood)
+    True
+    """
 
     def likelihood(self, X: Objects) -> tuple[np.ndarray, np.ndarray]:
         """Return log p(x) of n objects (n,) float64, and how many symbols each has (n,), at least 1."""
 
 
+def has_likelihood(model: object) -> TypeGuard[HasLikelihood]:
+    """Whether a model has that method: a ``VAE`` has an attribute of the same name, which is a word."""
+    return callable(getattr(model, "likelihood", None))
+
+
 @runtime_checkable
 class CountsOddities(Protocol):
-    """A model that can say what is odd about its objects."""
+    """A model that can say what is odd about its objects.
+
+    Examples
+    --------
+    >>> from wrlso.models import SelfiesVAE
+    >>> parts, rings, alerts = SelfiesVAE.pretrained().oddities(["CCO", "CCN"])
+    >>> alerts(["c1ccccc1", "O=CCC"]).tolist()  # the second is an aldehyde
+    [0.0, 1.0]
+    """
 
     def oddities(self, known: Objects) -> Sequence[Callable[[Objects], np.ndarray]]:
         """Return functions that count in n objects (n,) what is odd beside known ones, the fastest first.
@@ -128,7 +174,15 @@ class CountsOddities(Protocol):
 
 @runtime_checkable
 class SamplesPrior(Protocol):
-    """A model with a prior closer to its data than N(0, I)."""
+    """A model with a prior closer to its data than N(0, I).
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import VAE
+    >>> isinstance(VAE(nn.Linear(12, 4), nn.Linear(2, 12)), SamplesPrior)
+    False
+    """
 
     def sample_prior(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Sample n latent points (n, d) from the region of the training data."""
@@ -136,7 +190,14 @@ class SamplesPrior(Protocol):
 
 @runtime_checkable
 class HasBlocks(Protocol):
-    """A model whose z is a sequence of blocks, each of which says what stands at one place of x."""
+    """A model whose z is a sequence of blocks, each of which says what stands at one place of x.
+
+    Examples
+    --------
+    >>> from wrlso.models import SequenceVAE
+    >>> isinstance(SequenceVAE("dna"), HasBlocks)
+    True
+    """
 
     @property
     def block(self) -> int:
@@ -145,7 +206,15 @@ class HasBlocks(Protocol):
 
 @runtime_checkable
 class Mutates(Protocol):
-    """A model that can change an object a little, such as one of its tokens."""
+    """A model that can change an object a little, such as one of its tokens.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import VAE
+    >>> isinstance(VAE(nn.Linear(12, 4), nn.Linear(2, 12)), Mutates)
+    True
+    """
 
     def mutate(self, X: Objects, generator: torch.Generator | None = None) -> list[Any]:
         """Return a copy of each of the n objects X with a small random change; None for an invalid result.
@@ -156,7 +225,15 @@ class Mutates(Protocol):
 
 @runtime_checkable
 class Crosses(Protocol):
-    """A model that can join parts of two objects."""
+    """A model that can join parts of two objects.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import VAE
+    >>> isinstance(VAE(nn.Linear(12, 4), nn.Linear(2, 12)), Crosses)
+    True
+    """
 
     def cross(self, X: Objects, Y: Objects, generator: torch.Generator | None = None) -> list[Any]:
         """Return n objects, the i-th of parts of X[i] and Y[i]; None for an invalid result.

@@ -35,7 +35,22 @@ _CHUNK = 1024  # examples encoded or decoded at once: small for memory, large fo
 
 
 class Codec(Protocol):
-    """A scikit-learn style transformer between user objects and arrays."""
+    """A scikit-learn style transformer between user objects and arrays.
+
+    Examples
+    --------
+    Words of four letters as numbers of letters:
+
+    >>> class Words:
+    ...     def transform(self, X):
+    ...         return np.array([[ord(letter) - ord("a") for letter in x] for x in X])
+    ...
+    ...     def inverse_transform(self, array):
+    ...         return ["".join(chr(ord("a") + int(i)) for i in row) for row in array]
+    >>> codec: Codec = Words()
+    >>> codec.inverse_transform(codec.transform(["latent", "spaces"]))
+    ['latent', 'spaces']
+    """
 
     def transform(self, X: Objects) -> np.ndarray:
         """Return the (n, ...) array of n objects."""

@@ -220,7 +220,7 @@ def latent_scatter(
     values : array_like of shape (n,)
         Objective values, NaN where there is none.
     kinds : sequence of n str
-        Keys of :data:`KINDS`: "starting data", "told", "asked and told", "pending", "failed", "no value".
+        Keys of ``KINDS``: "starting data", "told", "asked and told", "pending", "failed", "no value".
     maximize : bool, default=True
         Whether larger is better; better points are brighter and lie on top.
     """
@@ -340,12 +340,28 @@ def front_scatter(
     *,
     figure: "Figure | SubFigure | None" = None,
 ) -> "Figure | SubFigure":
-    """Draw the values (n, 2) of two goals, those that satisfy limits (n,) apart, and mark the front."""
+    """Draw the values (n, 2) of two goals, those that satisfy limits (n,) apart, and mark the front.
+
+    Parameters
+    ----------
+    Y : array_like of shape (n, 2)
+    satisfies : array_like of bool of shape (n,)
+    front : array_like
+        The rows on the front: their numbers, or a bool for each row.
+    names : sequence of 2 str
+        Of the goals.
+
+    Examples
+    --------
+    >>> figure = front_scatter([[1, 3], [2, 2], [1, 2]], [True, True, False], [True, True, False], ["a", "b"])
+    """
     values, good = np.asarray(Y, dtype=np.float64), np.asarray(satisfies, dtype=bool)
+    rows = np.asarray(front)
+    best = values[rows if rows.dtype == bool else rows.astype(np.int64)]
     figure, axes = _axes(figure, 5.0, 3.8)
     axes.plot(*values[~good].T, "x", color="#BBBBBB", ms=4, label="limits violated or not all measured")
     axes.plot(*values[good].T, ".", color=SKY, ms=6, label="limits satisfied")
-    axes.plot(*values[np.asarray(front, dtype=np.int64)].T, "o", color=VERMILION, mfc="none", label="front")
+    axes.plot(*best.T, "o", color=VERMILION, mfc="none", label="front")
     axes.set(xlabel=names[0], ylabel=names[1])
     _legend(axes)
     return figure

@@ -34,7 +34,7 @@ def register_drawing(kind: type | str, function: Drawing) -> None:
     kind : type or str
         The type of x; or the class name of the model, for x such as strings that say little of themselves.
         The model's name comes first, then what the model itself draws
-        (:class:`wrlso.models.protocol.DrawsObjects`), then the nearest type.
+        (``DrawsObjects`` of ``wrlso/models/protocol.py``), then the nearest type.
     function : callable x → str
         Returns a drawing as SVG. Where it raises, x is written as text, and the reason is logged.
 

@@ -40,6 +40,12 @@ class Breach(NamedTuple):
         The molecule's value, where the rule is about one.
     atoms : tuple of int
         Atoms that break the rule, by their place in the SMILES; empty where the whole molecule does.
+
+    Examples
+    --------
+    >>> from wrlso.rules import explain
+    >>> [breach.rule for breach in explain("CCCCCCCCCCCCCCCC", "drug-like")]
+    ['rotatable bonds', 'logP', 'BRENK']
     """
 
     rule: str

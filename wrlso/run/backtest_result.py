@@ -50,6 +50,17 @@ class BacktestResult:
         Rows that were known at the start.
     asked : dict of ndarray (repeats, n_queries)
         Rows in the order in which each strategy asked for them.
+
+    Examples
+    --------
+    One repeat of five rows, of which row 0 was known, and a search that found the best row at once:
+
+    >>> from wrlso import BacktestResult
+    >>> y = np.array([0.1, 0.5, 0.2, 0.9, 0.3])
+    >>> asked = {"search": np.array([[3, 1]]), "random": np.array([[2, 4]])}
+    >>> result = BacktestResult(y, "maximize", 1, np.array([[0]]), asked)
+    >>> result.strategies, result.n_queries
+    (['search', 'random'], 2)
     """
 
     def __init__(

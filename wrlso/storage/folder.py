@@ -49,6 +49,15 @@ class Campaign:
         An existing campaign's folder.
     read_only : bool
         Whether to read it as it is now, and to write nothing.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import WeightedRetrainingOptimizer
+    >>> opt = WeightedRetrainingOptimizer(nn.Linear(4, 4), nn.Linear(2, 4)).autosave("opened")
+    >>> campaign = Campaign(Path("opened"), read_only=True)
+    >>> campaign.has_learned_more
+    True
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -61,7 +70,7 @@ class Campaign:
 
     @contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[None]:
-        """See :meth:`wrlso.storage.journal.Journal.transaction`."""
+        """Hold one transaction of the journal; on an error nothing of it is written."""
         with self.journal.transaction(write=write):
             yield
 

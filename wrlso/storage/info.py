@@ -34,6 +34,16 @@ class CampaignEvent(NamedTuple):
         In the user's sign; None where there is none, or for a failed experiment.
     old : list of float or None
         The values before an update.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from wrlso import WeightedRetrainingOptimizer
+    >>> from wrlso.storage import events
+    >>> opt = WeightedRetrainingOptimizer(nn.Linear(4, 4), nn.Linear(2, 4)).autosave("campaign")
+    >>> opt = opt.tell([0, 1, 0, 1], 2.0)
+    >>> [(event.kind, event.record, event.value) for event in events("campaign")]
+    [('tell', 0, 2.0)]
     """
 
     time: str
@@ -186,6 +196,13 @@ class Notes(MutableMapping[str, str]):
         Notes of an optimizer that stores itself nowhere.
     campaign : Campaign or None
         Where the notes are otherwise.
+
+    Examples
+    --------
+    >>> notes = Notes({}, None)  # of an optimizer that is in no folder
+    >>> notes["assay"] = "kinase, 37 °C"
+    >>> dict(notes)
+    {'assay': 'kinase, 37 °C'}
     """
 
     def __init__(self, texts: dict[str, str], campaign: "Campaign | None") -> None:

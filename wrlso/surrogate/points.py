@@ -26,6 +26,13 @@ class Points:
         Where they lie in the latent space.
     features : Tensor of float64, (n, D), or None
         What the model says of x; None for a model without ``features``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> points = Points(torch.zeros(5, 2).double(), torch.ones(5, 12).double())
+    >>> len(points[1:3]), tuple(points[1:3].features.shape)
+    (2, (2, 12))
     """
 
     Z: Tensor

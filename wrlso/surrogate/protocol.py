@@ -22,7 +22,14 @@ Array = NDArray[np.float64]
 
 @runtime_checkable
 class Surrogate(Protocol):
-    """A model of y given Z, features of x, or both, that is refitted seldom and conditioned often."""
+    """A model of y given Z, features of x, or both, that is refitted seldom and conditioned often.
+
+    Examples
+    --------
+    >>> from wrlso import SparseGP
+    >>> isinstance(SparseGP(), Surrogate)
+    True
+    """
 
     space: Literal["latent", "features", "both"]
     """Whether the points handed over are Z (n, d), a list of x, or :class:`wrlso.surrogate.Points`."""
@@ -42,7 +49,14 @@ class Surrogate(Protocol):
 
 @runtime_checkable
 class KnowsNoise(Protocol):
-    """A surrogate that knows the noise of measurements."""
+    """A surrogate that knows the noise of measurements.
+
+    Examples
+    --------
+    >>> from wrlso import SparseGP
+    >>> isinstance(SparseGP(), KnowsNoise)
+    True
+    """
 
     def noise_variance(self) -> float:
         """Variance of a measurement's noise in the units of y."""
@@ -50,7 +64,14 @@ class KnowsNoise(Protocol):
 
 @runtime_checkable
 class HasWorkingScale(Protocol):
-    """A surrogate that is jointly normal on a scale of its own, on which a search compares points."""
+    """A surrogate that is jointly normal on a scale of its own, on which a search compares points.
+
+    Examples
+    --------
+    >>> from wrlso import SparseGP
+    >>> isinstance(SparseGP(), HasWorkingScale)
+    True
+    """
 
     def working_scale(self, y: Any) -> tuple["Surrogate", Any]:
         """Return the same surrogate on that scale, and the values y (n,), a tensor, on it."""
@@ -61,7 +82,14 @@ class HasWorkingScale(Protocol):
 
 @runtime_checkable
 class TakesCorrections(Protocol):
-    """A surrogate that takes in replicates and corrections of its values without another fit."""
+    """A surrogate that takes in replicates and corrections of its values without another fit.
+
+    Examples
+    --------
+    >>> from wrlso import SparseGP
+    >>> isinstance(SparseGP(), TakesCorrections)
+    True
+    """
 
     def corrected(self, Z: Any, y: Tensor) -> "Surrogate":
         """Return a new surrogate that has seen these values y (n,) only, hyperparameters unchanged."""
@@ -69,7 +97,14 @@ class TakesCorrections(Protocol):
 
 @runtime_checkable
 class LearnsFromErrors(Protocol):
-    """A surrogate that learns from how well it predicted values, before it is given them."""
+    """A surrogate that learns from how well it predicted values, before it is given them.
+
+    Examples
+    --------
+    >>> from wrlso import SparseGP
+    >>> isinstance(SparseGP(), LearnsFromErrors)
+    False
+    """
 
     def scored(self, Z: Any, y: Tensor) -> "Surrogate":
         """Return a new surrogate that remembers how well it predicts these values, unseen so far."""
@@ -81,6 +116,12 @@ class TakesObservations(Protocol):
 
     Its methods ``fit``, ``condition_on``, ``corrected``, ``scored`` and ``working_scale`` take
     :class:`wrlso.surrogate.Observations` in place of a tensor y.
+
+    Examples
+    --------
+    >>> from wrlso import SparseGP
+    >>> isinstance(SparseGP(), TakesObservations)
+    True
     """
 
     takes_observations: Literal[True]

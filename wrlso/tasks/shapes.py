@@ -135,8 +135,8 @@ class Shapes(BaseEstimator):
     subset : int, optional
         Start from this many images, sampled without replacement, instead of all.
     network : {"coordinate", "small", "preprint", "released"}, default="coordinate"
-        The model that :meth:`model` builds: :func:`wrlso.models.coordinate.coordinate_vae`, whose decoder can
-        light pixels that no starting image lights, or :func:`wrlso.models.conv.conv_vae` of this name.
+        The model that :meth:`model` builds: :func:`wrlso.coordinate_vae`, whose decoder can
+        light pixels that no starting image lights, or :func:`wrlso.conv_vae` of this name.
     latent_dim : int, optional
         Dimension d of its latent space; the network's own default when None.
 
@@ -322,6 +322,14 @@ class OracleGrid(BaseEstimator):
         Largest number of sets of points to try, the grid included.
     chunk_size : int, default=2500
         Points decoded at once, which bounds the memory.
+
+    Examples
+    --------
+    >>> from wrlso import WeightedRetrainingOptimizer
+    >>> from wrlso.tasks import Shapes
+    >>> task = Shapes()
+    >>> oracle = OracleGrid(task.objective, bounds="data")
+    >>> opt = WeightedRetrainingOptimizer(model=task.model(random_state=0), acquisition=oracle)
     """
 
     uses_surrogate: bool = False

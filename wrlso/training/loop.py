@@ -18,7 +18,17 @@ Batch = tuple[Tensor, Tensor | None]  # rows, and their weights
 
 
 class Inputs(Protocol):
-    """n tensorized objects: a tensor (n, ...), or anything that returns its rows for an index tensor."""
+    """n tensorized objects: a tensor (n, ...), or anything that returns its rows for an index tensor.
+
+    Examples
+    --------
+    A tensor is one:
+
+    >>> import torch
+    >>> inputs: Inputs = torch.eye(4)
+    >>> inputs[torch.tensor([0, 2])].shape
+    torch.Size([2, 4])
+    """
 
     def __len__(self) -> int:
         """Return n."""

@@ -11,6 +11,12 @@ class GeometricBeta:
     """A schedule for β: constant for ``warmup`` steps, then times ``factor`` each ``every``, up to ``stop``.
 
     The defaults are those of the published shapes model.
+
+    Examples
+    --------
+    >>> beta = GeometricBeta(start=0.01, stop=1.0, factor=10.0, every=100, warmup=100)
+    >>> [round(beta(step), 2) for step in (0, 199, 200, 300, 1000)]
+    [0.01, 0.01, 0.1, 1.0, 1.0]
     """
 
     start: float = 1e-6

@@ -2,7 +2,7 @@ r"""Comparison of our objectives with those of GuacaMol, and their speed.
 
 ``python -m wrlso.benchmarks.molecules.objectives``
 
-The command compares every score of :data:`wrlso.tasks.molecules.GUACAMOL_OBJECTIVES` with that of the package
+The command compares every score of ``GUACAMOL_OBJECTIVES`` with that of the package
 ``guacamol`` on molecules of ZINC250k and on reference drugs, small, large, charged and odd molecules. The
 package is not a dependency; install it into a folder of its own::
 

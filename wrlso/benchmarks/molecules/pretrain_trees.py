@@ -73,7 +73,7 @@ def train(
     minutes : float, default=600
         Minutes of training in total; the learning rate falls to zero at the end.
     batch_size, lr
-        See :class:`wrlso.models.tokens.training.SequenceTraining`.
+        See ``SequenceTraining`` of ``wrlso/models/tokens/training.py``.
     start : Path, default=None
         File of a model to train further, instead of an untrained one with ``hidden`` units. Its vocabulary
         is extended for X, and the divergence has its full weight from the beginning.

@@ -4,7 +4,7 @@
 
 Fifty assays have 6 to 50 molecules of ZINC250k with computed values and noise; a process is fitted to each
 and predicts the noisy values of 200 others. A hundred more have 6 to 12 reference drugs or molecules of
-ZINC250k with random values, from which nothing can be learned; :func:`wrlso.molecule_search` proposes four
+ZINC250k with random values, from which nothing can be learned; ``molecule_search`` proposes four
 molecules for each. Its model is as it ships: few molecules train it for a few steps only, and those take
 longer than the search.
 """
@@ -98,7 +98,7 @@ def first_batches(
     model : SelfiesVAE
         The model of every search.
     **options
-        Of :func:`wrlso.molecule_search`.
+        Of :func:`wrlso.molecules.molecule_search`.
 
     Returns
     -------

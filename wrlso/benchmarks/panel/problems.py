@@ -67,7 +67,7 @@ class Problem:
         How methods without a model change x.
     parts : callable seed → dict
         What a user gives the optimizer: two networks and their likelihood, or a model. Nothing else is set.
-        An empty dict stands for :func:`wrlso.molecule_search`.
+        An empty dict stands for :func:`wrlso.molecules.molecule_search`.
     """
 
     name: str

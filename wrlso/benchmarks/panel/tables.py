@@ -108,7 +108,7 @@ def summarize_panel(folder: Path) -> dict[str, list[dict[str, str]]]:
     method ran on every problem, if there are any. ``problems-HALF``: mean scores by problem and start after
     the most calls that all records have. ``settings-HALF``: differences between settings, paired by seed. The
     other settings are no rivals of "both": they have no rank. A subfolder ``former`` may hold runs of "both"
-    by the code of before (see :data:`FORMER`); its differences come last.
+    by the code of before (see ``FORMER``); its differences come last.
 
     Raises
     ------

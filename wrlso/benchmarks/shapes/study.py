@@ -70,7 +70,7 @@ class ShapesStudy:
     thompson : int
         Number of points in every five that Thompson sampling chooses instead of log EI.
     copies : int
-        Number of copies of each starting image in the weights (:class:`CopiedRankWeighting`).
+        Number of copies of each starting image in the weights (``CopiedRankWeighting``).
     bounds, margin, n_per_axis, radius, n_points
         See :class:`wrlso.tasks.OracleGrid`.
     """

@@ -160,7 +160,7 @@ def _known_keys(data: str, points: bytes, target: bytes, identity: str) -> froze
 class Expressions(BaseEstimator):
     """Find an expression with the target's values, starting from the worse half of 100,000 expressions.
 
-    Candidates are expressions of :data:`EXPRESSION_GRAMMAR` with at most 15 productions. Their score is
+    Candidates are expressions of ``EXPRESSION_GRAMMAR`` with at most 15 productions. Their score is
     -log(1 + MSE) to the target, between -7 and 0.
 
     Parameters
@@ -185,7 +185,7 @@ class Expressions(BaseEstimator):
     Attributes
     ----------
     grammar : str
-        :data:`EXPRESSION_GRAMMAR`.
+        ``EXPRESSION_GRAMMAR``.
     max_rules : int
         15, the length of the longest derivation.
     optimum : float or None

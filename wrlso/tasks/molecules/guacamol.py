@@ -282,5 +282,5 @@ GUACAMOL_OBJECTIVES = tuple(_OBJECTIVES)
 
 @cache
 def guacamol_objective(name: str) -> Score:
-    """Return the scoring function of one of :data:`GUACAMOL_OBJECTIVES`; its references are computed once."""
+    """Return the scoring function of one of ``GUACAMOL_OBJECTIVES``; its references are computed once."""
     return _OBJECTIVES[name]()

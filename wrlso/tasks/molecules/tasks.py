@@ -346,7 +346,7 @@ class GuacaMol(_MoleculeTask):
     Parameters
     ----------
     goal : str
-        One of :data:`GUACAMOL_OBJECTIVES`.
+        One of ``GUACAMOL_OBJECTIVES``.
     max_heavy_atoms, data, n_start, stereo, n_jobs
         As for :class:`PenalizedLogP`.
 
