@@ -155,7 +155,15 @@ def has_likelihood(model: object) -> TypeGuard[HasLikelihood]:
 
 @runtime_checkable
 class CountsOddities(Protocol):
-    """A model that can say what is odd about its objects."""
+    """A model that can say what is odd about its objects.
+
+    Examples
+    --------
+    >>> from wrlso.models import SelfiesVAE
+    >>> parts, rings, alerts = SelfiesVAE.pretrained().oddities(["CCO", "CCN"])
+    >>> alerts(["c1ccccc1", "O=CCC"]).tolist()  # the second is an aldehyde
+    [0.0, 1.0]
+    """
 
     def oddities(self, known: Objects) -> Sequence[Callable[[Objects], np.ndarray]]:
         """Return functions that count in n objects (n,) what is odd beside known ones, the fastest first.
