@@ -98,9 +98,7 @@ class Alphabet:
             raise DataError(f"a sequence must have at least one letter, got {text!r:.80}")
         wrong = next((letter for letter in found if letter not in self.letters), None)
         if wrong is not None:
-            if self.name == "protein" and re.fullmatch(
-                r"(p\.)?([A-Z]+[0-9]+[A-Z*]+[,;/+_-]?)+", text.strip()
-            ):
+            if self.name == "protein" and _MUTATIONS.fullmatch(text.strip()):
                 raise DataError(f"{text!r:.60} is a name of mutations: write all letters of the sequence")
             place = found.index(wrong) + 1
             raise DataError(f"{text!r:.60} has {self._described(wrong, place)}")
