@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wrlso._sequences.alphabets import listed_sequences, make_alphabet
+from wrlso._sequences.alphabets import check_kind, listed_sequences, make_alphabet
 from wrlso._sequences.coding_rules import CodingRules
 from wrlso._sequences.codons import coded_proteins, common_stop, split_coding
 from wrlso._sequences.plates import wells
@@ -109,6 +109,8 @@ def sequence_search(
         rules = CodingRules(codon_usage, stop=None if wild_type else common_stop(X), **kept)
     else:
         X = listed_sequences(sequences, letters, "sequences")
+        if isinstance(alphabet, str) and alphabet.lower() == "protein":
+            check_kind(X, letters, "say alphabet='dna', with translate=True where they code for proteins")
         lengths = [len(x) for x in X]
         rules = SequenceRules(letters.name if letters.name != "letters" else letters.letters, **kept)
     rules.check(max(lengths, default=None))

@@ -146,3 +146,24 @@ def test_rows_that_code_for_no_protein_are_named(tmp_path):
     assert "row 3" in said
     assert "stop codon TAA at positions 4 to 6" in said
     assert "4 letters, which are no whole number of codons" in said
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "options", "says"),
+    [
+        ("protein", [x + "GHHHHHH" for x in X], {}, "all sequences have a His tag (HHHHHH) at their end"),
+        ("protein", [*X, WILD[:-1]], {}, "sequences have 2 lengths, from 9 to 10 letters"),
+        ("protein", [x + "HHHHHH" for x in X], ONE, "no sequence has at most 1 mutations of the wild type"),
+        ("dna", ["acguACGU", "ACG TAC-GA"], {}, "2 points, 2 with a value"),
+        ("protein", [*X, WILD], {}, "1 row of repeated x"),
+        ("protein", [x + "*" for x in X], {}, "8 points, 8 with a value"),
+    ],
+)
+def test_what_people_have_is_read_and_said(tmp_path, model, rows, options, says):
+    data = tmp_path / "a.csv"
+    data.write_text("sequence,y\n" + "".join(f"{x},{i}\n" for i, x in enumerate(rows)))
+    said = init(
+        tmp_path / "c", data, model=model, sequence_rules=read_sequence_rules(**options),
+        training={"initial_epochs": 0.5},
+    )  # fmt: skip
+    assert says in "\n".join(said)

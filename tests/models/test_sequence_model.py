@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wrlso.exceptions import DataError, DataTypeError, ModelError, ParameterError, ParameterTypeError
 from wrlso.models import HasBlocks, HasFeatures, LatentModel, SequenceVAE
-from wrlso.sequences import SequenceRules
+from wrlso.sequences import CodingRules, SequenceRules
 from wrlso.surrogate import PairCounts
 from wrlso.testing import check_latent_model
 
@@ -181,3 +181,27 @@ def test_implausible_sequences_are_not_made(trained):
     assert other.min_log_likelihood == bound
     with pytest.raises(ParameterError, match="min_log_likelihood"):
         model.keep_plausible(0.5)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        SequenceRules("dna", gc=(0.4, 0.6), forbidden=["GAATTC", "GGNCC"], max_homopolymer=3),
+        CodingRules(wild_type="ATGAAAACCGCGTATATTGCGAAACAGTAA", max_mutations=3, forbidden=["GAATTC"]),
+    ],
+)
+def test_all_of_many_points_end_and_keep_the_rules(rules):
+    """Ten thousand latent points, draws and mutants of a model without training."""
+    torch.manual_seed(0)
+    model = SequenceVAE(rules.letters, rules=rules, width=16, hidden=16)
+    start = rules.wild_type or "ACGTTGCATGCCATAGCATT"
+    model.tensorize([start])
+    generator = torch.Generator().manual_seed(1)
+    n = 3400
+    made = model.decode(3.0 * torch.randn(n, model.latent_dim, generator=generator), 1.0, generator)
+    made += model.decode(model.sample_prior(n, generator), 0.7, generator)
+    made += model.mutate([start] * n, generator)
+    assert len(made) == 3 * n
+    found = [x for x in made if x is not None]
+    assert len(found) > 0.9 * len(made)
+    assert all(map(rules, found))

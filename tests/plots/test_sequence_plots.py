@@ -66,5 +66,5 @@ def test_what_cannot_be_drawn_is_said():
         mutation_map([WILD, X[1]], [1.0, np.nan], wild_type=WILD)
     with pytest.raises(DataError, match="as many labels as sequences"):
         sequence_alignment(X, wild_type=WILD, labels=["a"])
-    with pytest.raises(DataError, match="row 0: .*'X', which is ambiguous"):
+    with pytest.raises(DataError, match="row 0: .*'X' at position 3, which is ambiguous"):
         sequence_logo(["MKX"])

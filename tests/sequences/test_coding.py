@@ -122,8 +122,8 @@ def test_residues_that_stay_keep_the_codons_of_the_wild_type():
     [
         ("ATGAA", "5 letters, which are no whole number of codons"),
         ("ATGTAAAAA", "stop codon TAA at positions 4 to 6"),
-        ("ATGNAA", "'N', which is ambiguous"),
-        ("MKTAY", "'M', which is ambiguous"),
+        ("ATGNAA", "'N' at position 4, which is ambiguous"),
+        ("MKTAY", "'M' at position 1, which is ambiguous"),
         ("TAA", "codes for no residue"),
     ],
 )

@@ -71,9 +71,18 @@ def test_other_letters(alphabet, X, rules):
     assert all(kept(x) for x in opt.ask(5))
 
 
+def test_a_model_of_ones_own_keeps_the_rules_and_stays_as_it_is():
+    X, model = library(8), SequenceVAE()
+    opt = sequence_search(X, range(len(X)), model=model, **RULES, **SHORT)
+    assert opt.model_.rules.get_params() == SequenceRules(**RULES).get_params()
+    assert model.rules is None
+
+
 def test_what_people_get_wrong_is_said():
     with pytest.raises(DataError, match=r"sequences holds 2 .*row 0: .*a stop \(\*\) at position 3.*row 2: "):
         sequence_search(["MK*A", "MKTA", "MXTA"], [1, 2, 3])
+    with pytest.raises(DataError, match="looks like DNA and not like proteins: say alphabet='dna'"):
+        sequence_search(["ACGTACGTACGTACG", "ACGTACGTACGTACC"], [1.0, 2.0])
     with pytest.raises(ParameterError, match="the rules must leave some sequence possible"):
         sequence_search(library(), None, wild_type=WILD, max_mutations=1, required=["WWW"])
     with pytest.raises(ParameterError, match="wild_type must be a sequence of protein"):

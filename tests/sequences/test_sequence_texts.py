@@ -42,10 +42,14 @@ def test_what_is_plain_is_read(alphabet, text, meant):
     ("alphabet", "text", "says"),
     [
         (PROTEIN, "MK*TAY", r"a stop \(\*\) at position 3"),
-        (PROTEIN, "MKXTAY", "'X', which is ambiguous or rare"),
-        (DNA, "ACNT", "'N', which is ambiguous or rare"),
+        (PROTEIN, "MKXTAY", "'X' at position 3, which is ambiguous or rare"),
+        (DNA, "ACNT", "'N' at position 3, which is ambiguous or rare"),
         (DNA, " - ", "at least one letter"),
-        (make_alphabet("ab"), "aB", "'B', and not in the alphabet: ab at position 2"),
+        (PROTEIN, "wt", "is what a wild type is called"),
+        (PROTEIN, "A42G", "is a name of mutations"),
+        (PROTEIN, "p.A42G,L7*", "is a name of mutations"),
+        (PROTEIN, "MK1A", "'1' at position 3; the letters of protein are ACDEF"),
+        (make_alphabet("ab"), "aB", "'B' at position 2; the letters of the alphabet are ab"),
     ],
 )
 def test_what_is_not_is_refused(alphabet, text, says):

@@ -1,5 +1,6 @@
 """Alphabets of sequences, how their texts are read, and what is alike in them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from wrlso.exceptions import DataError, DataTypeError, ParameterError, Parameter
 
 __all__ = [
     "Alphabet",
+    "check_kind",
     "listed_sequences",
     "listed_texts",
     "make_alphabet",
@@ -29,6 +31,9 @@ _AMBIGUOUS = {
 }  # fmt: skip
 _AMBIGUOUS["rna"] = _AMBIGUOUS["dna"]
 _MOST_SHOWN = 5
+_WILD_TYPES = ("WT", "WILDTYPE", "WILD-TYPE")
+_MUTATIONS = re.compile(r"(p\.)?[A-Z][0-9]+[A-Z*]([,;/+_ -]+[A-Z][0-9]+[A-Z*])*")
+_TELLING = 30  # letters: of fewer, it may be chance that all are bases
 
 # Half-bits of Henikoff and Henikoff, PNAS 89, 1992, as NCBI distributes them
 _BLOSUM62_LETTERS = "ARNDCQEGHILKMFPSTWYV"
@@ -79,6 +84,10 @@ class Alphabet:
         Raises DataError for anything else, such as an ambiguous letter or a stop in the middle.
         """
         found = "".join(text.split())
+        if self.name == "protein" and found.upper() in _WILD_TYPES:
+            raise DataError(
+                f"{text!r} is what a wild type is called, not its sequence: write all its letters"
+            )
         if self.name != "letters":
             found = found.upper().translate({ord(gap): None for gap in _GAPS})
         if self.name == "protein":
@@ -89,8 +98,10 @@ class Alphabet:
             raise DataError(f"a sequence must have at least one letter, got {text!r:.80}")
         wrong = next((letter for letter in found if letter not in self.letters), None)
         if wrong is not None:
+            if self.name == "protein" and _MUTATIONS.fullmatch(text.strip()):
+                raise DataError(f"{text!r:.60} is a name of mutations: write all letters of the sequence")
             place = found.index(wrong) + 1
-            raise DataError(f"{text!r:.60} has {self._described(wrong)} at position {place}")
+            raise DataError(f"{text!r:.60} has {self._described(wrong, place)}")
         return found
 
     def numbers(self, sequence: str) -> NDArray[np.int64]:
@@ -105,13 +116,14 @@ class Alphabet:
     def _table(self) -> NDArray[np.int64]:
         return _table_of(self.letters)
 
-    def _described(self, letter: str) -> str:
+    def _described(self, letter: str, place: int) -> str:
         if self.name == "protein" and letter == "*":
-            return "a stop (*)"
+            return f"a stop (*) at position {place}"
         meaning = _AMBIGUOUS.get(self.name, {}).get(letter)
-        what = f"{letter!r}, which is ambiguous or rare ({meaning})," if meaning else f"{letter!r},"
-        of = f"a letter of {self.name}" if self.name != "letters" else "in the alphabet"
-        return f"{what} and not {of}: {self.letters}"
+        what = f"{letter!r} at position {place}"
+        what += f", which is ambiguous or rare ({meaning})" if meaning else ""
+        of = "the alphabet" if self.name == "letters" else self.name
+        return f"{what}; the letters of {of} are {self.letters}"
 
 
 @cache
@@ -185,6 +197,19 @@ def listed_sequences(X: Any, alphabet: Alphabet, name: str = "X") -> list[str]:
             problems.append(f"row {row}: {error}")
     refuse(problems, name)
     return found
+
+
+def check_kind(X: Sequence[str], alphabet: Alphabet, advice: str) -> None:
+    """Raise DataError for sequences of proteins that look like DNA or RNA; ``advice`` says what to do.
+
+    The letters A, C, G and T are residues, too, so that nothing else would tell.
+    """
+    letters = "".join(X)
+    if alphabet.name == "protein" and len(letters) >= _TELLING and set(letters) <= set("ACGT"):
+        raise DataError(
+            f"all {len(X)} sequences consist of A, C, G and T only, which looks like DNA and not like "
+            f"proteins: {advice}"
+        )
 
 
 def listed_texts(X: Any, name: str = "X") -> Any:

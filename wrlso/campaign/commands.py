@@ -32,7 +32,7 @@ from wrlso.campaign.outcome_columns import aims_of_campaign, in_words
 from wrlso.campaign.point_names import check_plate, keep_names, names_of_points, plate_wells
 from wrlso.campaign.results_table import current_reading, describe_value, plan_tell, told_columns
 from wrlso.campaign.rule_options import restored, rules_line, together
-from wrlso.campaign.sequence_options import add_sequence_rules, coding_model
+from wrlso.campaign.sequence_options import add_sequence_rules, coding_model, sequence_remarks
 from wrlso.campaign.start_table import (
     AS_BEFORE,
     Form,
@@ -145,6 +145,7 @@ def init(
     model = coding_model(model, sequence_rules or {})
     generative = make_model(model, options.get("random_state") or 0)
     test = together(add_sequence_rules(generative, sequence_rules or {}, rules, table.column(x)), own)
+    guesses += sequence_remarks(generative, sequence_rules or {}, table.column(x))
     salts = set_salts(generative, salts or default_salts(model, generative))
     table = without_names(table, x, generative)
     guesses += [*left_out(table, x, generative), *learn_tokens(table, x, generative)]

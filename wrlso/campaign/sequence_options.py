@@ -1,16 +1,29 @@
 """Rules of sequences as the shell names them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from wrlso._sequences.codons import CODE, USAGES
-from wrlso.exceptions import ParameterError
+from wrlso._sequences.alignment import edit_distance
+from wrlso._sequences.alphabets import check_kind
+from wrlso._sequences.codons import CODE, USAGES, split_coding
+from wrlso.exceptions import DataError, ParameterError
 
-__all__ = ["add_sequence_rules", "coding_model", "read_sequence_rules"]
+__all__ = ["add_sequence_rules", "coding_model", "read_sequence_rules", "sequence_remarks"]
 
+_TAGS = {
+    "His": "HHHHHH",
+    "Strep": "WSHPQFEK",
+    "FLAG": "DYKDDDDK",
+    "Myc": "EQKLISEEDL",
+    "HA": "YPYDVPDYA",
+}
+_ENDS: dict[str, Callable[[str, str], bool]] = {  # near an end
+    "at their beginning": lambda x, tag: 0 <= x.find(tag) < min(30, len(x) // 2),
+    "at their end": lambda x, tag: x.rfind(tag) >= max(len(x) - 40, len(x) // 2),
+}
 CODING = "coding-dna"  # the name of the model of DNA that codes for proteins
 
 
@@ -102,6 +115,48 @@ def add_sequence_rules(
         made.check(longest)
     model.keep(made)
     return [*rules, made]
+
+
+def sequence_remarks(model: Any, given: Mapping[str, Any], texts: Sequence[str]) -> list[str]:
+    """Return what is worth knowing of starting sequences: several lengths, and a tag that all have.
+
+    Raises DataError for DNA that is given as proteins. Sequences that cannot be read do not count.
+    """
+    from wrlso.models.sequences.vae import SequenceVAE
+
+    if not isinstance(model, SequenceVAE):
+        return []
+    X: list[str] = []
+    for text in texts:
+        with suppress(DataError):
+            X.append(split_coding(text)[1] if model.is_coding else model.alphabet.read(text))
+    if not model.is_coding:
+        check_kind(X, model.alphabet, "say --model dna, with --translate where they code for proteins")
+    said = []
+    lengths = sorted({len(x) for x in X})
+    if len(lengths) > 1 and "length" not in given:
+        said.append(
+            f"sequences have {len(lengths)} lengths, from {lengths[0]} to {lengths[-1]} letters, and new "
+            "ones up to a tenth less or more (--length says otherwise)"
+        )
+    is_protein = model.alphabet.name == "protein"
+    for name, tag in _TAGS.items() if is_protein and len(X) > 1 else ():
+        place = next((place for place, has in _ENDS.items() if all(has(x, tag) for x in X)), None)
+        if place is not None and tag not in "".join(map(str, given.get("required", ()))):
+            motif = f"protein:{tag}" if model.is_coding else tag
+            said.append(
+                f"all sequences have a {name} tag ({tag}) {place}, which new ones may lose (--required "
+                f"{motif} keeps it)"
+            )
+    most, wild = given.get("max_mutations"), model.rules and model.rules.start
+    if X and most is not None and wild:
+        nearest = min(edit_distance(wild, x) for x in X)
+        if nearest > most:
+            said.append(
+                f"no sequence has at most {most} mutations of the wild type, the nearest has {nearest}: is "
+                "it the right one, with the same tags?"
+            )
+    return said
 
 
 def _usage(text: str) -> str | dict[str, float]:
