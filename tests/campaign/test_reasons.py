@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from string_models import strings
 
 from wrlso import campaign
-from wrlso.acquisition.ask_record import AskRecord
+from wrlso.acquisition import AskRecord
 from wrlso.campaign.reasons import best_value, nearest_known, said_of, usual_seconds, why_chosen
 from wrlso.campaign.substructures import holding
 from wrlso.exceptions import DataError
 from wrlso.history import Event, History, Record
 from wrlso.outcomes import aims_of
+from wrlso.storage import events as campaign_events
 from wrlso.storage.info import authors_of, view_campaign
-from wrlso.storage.info import events as campaign_events
 from wrlso.storage.lock import AUTHOR, author
 
 
