@@ -47,6 +47,8 @@ def test_the_chance_at_known_places():
     assert "16 %; worse is expected, but it is uncertain. The model made it" in uncertain
     assert "less than 1 %" in why_chosen(asked(0.0, 1.0), 5.0, 1.0)
     assert "Too little" in why_chosen(Record("x", "x", "pending"), 5.0, 1.0)
+    several = why_chosen(Record("x", "x", "pending"), None, 1.0, goals=["pIC50", "logD"])
+    assert several == "It is to widen the front of pIC50 and logD."
 
 
 @given(st.lists(st.text("ABC", min_size=4, max_size=4), min_size=2, max_size=12, unique=True))

@@ -78,6 +78,35 @@ def test_corrections_notes_and_rejections_keep_their_reasons_and_run_nothing(cli
     assert all("&lt;img" in page for page in pages[2:])
 
 
+def test_changes_have_names_and_the_model_is_looked_at(client, camp):
+    post(client, "/name", name="Ann <b>")
+    post(client, "/update", id="0", value="9", reason="typing error")
+    newest = client.get("/history").text.partition("<tbody>")[2].partition("</tr>")[0]
+    assert "<td>Ann &lt;b&gt;</td><td>correction</td>" in newest
+    assert ", by Ann &lt;b&gt;</li>" in client.get("/point/0").text
+    points = client.get("/map/points").text
+    linked = {int(row) for row in re.findall(r'<a href="/point/(\d+)"', points)}
+    assert linked == set(range(33))  # all measured points, and the batch that is out
+    assert points.count('fill="none"') == 3  # its rings
+    quality = client.get("/model/quality").text
+    assert quality.count("data:image/png") >= 3
+    assert "Cross-validation" in quality
+    assert "Effective sample size" in quality
+
+
+def test_mended_cells_are_checked_again(client, camp):
+    bad = post(client, "/results/check", pasted="id,y\n30,~1\n31,2\n99,3\n")
+    fields = re.findall(r'<input name="(c[^"]+)" value="([^"]*)"', bad.text)
+    assert dict(fields) == {"c2-0": "30", "c2-1": "~1", "c4-0": "99", "c4-1": "3"}
+    assert bad.text.count('aria-invalid="true"') == 2
+    cells = {"c2-1": "1.5", "c4-0": "32", "c4-1": "'=HYPERLINK(1)"}
+    still = post(client, "/results/check", draft=draft(bad.text), **cells)
+    assert still.status_code == 422
+    assert "HYPERLINK" in still.text
+    good = post(client, "/results/check", draft=draft(still.text), **{"c4-1": "failed"})
+    assert "2 new values, 1 failed" in good.text
+
+
 def test_a_batch_is_asked_and_another_one_cancelled(client, camp):
     before = view_campaign(camp).history
     assert post(client, "/model/retrain").status_code == 200

@@ -36,7 +36,9 @@ def best_value(history: History, aims: Aims) -> float | None:
     return float(aims.goals[0][1] * good.max()) if len(good) else None
 
 
-def why_chosen(record: Record, best: float | None, sign: float, unit: str = "") -> str:
+def why_chosen(
+    record: Record, best: float | None, sign: float, unit: str = "", goals: Sequence[str] = ()
+) -> str:
     """Return why the search has chosen a point: its chance to be better than the best, and its source.
 
     Parameters
@@ -49,9 +51,13 @@ def why_chosen(record: Record, best: float | None, sign: float, unit: str = "") 
         1 where larger is better, else -1.
     unit : str, default=""
         Of the value, for the words.
+    goals : sequence of str, default=()
+        The names of several goals, for which no single value is predicted.
     """
     found = FOUND.get(record.source, f"it comes from the source {record.source}" if record.source else "")
-    if record.prediction is None or best is None:
+    if len(goals) > 1:
+        text = f"It is to widen the front of {' and '.join(goals)}"
+    elif record.prediction is None or best is None:
         text = "Too little was known for a prediction" if record.prediction is None else "No value was known"
     else:
         mean, deviation = record.prediction

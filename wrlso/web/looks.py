@@ -1,6 +1,7 @@
 """The pages that only show."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def point(desk: Desk, request: Request) -> Response:
     return desk.page(
         request, "point.html", view=view, point=shown, drawings=drawings,
         status_code=view.history.records[row].status,
-        events=[event for event in _events(view) if event["id"] == row],
+        events=_events(view, [i for i, event in enumerate(view.history.events) if event.row == row]),
     )  # fmt: skip
 
 
@@ -186,16 +187,18 @@ async def _of_model(desk: Desk, request: Request, **work: Any) -> dict[str, Any]
 
 def history(desk: Desk, request: Request) -> Response:
     """Show what happened, the newest first."""
-    events = _events(desk.room.view())
-    pages = max(1, math.ceil(len(events) / _PAGE))
+    view = desk.room.view()
+    n = len(view.history.events)
+    pages = max(1, math.ceil(n / _PAGE))
     page = _page_number(request, pages)
-    shown = events[::-1][(page - 1) * _PAGE : page * _PAGE]
-    return desk.page(request, "history.html", events=shown, total=len(events), page=page, pages=pages)
+    numbers = range(n)[::-1][(page - 1) * _PAGE : page * _PAGE]
+    return desk.page(request, "history.html", events=_events(view, numbers), total=n, page=page, pages=pages)
 
 
-def _events(view: View) -> list[dict[str, Any]]:
+def _events(view: View, numbers: Iterable[int]) -> list[dict[str, Any]]:
     found = []
-    for event, who in zip(view.history.events, view.info["authors"], strict=True):
+    for number in numbers:
+        event, who = view.history.events[number], view.info["authors"][number]
         reason = event.data.get("reason", "") if isinstance(event.data, dict) else event.data
         readings = event.readings if event.kind in ("start", "tell", "update") else {}
         said = "failed"

@@ -91,7 +91,7 @@ class View:
         record, (name, sign) = self.history.records[row], self.aims.goals[0]
         unit = self.aims.units.get(name) or self.info["notes"].get("unit", "")
         return self.point(row) | {
-            "why": why_chosen(record, self.best, sign, unit),
+            "why": why_chosen(record, self.best, sign, unit, [goal for goal, _ in self.aims.goals]),
             "near": None if near is None else (*near, said_of(self.history.records[near[0]], self.outcomes)),
         }
 
