@@ -3,7 +3,7 @@ In the place of another optimizer
 =================================
 
 A loop that was written for scikit-optimize or for Nevergrad runs as it is with this library's optimizer. Here
-the same loop runs twice, for 16 evaluations.
+the same loop runs twice, for 16 evaluations: one seed of a toy, which does not say which is better.
 """
 
 import warnings

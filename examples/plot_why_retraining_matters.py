@@ -45,8 +45,9 @@ for row, (name, result) in zip(rows, results.items(), strict=True):
         axes.set(xticks=[], yticks=[], title=f"{calls} calls: {result.func_vals[best]:.0f}")
 
 # %%
-# One seed is an anecdote: a model that is never retrained has luck now and then, and by default there are
-# changes of known images, too. In the study are 64 × 64 pixels and five seeds; its search sees the objective.
+# One seed is an anecdote, and sizes were chosen so that the difference shows: a model that is never retrained
+# has luck with other seeds, and by default there are changes of known images, too. The study has 64 × 64
+# pixels and five seeds; its search sees the objective.
 
 records = Path(__file__).parent.parent / "docs" / "benchmarks" / "shapes-oracle"
 figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
