@@ -42,9 +42,7 @@ opt = sequence_search(
 for plate in (1, 2):
     batch = opt.ask(8)
     opt.tell(batch, [measured(x) for x in batch])
-    print(
-        f"plate {plate}:", *(f"{well} {value:g}" for well, value in zip(wells(8), opt.y_[-8:], strict=True))
-    )
+    print(f"plate {plate}:", *(f"{well} {y:g}" for well, y in zip(wells(8), opt.y_[-8:], strict=True)))
 print(opt.best_x_, opt.best_y_)
 
 # %%

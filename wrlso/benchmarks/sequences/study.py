@@ -251,7 +251,8 @@ def _rnainverse(run: SequencesRun, task: Task, X: list[str], y: Any, evaluate: E
     vienna.init_rand(run.seed)
     for i in range(run.calls):
         start = X[i] if i < len(X) else "".join(task.alphabet[k] for k in rng.integers(4, size=task.length))
-        found, _ = vienna.inverse_fold(start, structure)
+        # a copy, as it writes into the text that it is given
+        found, _ = vienna.inverse_fold(start.encode().decode(), structure)
         if _is_solved(run, evaluate([found.upper()])):
             return
 
