@@ -3,8 +3,8 @@
 ``python -m wrlso.benchmarks.molecules.realism --out FOLDER --seeds 100,101 --calls 60``
 
 Each run starts with 100 random molecules of ZINC250k and asks for ten molecules at a time, by
-:func:`wrlso.molecule_search` as it is or with a setting changed, or by a genetic algorithm. Records hold
-every proposal. Synthetic accessibility and ChEMBL's alerts take no part in the search.
+:func:`wrlso.molecules.molecule_search` as it is or with a setting changed, or by a genetic algorithm. Records
+hold every proposal. Synthetic accessibility and ChEMBL's alerts take no part in the search.
 """
 
 import sys
@@ -48,7 +48,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "drug-like": {"feasible": "drug-like"},
     "neither": {"weighting": UniformWeighting(), "retrain_every": None},
 }
-"""Options of :func:`wrlso.molecule_search` by name."""
+"""Options of :func:`wrlso.molecules.molecule_search` by name."""
 
 PEERS = {"genetic": graph_ga, "screened": screened_ga}
 """Other methods by name; "screened": our process chooses among the children of the genetic algorithm."""
