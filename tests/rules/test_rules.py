@@ -133,7 +133,12 @@ def test_what_is_published():
     assert set(NAMED) == {"drug-like", "lead-like", "no-alerts"}
 
 
-@given(st.lists(st.sampled_from([*NAMED, *EVERY]), min_size=1, max_size=4), st.sampled_from(MOLECULES))
+@given(
+    st.lists(st.sampled_from([*NAMED, *EVERY]), min_size=1, max_size=4).filter(
+        lambda names: not {"keep", "near"} <= {*names}
+    ),  # aspirin lacks the core, which is refused
+    st.sampled_from(MOLECULES),
+)
 def test_a_list_is_broken_where_one_of_its_rules_is(names, smiles):
     parts = [name if name in NAMED else Filters(**{name: EVERY[name][0]}) for name in names]
     each = [breach for part in parts for breach in explain(smiles, part)]
