@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from wrlso._chemistry.alerts import catalogue
-from wrlso._chemistry.smiles import Mol, optional_module, parse
+from wrlso._chemistry.smiles import Mol, optional_module, shared
 
 __all__ = ["FILE", "Familiar", "n_alerts", "ring_systems", "surroundings", "written"]
 
@@ -31,7 +31,7 @@ def surroundings(smiles: str) -> Parts:
 
     An acid and its anion have the same: data sets differ in which of them they write.
     """
-    molecule = parse(smiles)
+    molecule = shared(smiles)
     if molecule is None:
         return frozenset()
     kinds = [_kind(atom) for atom in molecule.GetAtoms()]
@@ -46,7 +46,7 @@ def ring_systems(smiles: str) -> Parts:
     Two systems have one shape where the sizes of their rings, and how many atoms have how many bonds within
     the system, are the same. Elements and orders of bonds do not count.
     """
-    molecule = parse(smiles)
+    molecule = shared(smiles)
     return (
         frozenset()
         if molecule is None
@@ -57,7 +57,7 @@ def ring_systems(smiles: str) -> Parts:
 @lru_cache(maxsize=_REMEMBERED)
 def n_alerts(smiles: str) -> int:
     """Return how many of Brenk's structural alerts (ChemMedChem 3, 2008) a molecule has."""
-    molecule = parse(smiles)
+    molecule = shared(smiles)
     return 0 if molecule is None else len(catalogue(_ALERTS).GetMatches(molecule))
 
 

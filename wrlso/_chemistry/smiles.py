@@ -23,7 +23,7 @@ from wrlso.exceptions import DataError, DataTypeError
 
 __all__ = [
     "MAX_LENGTH", "SALTS", "canonical", "first_part", "listed_smiles", "lost_fragments", "optional_module",
-    "parse", "read_molecules", "refuse_rows", "unparsed_problem",
+    "parse", "read_molecules", "refuse_rows", "shared", "unparsed_problem",
 ]  # fmt: skip
 
 Mol: TypeAlias = Any  # rdkit.Chem.Mol
@@ -37,6 +37,7 @@ SALTS = ("refuse", "largest", "neutral")
 MAX_LENGTH = 1000
 
 _REMEMBERED = 2**16  # molecules whose canonical SMILES are kept, about 500 bytes each
+_IN_HAND = 2**11  # molecules that are kept as such, about 10 kB each
 _SHOWN = 5  # problems that one error names
 _PASSES = (
     16  # of reading and writing until a spelling comes round; three was the most in 1,400 isomers of cages
@@ -84,6 +85,12 @@ def parse(smiles: Any, max_length: int = MAX_LENGTH) -> Mol | None:
         for atom in molecule.GetAtoms():
             atom.SetAtomMapNum(0)
     return molecule
+
+
+@lru_cache(maxsize=_IN_HAND)
+def shared(smiles: str) -> Mol | None:
+    """Return what :func:`parse` returns: one molecule for all callers, which only look at it."""
+    return parse(smiles)
 
 
 def canonical(smiles: Any, stereo: bool = True) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from wrlso._chemistry.smiles import parse
+from wrlso._chemistry.smiles import shared
 from wrlso._utils.validation import check_real
 from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.protocol import Criterion, SearchStrategy
@@ -76,7 +76,7 @@ def sizes_about(known: Sequence[int], margin: float) -> tuple[int, int]:
 @lru_cache(maxsize=_REMEMBERED)
 def heavy_atoms(smiles: str) -> int:
     """Return how many atoms other than hydrogen a molecule has, 0 for invalid SMILES."""
-    molecule = parse(smiles)
+    molecule = shared(smiles)
     return 0 if molecule is None else int(molecule.GetNumHeavyAtoms())
 
 

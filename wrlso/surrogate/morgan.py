@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 
-from wrlso._chemistry.smiles import optional_module, parse, unparsed_problem
+from wrlso._chemistry.smiles import optional_module, shared, unparsed_problem
 from wrlso.exceptions import DataError, DataTypeError
 from wrlso.surrogate.checks import check_int
 from wrlso.surrogate.minmax_kernel import Integers
@@ -21,7 +21,7 @@ _REMEMBERED = 50_000  # molecules whose features are kept, about 1 kB each
 @lru_cache(maxsize=_REMEMBERED)
 def morgan(smiles: str, radius: int, counts: bool, chirality: bool) -> tuple[Integers, Integers] | None:
     """Return features (k,) and how often each occurs (k,), read-only; None for invalid SMILES."""
-    molecule = parse(smiles)
+    molecule = shared(smiles)
     if molecule is None:
         return None
     found = _generator(radius, chirality).GetSparseCountFingerprint(molecule).GetNonzeroElements()
