@@ -3,9 +3,20 @@
 import numpy as np
 import pytest
 
+from wrlso._chemistry.smiles import parse
+from wrlso.benchmarks.outcomes import pairs
+from wrlso.benchmarks.outcomes.methods import METHODS
 from wrlso.benchmarks.outcomes.study import PROBLEMS, hypervolume_table, run_outcomes
 from wrlso.benchmarks.records import read_record
+from wrlso.datasets import load_molecules
 from wrlso.exceptions import ParameterError
+from wrlso.tasks.molecules.guacamol import guacamol_objective
+
+
+@pytest.fixture(autouse=True)
+def shipped_molecules(monkeypatch):
+    """Take the molecules that ship in place of ZINC250k, which is fetched."""
+    monkeypatch.setattr(pairs, "_molecules", lambda: list(load_molecules().smiles))
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -41,3 +52,38 @@ def test_unknown_names_are_refused(tmp_path):
     with pytest.raises(ParameterError, match="methods"):
         run_outcomes(tmp_path, methods=["best"])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["perindopril", "osimertinib"])
+def test_two_goals_make_the_objective_of_which_they_are_parts(name):
+    objective = guacamol_objective(f"{name}_mpo")
+    for x in PROBLEMS[name].start(0)[0][:20]:
+        first, second = PROBLEMS[name].values(x)
+        assert np.sqrt(first * second) == pytest.approx(objective(parse(x)), rel=1e-12)
+
+
+def test_what_is_no_molecule_has_the_values_of_the_reference():
+    for problem in pairs.PAIRS:
+        assert problem.values("C1CC").tolist() == list(problem.reference)
+
+
+@pytest.mark.parametrize(("method", "calls"), [("nsga2", 25), ("botorch", 2)])
+def test_peers_on_molecules_start_at_the_same_data_and_count_calls(method, calls, monkeypatch):
+    for package in ("pymoo", "mol_ga"):
+        pytest.importorskip(package, reason="needs it: pip install 'wrlso[peers]'")
+    monkeypatch.setattr("wrlso.benchmarks.outcomes.peers._CHILDREN", 5)
+    done = []
+    told = METHODS[method](PROBLEMS["qed-window"], 0, calls, lambda: done.append(1))
+    assert told.shape == (calls, 2)
+    assert len(done) >= calls
+    assert (told >= PROBLEMS["qed-window"].reference).all()
+
+
+def test_botorch_finds_better_points_of_a_box():
+    problem = PROBLEMS["branin-currin"]
+    told = METHODS["botorch"](problem, 0, 3, lambda: None)
+    _, Y = problem.start(0)
+    assert told.shape == (3, 2)
+    assert not any(
+        (Y <= values).all(axis=1).any() for values in told[-1:]
+    )  # nothing known dominates the last
