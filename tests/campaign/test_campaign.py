@@ -773,6 +773,8 @@ def test_a_view_agrees_with_the_optimizer_that_it_does_without(camp):
     tell(camp, "filled.csv")
     opt = load(camp).update(START[1], 0.2).release(unprotected(batch()[3][1]))
     info, history = view_campaign(camp)
+    authors = info.pop("authors")
+    assert len(authors) == len(history.events)
     assert info == storage.campaign_info(camp)
     assert info["counts"] == Counter(r.status for r in opt.history_)
     assert (info["n_asks"], info["n_trainings"]) == (len(opt.history_.asks), len(opt.history_.trainings))
@@ -941,7 +943,7 @@ def test_built_in_names_are_looked_up_in_the_registry_only(tmp_path, monkeypatch
 
 
 def test_the_built_in_model_of_expressions(tmp_path):
-    assert list(BUILT_IN) == ["expressions", "selfies", "junction-tree", "protein", "dna", "rna"]
+    assert list(BUILT_IN) == ["expressions", "selfies", "junction-tree", "protein", "dna", "rna", "coding-dna"]
     terms = [
         f"{a} {sign} {b}" for a in ("x", "1", "sin( x )") for sign in "+*/" for b in ("x", "2", "exp( x )")
     ]
