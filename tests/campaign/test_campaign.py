@@ -943,7 +943,8 @@ def test_built_in_names_are_looked_up_in_the_registry_only(tmp_path, monkeypatch
 
 
 def test_the_built_in_model_of_expressions(tmp_path):
-    assert list(BUILT_IN) == ["expressions", "selfies", "junction-tree", "protein", "dna", "rna", "coding-dna"]
+    assert list(BUILT_IN)[:3] == ["expressions", "selfies", "junction-tree"]
+    assert list(BUILT_IN)[3:] == ["protein", "dna", "rna", "coding-dna"]
     terms = [
         f"{a} {sign} {b}" for a in ("x", "1", "sin( x )") for sign in "+*/" for b in ("x", "2", "exp( x )")
     ]

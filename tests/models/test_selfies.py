@@ -381,7 +381,8 @@ def test_what_training_saw_is_remembered():
     assert int((model.memory.n_chunks > 0).sum()) == 3  # evaluation leaves it alone
     model.memory.log_variances.fill_(-40.0)
     drawn = model.sample_prior(100, torch.Generator().manual_seed(0), completed=False)
-    apart = torch.cdist(drawn, kept, compute_mode="donot_use_mm_for_euclid_dist")  # which loses half the digits
+    # matrix products would lose half of the digits
+    apart = torch.cdist(drawn, kept, compute_mode="donot_use_mm_for_euclid_dist")
     assert apart.min(dim=1).values.max() < 1e-4
     assert len(torch.cdist(drawn, kept).argmin(dim=1).unique()) == 3
 
