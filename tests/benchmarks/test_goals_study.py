@@ -6,7 +6,7 @@ import pytest
 from wrlso._chemistry.smiles import parse
 from wrlso.benchmarks.outcomes import pairs
 from wrlso.benchmarks.outcomes.methods import METHODS
-from wrlso.benchmarks.outcomes.study import PROBLEMS, hypervolume_table, run_outcomes
+from wrlso.benchmarks.outcomes.study import OUTCOMES, PROBLEMS, hypervolume_table
 from wrlso.benchmarks.records import read_record
 from wrlso.datasets import load_molecules
 from wrlso.exceptions import ParameterError
@@ -32,7 +32,7 @@ def test_starts_are_those_of_their_seed(name):
 def test_runs_are_recorded_once_and_share_their_start(tmp_path):
     def again(calls):
         methods = ["scalarisation", "hypervolume", "nsga2"]
-        return run_outcomes(tmp_path, ["branin-currin"], methods, [100], calls=calls, progress=False)
+        return OUTCOMES.run(tmp_path, ["branin-currin"], methods, [100], calls=calls, progress=False)
 
     pytest.importorskip("pymoo", reason="needs pymoo: pip install 'wrlso[peers]'")
     paths = again(3)
@@ -50,7 +50,7 @@ def test_runs_are_recorded_once_and_share_their_start(tmp_path):
 
 def test_unknown_names_are_refused(tmp_path):
     with pytest.raises(ParameterError, match="methods"):
-        run_outcomes(tmp_path, methods=["best"])
+        OUTCOMES.run(tmp_path, ["zdt1"], ["best"])
     assert not list(tmp_path.iterdir())
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wrlso.benchmarks.outcomes.lab import PROBLEMS, lab_table, run_lab
+from wrlso.benchmarks.outcomes.lab import LAB, PROBLEMS, lab_table
 from wrlso.benchmarks.records import read_record
 from wrlso.exceptions import ParameterError
 
@@ -27,8 +27,8 @@ def test_noise_has_the_scale_that_it_says():
 
 def test_runs_are_recorded_once(tmp_path):
     def again(calls):
-        runs = [("failing", "default"), ("failing", "careless"), ("noisy", "botorch")]
-        return run_lab(tmp_path, runs, [100], calls=calls, progress=False)
+        failing = LAB.run(tmp_path, ["failing"], ["default", "careless"], calls=calls, progress=False)
+        return failing + LAB.run(tmp_path, ["noisy"], ["botorch"], calls=calls, progress=False)
 
     paths = again(5)
     with_classifier, without, botorch = (read_record(path) for path in paths)
@@ -49,5 +49,5 @@ def test_runs_are_recorded_once(tmp_path):
 
 def test_unknown_names_are_refused(tmp_path):
     with pytest.raises(ParameterError, match="method"):
-        run_lab(tmp_path, [("failing", "best")])
+        LAB.run(tmp_path, ["failing"], ["best"])
     assert not list(tmp_path.iterdir())

@@ -1,7 +1,7 @@
 """Alphabets of sequences, how their texts are read, and what is alike in them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,6 +17,7 @@ __all__ = [
     "listed_sequences",
     "listed_texts",
     "make_alphabet",
+    "read_rows",
     "refuse",
     "substitution_odds",
 ]
@@ -180,7 +181,12 @@ def substitution_odds(letters: str) -> NDArray[np.float64] | None:
 
 
 def listed_sequences(X: Any, alphabet: Alphabet, name: str = "X") -> list[str]:
-    """Return n sequences as the alphabet writes them.
+    """Return n sequences as the alphabet writes them; raises as :func:`read_rows`."""
+    return read_rows(X, alphabet.read, name)
+
+
+def read_rows(X: Any, read: Callable[[str], str], name: str = "X") -> list[str]:
+    """Return what a function reads of n texts.
 
     Raises
     ------
@@ -192,7 +198,7 @@ def listed_sequences(X: Any, alphabet: Alphabet, name: str = "X") -> list[str]:
     found, problems = [], []
     for row, x in enumerate(listed_texts(X, name)):
         try:
-            found.append(alphabet.read(x))
+            found.append(read(x))
         except DataError as error:
             problems.append(f"row {row}: {error}")
     refuse(problems, name)

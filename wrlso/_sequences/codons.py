@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-from wrlso._sequences.alphabets import listed_texts, make_alphabet, refuse
+from wrlso._sequences.alphabets import make_alphabet, read_rows
 from wrlso._utils.validation import check_choice
 from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 
@@ -118,23 +118,8 @@ def split_coding(text: str) -> tuple[str, str, str]:
 
 
 def coded_proteins(X: Any, name: str = "X") -> list[str]:
-    """Return the proteins (n) that n sequences of DNA code for.
-
-    Raises
-    ------
-    DataTypeError
-        When X is no sequence of str.
-    DataError
-        For those that cannot be read; the error names the rows.
-    """
-    found, problems = [], []
-    for row, x in enumerate(listed_texts(X, name)):
-        try:
-            found.append(split_coding(x)[1])
-        except DataError as error:
-            problems.append(f"row {row}: {error}")
-    refuse(problems, name)
-    return found
+    """Return the proteins (n) that n sequences of DNA code for; raises as :func:`read_rows`."""
+    return read_rows(X, lambda x: split_coding(x)[1], name)
 
 
 def common_stop(X: Sequence[str]) -> str | None:

@@ -1,6 +1,5 @@
 """Seeded studies: the four settings of the paper on one task, with a record for every run."""
 
-import argparse
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +31,6 @@ __all__ = [
     "SETTINGS",
     "DescribesRuns",
     "KnowsEnough",
-    "MethodRun",
     "Run",
     "Study",
     "configured",
@@ -41,7 +39,6 @@ __all__ = [
     "run_missing",
     "run_queries",
     "run_study",
-    "study_parser",
 ]
 
 S = TypeVar("S")
@@ -70,40 +67,6 @@ class OneRun(Protocol):
 
 
 R = TypeVar("R", bound=OneRun)
-
-
-@dataclass(frozen=True)
-class MethodRun:
-    """One run: a method on a problem."""
-
-    problem: str
-    method: str
-    seed: int
-    calls: int
-
-    def path(self, out: Path) -> Path:
-        """Return the file of its record."""
-        return out / f"{self.problem}-{self.method}-seed{self.seed}.json"
-
-    def options(self) -> dict[str, Any]:
-        """Return what a record must share with a run that is to be skipped."""
-        return {"calls": self.calls}
-
-
-def study_parser(description: str) -> argparse.ArgumentParser:
-    """Return the options that studies of methods share: a folder, which is made, seeds, calls and jobs."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--out", type=_folder, required=True)
-    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default="100")
-    parser.add_argument("--calls", type=int, default=300)
-    parser.add_argument("--jobs", type=int, default=1)
-    return parser
-
-
-def _folder(text: str) -> Path:
-    path = Path(text)
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 class Study(Protocol):

@@ -34,6 +34,7 @@ __all__ = [
     "draws",
     "expressions",
     "molecules",
+    "names_of",
     "panel",
     "parse_numbers",
     "parse_seeds",
@@ -103,6 +104,11 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
+def names_of(text: str) -> list[str]:
+    """Read names such as "failing, noisy"."""
+    return [part.strip() for part in text.split(",")]
+
+
 def parse_numbers(text: str) -> list[float]:
     """Read positive numbers such as "1e-5,1e-3,inf"."""
     try:
@@ -113,7 +119,7 @@ def parse_numbers(text: str) -> list[float]:
 
 def parse_settings(text: str, peers: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """Read names such as "neither,both,genetic": return those of settings and those of peers."""
-    names = [part.strip() for part in text.split(",")]
+    names = names_of(text)
     known = [*Setting, *peers]
     for name in names:
         if name not in known:
@@ -412,16 +418,14 @@ def panel(
     from wrlso.benchmarks.panel.peers import PEERS
     from wrlso.benchmarks.panel.study import panel_names, run_panel
 
-    names = panel_names(None if half is None else half.value, None if problems is None else _names(problems))
+    names = panel_names(
+        None if half is None else half.value, None if problems is None else names_of(problems)
+    )
     paths = run_panel(
-        out, names, _names(starts), list(PEERS) if peers is None else _names(peers), numbers,
+        out, names, names_of(starts), list(PEERS) if peers is None else names_of(peers), numbers,
         calls=calls, n_jobs=n_jobs,
     )  # fmt: skip
     typer.echo(f"{len(paths)} records in {out}; make their tables with: wrlso bench plot {out}")
-
-
-def _names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")]
 
 
 @bench.command()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from wrlso.cli.bench import Out, Seeds, parse_seeds
+from wrlso.cli.bench import Out, Seeds, names_of, parse_seeds
 
 __all__ = ["sequences"]
 
@@ -37,8 +37,8 @@ def sequences(
 
     paths = run_sequences(
         out,
-        [part.strip() for part in problems.split(",")],
-        [part.strip() for part in methods.split(",")],
+        names_of(problems),
+        names_of(methods),
         numbers,
         calls=calls,
         batch=batch,

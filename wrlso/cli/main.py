@@ -11,7 +11,7 @@ import typer
 from wrlso._version import __version__
 from wrlso.cli.backtest import backtest
 from wrlso.cli.bench import Search, bench
-from wrlso.cli.bench_outcomes import lab, outcomes
+from wrlso.cli.bench_methods import lab, outcomes, realism
 from wrlso.cli.bench_sequences import sequences
 from wrlso.cli.campaign import EXIT_CODES, add_commands, help_of
 from wrlso.cli.serve import serve
@@ -33,7 +33,7 @@ app = typer.Typer(
 add_commands(app)
 app.command(help=help_of(backtest), epilog=EXIT_CODES)(backtest)
 app.command(help=help_of(serve), epilog=EXIT_CODES)(serve)
-for study in (sequences, outcomes, lab):
+for study in (sequences, outcomes, lab, realism):
     bench.command()(study)
 app.add_typer(bench, name="bench")
 

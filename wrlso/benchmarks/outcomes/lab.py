@@ -7,26 +7,24 @@ Values of ``noisy`` strings have noise of half the range of the best tenth of th
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.random import isolated_torch_rng, stream
-from wrlso._utils.validation import check_choice, check_count
 from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.state import Proposal, SearchState
+from wrlso.benchmarks.method_study import Done, MethodRun, MethodStudy
 from wrlso.benchmarks.panel.problems import networks
-from wrlso.benchmarks.records import machine, read_record, versions, write_record
-from wrlso.benchmarks.study import MethodRun, run_missing
+from wrlso.benchmarks.records import read_record
 from wrlso.optimizer import WeightedRetrainingOptimizer
 
-__all__ = ["METHODS", "Careless", "Strings", "lab_table", "run_lab"]
+__all__ = ["LAB", "METHODS", "PROBLEMS", "Careless", "Strings", "lab_table"]
 
 Values = NDArray[np.float64]
 Words = NDArray[np.int64]
@@ -127,11 +125,11 @@ class _Told:
             self.reported.setdefault(name, []).append(problem.true(x))
 
 
-Done = Callable[[], Any]
+Evaluated = Callable[[], Any]
 
 
 def _ours(acquisition: Callable[[], Any] | None = None) -> Callable[..., _Told]:
-    def run(problem: Strings, seed: int, calls: int, done: Done) -> _Told:
+    def run(problem: Strings, seed: int, calls: int, done: Evaluated) -> _Told:
         values = [problem.measure(x) for x in problem.start]
         failed = [value is None for value in values]
         y = [np.nan if value is None else value for value in values]
@@ -156,7 +154,7 @@ def _ours(acquisition: Callable[[], Any] | None = None) -> Callable[..., _Told]:
     return run
 
 
-def _botorch(problem: Strings, seed: int, calls: int, done: Done) -> _Told:
+def _botorch(problem: Strings, seed: int, calls: int, done: Evaluated) -> _Told:
     """Run BoTorch's log noisy expected improvement on one-hot strings; reports the best posterior mean."""
     rng, told, fitted = stream(seed, 2), _Told([], {}), dict[str, Any]()
     known = {tuple(x): problem.measure(x) for x in problem.start.tolist()}
@@ -229,75 +227,25 @@ METHODS: dict[str, Callable[..., _Told]] = {
     "careless": _ours(Careless),
     "botorch": _botorch,
 }
-RUNS = (("failing", "default"), ("failing", "careless"), ("noisy", "default"), ("noisy", "botorch"))
 
 
-def run_lab(
-    out: Path,
-    runs: Sequence[tuple[str, str]] = RUNS,
-    seeds: Sequence[int] = (100,),
-    *,
-    calls: int = 300,
-    n_jobs: int = 1,
-    progress: bool = True,
-) -> list[Path]:
-    """Run methods on problems and write one record each; skip finished runs.
-
-    Parameters
-    ----------
-    out : Path
-        Folder of the records.
-    runs : sequence of (str, str)
-        Problems and methods.
-    seeds : sequence of int
-    calls : int, default=300
-        Experiments of each run, after the start.
-    n_jobs : int, default=1
-        Processes, -1: one for each core; each run uses one thread.
-    progress : bool, default=True
-
-    Raises
-    ------
-    ParameterError
-        For an unknown name, or when the folder holds a run with other options.
-    """
-    for problem, method in runs:
-        check_choice("problem", problem, PROBLEMS)
-        check_choice("method", method, METHODS)
-    check_count("calls", calls)
-    all_runs = [MethodRun(problem, method, seed, calls) for seed in seeds for problem, method in runs]
-    return run_missing(all_runs, out, _run_and_record, n_jobs, progress)
-
-
-def _run_and_record(run: MethodRun, out: Path, progress: bool) -> None:
+def _work(run: MethodRun, done: Done) -> dict[str, Any]:
     problem = PROBLEMS[run.problem](run.seed)
-    title = f"{run.problem}, {run.method}, seed {run.seed}"
-    with ProgressBar(total=run.calls, desc=title, disable=not progress) as bar:
-        begin, worked = perf_counter(), process_time()
-        told = METHODS[run.method](problem, run.seed, run.calls, bar.update)
-        seconds = {"total": perf_counter() - begin, "processor": process_time() - worked}
-    reported = {name: [round(v, 6) for v in values] for name, values in told.reported.items()}
-    write_record(
-        run.path(out),
-        {
-            "kind": "lab",
-            "problem": run.problem,
-            "method": run.method,
-            "seed": run.seed,
-            "options": run.options(),
-            "versions": versions(),
-            "machine": machine(),
-            "seconds": {name: round(spent, 2) for name, spent in seconds.items()},
-            "start": {
-                "n": len(problem.start),
-                "failed": sum(problem.fails(x) for x in problem.start),
-                "best": round(max(problem.true(x) for x in problem.start if not problem.fails(x)), 6),
-            },
-            "sd": round(problem.sd, 6),
-            "reported": reported,
-            "y": [None if value is None else round(value, 6) for value in told.y],
+    told = METHODS[run.method](problem, run.seed, run.calls, partial(done, 1))
+    return {
+        "start": {
+            "n": len(problem.start),
+            "failed": sum(problem.fails(x) for x in problem.start),
+            "best": round(max(problem.true(x) for x in problem.start if not problem.fails(x)), 6),
         },
-    )
+        "sd": round(problem.sd, 6),
+        "reported": {name: [round(v, 6) for v in values] for name, values in told.reported.items()},
+        "y": [None if value is None else round(value, 6) for value in told.y],
+    }
+
+
+LAB = MethodStudy("lab", PROBLEMS, METHODS, _work)
+"""Searches where experiments fail or are noisy."""
 
 
 def lab_table(paths: Sequence[Path]) -> str:

@@ -7,23 +7,16 @@ of high-dimensional Bayesian optimization of discrete sequences", NeurIPS 2024 (
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
-import torch
 
 from wrlso._sequences.variation import Changes, crossed
-from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.validation import check_choice, check_count
-from wrlso.benchmarks.records import (
-    data_hash,
-    machine,
-    read_records,
-    versions,
-    write_record,
-)
+from wrlso.benchmarks.method_study import Done, MethodRun, record_run
+from wrlso.benchmarks.records import data_hash, read_records
 from wrlso.benchmarks.study import SETTINGS, run_missing, setting_options
 from wrlso.exceptions import ParameterError
 from wrlso.sequences import sequence_search
@@ -52,18 +45,10 @@ _ATTEMPTS = 5000  # children for one new sequence
 
 
 @dataclass(frozen=True)
-class SequencesRun:
+class SequencesRun(MethodRun):
     """One run: a method on a problem with a seed, which is also that of the function."""
 
-    problem: str
-    method: str
-    seed: int
-    calls: int
     batch: int
-
-    def path(self, out: Path) -> Path:
-        """Return the file of its record."""
-        return out / f"{self.problem}-{self.method}-seed{self.seed}.json"
 
     def options(self) -> dict[str, Any]:
         """Return what a record must share with a run that is to be skipped."""
@@ -128,49 +113,30 @@ def run_sequences(
     others = [run.problem for run in runs if run.method == "rnainverse" and not run.is_rna]
     if others:
         raise ParameterError(f"the method rnainverse is for problems of RNA, got {others[0]}")
-    return run_missing(runs, out, run_and_record, n_jobs, progress)
+    return run_missing(runs, out, partial(record_run, "sequences", _work), n_jobs, progress)
 
 
-def run_and_record(run: SequencesRun, out: Path, progress: bool) -> None:
-    """Do a run and write its record, unless another process has written it by now."""
-    if run.path(out).exists():
-        return
+def _work(run: SequencesRun, done: Done) -> dict[str, Any]:
     task = run.task()
     X, y = task.initial_data(run.seed)
     told: list[float | None] = []
-    title = f"{run.problem}, {run.method}, seed {run.seed}"
-    begin, worked = perf_counter(), process_time()
-    with ProgressBar(total=run.calls, desc=title, disable=not progress) as bar:
 
-        def evaluate(batch: Iterable[str]) -> list[float | None]:
-            values = [task.objective(x) for x in batch]
-            told.extend(values)
-            bar.update(len(values))
-            return values
+    def evaluate(batch: Iterable[str]) -> list[float | None]:
+        values = [task.objective(x) for x in batch]
+        told.extend(values)
+        done(len(values))
+        return values
 
-        method = {"genetic": _genetic, "rnainverse": _rnainverse}.get(run.method, _searched)
-        method(run, task, X, y, evaluate)
-    seconds = {"total": perf_counter() - begin, "processor": process_time() - worked}
-    write_record(
-        run.path(out),
-        {
-            "kind": "sequences",
-            "problem": run.problem,
-            "method": run.method,
-            "seed": run.seed,
-            "options": run.options(),
-            "versions": versions(),
-            "machine": machine(),
-            "threads": torch.get_num_threads(),
-            "starting_data": {
-                "sha256": data_hash(np.frombuffer("\n".join(X).encode(), dtype=np.uint8), y),
-                "n": len(y),
-                "best": float(y.max()),
-            },
-            "seconds": {name: round(spent, 2) for name, spent in seconds.items()},
-            "y": told,
+    method = {"genetic": _genetic, "rnainverse": _rnainverse}.get(run.method, _searched)
+    method(run, task, X, y, evaluate)
+    return {
+        "starting_data": {
+            "sha256": data_hash(np.frombuffer("\n".join(X).encode(), dtype=np.uint8), y),
+            "n": len(y),
+            "best": float(y.max()),
         },
-    )
+        "y": told,
+    }
 
 
 def summary_lines(out: Path) -> list[str]:
