@@ -185,6 +185,8 @@ PAGES = ["/", "/batch", "/results", "/explore", "/model", "/history", "/settings
 def test_pages_run_nothing_inline_and_fetch_nothing_elsewhere(client, page):
     answer = client.get(page)
     policy = answer.headers["content-security-policy"]
+    # "no-referrer" would make browsers send our own forms with the origin "null", which is refused
+    assert answer.headers["referrer-policy"] == "same-origin"
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -228,9 +228,10 @@ class _Coding:
         return "".join(self.writer.options[residue][0].codon for residue in protein) + self.stop
 
     def _kept_codons(self, protein: str) -> list[str | None] | None:
-        """Return the wild type's codons of residues that stayed; without insertions those at the same place.
+        """Return the wild type's codons of residues that stayed.
 
-        With insertions and deletions, those of both ends that are alike.
+        They are those at the same place; behind the first difference, where lengths differ, at the same place
+        from the end.
         """
         wild, dna = self.protein.start, self.wild_type
         if wild is None or dna is None:
@@ -238,12 +239,9 @@ class _Coding:
         kept: list[str | None] = [None] * len(protein)
         shift, shorter = len(wild) - len(protein), min(len(wild), len(protein))
         begin = next((i for i in range(shorter) if protein[i] != wild[i]), shorter)
-        end = next((i for i in range(shorter - begin) if protein[-1 - i] != wild[-1 - i]), shorter - begin)
         for i, residue in enumerate(protein):
-            if shift and i >= begin and i < len(protein) - end:
-                continue
-            place = i if not shift or i < begin else i + shift
-            if wild[place] == residue:
+            place = i if i < begin else i + shift
+            if place >= 0 and wild[place] == residue:
                 kept[i] = dna[3 * place : 3 * place + 3]
         return kept
 
