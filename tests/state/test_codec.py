@@ -103,6 +103,7 @@ def examples():
         "FeatureGP": {"features": class_of("MorganCounts")(radius=2)},
         "Floor": floats,
         "GuacaMol": {"goal": "osimertinib"},
+        "Logarithm": floats | {"lower": -1.0, "least": 0.5, "width": 3.0, "offset": 0.1},
         "Maximize": {"name": "a", "reference": 0.1},
         "Minimize": {"name": "a"},
         "Mixture": {"parts": [LogExpectedImprovement(xi=0.1)], "turns": [2]},

@@ -62,7 +62,7 @@ _CLASSES = {
         "surrogate.sparse_posterior": ["Posterior"],
         "surrogate.tanimoto_gp": ["TanimotoGP"],
         "surrogate.tanimoto_posterior": ["StructureKernel", "TanimotoPosterior"],
-        "surrogate.transforms": ["Floor", "Robust", "Standardize", "Winsorize"],
+        "surrogate.transforms": ["Floor", "Logarithm", "Robust", "Standardize", "Winsorize"],
         "tasks.expressions.behaviour": ["Behaviour"],
         "tasks.expressions.task": ["Expressions"],
         "tasks.molecules.tasks": ["QED", "GuacaMol", "Molecules", "PenalizedLogP"],

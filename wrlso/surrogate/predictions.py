@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from wrlso.surrogate.protocol import Array, KnowsNoise, Surrogate
+from wrlso.surrogate.tanimoto_gp import TanimotoGP
 
 __all__ = ["predict_measurements"]
 
@@ -23,6 +24,9 @@ def predict_measurements(surrogate: Surrogate, points: Any) -> tuple[Array, Arra
         As ``surrogate.space`` asks for.
     """
     with torch.no_grad():
+        if isinstance(surrogate, TanimotoGP):  # its noise may grow with the value
+            mean, variance = surrogate.predict_measurements(points)
+            return _array(mean), np.sqrt(_array(variance))
         mean, variance = surrogate.predict(points)
     noise = surrogate.noise_variance() if isinstance(surrogate, KnowsNoise) else 0.0
     return _array(mean), np.sqrt(_array(variance).clip(0.0) + noise)

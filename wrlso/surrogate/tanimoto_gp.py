@@ -41,7 +41,7 @@ from wrlso.surrogate.tanimoto_fitting import (
     with_told_noise,
 )
 from wrlso.surrogate.tanimoto_posterior import StructureKernel, TanimotoPosterior
-from wrlso.surrogate.transforms import TRANSFORMS, Standardize, make_transform
+from wrlso.surrogate.transforms import TRANSFORMS, Standardize, likeliest_transform, make_transform
 
 __all__ = ["TanimotoGP"]
 
@@ -52,6 +52,7 @@ _TOLD_ROWS = (
 )
 _LINEAR_SHARES = (0.0, 0.2, 0.5, 0.8, 0.95)  # of which "auto" takes the one with the largest evidence
 _LINEAR_ODDS = float(np.log(20.0))  # log evidence that a linear part needs, which few values seldom have
+_TRANSFORM_ROWS = 300  # that transformations of y are compared on
 _LINEAR_ROWS = 500  # that it is computed from: the shares differ by many nats or do not matter
 
 
@@ -71,8 +72,10 @@ class TanimotoGP(BaseEstimator):
     n_best, n_random : int, default 1000 and 1000
         Numbers of the best points, and of random others, that are used; all where there are fewer. With n
         points a fit costs O(n³), everything else O(n²) for each point, and memory is O(n²).
-    transform : {"floor", "winsorize", "standardize"}
-        Transformation of y; see :class:`wrlso.SparseGP`.
+    transform : {"auto", "floor", "winsorize", "standardize"}, default="auto"
+        Transformation of y; see :class:`wrlso.SparseGP`. "auto": "floor", or the logarithm of how far values
+        lie above the least one, with an offset of 1, 0.1 or 0.01 of their range, where that makes the better
+        half of them much likelier: by 10 nats.
     linear : float in [0, 1) or "auto", default="auto"
         Share of the prior's variance that a linear function of the counts has, at an average object. The
         Tanimoto kernel alone returns to the mean for objects unlike the data; a linear part extrapolates
@@ -129,7 +132,7 @@ class TanimotoGP(BaseEstimator):
         n_best: int = 1000,
         n_random: int = 1000,
         *,
-        transform: str = "floor",
+        transform: str = "auto",
         linear: float | str = "auto",
     ) -> None:
         self.fingerprint = fingerprint
@@ -171,9 +174,9 @@ class TanimotoGP(BaseEstimator):
         chosen = select_subset(known.y, self.n_best, self.n_random, rng)
         counts = self._counts([Z[int(i)] for i in chosen])
         known = known[chosen]
-        transform = make_transform(self.transform, known.y)
-        t = transform.carry(known)
         levels = expand(counts)
+        transform = self._choose_transform(counts, known)
+        t = transform.carry(known)
         previous: TanimotoPosterior | None = getattr(self, "posterior_", None)
         start = None if previous is None else previous.ratio
         held, evaluations = first_guess(t), 0
@@ -200,6 +203,25 @@ class TanimotoGP(BaseEstimator):
         self.transform_, self.evidence_, self.n_evaluations_ = transform, best.value, evaluations
         self.linear_ = kernel.linear
         return self
+
+    def _choose_transform(self, counts: csr_array, known: Observations) -> Standardize:
+        """Return the transformation of y; where it is to be chosen, the likeliest of the better half."""
+        if self.transform != "auto":
+            return make_transform(self.transform, known.y)
+        measured = np.flatnonzero(~known.censored)
+        order = measured[np.argsort(-known.y[measured], kind="stable")]
+        rows = np.sort(order[: -(-len(order) // 2)][:_TRANSFORM_ROWS])
+        some = expand(counts[rows])
+        alike = tanimoto(Overlaps(some).of(some), some.sizes, some.sizes)
+        kernels = [alike]
+        if self.linear != 0 and len(rows):
+            share, products = 0.8 if self.linear == "auto" else float(self.linear), dots(some, some)
+            kernels.append((1 - share) * alike + share / max(float(np.diag(products).mean()), 1.0) * products)
+
+        def evidence(t: Observations) -> float:
+            return max(maximize_evidence(K, t, None)[0].value for K in kernels)
+
+        return likeliest_transform(make_transform("floor", known.y), known, rows, evidence)
 
     def _choose_kernel(
         self, levels: Levels, t: Observations, rng: np.random.Generator
@@ -292,6 +314,12 @@ class TanimotoGP(BaseEstimator):
         mean, variance = self._moments(Z)
         return self.transform_.moments(torch.from_numpy(mean), torch.from_numpy(variance))
 
+    def predict_measurements(self, Z: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        """Mean and variance (q,) of one measurement at q objects, noise included, in the units of y."""
+        mean, variance = self._moments(Z)
+        noisy = variance + self._fitted().noise
+        return self.transform_.moments(torch.from_numpy(mean), torch.from_numpy(noisy))
+
     def sample(self, Z: Sequence[Any], n: int, generator: torch.Generator) -> Tensor:
         """Return n joint samples (n, q) of the noise-free objective at q objects, in units of y; O(q³)."""
         mean, covariance, _ = self.joint(Z)
@@ -310,7 +338,7 @@ class TanimotoGP(BaseEstimator):
         return float(np.mean(density + self.transform_.log_slope(values)))
 
     def noise_variance(self) -> float:
-        """Variance of a measurement's noise in the units of y; see :meth:`SparseGP.noise_variance`."""
+        """Variance of a measurement's noise in the units of y, at an average value if it grows with it."""
         noise = torch.tensor([self._fitted().noise], dtype=torch.float64)
         return float(self.transform_.moments(torch.zeros_like(noise), noise)[1])
 
@@ -364,8 +392,9 @@ class TanimotoGP(BaseEstimator):
             raise ParameterError("n_best + n_random: expected at least 1, got 0")
         if self.linear != "auto":
             check_real("linear", self.linear, minimum=0, maximum=0.999)
-        if self.transform not in TRANSFORMS:
-            raise ParameterError(f"transform: expected one of {tuple(TRANSFORMS)}, got {self.transform!r}")
+        allowed = ("auto", *TRANSFORMS)
+        if self.transform not in allowed:
+            raise ParameterError(f"transform: expected one of {allowed}, got {self.transform!r}")
 
 
 def _checked_counts(found: Any, n: int) -> csr_array:
