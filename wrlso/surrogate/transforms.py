@@ -209,7 +209,10 @@ def make_transform(name: str, y: Array) -> Standardize:
 
 
 def likeliest_transform(
-    plain: Standardize, known: Observations, rows: NDArray[np.int64], evidence: Callable[[Observations], float]
+    plain: Standardize,
+    known: Observations,
+    rows: NDArray[np.int64],
+    evidence: Callable[[Observations], float],
 ) -> Standardize:
     """Return a transformation of y (n,), or a logarithm where that makes good observations much likelier.
 

@@ -23,7 +23,7 @@ from wrlso.sequences import sequence_search
 from wrlso.tasks.sequences.ehrlich import Ehrlich
 from wrlso.tasks.sequences.rna import InverseFolding, vienna_rna
 
-__all__ = ["METHODS", "PROBLEMS", "SequencesRun", "run_sequences", "summary_lines"]
+__all__ = ["METHODS", "PROBLEMS", "SequencesRun", "genetic_search", "run_sequences", "summary_lines"]
 
 PROBLEMS: Mapping[str, Mapping[str, Any]] = {
     "ehrlich-5": {"length": 5, "n_motifs": 1, "motif_length": 4, "n_start": 10},
@@ -127,7 +127,7 @@ def _work(run: SequencesRun, done: Done) -> dict[str, Any]:
         done(len(values))
         return values
 
-    method = {"genetic": _genetic, "rnainverse": _rnainverse}.get(run.method, _searched)
+    method = {"genetic": genetic_search, "rnainverse": _rnainverse}.get(run.method, _searched)
     method(run, task, X, y, evaluate)
     return {
         "starting_data": {
@@ -181,7 +181,7 @@ def _searched(run: SequencesRun, task: Task, X: list[str], y: Any, evaluate: Eva
         left = 0 if _is_solved(run, values) else left - len(batch)
 
 
-def _genetic(run: SequencesRun, task: Task, X: list[str], y: Any, evaluate: Evaluate) -> None:
+def genetic_search(run: SequencesRun, task: Task, X: list[str], y: Any, evaluate: Evaluate) -> None:
     """Cross and change the best sequences so far, by the same moves as the search has, batch by batch."""
     rng = np.random.default_rng(run.seed)
     v, length = task.n_letters, task.length
