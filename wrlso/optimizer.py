@@ -284,8 +284,8 @@ class WeightedRetrainingOptimizer(BaseEstimator):
         """Correct a told point: y replaces all replicates, with outcomes those of the names that it has.
 
         y is as of :meth:`tell`, but NaN says that the one number was not measured, as None and NaN do in a
-        mapping. None: the experiment failed. ``reason`` is kept with the event. Raises UnknownPointError when x was never told, and the
-        errors of :meth:`tell` for a bad y.
+        mapping. None: the experiment failed. ``reason`` is kept with the event. Raises UnknownPointError when
+        x was never told, and the errors of :meth:`tell` for a bad y.
         """
         aims = self._session.aims
         told = read_correction(x, y, aims, sd)

@@ -65,8 +65,8 @@ def read_value(y: Any, where: str = "y") -> float | None:
 def read_returned(y: Any, aims: Aims) -> float | Reading | dict[str, Reading | None] | None:
     """Return what an objective returned, for ``tell``; an array or tensor of size one is a number, too.
 
-    An experiment that was made and of which nothing was measured has failed. Raises DataTypeError or DataError
-    as :func:`read_told` does.
+    An experiment that was made and of which nothing was measured has failed. Raises DataTypeError or
+    DataError as :func:`read_told` does.
     """
     if aims.are_named or isinstance(y, Reading):
         told = _one(y, {}, aims, "the objective's value")
@@ -128,7 +128,8 @@ def read_correction(x: Any, y: Any, aims: Aims, sd: Any = None) -> Told:
         if len(aims.names) > 1:
             raise DataError(
                 f"y must name what was not measured, as {{{aims.names[0]!r}: None}}, or be None where the "
-                f"experiment failed, because there are several outcomes ({_listed(aims.names)}), got {_shown(y)}"
+                f"experiment failed, because there are several outcomes ({_listed(aims.names)}), got "
+                f"{_shown(y)}"
             )
         return {aims.names[0]: None}
     _, told = read_told(x, y, aims, sd)
@@ -165,7 +166,7 @@ def _batch(y: Any, sd: Any, aims: Aims) -> list[Told]:
         errors = _errors_of_batch(sd, len(rows), aims)
         read = [_one(row, next(errors), aims, f"row {i} of y") for i, row in enumerate(rows)]
         # a cell without a value is blank: it says nothing
-        return [{name: told for name, told in (row or {}).items() if told is not None} for row in read]
+        return [_without_blanks(row) for row in read]
     if aims.are_named and getattr(y, "ndim", 1) == 2 and y.shape[1] != len(aims.names):
         raise DataError(
             f"y must have one column for each of the {len(aims.names)} outcomes ({_listed(aims.names)}), got "
@@ -173,6 +174,12 @@ def _batch(y: Any, sd: Any, aims: Aims) -> list[Told]:
         )
     errors = _errors_of_batch(sd, len(y), aims)
     return [_one(value, next(errors), aims, f"y[{i}]") for i, value in enumerate(y)]
+
+
+def _without_blanks(told: Told) -> Told:
+    if not isinstance(told, dict):
+        return told
+    return {name: reading for name, reading in told.items() if reading is not None}
 
 
 def _one(y: Any, errors: Mapping[str, Any], aims: Aims, where: str) -> Told:
@@ -189,7 +196,7 @@ def _one(y: Any, errors: Mapping[str, Any], aims: Aims, where: str) -> Told:
         told[name] = Reading(found) if isinstance(found, float) else found
     if isinstance(y, Mapping):
         return told
-    return {name: found for name, found in told.items() if found is not None} or None
+    return _without_blanks(told) or None
 
 
 def _by_name(y: Any, aims: Aims, where: str) -> Mapping[str, Any] | None:
