@@ -19,6 +19,7 @@ __all__ = [
     "Cell",
     "decimal_sign",
     "format_value",
+    "has_value",
     "is_blank",
     "is_fraction",
     "is_number_like",
@@ -113,6 +114,11 @@ def is_blank(cell: str) -> bool:
     return cell.strip().lower() in _BLANK_WORDS | _NOT_MEASURED
 
 
+def has_value(cell: str) -> bool:
+    """Return whether a cell says more than that there is no value, or that the experiment failed."""
+    return not is_blank(cell) and cell.strip().lower() not in _FAILED_WORDS
+
+
 def read_result(cell: str, *, decimal: str = ".") -> float | Reading | Literal["n.d."] | None:
     """Read a value or a bound such as ">10"; None for a blank cell, :data:`NOT_MEASURED` for "n.d.".
 
@@ -195,7 +201,8 @@ def is_number_like(cell: str) -> bool:
     >>> [is_number_like(cell) for cell in ("5,2", "<0,1", "5 uM", "45 %", "1'234.5", "CCO", "1A", "2-5-26")]
     [True, True, True, True, True, False, False, False]
     """
-    return is_blank(cell) or cell.strip().lower() in _FAILED_WORDS or _parts(cell) is not None
+    text = cell.strip().lower()
+    return text in _FAILED_WORDS or (text != "" and is_blank(text)) or _parts(cell) is not None
 
 
 def is_fraction(cell: str) -> bool:

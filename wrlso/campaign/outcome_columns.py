@@ -113,8 +113,8 @@ def _reading(
 
 def plainly(result: Result) -> Any:
     """Return a result as ``tell`` takes it: a number where that says all."""
-    if result is None or "" not in result:
-        return result
+    if not result or "" not in result:
+        return result or None
     reading = result[""]
     return reading.value if reading is not None and reading.is_plain else reading
 

@@ -314,8 +314,8 @@ class _Reader:
         known = any(same_value(value, other) for other in told)
         if name is not None and not known and any(same_value(value, old) for old in _corrected(record, name)):
             self.plan.remarks.append(
-                f"id {number} was corrected from {_said(name, value)} to {_said_now(record, name)} since; the "
-                "correction stays"
+                f"id {number} was corrected from {_said(name, value)} to {_said_now(record, name)} since; "
+                "the correction stays"
             )
             return False
         if self.replicates:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wrlso.campaign.assays import check_values
-from wrlso.campaign.cells import NOT_MEASURED, decimal_sign, format_value, is_blank, read_result
+from wrlso.campaign.cells import NOT_MEASURED, decimal_sign, format_value, has_value, is_blank, read_result
 from wrlso.campaign.columns import find_column, guess_values_column, guess_x_column, listed
 from wrlso.campaign.outcome_columns import OutcomeColumns, Result, choose_outcomes, decimal_of, plainly
 from wrlso.campaign.tables import DELIMITERS, Row, Table, explain, plural, unreadable
@@ -142,7 +142,7 @@ def _decimal_sign(table: Table, y: str) -> str:
 
 def _first_values(cells: Iterable[str], decimal: str, n: int = 3) -> Iterator[str]:
     """Yield the first values as they are read; cells that cannot be read as they are."""
-    filled = [cell for cell in cells if not is_blank(cell) and cell.lower() not in ("failed", "fail")]
+    filled = [cell for cell in cells if has_value(cell)]
     for cell in filled[:n]:
         try:
             found = read_result(cell, decimal=decimal)
