@@ -1,6 +1,7 @@
 """The lock of a campaign's folder: one process at a time asks or trains. And who works on it."""
 
 import getpass
+import itertools
 import logging
 import os
 import socket
@@ -16,6 +17,7 @@ __all__ = ["AUTHOR", "WorkLock", "author", "holder"]
 
 AUTHOR = "WRLSO_USER"  # the variable that names who works, in place of the user of the operating system
 _NAME = 100  # characters of a name
+_QUIET = 1.0  # seconds of waiting after which it is said
 
 _logger = logging.getLogger(__name__)
 
@@ -40,12 +42,21 @@ class WorkLock:
 
     def _acquire(self) -> None:
         try:
-            try:
-                self._lock.acquire(timeout=1.0)
-            except Timeout:
-                who = holder(self.path) or "another process"
-                _logger.warning("waiting for %s, which works on this campaign", who)
-                self._lock.acquire()
+            for attempt in itertools.count():
+                # the lock would make the folder of a campaign that was moved away anew
+                if not self.path.parent.is_dir():
+                    raise StorageError(
+                        f"there is no folder {self.path.parent}: look whether the campaign was moved, "
+                        "renamed or never begun"
+                    )
+                with suppress(Timeout):
+                    self._lock.acquire(timeout=_QUIET)
+                    return
+                if attempt == 0:
+                    who = holder(self.path) or "another process"
+                    _logger.warning(
+                        "waiting for %s, which works on %s; for as long as it takes", who, self.path.parent
+                    )
         except RuntimeError as error:
             raise StorageError(
                 f"this thread already works on {self.path.parent} with another optimizer, for which it would "
