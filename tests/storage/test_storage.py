@@ -819,22 +819,19 @@ def test_no_campaign(tmp_path, call):
 
 
 @pytest.mark.parametrize(
-    "call",
-    [lambda o: o.ask(), lambda o: o.tell(NEW, 1.0), lambda o: o.retrain(), lambda o: o.release(o.ask())],
+    "call", [lambda o: o.ask(), lambda o: o.tell(NEW, 1.0), lambda o: o.note(words()[0], "n")]
 )
 def test_a_campaign_whose_folder_is_moved_is_missed_and_can_be_moved_back(opt, folder, call):
     opt.autosave(folder)
     before = state(opt)
     folder.rename(folder.with_name("elsewhere"))
-    with pytest.raises(StorageError, match="there is no folder .*: look whether the campaign was moved"):
-        call(opt)
-        opt.tell(NEW, 1.0)
-    with pytest.raises(StorageError, match="there is no folder"), WorkLock(folder / "tell.lock").held():
-        pass
+    for wrong in (call, lambda _: take(WorkLock(folder / "tell.lock"))):
+        with pytest.raises(StorageError, match="there is no folder .*: look whether the campaign was moved"):
+            wrong(opt)
     assert not folder.exists()
     folder.with_name("elsewhere").rename(folder)
     assert state(load(folder)) == before
-    call(opt)
+    opt.ask()
 
 
 def test_who_waits_for_another_writer_says_so(opt, folder, monkeypatch, caplog):
@@ -852,7 +849,8 @@ def test_who_waits_for_another_writer_says_so(opt, folder, monkeypatch, caplog):
         told.join(30)
     other.close()
     assert caplog.messages[0] == (
-        f"waiting for process {os.getpid()} on {socket.gethostname()}, which writes to {folder}; for 60 s at most"
+        f"waiting for process {os.getpid()} on {socket.gethostname()}, which writes to {folder}; "
+        "for 60 s at most"
     )
     assert load(folder).history_.events[-1].value == 1.0
 

@@ -265,7 +265,7 @@ def _open(path: Path, how: str) -> sqlite3.Connection:
 
 
 def _patiently(db: sqlite3.Connection, path: Path, statement: str) -> Any:
-    """Execute a statement and return its first row; wait for other processes, and say so when that is long."""
+    """Execute a statement and return its first row; wait for others, and say so when that takes long."""
     try:
         return db.execute(statement).fetchone()
     except sqlite3.OperationalError as error:

@@ -1,7 +1,6 @@
 """The lock of a campaign's folder: one process at a time asks or trains. And who works on it."""
 
 import getpass
-import itertools
 import logging
 import os
 import socket
@@ -42,21 +41,18 @@ class WorkLock:
 
     def _acquire(self) -> None:
         try:
-            for attempt in itertools.count():
-                # the lock would make the folder of a campaign that was moved away anew
-                if not self.path.parent.is_dir():
-                    raise StorageError(
-                        f"there is no folder {self.path.parent}: look whether the campaign was moved, "
-                        "renamed or never begun"
-                    )
-                with suppress(Timeout):
-                    self._lock.acquire(timeout=_QUIET)
-                    return
-                if attempt == 0:
-                    who = holder(self.path) or "another process"
-                    _logger.warning(
-                        "waiting for %s, which works on %s; for as long as it takes", who, self.path.parent
-                    )
+            self._check_folder()
+            try:
+                self._lock.acquire(timeout=_QUIET)
+            except Timeout:
+                who = holder(self.path) or "another process"
+                _logger.warning(
+                    "waiting for %s, which works on %s; for as long as it takes", who, self.path.parent
+                )
+                self._lock.acquire(cancel_check=lambda: not self.path.parent.is_dir())
+        except Timeout:
+            self._check_folder()
+            raise
         except RuntimeError as error:
             raise StorageError(
                 f"this thread already works on {self.path.parent} with another optimizer, for which it would "
@@ -66,6 +62,14 @@ class WorkLock:
             raise StorageError(
                 f"{self.path} cannot be locked: {error}; allow writing to the folder"
             ) from error
+
+    def _check_folder(self) -> None:
+        """Raise StorageError where the folder is gone: the lock would make it anew."""
+        if not self.path.parent.is_dir():
+            raise StorageError(
+                f"there is no folder {self.path.parent}: look whether the campaign was moved, renamed or "
+                "never begun"
+            )
 
 
 def holder(path: Path) -> str | None:
