@@ -134,7 +134,9 @@ def test_a_cell_that_fails_beside_one_with_a_value_is_refused(camp):
         "'logD': 'failed' is said of a whole experiment, but 'pIC50' has a value" in caught.value.__notes__[0]
     )
     assert record(camp, 12).status == "pending"
-    data = write("b.csv", ["SMILES", *NAMES], [[START[0], "1", "failed", ""], [START[1], "1", "2", "3"]])
+    data = write(
+        Path("b.csv"), ["SMILES", *NAMES], [[START[0], "1", "failed", ""], [START[1], "1", "2", "3"]]
+    )
     with pytest.raises(DataError, match="1 row of 2 cannot be used"):
         work.init(Path("other"), data, model=OWN, outcomes=OUTCOMES, **FAST)
 
@@ -325,3 +327,15 @@ def test_rejections_and_releases_do_not_contradict(camp):
     assert record(camp, 13).status == "released"
     assert change(camp, "release", [], every=True) == ["2 points released"]
     assert change(camp, "release", [], every=True) == ["no point is pending"]
+
+
+def test_the_report_shows_notes_and_reasons_with_their_authors(camp):
+    pytest.importorskip("matplotlib")
+    opt = work.open_campaign(camp, model=OWN)
+    opt.notes_["point 11"] = "from <before>"
+    change(camp, "note", "12", "ordered")
+    change(camp, "release", ["13"], reason="cannot be made")
+    work.report(work.open_campaign(camp, model=OWN, autosave=False), Path("report.html"))
+    page = Path("report.html").read_text(encoding="utf-8")
+    for text in ("Notes and reasons", "ordered", "cannot be made", "rejected", "anna", "from &lt;before&gt;"):
+        assert text in page
