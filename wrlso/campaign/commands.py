@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from wrlso._sequences.fasta import FASTA_ENDINGS
+from wrlso.campaign.advice import advise
 from wrlso.campaign.assays import check_values, keep_only
 from wrlso.campaign.catalogue_table import candidates_of, check_candidates, read_candidates
 from wrlso.campaign.cells import read_result
@@ -30,7 +32,7 @@ from wrlso.campaign.model_names import (
 from wrlso.campaign.new_optimizer import new_optimizer
 from wrlso.campaign.outcome_columns import aims_of_campaign, in_words
 from wrlso.campaign.point_names import check_plate, keep_names, names_of_points, plate_wells
-from wrlso.campaign.results_table import current_reading, describe_value, plan_tell, told_columns
+from wrlso.campaign.results_table import Choices, current_reading, describe_value, plan_tell, told_columns
 from wrlso.campaign.rule_options import restored, rules_line, together
 from wrlso.campaign.sequence_options import add_sequence_rules, coding_model, sequence_remarks
 from wrlso.campaign.start_table import (
@@ -211,7 +213,7 @@ def open_campaign(
     if "feasible" in info["needs"] and feasible is None:
         raise ParameterError(
             f"this campaign's candidates are tested by your own code ({info['needs']['feasible']!r:.120}): "
-            "if you trust that code, pass it again with --feasible package.module:function"
+            f"{advise('feasible')}"
         )
     parts: dict[str, Any] = {}
     if feasible is not None:
@@ -305,6 +307,8 @@ def tell(
     form: Form = AS_BEFORE,
     ids: bool = True,
     replicates: bool = False,
+    choices: Choices = MappingProxyType({}),
+    reason: str = "",
     check: bool = False,
 ) -> Lines:
     """Tell the campaign all new results of a table, or nothing when any row of it cannot be told.
@@ -317,13 +321,17 @@ def tell(
         Whether a column "id" holds the ids of this campaign.
     replicates : bool, default=False
         Whether a different value of a measured point is a repeated measurement.
+    choices : mapping
+        What counts where a cell contradicts a recorded value: see :func:`plan_tell`.
+    reason : str, default=""
+        Stands with the corrections among them.
     check : bool, default=False
         Say what would be told, and tell nothing.
 
     Raises
     ------
     DataError
-        When rows cannot be told; notes name all of them.
+        When rows cannot be told; notes name all of them. When values are corrected without a reason.
     """
     kept = Form.of(opt.notes_)
     table = keep_only(read_table(results, delimiter=form.delimiter), form.only)
@@ -345,14 +353,20 @@ def tell(
         campaign=quoted(campaign),
         decimal=form.decimal or kept.decimal or ".",
         replicates=replicates,
+        choices=choices,
     )
+    if plan.corrections and not reason:
+        raise DataError("say why values are corrected; the old ones stay on record")
     if plan.X and not check:
         if news:
             opt.extend(plan.X)
         opt.tell(plan.X, plan.values)
+    for x, name, value in () if check else plan.corrections:
+        opt.update(x, {name: value} if name else value, reason=reason)
     n_failed = plan.values.count(None)
     counts = [plural(len(plan.X) - n_failed, "new value")]
     counts += [f"{n_failed} failed"] if n_failed else []
+    counts += [f"{len(plan.corrections)} corrected"] if plan.corrections else []
     counts += [f"{plan.n_known} known already"] if plan.n_known else []
     counts += [f"{plan.n_blank} not measured yet"] if plan.n_blank else []
     lines = [*table.remarks, *(news if plan.X else []), *plan.remarks, f"{results.name}: {', '.join(counts)}"]
@@ -378,7 +392,7 @@ def update(
     row = _row(opt, point)
     record = opt.history_.records[row]
     if record.status not in ("observed", "failed"):
-        raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; use: wrlso tell")
+        raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; {advise('tell')}")
     name, y = _new_value(value, form, Form.of(opt.notes_), aims_of(opt.outcomes, opt.direction))
     said = f"{name} = " if name else ""
     before = None if record.status == "failed" else current_reading(record, name)
