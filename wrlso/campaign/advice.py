@@ -25,6 +25,7 @@ _WORDS = {
         "to correct it: wrlso update {campaign} {point} {value}; if both are measurements: add --replicates",
         "choose in the cell what counts",
     ),
+    "reason": ("say why it is corrected", "say below why it is corrected"),
     "replicates": (
         "if both are measurements: add --replicates",
         "say below that they are repeated measurements, if both are",

@@ -29,7 +29,8 @@ def find_column(table: Table, name: str) -> str:
         how_many = "two columns" if found else "no column"
         rename = "; rename one of them" if found else ""
         raise DataError(
-            f"{table.name} has {how_many} {shortened(name)!r}; its columns are {listed(table.columns)}{rename}"
+            f"{table.name} has {how_many} {shortened(name)!r}; its columns are {listed(table.columns)}"
+            f"{rename}"
         )
     return found[0]
 
@@ -48,7 +49,8 @@ def guess_x_column(table: Table) -> str:
     for column in table.columns:
         if is_plain_number(column):
             raise DataError(
-                f"{table.name} needs a first row with the names of its columns, but that has {shortened(column)!r}"
+                f"{table.name} needs a first row with the names of its columns, but that has "
+                f"{shortened(column)!r}"
             )
     texts = [
         column

@@ -331,7 +331,7 @@ def tell(
     Raises
     ------
     DataError
-        When rows cannot be told; notes name all of them. When values are corrected without a reason.
+        When rows cannot be told; notes name all of them.
     """
     kept = Form.of(opt.notes_)
     table = keep_only(read_table(results, delimiter=form.delimiter), form.only)
@@ -354,9 +354,8 @@ def tell(
         decimal=form.decimal or kept.decimal or ".",
         replicates=replicates,
         choices=choices,
+        reason=reason,
     )
-    if plan.corrections and not reason:
-        raise DataError("say why values are corrected; the old ones stay on record")
     if plan.X and not check:
         if news:
             opt.extend(plan.X)

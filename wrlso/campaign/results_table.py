@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from wrlso.models.protocol import LatentModel
 
 __all__ = [
-    "CHOICES", "Choices", "Columns", "Plan", "current_reading", "describe_value", "plan_tell", "same_value", "told_columns",
+    "CHOICES", "Choices", "Columns", "Plan", "current_reading", "describe_value", "plan_tell", "same_value",
+    "told_columns",
 ]  # fmt: skip
 
 _ONE_NUMBER = aims_of(None)
@@ -122,6 +123,7 @@ def plan_tell(
     decimal: str = ".",
     replicates: bool = False,
     choices: Choices = MappingProxyType({}),
+    reason: str = "",
 ) -> Plan:
     """Compare a table of results with a campaign.
 
@@ -138,13 +140,15 @@ def plan_tell(
     choices : mapping
         What counts where a cell contradicts what is recorded, by row and column: "keep" leaves the recorded
         value, "correct" puts the new one in its place, "repeat" takes both for measurements.
+    reason : str, default=""
+        Why values are corrected, which must be said.
 
     Raises
     ------
     DataError
         When rows cannot be told; notes name all of them.
     """
-    reader = _Reader(table, columns, history, model, campaign, decimal, replicates, choices)
+    reader = _Reader(table, columns, history, model, campaign, decimal, replicates, choices, reason)
     problems, cells, recorded = [], {}, {}
     for row in table.rows:
         try:
@@ -180,6 +184,7 @@ class _Reader:
         decimal: str,
         replicates: bool,
         choices: Choices,
+        reason: str,
     ) -> None:
         self.table = table
         self.columns = columns
@@ -189,6 +194,7 @@ class _Reader:
         self.decimal = decimal
         self.replicates = replicates
         self.choices = choices
+        self.reason = reason
         self.plan = Plan()
         # of this table: row, outcome and value, by key; outcome and value are None for a failure
         self.told: dict[Hashable, list[tuple[int, str | None, Reading | None]]] = {}
@@ -336,8 +342,9 @@ class _Reader:
         if contradicted and not known:
             known_as = name if name is not None else next(iter(record.readings), "")
             before = None if record.status == "failed" else current_reading(record, known_as)
-            if choice not in CHOICES:
-                way = advise("correct", campaign=self.campaign, point=number, value=_argument(name, value))
+            if choice not in CHOICES or (choice == "correct" and not self.reason):
+                facts = {"campaign": self.campaign, "point": number, "value": _argument(name, value)}
+                way = advise("reason") if choice == "correct" else advise("correct", **facts)
                 raise _ContradictionError(
                     f"id {number} ({record.x}) was told as {_said(known_as, before)} and is now "
                     f"{_said(name, value)}; {way}",

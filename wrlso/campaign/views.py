@@ -26,6 +26,7 @@ from wrlso.storage.lock import holder
 from wrlso.storage.names import LOCK
 
 __all__ = [
+    "DETAILS",
     "best_line",
     "fasta_points",
     "format_points",
@@ -44,7 +45,7 @@ _WORDS: dict[Status, str] = {
     "observed": "measured", "failed": "failed", "pending": "pending", "unlabelled": "without a value",
     "released": "released",
 }  # fmt: skip
-_COLUMNS = ("status", "asked", "asked_at", "told_at", "replicates", "failures", "corrected_from")
+DETAILS = ("status", "asked", "asked_at", "told_at", "replicates", "failures", "corrected_from")
 
 
 def shown(x: Any, width: int = 80) -> str:
@@ -184,7 +185,7 @@ def format_points(
     header = ["id", *(["well"] if wells else []), *([] if names is None else ["name"]), x]
     for name, column in columns.items():
         header += [column, f"{column} sd", f"{column} n"] if name in sides else [column]
-    header += _COLUMNS if details else ()
+    header += DETAILS if details else ()
     table = []
     for row in rows:
         record = history.records[row]

@@ -12,11 +12,13 @@ from typing import Any
 import uvicorn
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from wrlso.campaign.advice import read_on_page
 from wrlso.exceptions import ParameterError, WrlsoError
 from wrlso.storage.info import campaign_settings
 from wrlso.web import changes, looks
@@ -98,12 +100,14 @@ def _routes(desk: Desk) -> list[Any]:
         if asyncio.iscoroutinefunction(function):
 
             async def waited(request: Request) -> Response:
-                return await function(desk, request)  # type: ignore[no-any-return]
+                with read_on_page():
+                    return await function(desk, request)  # type: ignore[no-any-return]
 
             return waited
 
         def direct(request: Request) -> Response:
-            return function(desk, request)  # type: ignore[no-any-return]
+            with read_on_page():
+                return function(desk, request)  # type: ignore[no-any-return]
 
         return direct
 
@@ -126,7 +130,11 @@ def _handlers(desk: Desk) -> dict[Any, Any]:
         text = "<!doctype html><title>wrlso</title><p>This page failed. Nothing was changed. Reload it."
         return HTMLResponse(text, status_code=500)
 
-    return {WrlsoError: expected, 404: missing, 500: broken}
+    async def refused(request: Request, error: Exception) -> Response:
+        status, said = getattr(error, "status_code", 400), str(getattr(error, "detail", error))
+        return desk.message(request, "This was refused", [f"{said.rstrip('.')}."], status=status)
+
+    return {WrlsoError: expected, HTTPException: refused, 404: missing, 500: broken}
 
 
 def serve(

@@ -1,7 +1,8 @@
 """The pages that only show."""
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from wrlso.exceptions import DataError
 from wrlso.history import iso_time
 from wrlso.web.desk import Desk
 from wrlso.web.room import View
+from wrlso.web.safety import MAX_BODY
 
-__all__ = ["PAGES", "batch", "download", "drawing", "explore", "front", "history", "latent", "latent_points",
-           "model", "overview", "plot", "point", "quality", "results", "settings"]  # fmt: skip
+__all__ = [
+    "PAGES", "batch", "download", "drawing", "explore", "front", "history", "latent", "latent_points",
+    "model", "overview", "plot", "point", "quality", "results", "results_page", "settings",
+]  # fmt: skip
 
 PAGES = (
     ("/", "overview"), ("/batch", "batch"), ("/results", "results"), ("/explore", "explore"),
@@ -32,6 +36,8 @@ PAGES = (
     ("/download/{name}", "download"),
 )  # fmt: skip
 _PAGE = 100  # rows of a table
+_ENTRIES = 1000  # fields for values
+_COPIED = 500_000  # characters that were pasted, and come back where they cannot be read
 _CARDS = 200  # proposed points that are shown
 _DOWNLOADS = {
     "batch.csv": "text/csv", "batch.fasta": "text/plain", "batch.sdf": "chemical/x-mdl-sdfile",
@@ -75,10 +81,25 @@ def batch(desk: Desk, request: Request) -> Response:
 
 def results(desk: Desk, request: Request) -> Response:
     """Take results."""
+    return results_page(desk, request, {}, "")
+
+
+def results_page(
+    desk: Desk, request: Request, form: Mapping[str, Any], problem: str, notes: Sequence[str] = ()
+) -> Response:
+    """Return the page that takes results, with what was typed and pasted, and what was wrong with it."""
     view = desk.room.view()
+    points = _pending(view)[: max(_ENTRIES // len(view.outcomes), 1)]
+    typed = {key: str(value) for key, value in form.items() if re.fullmatch(r"v\d{1,9}-\d{1,4}", key)}
+    shown = {point["id"] for point in points}
+    stale = {int(key[1:].partition("-")[0]) for key, value in typed.items() if value.strip()} - shown
+    points += [view.point(row) for row in sorted(stale) if row < len(view.history)]
     return desk.page(
-        request, "results.html", view=view, pending=_pending(view), x=view.info["notes"].get("x", "x"),
-        drawings=desk.room.has_drawings(), decimal=view.info["notes"].get("decimal", "."),
+        request, "results.html", status=422 if problem else 200, view=view, points=points, typed=typed,
+        n_pending=len(view.history.rows_with("pending")), pasted=str(form.get("pasted", ""))[:_COPIED],
+        x=view.info["notes"].get("x", "x"), decimal=view.info["notes"].get("decimal", "."),
+        chosen={name: str(form.get(name, "")) for name in ("decimal", "replicates", "no_ids", "no_header")},
+        problem=problem, problems=notes, most=MAX_BODY,
     )  # fmt: skip
 
 

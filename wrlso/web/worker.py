@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wrlso.campaign import commands
+from wrlso.campaign.advice import read_on_page
 from wrlso.campaign.model_views import latent_map, report_sections
 from wrlso.campaign.start_table import AS_BEFORE, Form
 from wrlso.exceptions import DataError, WrlsoError
@@ -45,6 +46,8 @@ def work(request: dict[str, Any]) -> Any:
                 form=form,
                 ids=request["ids"],
                 replicates=request["replicates"],
+                choices={(row, column): choice for row, column, choice in request["choices"]},
+                reason=request["reason"],
                 check=request["check"],
             )
         if what == "update":
@@ -65,11 +68,12 @@ def main() -> None:
 
     for line in sys.stdin:
         try:
-            result: dict[str, Any] = {"lines": work(json.loads(line))}
+            with read_on_page():
+                result: dict[str, Any] = {"lines": work(json.loads(line))}
         except (WrlsoError, OSError) as error:
             result = {"error": str(error), "notes": list(getattr(error, "__notes__", []))}
             if isinstance(error, DataError) and error.cells:
-                result["cells"] = dict(error.cells)
+                result |= {"cells": dict(error.cells), "recorded": dict(error.recorded)}
         answers.write(json.dumps(result) + "\n")
         answers.flush()
 

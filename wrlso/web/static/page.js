@@ -3,6 +3,13 @@
   "use strict";
   var seen = document.body.dataset.version, work = null, first = true, touched = false;
   document.addEventListener("input", function () { touched = true; });
+  document.addEventListener("change", function (event) {
+    var most = event.target.dataset.most, file = most && event.target.files[0];
+    if (most) {
+      event.target.setCustomValidity(file && file.size > most ? "This file is larger than " + most / 1e6 + " MB." : "");
+      event.target.reportValidity();
+    }
+  });
   function refresh(what) {
     htmx.ajax("GET", location.href, { target: what, select: what, swap: "outerHTML" });
   }
