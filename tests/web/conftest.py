@@ -35,10 +35,23 @@ def camp(web_template, tmp_path):
     return Path(shutil.copytree(web_template, tmp_path / "camp"))
 
 
-@pytest.fixture
-def client(camp, monkeypatch):
+def _served(camp):
+    """Yield a browser on a campaign, with the secret of its forms."""
     root = Path(__file__).parent.parent
-    monkeypatch.setenv("PYTHONPATH", f"{root}:{root.parent}")
-    with TestClient(make_app(camp, model=OWN), base_url=BASE) as client:
-        client.secret = re.search(r'name="secret" value="([^"]+)"', client.get("/results").text)[1]
-        yield client
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{root}:{root.parent}")
+        with TestClient(make_app(camp, model=OWN), base_url=BASE) as client:
+            client.secret = re.search(r'name="secret" value="([^"]+)"', client.get("/results").text)[1]
+            yield client
+
+
+@pytest.fixture
+def client(camp):
+    yield from _served(camp)
+
+
+@pytest.fixture(scope="module")
+def looking(web_template, tmp_path_factory):
+    """One browser for tests that change nothing: its start takes seconds."""
+    folder = tmp_path_factory.mktemp("looking")
+    yield from _served(Path(shutil.copytree(web_template, folder / "camp")))

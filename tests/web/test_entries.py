@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wrlso import campaign
@@ -59,12 +59,12 @@ def test_what_changed_after_the_preview_is_shown_again(client, camp):
 CELLS = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=8)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None)
 @given(cells=st.dictionaries(st.integers(0, 40), CELLS.filter(str.strip), min_size=1, max_size=4))
-def test_every_typed_value_comes_back(client, cells):
+def test_every_typed_value_comes_back(looking, cells):
     """Of points that are waited for, are measured, or do not exist."""
     fields = {f"v{row}-0": text for row, text in cells.items()}
-    answer = post(client, "/results/check", **fields)
+    answer = post(looking, "/results/check", **fields)
     shown = re.sub(r"<[^>]*value=\"([^\"]*)\"[^>]*>", r" \1 ", answer.text)
     assert answer.status_code in (200, 422)
     for text in cells.values():
@@ -72,10 +72,10 @@ def test_every_typed_value_comes_back(client, cells):
         assert escaped.replace("'", "&#39;").replace('"', "&#34;") in shown
 
 
-def test_only_one_way_at_a_time(client, camp):
+def test_only_one_way_at_a_time(looking):
     """Values that are typed, a table that is pasted and a file: nothing is ignored, and all text stays."""
     answer = post(
-        client, "/results/check", pasted="id,y\n30,1\n", file=("a.csv", b"id,y\n31,2\n"), **{"v32-0": "8"}
+        looking, "/results/check", pasted="id,y\n30,1\n", file=("a.csv", b"id,y\n31,2\n"), **{"v32-0": "8"}
     )
     assert answer.status_code == 422
     assert "values are typed and a table is pasted and a file is chosen" in answer.text
@@ -91,8 +91,8 @@ def test_only_one_way_at_a_time(client, camp):
         ("id,y\n30,1,2\n", "3 cells"),
     ],
 )
-def test_a_table_that_cannot_be_read_comes_back(client, pasted, said):
-    answer = post(client, "/results/check", pasted=pasted)
+def test_a_table_that_cannot_be_read_comes_back(looking, pasted, said):
+    answer = post(looking, "/results/check", pasted=pasted)
     assert answer.status_code == 422
     assert said in answer.text
     assert "the pasted table" in answer.text
@@ -100,28 +100,28 @@ def test_a_table_that_cannot_be_read_comes_back(client, pasted, said):
     assert pasted.replace('"', "&#34;") in answer.text.replace("\r", "")
 
 
-def test_a_table_without_a_header_and_with_other_names(client, camp):
-    bad = post(client, "/results/check", pasted="30\t2.5\n31\t4\n", no_header="1")
+def test_a_table_without_a_header_and_with_other_names(looking):
+    bad = post(looking, "/results/check", pasted="30\t2.5\n31\t4\n", no_header="1")
     assert bad.status_code == 422
     assert re.findall(r'<select name="(h\d)"', bad.text) == ["h0", "h1"]
-    good = post(client, "/results/check", draft=draft(bad.text), h0="id", h1="y")
+    good = post(looking, "/results/check", draft=draft(bad.text), h0="id", h1="y")
     assert "2 new values" in good.text
-    other = post(client, "/results/check", pasted="id,activity\n30,1\n", file=("x", b""))
+    other = post(looking, "/results/check", pasted="id,activity\n30,1\n", file=("x", b""))
     assert "choose below which column is which" in other.text
-    assert "1 new value" in post(client, "/results/check", draft=draft(other.text), h1="y").text
+    assert "1 new value" in post(looking, "/results/check", draft=draft(other.text), h1="y").text
 
 
-def test_rows_keep_their_numbers_when_cells_are_mended(client):
-    bad = post(client, "/results/check", pasted="week 7\n\nid,x,y\n30,,1\n\n\n31,,~3\n")
+def test_rows_keep_their_numbers_when_cells_are_mended(looking):
+    bad = post(looking, "/results/check", pasted="week 7\n\nid,x,y\n30,,1\n\n\n31,,~3\n")
     assert '<th scope="row">7</th>' in bad.text
-    still = post(client, "/results/check", draft=draft(bad.text), **{"c7-2": "~4"})
+    still = post(looking, "/results/check", draft=draft(bad.text), **{"c7-2": "~4"})
     assert '<th scope="row">7</th>' in still.text
-    assert "2 new values" in post(client, "/results/check", draft=draft(still.text), **{"c7-2": "4"}).text
+    assert "2 new values" in post(looking, "/results/check", draft=draft(still.text), **{"c7-2": "4"}).text
 
 
-def test_messages_about_a_file_are_short(client):
+def test_messages_about_a_file_are_short(looking):
     data = ("\n".join(["a" * 5000 + "," + ",".join(f"c{i}" for i in range(3000)), "1,2"])).encode()
-    text = post(client, "/results/check", file=("secret-name.csv", data)).text
+    text = post(looking, "/results/check", file=("secret-name.csv", data)).text
     alert = text.partition('role="status">')[2].partition("</div>")[0]
     assert "the uploaded file" in alert
     assert "secret-name" not in text

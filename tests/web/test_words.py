@@ -16,7 +16,7 @@ ROOT = Path(wrlso.campaign.__file__).parent
 # what only commands of the shell do, by module: begin a campaign, read its catalogue, write files, backtest
 SHELL = {
     "advice": {"_WORDS"},
-    "backtest_table": {"check_out", "write_backtest", "*"},
+    "backtest_table": {"check_out"},
     "columns": {"guess_x_column", "guess_values_column"},
     "assays": {"keep_only", "_split"},
     "commands": {"init", "ask", "_asked", "check_points"},
@@ -25,7 +25,7 @@ SHELL = {
     "point_names": {"check_plate"},
     "rule_options": {"*"},
     "sequence_options": {"*"},
-    "start_table": {"choose_columns", "start_columns", "_guessed", "_decimal", "*"},
+    "start_table": {"choose_columns", "start_columns"},
     "tables": {"_exists"},
     "views": {"_training_line"},
 }
@@ -96,8 +96,8 @@ TABLES = {
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
-def test_mistakes_in_tables_are_explained_in_words_of_the_page(client, table):
-    answer = post(client, "/results/check", pasted=table)
+def test_mistakes_in_tables_are_explained_in_words_of_the_page(looking, table):
+    answer = post(looking, "/results/check", pasted=table)
     assert answer.status_code == 422
     said = re.sub(r"<[^>]*>", " ", answer.text)
     assert not OPTION.search(said)
@@ -113,7 +113,7 @@ def test_mistakes_in_tables_are_explained_in_words_of_the_page(client, table):
         ("/note", {"id": "9999", "text": "x"}),
     ],
 )
-def test_refused_changes_are_explained_in_words_of_the_page(client, address, fields):
-    answer = post(client, address, **fields)
+def test_refused_changes_are_explained_in_words_of_the_page(looking, address, fields):
+    answer = post(looking, address, **fields)
     assert answer.status_code in (400, 422)
     assert not OPTION.search(re.sub(r"<[^>]*>", " ", answer.text))
