@@ -5,7 +5,7 @@ plain bookkeeping: the optimizer checks all input before it changes the history.
 """
 
 import uuid
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,9 +20,9 @@ if TYPE_CHECKING:  # a history of which only records and events are read needs n
 
 __all__ = ["Event", "EventKind", "History", "Observed", "Record", "Status", "TensorRows", "iso_time"]
 
-Status = Literal["observed", "failed", "pending", "unlabelled", "released"]
-_STATUSES: tuple[Status, ...] = ("observed", "failed", "pending", "unlabelled", "released")
-EventKind = Literal["start", "tell", "update", "ask", "release", "search", "train", "outcomes"]
+Status = Literal["observed", "failed", "pending", "unlabelled", "released", "rejected"]
+_STATUSES: tuple[Status, ...] = ("observed", "failed", "pending", "unlabelled", "released", "rejected")
+EventKind = Literal["start", "tell", "update", "ask", "release", "note", "search", "train", "outcomes"]
 Readings = Mapping[str, Reading]  # of one experiment: by outcome, "" for the one number without a name
 
 
@@ -33,7 +33,8 @@ class Event(NamedTuple):
     ----------
     kind : str
         "start" and "tell" (a value, readings, or None for a failed experiment), "update" (a correction),
-        "ask", "release", "search" (the record of one ask), "train" or "outcomes" (units that became known).
+        "ask", "release", "note", "search" (the record of one ask), "train" or "outcomes" (units that became
+        known).
     row : int
         The event's record; -1 for "search", "train" and "outcomes".
     value : float or None
@@ -41,9 +42,9 @@ class Event(NamedTuple):
     time : int
         Microseconds since 1970, UTC.
     data : object
-        For "release" the reason, or None. For "start" and "tell": None for a plain value; the reason of a
-        failure, or None; else a dict of
-        outcome to the fields of its :class:`wrlso.outcomes.Reading`. For "update" the earlier values; or,
+        For "release" the reason, or None; for "note" its text. For "start" and "tell": None for a plain
+        value; the reason of a failure, or None; else a dict of outcome to the fields of its
+        :class:`wrlso.outcomes.Reading`, None where it was not measured. For "update" the earlier values; or,
         unless all are plain and no "reason" was given, a dict with such dicts: what is "now", and lists of
         what was "before". For "ask"
         z (d,), the surrogate's prediction, the source of the candidate and, where experiments have failed,
@@ -69,10 +70,25 @@ class Event(NamedTuple):
     @property
     def readings(self) -> dict[str, Reading] | None:
         """What a "start", "tell" or "update" says of each outcome; None: the experiment failed."""
-        now = self.data.get("now") if self.kind == "update" and isinstance(self.data, dict) else self.data
-        if isinstance(now, dict):
-            return {outcome: Reading(*fields) for outcome, fields in now.items()}
+        if (now := self._now) is not None:
+            return {outcome: Reading(*fields) for outcome, fields in now.items() if fields is not None}
         return None if self.value is None else {"": Reading(self.value)}
+
+    @property
+    def not_measured(self) -> tuple[str, ...]:
+        """The outcomes of which a "start", "tell" or "update" says that they were not measured."""
+        return tuple(outcome for outcome, fields in (self._now or {}).items() if fields is None)
+
+    @property
+    def reason(self) -> str | None:
+        """Why a point was released, failed or corrected, where that was said."""
+        said = self.data.get("reason") if isinstance(self.data, dict) else self.data
+        return said if isinstance(said, str) and self.kind in ("release", "tell", "update") else None
+
+    @property
+    def _now(self) -> dict[str, Any] | None:
+        now = self.data.get("now") if self.kind == "update" and isinstance(self.data, dict) else self.data
+        return now if isinstance(now, dict) and self.kind in ("start", "tell", "update") else None
 
 
 class Observed(NamedTuple):
@@ -120,8 +136,9 @@ class Record:
     key : hashable
         Its identity.
     status : str
-        "observed" (has a value), "failed" (told None or NaN), "pending" (asked and not yet told),
-        "unlabelled" (given without a value) or "released" (asked, then forgotten).
+        "observed" (has a value), "failed" (told None), "pending" (asked and not yet told), "unlabelled"
+        (given without a value, or corrected to none), "released" (asked, then forgotten) or "rejected"
+        (released with a reason: not asked again).
     values : list of float
         All replicates in the user's sign; the value of the point is their mean. Empty where outcomes have
         names: see ``readings``.
@@ -139,8 +156,7 @@ class Record:
     n_failures : int
         Number of failed experiments on x.
     reason : str or None
-        Reason of the last failure, if it was told. Of a released point: why it was rejected; such a point is
-        not asked again.
+        Reason of the last failure, if it was told, or of the last release.
     revisions : list
         The values before each correction: a list of float, or what ``readings`` was then unless all of it
         was plain values.
@@ -149,6 +165,12 @@ class Record:
     details : dict or None
         Readings by outcome of those that have more than plain values; None: there are none, and ``values``
         says all.
+    not_measured : tuple of str
+        Outcomes that were said not to be measured, whatever was told of them since.
+    done : bool
+        Whether it was released when some of its outcomes had been told: nobody waits for the others.
+    notes : tuple of int
+        Numbers of the events that are notes on it.
     """
 
     x: Any
@@ -166,12 +188,25 @@ class Record:
     asked_at: str | None = None
     told_at: str | None = None
     details: dict[str, list[Reading]] | None = None
+    not_measured: tuple[str, ...] = ()
+    done: bool = False
+    notes: tuple[int, ...] = ()
 
     @property
     def readings(self) -> dict[str, list[Reading]]:
         """All readings of each outcome in the order of telling; "" is the one number without a name."""
         plain = {"": [Reading(value) for value in self.values]} if self.values else {}
         return plain | {outcome: list(told) for outcome, told in (self.details or {}).items()}
+
+    def lacks(self, outcomes: Iterable[str]) -> list[str]:
+        """Return the outcomes that are awaited: of a point that was asked for and is told in part.
+
+        None is where a point is pending, as a whole, or has failed, and once it was released.
+        """
+        if self.status != "observed" or not self.asked or self.done:
+            return []
+        known = {*self.readings, *self.not_measured}
+        return [name for name in outcomes if name not in known]
 
     def current(self, outcome: str = "") -> tuple[float, int, float, int] | None:
         """Return y, n, sd and bound of an outcome (:func:`wrlso.outcomes.combined`); None: not measured."""
@@ -188,6 +223,10 @@ class Record:
             self.details.setdefault(outcome, before).append(reading)
         if outcome == "" and not reading.bound:
             self.values.append(reading.value)
+
+    def _leave_out(self, outcomes: tuple[str, ...]) -> None:
+        """Note which outcomes were not measured."""
+        self.not_measured += tuple(name for name in outcomes if name not in self.not_measured)
 
 
 class TensorRows:
@@ -429,6 +468,15 @@ class History:
         wanted = [_STATUSES.index(status) for status in statuses]
         return np.flatnonzero(np.isin(self._status[: len(self.records)], wanted)).astype(np.int64)
 
+    def awaited_rows(self, outcomes: Iterable[str]) -> np.ndarray:
+        """Return the rows (m,) int64 of which results are to come: pending, or asked for and told in part.
+
+        ``outcomes``: the names of all that an experiment measures, as ``Record.lacks`` takes them.
+        """
+        names = list(outcomes)
+        waits = [r.status == "pending" or bool(r.asked and r.lacks(names)) for r in self.records]
+        return np.flatnonzero(waits).astype(np.int64)
+
     def add(self, X: Sequence[Any], keys: Sequence[Hashable], inputs: "Tensor | None") -> None:
         """Add new, distinct objects as unlabelled records.
 
@@ -449,7 +497,7 @@ class History:
         kind, row, value, time, data = event
         if kind in ("start", "tell"):
             if isinstance(data, dict):
-                self._measure(row, event.readings or {})
+                self._measure(row, event.readings or {}, event.not_measured)
             elif value is None:
                 self._fail(row, data)
             elif self.records[row].details is None:
@@ -458,7 +506,7 @@ class History:
                 self._measure(row, {"": Reading(value)})
             self.records[row].told_at = iso_time(time)
         elif kind == "update":
-            self._correct(row, event.readings, is_plain=not isinstance(data, dict))
+            self._correct(row, event.readings, event.not_measured, is_plain=not isinstance(data, dict))
             self.records[row].told_at = iso_time(time)
         elif kind == "ask":
             record = self.records[row]
@@ -469,8 +517,9 @@ class History:
             self.asked.append(row)
             self._set_status(row, "pending")
         elif kind == "release":
-            self.records[row].reason = data
-            self._set_status(row, "released")
+            self._release(row, data)
+        elif kind == "note":
+            self.records[row].notes += (len(self.events),)
         elif kind == "search":
             self.asks.append(data)
         elif kind == "outcomes":
@@ -505,9 +554,18 @@ class History:
             column = self._columns[outcome] = _Column()
         return column
 
-    def _measure(self, row: int, readings: Readings) -> None:
+    def _release(self, row: int, reason: str | None) -> None:
         record = self.records[row]
-        self._count(row)
+        record.reason = reason
+        record.done = record.status == "observed"
+        if not record.done:
+            self._set_status(row, "rejected" if reason else "released")
+
+    def _measure(self, row: int, readings: Readings, not_measured: tuple[str, ...] = ()) -> None:
+        record = self.records[row]
+        record._leave_out(not_measured)
+        if readings:  # a point of which nothing was measured stays what it is
+            self._count(row)
         for outcome, reading in readings.items():
             record._take(outcome, reading)
             self._column(outcome).put(row, *combined(record.readings[outcome]))
@@ -519,24 +577,28 @@ class History:
         if record.status != "observed":  # a record that has values keeps them
             self._set_status(row, "failed")
 
-    def _correct(self, row: int, readings: Readings | None, *, is_plain: bool) -> None:
+    def _correct(
+        self, row: int, readings: Readings | None, not_measured: tuple[str, ...], *, is_plain: bool
+    ) -> None:
         """Replace what was told of some outcomes, or all by a failure (None); the old becomes a revision."""
         self.revision += 1
         record = self.records[row]
         before = record.readings
         record.revisions.append(record.values if is_plain else before)
-        kept = {} if readings is None else {name: old for name, old in before.items() if name not in readings}
+        now = {} if readings is None else before | {name: [reading] for name, reading in readings.items()}
+        now = {name: told for name, told in now.items() if name not in not_measured}
+        record._leave_out(not_measured)
         record.values, record.details = [], None
-        if readings is None:
-            for name in before:
+        for name in before:
+            if name not in now:
                 self._columns[name].drop(row)
+        if not now:
             if record.status == "observed":
                 self._n_observed = _removed(self._observed, self._n_observed, row)
-            self._set_status(row, "failed")
-            return
-        if record.status != "observed":
+            self._set_status(row, "failed" if readings is None else "unlabelled")
+        elif record.status != "observed":
             self._append_observed(row)
-        for name, told in (kept | {name: [reading] for name, reading in readings.items()}).items():
+        for name, told in now.items():
             for reading in told:
                 record._take(name, reading)
             self._column(name).put(row, *combined(told))

@@ -35,7 +35,8 @@ from wrlso.outcomes import Outcome
 from wrlso.report.summary import html_summary, text_summary
 from wrlso.rules.book import Feasible
 from wrlso.storage.info import Notes
-from wrlso.storage.session import Session, load_optimizer
+from wrlso.storage.loading import load_optimizer
+from wrlso.storage.session import Session
 from wrlso.surrogate.protocol import Surrogate
 from wrlso.training.trainer import Trainer
 
@@ -248,9 +249,10 @@ class WeightedRetrainingOptimizer(BaseEstimator):
             Points from ask or any others.
         y : float, Reading, mapping, None, or a sequence of them
             Values in the user's sign. None or NaN: the experiment failed. A known point gets a replicate.
-            With ``outcomes`` a mapping of name to value, in which what is missing, None or NaN was not
-            measured. A batch is a list of mappings, an array (n, m) in the order of the names, or a table
-            with a column for each goal, and for other outcomes, "name sd" and "name n" as wanted.
+            With ``outcomes`` a mapping of name to value, which says nothing of other outcomes; None and NaN
+            in it: not measured. A batch is a list of mappings, an array (n, m) in the order of the names, or
+            a table with a column for each goal, and for other outcomes, "name sd" and "name n" as wanted. In
+            these NaN says nothing; a row of an array without any value is an experiment that failed.
             :func:`wrlso.above` and :func:`wrlso.below` stand for ">10" and "<0.1".
         sd : float, mapping, or sequence of them, default=None
             Standard error of the values where it is known, > 0; one number counts for all values.
@@ -281,8 +283,9 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     def update(self, x: Any, y: Any, *, sd: Any = None, reason: str | None = None) -> Self:
         """Correct a told point: y replaces all replicates, with outcomes those of the names that it has.
 
-        ``reason`` is kept with the event. Raises UnknownPointError when x was never told, and the
-        errors of :meth:`tell` for a bad y.
+        y is as of :meth:`tell`, but NaN says that the one number was not measured, as None and NaN do in a
+        mapping. None: the experiment failed. ``reason`` is kept with the event. Raises UnknownPointError when
+        x was never told, and the errors of :meth:`tell` for a bad y.
         """
         aims = self._session.aims
         told = read_correction(x, y, aims, sd)
@@ -316,10 +319,18 @@ class WeightedRetrainingOptimizer(BaseEstimator):
     def release(self, x: Any, *, reason: str | None = None) -> Self:
         """Forget a pending point; ask may return it again, unless a ``reason`` says why it was rejected.
 
-        Raises UnknownPointError when x is not pending.
+        Of a point that is told in part, what is missing is no longer awaited. A rejected point without a
+        ``reason`` is one that ask may return again. Raises UnknownPointError for any other x.
         """
-        with self._session.changing() as changes:
-            changes.note("release", self._session.known_row(x, "pending"), data=reason or None)
+        self._session.release(x, reason)
+        return self
+
+    def note(self, x: Any, text: str) -> Self:
+        """Add a note to a point; the history keeps all of them, with their times.
+
+        Raises UnknownPointError for an unknown x, DataError and DataTypeError for what is no text.
+        """
+        self._session.annotate(x, text)
         return self
 
     def retrain(self, *, block: bool = True, stop: threading.Event | None = None) -> Self:

@@ -25,7 +25,7 @@ SHELL = {
     "point_names": {"check_plate"},
     "rule_options": {"*"},
     "sequence_options": {"*"},
-    "start_table": {"choose_columns", "start_columns"},
+    "start_table": {"choose_columns", "start_columns", "_decimal_sign"},
     "tables": {"_exists"},
     "views": {"_training_line"},
 }
@@ -70,7 +70,7 @@ def test_no_text_of_the_page_itself_names_an_option(path):
 
 @pytest.mark.parametrize("what", advice._WORDS)
 def test_each_advice_has_words_of_the_page(what):
-    facts = dict.fromkeys(("campaign", "point", "value", "column", "variable"), "thing")
+    facts = dict.fromkeys(("campaign", "point", "value", "values", "name", "column", "variable"), "thing")
     with advice.read_on_page():
         words = advice.advise(what, **facts)
     assert not OPTION.search(words)

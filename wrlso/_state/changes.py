@@ -93,7 +93,8 @@ class Changes:
                 why = {} if reason is None else {"reason": reason}
                 self.note(kind, row, _plain_value(told), now | {"before": before} | why)
         elif isinstance(told, dict):
-            self.note(kind, row, _plain_value(told), _fields(told))
+            if told:
+                self.note(kind, row, _plain_value(told), _fields(told))
         else:
             self.note(kind, row, told, reason if told is None else None)
 
@@ -128,7 +129,7 @@ class Changes:
         return self._new[key] if row is None else row
 
 
-def _readings(told: Told) -> dict[str, Reading]:
+def _readings(told: Told) -> Mapping[str, Reading | None]:
     return told if isinstance(told, dict) else {} if told is None else {"": Reading(told)}
 
 
@@ -138,9 +139,9 @@ def _plain_value(told: Told) -> float | None:
     return None if reading is None or reading.bound else reading.value
 
 
-def _fields(readings: Mapping[str, Reading]) -> dict[str, list[Any]]:
+def _fields(readings: Mapping[str, Reading | None]) -> dict[str, list[Any] | None]:
     """Return readings as they are stored."""
-    return {name: [r.value, r.sd, r.bound, r.n] for name, r in readings.items()}
+    return {name: None if r is None else [r.value, r.sd, r.bound, r.n] for name, r in readings.items()}
 
 
 def _fields_of_all(readings: Mapping[str, Sequence[Reading]]) -> dict[str, list[list[Any]]]:

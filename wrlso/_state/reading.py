@@ -1,7 +1,8 @@
 """Reading user input: one point or many, numbers or mappings of outcomes, and what marks a missing value.
 
 What is told of one experiment is, for one number without a name, a float; with names, bounds, standard errors
-or numbers of replicates a dict of outcome to :class:`wrlso.outcomes.Reading`; and None where it failed. All
+or numbers of replicates a dict of outcome to :class:`wrlso.outcomes.Reading`, or to None where it was not
+measured; and None where the experiment failed. Nothing is said of outcomes that are not in the dict. All
 readings are kept. :func:`wrlso.outcomes.combined` says what those of one point are together: the mean of the
 exact ones or, where there are none, the tightest bound.
 """
@@ -24,7 +25,7 @@ __all__ = [
     "read_told", "read_value",
 ]  # fmt: skip
 
-Told = float | dict[str, Reading] | None  # of one experiment
+Told = float | dict[str, Reading | None] | None  # of one experiment
 
 
 def read_value(y: Any, where: str = "y") -> float | None:
@@ -61,13 +62,16 @@ def read_value(y: Any, where: str = "y") -> float | None:
     return None if math.isnan(value) else value
 
 
-def read_returned(y: Any, aims: Aims) -> float | Reading | dict[str, Reading] | None:
+def read_returned(y: Any, aims: Aims) -> float | Reading | dict[str, Reading | None] | None:
     """Return what an objective returned, for ``tell``; an array or tensor of size one is a number, too.
 
-    Raises DataTypeError or DataError as :func:`read_told` does.
+    An experiment that was made and of which nothing was measured has failed. Raises DataTypeError or
+    DataError as :func:`read_told` does.
     """
     if aims.are_named or isinstance(y, Reading):
         told = _one(y, {}, aims, "the objective's value")
+        if isinstance(told, dict) and not any(told.values()):
+            return None
         return told[""] if isinstance(told, dict) and not aims.are_named else told
     if isinstance(y, np.ndarray | Tensor) and y.ndim and len(y.reshape(-1)) == 1:
         y = y.reshape(-1)[0]
@@ -92,6 +96,10 @@ def _scalar(y: Any) -> Any:
     return None if is_missing else y
 
 
+def _is_nan(y: Any) -> bool:
+    return y.is_nan() if isinstance(y, Decimal) else isinstance(y, Real) and y != y
+
+
 def read_told(x: Any, y: Any, aims: Aims, sd: Any = None) -> tuple[Objects, list[Told]]:
     """Return a batch (X, told) from one point or a batch; y decides which it is.
 
@@ -112,7 +120,18 @@ def read_told(x: Any, y: Any, aims: Aims, sd: Any = None) -> tuple[Objects, list
 
 
 def read_correction(x: Any, y: Any, aims: Aims, sd: Any = None) -> Told:
-    """Return what replaces the values of one point."""
+    """Return what replaces the values of one point: None where the experiment failed.
+
+    NaN, and what else marks a missing value, says that the one number was not measured.
+    """
+    if y is not None and (_scalar(y) is None or _is_nan(_scalar(y))):
+        if len(aims.names) > 1:
+            raise DataError(
+                f"y must name what was not measured, as {{{aims.names[0]!r}: None}}, or be None where the "
+                f"experiment failed, because there are several outcomes ({_listed(aims.names)}), got "
+                f"{_shown(y)}"
+            )
+        return {aims.names[0]: None}
     _, told = read_told(x, y, aims, sd)
     if len(told) != 1:
         raise DataError(f"update corrects one point, got {len(told)} values")
@@ -134,7 +153,8 @@ def read_start(X: Any, y: Any, aims: Aims, sd: Any = None) -> tuple[Objects, lis
         )
     if len(y) != len(X):
         raise DataError(f"X and y must have the same length, got {len(X)} X and {len(y)} y")
-    return X, _batch(y, sd, aims)
+    values = _batch(y, sd, aims)
+    return X, [None if isinstance(told, dict) and not any(told.values()) else told for told in values]
 
 
 def _batch(y: Any, sd: Any, aims: Aims) -> list[Told]:
@@ -144,7 +164,9 @@ def _batch(y: Any, sd: Any, aims: Aims) -> list[Told]:
         if own_errors and sd is not None:
             raise DataError("give standard errors as sd or in columns of the table, not both")
         errors = _errors_of_batch(sd, len(rows), aims)
-        return [_one(row, next(errors), aims, f"row {i} of y") for i, row in enumerate(rows)]
+        read = [_one(row, next(errors), aims, f"row {i} of y") for i, row in enumerate(rows)]
+        # a cell without a value is blank: it says nothing
+        return [_without_blanks(row) for row in read]
     if aims.are_named and getattr(y, "ndim", 1) == 2 and y.shape[1] != len(aims.names):
         raise DataError(
             f"y must have one column for each of the {len(aims.names)} outcomes ({_listed(aims.names)}), got "
@@ -152,6 +174,12 @@ def _batch(y: Any, sd: Any, aims: Aims) -> list[Told]:
         )
     errors = _errors_of_batch(sd, len(y), aims)
     return [_one(value, next(errors), aims, f"y[{i}]") for i, value in enumerate(y)]
+
+
+def _without_blanks(told: Told) -> Told:
+    if not isinstance(told, dict):
+        return told
+    return {name: reading for name, reading in told.items() if reading is not None}
 
 
 def _one(y: Any, errors: Mapping[str, Any], aims: Aims, where: str) -> Told:
@@ -162,12 +190,13 @@ def _one(y: Any, errors: Mapping[str, Any], aims: Aims, where: str) -> Told:
     values = _by_name(y, aims, where)
     if values is None:
         return None
-    told: dict[str, Reading] = {}
+    told: dict[str, Reading | None] = {}
     for name, value in values.items():
         found = _read_reading(value, errors.get(name), f"{where}[{name!r}]")
-        if found is not None:
-            told[name] = Reading(found) if isinstance(found, float) else found
-    return told or None
+        told[name] = Reading(found) if isinstance(found, float) else found
+    if isinstance(y, Mapping):
+        return told
+    return _without_blanks(told) or None
 
 
 def _by_name(y: Any, aims: Aims, where: str) -> Mapping[str, Any] | None:
@@ -178,7 +207,7 @@ def _by_name(y: Any, aims: Aims, where: str) -> Mapping[str, Any] | None:
         if not y:
             raise DataError(f"{where} must name at least one outcome, or be None for a failed experiment")
         return y
-    if y is None or (isinstance(y, float) and math.isnan(y)):
+    if y is None or _is_nan(y):
         return None
     names = aims.names
     if len(names) == 1 and not _is_sequence(y):
@@ -253,7 +282,7 @@ def _read_errors(sd: Any, aims: Aims, where: str) -> dict[str, float]:
         if len(sd) != len(aims.names):
             raise DataError(f"{where} must have {len(aims.names)} values, got {len(sd)}")
         sd = dict(zip(aims.names, sd, strict=True))
-    elif sd is None or (isinstance(sd, float) and math.isnan(sd)):
+    elif sd is None or _is_nan(sd):
         return {}
     elif len(aims.names) > 1:
         raise DataTypeError(
@@ -266,7 +295,7 @@ def _read_errors(sd: Any, aims: Aims, where: str) -> dict[str, float]:
     for name, error in sd.items():
         label = f"{where}[{name!r}]" if aims.are_named else where
         error = _scalar(error)
-        if error is None or (isinstance(error, float) and math.isnan(error)):
+        if error is None or _is_nan(error):
             continue
         check_error(label, error)
         errors[name] = float(error)

@@ -31,11 +31,9 @@ def screen_of(model: LatentModel, history: History, feasible: Feasible) -> Calla
         try:
             key = key_of(model, x)
             status = history.status(key)
-            if status == "released" and history.records[history.row(key) or 0].reason:
-                return "rejected"
         except DataError:
             return "undecodable"
-        if status in ("observed", "failed", "pending"):
+        if status in ("observed", "failed", "pending", "rejected"):
             return "known" if status == "observed" else status
         if rules is None:
             return None

@@ -1,5 +1,6 @@
 from .commands import ask as ask
 from .commands import export as export
+from .commands import history as history
 from .commands import init as init
 from .commands import note as note
 from .commands import open_campaign as open_campaign

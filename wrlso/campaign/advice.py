@@ -25,6 +25,17 @@ _WORDS = {
         "to correct it: wrlso update {campaign} {point} {value}; if both are measurements: add --replicates",
         "choose in the cell what counts",
     ),
+    "not measured": (
+        "wrlso update {campaign} {point} {name}=n.d.",
+        "on the page of the point, {name}=n.d.",
+    ),
+    "complete": (
+        "to write a table to complete: wrlso ask {campaign} --pending --out FILE",
+        "they stay under Results until they are complete",
+    ),
+    "only looking": ("only wrlso status and wrlso export work here", "it can be looked at here"),
+    "bring back": ("wrlso update {campaign} {point} {values}", "on the page of the point, {values}"),
+    "release": ("wrlso release {campaign} {point}", "give it back under Next batch"),
     "reason": ("say why it is corrected", "say below why it is corrected"),
     "replicates": (
         "if both are measurements: add --replicates",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wrlso.campaign.advice import advise
-from wrlso.campaign.cells import UNITS, plain_text
+from wrlso.campaign.cells import UNITS, has_value, plain_text
 from wrlso.campaign.columns import find_column, listed
 from wrlso.campaign.tables import Row, Table, plural
 from wrlso.exceptions import DataError, ParameterError
@@ -47,7 +47,7 @@ _WHAT = {
 }  # fmt: skip
 # values that have no unit although the measurement that they come from has one
 _LOGARITHM = re.compile(r"p(chembl|ic|ec|ac|xc|ki|kd|ed|gi)\d*\b.*|-?log.*", re.IGNORECASE)
-_NO_VALUE = ("", "nan", "failed", "fail")
+_OWN = {"id", "status", "awaited", "reason", "notes"}  # of exported tables
 _SHOWN = 8  # names of columns
 
 
@@ -124,7 +124,7 @@ def check_values(
     """
     if y is None:
         return table, {}
-    measured = [row for row in table.rows if plain_text(table.named(row, y)) not in _NO_VALUE]
+    measured = [row for row in table.rows if has_value(table.named(row, y))]
     companions = _companions(table, x, y)
     facts: dict[str, str] = {}
     problems: list[str] = []
@@ -191,7 +191,7 @@ def _companions(table: Table, x: str | None, y: str) -> list[_Companion]:
     """Return the columns that say something of the values in y, and not of those in another column."""
     found = []
     for index, name in enumerate(table.columns):
-        if name and name not in (x, y) and name.lower() not in ("id", "status"):
+        if name and name not in (x, y) and name.lower() not in _OWN:
             kind = _kind(name, [plain_text(cell) for cell in table.cells(index) if cell])
             found += [_Companion(index, name, kind)] if kind else []
     if _LOGARITHM.fullmatch(y.strip()):

@@ -7,6 +7,7 @@ A guess looks at a cell with both decimal signs, and takes what nearly is a numb
 import math
 import re
 from collections.abc import Iterable
+from typing import Literal
 
 from wrlso.campaign.advice import advise
 from wrlso.exceptions import DataError
@@ -14,10 +15,13 @@ from wrlso.outcomes import Reading, above, below
 
 __all__ = [
     "FAILED",
+    "NOT_MEASURED",
     "UNITS",
     "Cell",
     "decimal_sign",
     "format_value",
+    "has_value",
+    "is_blank",
     "is_fraction",
     "is_number_like",
     "is_plain_number",
@@ -30,6 +34,7 @@ __all__ = [
 
 FAILED = math.nan  # the value of an experiment that failed, as in ``tell``
 _LENGTH = 60  # characters of a cell in a message
+NOT_MEASURED: Literal["n.d."] = "n.d."  # what is said of an outcome that was not measured, and will not be
 Cell = str | float | int | None
 
 # in the form of :func:`plain_text`
@@ -50,8 +55,9 @@ _NUMBER_LIKE = re.compile(
 )
 _THREE_DIGITS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)  # thousands, or three decimals
 _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}([.,'’\s][0-9]{3})+([.,][0-9]+)?(e[+-]?[0-9]+)?", re.IGNORECASE)
-_FAILED_WORDS = {"failed", "fail", "nan"}
-_NOT_MEASURED = {"n.d.", "nd", "n.d"}
+_FAILED_WORDS = {"failed", "fail"}
+_BLANK_WORDS = {"", "nan"}  # programs write nan where a cell is blank
+_NOT_MEASURED = {NOT_MEASURED, "nd", "n.d", "n. d.", "not measured", "not determined"}
 _VAGUE_WORDS = {
     "na",
     "n/a",
@@ -88,7 +94,7 @@ def plain_text(cell: str) -> str:
 
 
 def read_value(cell: str, *, decimal: str = ".") -> float | None:
-    """Read a value: None for a blank cell, :data:`FAILED` (NaN) for "failed" or "nan".
+    """Read a value: None for a blank cell and "nan", :data:`FAILED` (NaN) for "failed".
 
     Raises DataError, saying what is wrong with the cell, for everything that is not plainly a number.
 
@@ -98,7 +104,7 @@ def read_value(cell: str, *, decimal: str = ".") -> float | None:
     (0.001, None, nan, 1.5)
     """
     text = cell.strip().replace("\u2212", "-")  # the minus sign of typeset text
-    if not text:
+    if text.lower() in _BLANK_WORDS:
         return None
     if text.lower() in _FAILED_WORDS:
         return FAILED
@@ -111,19 +117,29 @@ def read_value(cell: str, *, decimal: str = ".") -> float | None:
     raise DataError(f"{shortened(cell)!r} {_complaint(text, decimal)}")
 
 
-def read_result(cell: str, *, decimal: str = ".") -> float | Reading | None:
-    """Read a value or a bound such as ">10"; None for a blank cell and "n.d.", which was not determined.
+def is_blank(cell: str) -> bool:
+    """Return whether a cell holds no result: it is blank, "nan" or "n.d."."""
+    return cell.strip().lower() in _BLANK_WORDS | _NOT_MEASURED
+
+
+def has_value(cell: str) -> bool:
+    """Return whether a cell says more than that there is no value, or that the experiment failed."""
+    return not is_blank(cell) and cell.strip().lower() not in _FAILED_WORDS
+
+
+def read_result(cell: str, *, decimal: str = ".") -> float | Reading | Literal["n.d."] | None:
+    """Read a value or a bound such as ">10"; None for a blank cell, :data:`NOT_MEASURED` for "n.d.".
 
     Raises DataError as :func:`read_value` does.
 
     Examples
     --------
     >>> read_result("< 0,1", decimal=","), read_result("n.d."), read_result("7.2")
-    (Reading(value=0.1, sd=None, bound='below', n=1), None, 7.2)
+    (Reading(value=0.1, sd=None, bound='below', n=1), 'n.d.', 7.2)
     """
     text = cell.strip()
     if text.lower() in _NOT_MEASURED:
-        return None
+        return NOT_MEASURED
     sign = re.match(r"(=?>[>=]?|[≥⩾]|=?<[<=]?|[≤⩽])\s*(?=\S)", text)
     if sign is None:
         return read_value(text, decimal=decimal)
@@ -139,7 +155,8 @@ def _complaint(text: str, decimal: str) -> str:
         return "is not finite; write 'failed' if the experiment failed, or leave the cell blank"
     if text.lower() in _VAGUE_WORDS:
         return (
-            "may mean two things; write 'failed' if the experiment failed, leave it blank if not measured yet"
+            "may mean several things; write 'failed' if the experiment failed, 'n.d.' if this will not be "
+            "measured, and leave it blank if it is not measured yet"
         )
     if text[0] in "<>≤≥":
         return "is a bound and not a value"
@@ -192,7 +209,8 @@ def is_number_like(cell: str) -> bool:
     >>> [is_number_like(cell) for cell in ("5,2", "<0,1", "5 uM", "45 %", "1'234.5", "CCO", "1A", "2-5-26")]
     [True, True, True, True, True, False, False, False]
     """
-    return cell.strip().lower() in _FAILED_WORDS or _parts(cell) is not None
+    text = cell.strip().lower()
+    return text in _FAILED_WORDS or (text != "" and is_blank(text)) or _parts(cell) is not None
 
 
 def is_fraction(cell: str) -> bool:

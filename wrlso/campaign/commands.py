@@ -8,6 +8,7 @@ import copy
 import math
 import shlex
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +20,8 @@ from wrlso._sequences.fasta import FASTA_ENDINGS
 from wrlso.campaign.advice import advise
 from wrlso.campaign.assays import check_values, keep_only
 from wrlso.campaign.catalogue_table import candidates_of, check_candidates, read_candidates
-from wrlso.campaign.cells import read_result
+from wrlso.campaign.corrections import read_correction
+from wrlso.campaign.event_words import happenings, notes_in_a_cell, notes_on
 from wrlso.campaign.model_names import (
     BUILT_IN,
     default_salts,
@@ -30,9 +32,9 @@ from wrlso.campaign.model_names import (
     set_salts,
 )
 from wrlso.campaign.new_optimizer import new_optimizer
-from wrlso.campaign.outcome_columns import aims_of_campaign, in_words
+from wrlso.campaign.outcome_columns import aims_of_campaign, in_words, plainly
 from wrlso.campaign.point_names import check_plate, keep_names, names_of_points, plate_wells
-from wrlso.campaign.results_table import Choices, current_reading, describe_value, plan_tell, told_columns
+from wrlso.campaign.results_table import Choices, plan_tell, result_in_words, told_columns
 from wrlso.campaign.rule_options import restored, rules_line, together
 from wrlso.campaign.sequence_options import add_sequence_rules, coding_model, sequence_remarks
 from wrlso.campaign.start_table import (
@@ -53,6 +55,7 @@ from wrlso.campaign.views import (
     format_points,
     is_flat,
     json_export,
+    local_time,
     ranges,
     require_text,
     sdf_export,
@@ -62,7 +65,7 @@ from wrlso.campaign.views import (
 )
 from wrlso.exceptions import DataError, ParameterError, UnknownPointError
 from wrlso.history import History, Record
-from wrlso.outcomes import Aims, Reading, aims_of
+from wrlso.outcomes import Aims, aims_of
 from wrlso.storage.beginning import check_vacant, new_campaign
 from wrlso.storage.info import campaign_settings, view_campaign
 from wrlso.storage.lock import WorkLock
@@ -73,12 +76,11 @@ if TYPE_CHECKING:  # takes a second to import: functions import it once they hav
     from wrlso.rules.filters import Filters
 
 __all__ = [
-    "BUILT_IN", "Form", "about", "ask", "export", "init", "note", "open_campaign", "recording",
+    "BUILT_IN", "Form", "about", "ask", "export", "history", "init", "note", "open_campaign", "recording",
     "release", "report", "retrain", "status", "tell", "update",
 ]  # fmt: skip
 
 Lines = list[str]
-POINT_NOTE = "point "  # notes of the campaign that are about a point, by its id
 
 
 def init(
@@ -208,7 +210,7 @@ def open_campaign(
     if others:
         raise ParameterError(
             f"this campaign was made in Python with {', '.join(others)} of your own, which no command can "
-            "name: continue it in Python; only wrlso status and wrlso export work here"
+            f"name: continue it in Python; {advise('only looking')}"
         )
     if "feasible" in info["needs"] and feasible is None:
         raise ParameterError(
@@ -251,10 +253,11 @@ def ask(
     plate: int | None = None,
     form: Form = AS_BEFORE,
 ) -> tuple[str, Lines]:
-    """Ask for n points, or take those that are pending, and write them as a table to fill in.
+    """Ask for n points, or take those that are awaited, and write them as a table to fill in.
 
-    With ``plate`` (24, 96 or 384) each has a well. Returns the table where there is no file to write it to
-    ("" otherwise), and what to say.
+    Awaited (``pending``) are points that are pending, or told in part: what is told stands in the table,
+    which may be told again with it. With ``plate`` (24, 96 or 384) each has a well. Returns the table where
+    there is no file to write it to ("" otherwise), and what to say.
 
     Raises
     ------
@@ -265,7 +268,7 @@ def ask(
         them.
     """
     require_text(opt.history_)
-    check_plate(plate, len(opt.history_.rows_with("pending")) if pending else n)
+    check_plate(plate, len(_awaited(opt)) if pending else n)
     rows: list[int] = []
     if out is None:
         rows = _ask(opt, n, pending)
@@ -363,9 +366,10 @@ def tell(
     for x, name, value in () if check else plan.corrections:
         opt.update(x, {name: value} if name else value, reason=reason)
     n_failed = plan.values.count(None)
-    counts = [plural(len(plan.X) - n_failed, "new value")]
+    counts = [plural(len(plan.X) - n_failed - plan.n_left_out, "new value")]
     counts += [f"{n_failed} failed"] if n_failed else []
     counts += [f"{len(plan.corrections)} corrected"] if plan.corrections else []
+    counts += [f"{plan.n_left_out} of which something is not measured"] if plan.n_left_out else []
     counts += [f"{plan.n_known} known already"] if plan.n_known else []
     counts += [f"{plan.n_blank} not measured yet"] if plan.n_blank else []
     lines = [*table.remarks, *(news if plan.X else []), *plan.remarks, f"{results.name}: {', '.join(counts)}"]
@@ -373,34 +377,64 @@ def tell(
         lines.append(f"{plural(plan.n_new, 'point')} of these had not been asked for")
     if check:
         return [*lines, "checked only: nothing was recorded"]
+    n_part = len(_awaited(opt)) - len(opt.history_.rows_with("pending"))
+    if n_part:
+        lines.append(
+            f"{plural(n_part, 'point')} told in part; {advise('complete', campaign=quoted(campaign))}"
+        )
     return [*lines, _best(opt)]
 
 
 def update(
     opt: "WeightedRetrainingOptimizer",
     point: str,
-    value: str,
+    value: str | Sequence[str],
     *,
     form: Form = AS_BEFORE,
     reason: str | None = None,
+    campaign: Path | str = "CAMPAIGN",
 ) -> Lines:
-    """Correct the value of a point, or mark it as failed; the old value stays on record.
+    """Correct values of a point, or say that its experiment failed; the old values stay on record.
 
-    ``point`` is an id, or x itself; ``reason`` stands with the correction.
+    Parameters
+    ----------
+    point : str
+        An id, or x itself.
+    value : str or sequence of str
+        "7.3", ">10", "n.d." (not measured), "failed" (the whole experiment); of outcomes with names each as
+        NAME=VALUE. Outcomes that are not named keep their values.
+    reason : str, default=None
+        Stands with the correction.
+    campaign : path
+        Its name, for the command that brings values back.
     """
     row = _row(opt, point)
     record = opt.history_.records[row]
     if record.status not in ("observed", "failed"):
         raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; {advise('tell')}")
-    name, y = _new_value(value, form, Form.of(opt.notes_), aims_of(opt.outcomes, opt.direction))
-    said = f"{name} = " if name else ""
-    before = None if record.status == "failed" else current_reading(record, name)
-    opt.update(record.x, {name: y} if name and y is not None else y, reason=reason)
-    after = current_reading(opt.history_.records[row], name)
-    return [
-        f"id {row} ({shown(record.x)}): {said}{_in_words(before, record)} is now {describe_value(after)}",
-        _best(opt),
+    aims = aims_of(opt.outcomes, opt.direction)
+    now = read_correction(value, form, Form.of(opt.notes_), aims)
+    names = aims.names if now is None else list(now)
+    before = {name: result_in_words(record, name) for name in names}
+    lost = {name: before[name] for name in record.readings if now is None}
+    opt.update(record.x, math.nan if now == {"": None} else plainly(now), reason=reason)
+    after = {name: result_in_words(record, name) for name in names}
+    lines = [
+        f"id {row} ({shown(record.x)}): {f'{name} = ' if name else ''}{before[name]} is now {after[name]}"
+        for name in names
+        if now is not None or name in lost or not lost
     ]
+    if len(aims.names) > 1 and lost:
+        values = " ".join(_argument(f"{name}={text}") for name, text in lost.items())
+        lines.append(
+            "the experiment as a whole counts as failed; the history keeps what was told, and this brings it "
+            f"back: {advise('bring back', campaign=quoted(Path(campaign)), point=row, values=values)}"
+        )
+    return [*lines, _best(opt)]
+
+
+def _argument(text: str) -> str:
+    return shlex.quote(text)
 
 
 def release(
@@ -409,35 +443,82 @@ def release(
     *,
     every: bool = False,
     reason: str | None = None,
+    again: bool = False,
 ) -> Lines:
     """Forget pending points, by id or x (``every``: all of them), so that they may be asked again.
 
-    Points with a ``reason`` are rejected: they are not asked again.
+    Points with a ``reason`` are rejected: they are not asked again; a release without one takes that back. Of
+    points that are told in part, what is missing is no longer awaited. ``again``: say that they may be asked
+    again, which no reason goes with.
     """
-    check_points(points, every=every)
-    rows = (
-        {int(row) for row in opt.history_.rows_with("pending")} if every else {_row(opt, p) for p in points}
+    check_points(points, every=every, reason=reason, again=again)
+    history, names = opt.history_, aims_of(opt.outcomes, opt.direction).names
+    rows = sorted(
+        {int(row) for row in history.rows_with("pending")} if every else {_row(opt, p) for p in points}
     )
-    records = opt.history_.records
-    for row in rows:
-        if records[row].status != "pending":
+    kinds = {row: _release_kind(history.records[row], names, reason) for row in rows}
+    for row, kind in kinds.items():
+        if not kind:
             raise UnknownPointError(
-                f"id {row} is {records[row].status} and not pending, so nothing was released"
+                f"id {row} is {history.records[row].status} and not pending, so nothing was released"
             )
     for row in rows:
-        opt.release(records[row].x, reason=reason)
-    done = "rejected, and not asked again" if reason else "released"
-    return [f"{plural(len(rows), 'point')} {done}"]
+        opt.release(history.records[row].x, reason=reason)
+    counts = Counter(kinds.values())
+    return [f"{plural(n, 'point')} {kind}" for kind, n in counts.items()] or ["no point is pending"]
+
+
+def _release_kind(record: Record, names: Sequence[str], reason: str | None) -> str:
+    """Return what a release makes of a point, "" where it cannot be released."""
+    if record.status == "pending":
+        return "rejected, and not asked again" if reason else "released"
+    if record.lacks(names):
+        return "told in part, of which nothing more is awaited"
+    return "no longer rejected" if record.status == "rejected" and not reason else ""
 
 
 def note(opt: "WeightedRetrainingOptimizer", point: str, text: str) -> Lines:
-    """Write a note on a point, given by id or x, in the place of the one before; blank text removes it."""
+    """Add a note to a point, given by id or x; the history keeps all of them."""
     row = _row(opt, point)
-    if text.strip():
-        opt.notes_[f"{POINT_NOTE}{row}"] = text.strip()
-        return [f"id {row}: noted"]
-    opt.notes_.pop(f"{POINT_NOTE}{row}", None)
-    return [f"id {row}: no note"]
+    opt.note(opt.history_.records[row].x, text)
+    return [f"id {row}: noted"]
+
+
+def history(campaign: Path, point: str | None = None) -> Lines:
+    """Return what happened, to all points or to one, in words: when, who, what.
+
+    Needs no model, and waits for no other process; a point that is no id is found by its text.
+    """
+    info, found = view_campaign(campaign)
+    row = None if point is None else _viewed_row(found, point)
+    lines = []
+    for words in happenings(found, info["authors"]):
+        if words.what in ("search", "units") or (row is not None and words.row != row):
+            continue
+        was = f"{words.was} is now " if words.was else ""
+        parts = [
+            local_time(words.time), words.by, "" if words.row < 0 else f"id {words.row}", words.what,
+            shown(f"{was}{words.said}", 500), f"({shown(words.reason, 500)})" if words.reason else "",
+        ]  # fmt: skip
+        lines.append("  ".join(filter(None, parts)))
+    former = [] if row is None else [note for note in notes_on(info, found, row) if not note.time]
+    return [*(f"note of a former version: {shown(remark.text, 500)}" for remark in former), *lines]
+
+
+def _viewed_row(found: History, point: str) -> int:
+    """Return the row of a point that is given by its id or by the text of x."""
+    if point.strip().isdecimal():
+        if int(point) < len(found):
+            return int(point)
+        raise UnknownPointError(
+            f"there is no point with the id {int(point)}; ids go from 0 to {len(found) - 1}"
+        )
+    row = next((row for row, record in enumerate(found) if record.x == point), None)
+    if row is None:
+        raise UnknownPointError(
+            f"{point!r} is neither an id nor a point of this campaign as it is written there"
+        )
+    return row
 
 
 def retrain(opt: "WeightedRetrainingOptimizer") -> Lines:
@@ -493,7 +574,7 @@ def export(
     if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
         if substructure is not None:
             raise ParameterError("JSON holds the whole campaign; with a substructure write CSV, SDF or FASTA")
-        text = json_export(history, info)
+        text = json_export(history, info, aims_of_campaign(info).names)
     elif as_json is None and out is not None and out.suffix.lower() == ".sdf":
         kept = Form.of(info["notes"])
         columns = {name: name or kept.y or "y" for name in aims_of_campaign(info).names}
@@ -506,7 +587,8 @@ def export(
         if as_json is None and out is not None and out.suffix.lower() in FASTA_ENDINGS:
             text = fasta_points(history, rows, names or {}, {})
         else:
-            text = points_text(history, rows, form, kept, aims, names, details=True, flat=flat)
+            notes = {row: notes_in_a_cell(notes_on(info, history, row)) for row in rows}
+            text = points_text(history, rows, form, kept, aims, names, details=True, flat=flat, notes=notes)
     if out is None:
         return text
     with reserve(out, force=force) as stream:
@@ -522,16 +604,30 @@ def report(opt: "WeightedRetrainingOptimizer", out: Path, *, force: bool = False
     return [f"{write_report(opt, out)}"]
 
 
-def check_value(campaign: Path, value: str, *, form: Form = AS_BEFORE) -> None:
+def check_value(campaign: Path, value: str | Sequence[str], *, form: Form = AS_BEFORE) -> None:
     """Raise the error of :func:`update` for a value that cannot be read, before the campaign is opened."""
     settings = campaign_settings(campaign)
-    _new_value(value, form, Form.of(settings["notes"]), aims_of_campaign(settings))
+    read_correction(value, form, Form.of(settings["notes"]), aims_of_campaign(settings))
 
 
-def check_points(points: Sequence[str], *, every: bool) -> None:
-    """Raise ParameterError unless either points or ``every`` one are to be released."""
-    if bool(points) == every:
+def check_points(
+    points: Sequence[str], *, every: bool, reason: str | None = None, again: bool = False
+) -> None:
+    """Raise ParameterError unless either points or ``every`` one are to be released, with a reason or not."""
+    if points and every:
+        raise ParameterError(
+            f"--all releases every pending point, but points are named, too ({', '.join(points)}): leave out "
+            "one of them"
+        )
+    if not points and not every:
         raise ParameterError("give the ids of the points to release, or --all")
+    if reason is not None and not reason.strip():
+        raise ParameterError("the reason is blank: say why the points are rejected, or leave it out")
+    if reason is not None and again:
+        raise ParameterError(
+            "a point with a reason is rejected and not asked again, so it cannot be one that may be asked "
+            "again: leave out the reason, and write it as a note"
+        )
 
 
 def quoted(path: Path) -> str:
@@ -548,36 +644,15 @@ def _reading_notes(model: Any, salts: str | None) -> dict[str, str]:
     return flat if salts is None else flat | {"salts": salts}
 
 
-def _new_value(value: str, form: Form, kept: Form, aims: Aims) -> tuple[str, Reading | float | None]:
-    """Return the outcome and its new value, None for a failure."""
-    decimal = form.decimal or kept.decimal or "."
-    name = ""
-    if aims.are_named and value.strip().lower() not in ("failed", "fail", "nan"):
-        given, found, text = value.partition("=")
-        names = {known.lower(): known for known in aims.names}
-        if not found or given.strip().lower() not in names:
-            raise ParameterError(
-                "the new value must be 'failed', or NAME=VALUE with one of "
-                f"{', '.join(map(repr, aims.names))}, got {value!r}"
-            )
-        name, value = names[given.strip().lower()], text
-    # errors propose commands with a decimal point, which must work in a campaign of decimal commas, too
-    y = read_result(value, decimal="." if "." in value else decimal)
-    if y is None:
-        raise ParameterError("the new value is blank; give a number, or 'failed'")
-    return name, None if isinstance(y, float) and math.isnan(y) else y
-
-
-def _in_words(reading: Reading | None, record: Record) -> str:
-    return "not measured" if reading is None and record.status == "observed" else describe_value(reading)
+def _awaited(opt: "WeightedRetrainingOptimizer") -> list[int]:
+    return [int(row) for row in opt.history_.awaited_rows(aims_of(opt.outcomes, opt.direction).names)]
 
 
 def _ask(opt: "WeightedRetrainingOptimizer", n: int, pending: bool) -> list[int]:
     if pending:
-        rows = [int(row) for row in opt.history_.rows_with("pending")]
-        if not rows:
-            raise DataError("no point is pending: each one that was asked for has been told or released")
-        return rows
+        if rows := _awaited(opt):
+            return rows
+        raise DataError("no point is pending: each one that was asked for has been told or released")
     X = opt.ask(n)
     found = [opt.history_.row(opt.model_.key(x)) for x in X]
     return [row for row in found if row is not None]
@@ -598,6 +673,7 @@ def points_text(
     wells: Mapping[int, str] | None = None,
     details: bool = False,
     flat: bool = False,
+    notes: Mapping[int, str] | None = None,
 ) -> str:
     return format_points(
         history,
@@ -610,16 +686,17 @@ def points_text(
         wells=wells,
         details=details,
         flat=flat,
+        notes=notes,
     )
 
 
 def _asked(opt: "WeightedRetrainingOptimizer", rows: list[int], campaign: Path, out: Path | None) -> Lines:
     where = "" if out is None else f" in {out}"
-    others = len(opt.history_.rows_with("pending")) - len(rows)
+    others = len(_awaited(opt)) - len(rows)
     return [
         f"{plural(len(rows), 'point')}{where}, ids {ranges(rows)}"
         + (f"; {others} asked for earlier still pending" if others else ""),
-        f"fill in {_columns_of(opt)}: a number, 'failed', or blank while it is not measured; "
+        f"fill in {_columns_of(opt)}: a number, 'failed', 'n.d.', or blank while it is not measured; "
         f"then: wrlso tell {quoted(campaign)} {quoted(out) if out else 'FILE'}",
     ]
 

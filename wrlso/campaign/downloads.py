@@ -14,7 +14,7 @@ __all__ = ["all_text", "pending_text"]
 
 
 def pending_text(campaign: Path, ending: str) -> str:
-    """Return the pending points as ".csv", ".fasta" or ".sdf".
+    """Return the points that are awaited, pending or told in part, as ".csv", ".fasta" or ".sdf".
 
     Raises
     ------
@@ -23,11 +23,11 @@ def pending_text(campaign: Path, ending: str) -> str:
     """
     info, history = view_campaign(campaign)
     require_text(history)
-    rows = [int(row) for row in history.rows_with("pending")]
+    kept, aims = Form.of(info["notes"]), aims_of_campaign(info)
+    rows = [int(row) for row in history.awaited_rows(aims.names)]
     names = names_of_points(info["notes"], history, candidates_of(campaign, info), rows)
     if ending == ".fasta":
         return fasta_points(history, rows, names or {}, {})
-    kept, aims = Form.of(info["notes"]), aims_of_campaign(info)
     if ending == ".sdf":
         columns = {name: name or kept.y or "y" for name in aims.names}
         return sdf_export(history, kept.x or "x", columns, rows)

@@ -8,10 +8,10 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from wrlso._state.codec import load_json
-from wrlso.campaign.cells import decimal_sign, read_result, read_value
+from wrlso.campaign.cells import NOT_MEASURED, decimal_sign, is_blank, read_result, read_value
 from wrlso.campaign.columns import find_column, listed
 from wrlso.campaign.tables import Row, Table
 from wrlso.exceptions import DataError, ParameterError
@@ -40,7 +40,8 @@ __all__ = [
     "read_outcomes",
 ]
 
-Result = dict[str, Reading] | None  # of one experiment; None: it failed
+# of one experiment: by outcome, None for what was not measured; None: the experiment failed
+Result = dict[str, Reading | None] | None
 
 
 @dataclass(frozen=True)
@@ -65,39 +66,43 @@ class OutcomeColumns:
         """The columns of values."""
         return [column for column, _, _ in self.of.values()]
 
-    def read(self, table: Table, row: Row, decimal: str, *, nan_fails: bool = True) -> tuple[bool, Result]:
-        """Return whether a row has a result, and the result.
+    def read(self, table: Table, row: Row, decimal: str) -> tuple[bool, Result]:
+        """Return whether a row says anything of its experiment, and what.
 
-        An experiment has failed where a cell says so and no outcome has a value; ``nan_fails``: whether "nan"
-        says so, too.
-
-        Raises DataError, with the column where there are several, for a cell that is no result.
+        Raises DataError, with the column where there are several, for a cell that is no result, and where one
+        cell says that the experiment failed and another has a value.
         """
-        readings: dict[str, Reading] = {}
-        has_failed = False
+        readings: dict[str, Reading | None] = {}
+        failed = ""
         for outcome, columns in self.of.items():
             try:
-                found = _reading(table, row, columns, decimal, nan_fails)
+                found = _reading(table, row, columns, decimal)
             except DataError as error:
                 if len(self.of) == 1:
                     raise
                 raise DataError(f"{columns[0]!r}: {error}") from error
-            if isinstance(found, Reading):
-                readings[outcome] = found
-            has_failed |= found is False
-        return bool(readings) or has_failed, readings or None
+            if found == "failed":
+                failed = failed or columns[0]
+            elif found is not None:
+                readings[outcome] = found if isinstance(found, Reading) else None
+        other = next((self.of[outcome][0] for outcome, reading in readings.items() if reading), "")
+        if failed and other:
+            raise DataError(
+                f"{failed!r}: 'failed' is said of a whole experiment, but {other!r} has a value; write "
+                "'n.d.' for what could not be measured"
+            )
+        return bool(readings or failed), None if failed else readings
 
 
 def _reading(
-    table: Table, row: Row, columns: tuple[str, str | None, str | None], decimal: str, nan_fails: bool
-) -> Reading | bool | None:
-    """Return what a row says of one outcome; None: nothing, False: that its measurement failed."""
-    cell = table.named(row, columns[0])
-    value: Any = read_result(cell, decimal=decimal)
-    if value is None or (not nan_fails and cell.lower() == "nan"):
-        return None
+    table: Table, row: Row, columns: tuple[str, str | None, str | None], decimal: str
+) -> Reading | Literal["failed", "n.d."] | None:
+    """Return what a row says of one outcome; None: nothing."""
+    value: Any = read_result(table.named(row, columns[0]), decimal=decimal)
+    if value is None or value == NOT_MEASURED:
+        return NOT_MEASURED if value else None
     if isinstance(value, float) and math.isnan(value):
-        return False
+        return "failed"
     if (relation := table.bounds.get((row.number, columns[0]))) is not None:
         if isinstance(value, Reading) and value.bound != relation:
             raise DataError(f"the cell says {value.bound} {value.value:g}, and the relation says {relation}")
@@ -108,9 +113,10 @@ def _reading(
 
 def plainly(result: Result) -> Any:
     """Return a result as ``tell`` takes it: a number where that says all."""
-    if result is None or "" not in result:
-        return result
-    return result[""].value if result[""].is_plain else result[""]
+    if not result or "" not in result:
+        return result or None
+    reading = result[""]
+    return reading.value if reading is not None and reading.is_plain else reading
 
 
 def aims_of_campaign(info: Mapping[str, Any]) -> Aims:
@@ -180,7 +186,7 @@ def choose_outcomes(table: Table, aims: Aims) -> OutcomeColumns:
             f"{table.name} has no column for {'the goal' if len(missing) == 1 else 'the goals'} "
             f"{listed(missing)}; its columns are {listed(table.columns)}; say --no-y to start without values"
         )
-    if all(cell.lower() in ("", "nan") for column in found.values for cell in table.column(column)):
+    if all(is_blank(cell) for column in found.values for cell in table.column(column)):
         raise DataError(
             f"{table.name} has no value in {listed(found.values)}; say --no-y to start without values"
         )

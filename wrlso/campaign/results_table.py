@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from wrlso.models.protocol import LatentModel
 
 __all__ = [
-    "CHOICES", "Choices", "Columns", "Plan", "current_reading", "describe_value", "plan_tell", "same_value",
+    "CHOICES", "Choices", "Columns", "Plan", "current_reading", "describe_value", "plan_tell",
+    "result_in_words", "same_value",
     "told_columns",
 ]  # fmt: skip
 
@@ -64,6 +65,7 @@ class Plan:
     n_new: int = 0  # of X: points that were never asked for
     n_known: int = 0
     n_blank: int = 0
+    n_left_out: int = 0  # of X: those of which it is only said that something was not measured
     remarks: list[str] = field(default_factory=list)
 
 
@@ -74,6 +76,19 @@ def describe_value(value: Reading | float | None) -> str:
     if not isinstance(value, Reading):
         return f"{value:.10g}"
     return {"": "", "above": ">", "below": "<"}[value.bound] + f"{value.value:.10g}"
+
+
+def result_in_words(record: Record, name: str = "", *, blank: str = "not measured") -> str:
+    """Return what is known of an outcome of a point: "7.1", ">10", "failed", "not measured".
+
+    ``blank``: what is said where nothing was told. Where that is no value, "failed" is the whole experiment.
+    """
+    found = current_reading(record, name)
+    if found is not None:
+        return describe_value(found)
+    if record.status == "failed":
+        return "failed"
+    return "not measured" if name in record.not_measured else blank
 
 
 def same_value(a: Reading | None, b: Reading | None) -> bool:
@@ -215,7 +230,8 @@ class _Reader:
             raise DataError("a value without an id or an x; name the point that it belongs to")
         else:
             return  # a line of remarks, as people write below their tables
-        if not told:
+        measured = value is None or any(value.values())
+        if not told or (not measured and (record is None or "" in self.columns.outcomes.of)):
             self.plan.n_blank += 1
         elif record is None:
             self._add(row.number, self._key(x), x, value, new=True)
@@ -225,6 +241,16 @@ class _Reader:
                 self._add(row.number, record.key, record.x, value, new=not record.asked)
             else:
                 self.plan.n_known += 1
+        if told and not measured and record is not None and record.status == "pending":
+            self._remark_on_pending(number, record, {*(value or {}), *record.not_measured})
+
+    def _remark_on_pending(self, number: int | None, record: Record, left_out: set[str]) -> None:
+        """Say that nothing of a pending point was measured, where all of its outcomes are left out."""
+        if left_out.issuperset(self.columns.outcomes.of):
+            way = advise("release", campaign=self.campaign, point=number)
+            self.plan.remarks.append(
+                f"id {number}: nothing of it was measured, and it is still pending; if that is all: {way}"
+            )
 
     def problems(self, row: Row) -> list[tuple[str, str]]:
         """Return the column of each cell of a row that is wrong by itself, and what is wrong."""
@@ -267,8 +293,8 @@ class _Reader:
             raise DataError(self.table.refused[row.number])
         status = self.table.named(row, self.columns.status)
         if re.match(r"fail(ed)?\b", status, re.IGNORECASE):
-            if result:
-                listed = ", ".join(map(describe_value, result.values()))
+            if values := [value for value in (result or {}).values() if value is not None]:
+                listed = ", ".join(map(describe_value, values))
                 raise DataError(f"the status is {status!r}, but the value is {listed}; take one out")
             return True, None
         return told, result
@@ -295,17 +321,20 @@ class _Reader:
         problems, there = [], {}
         for name, value in [(None, None)] if result is None else [*result.items()]:
             column = self._column(row, name)
+            choice = self.choices.get((row.number, column), "")
             try:
-                if self._is_new(number, record, name, value, self.choices.get((row.number, column), "")):
+                if (
+                    self._is_left_out(number, record, name)
+                    if name is not None and value is None
+                    else self._is_new(number, record, name, value, choice)
+                ):
                     new[name] = value
             except _ContradictionError as error:
                 problems.append(str(error))
                 there[column] = error.there[""]
         if problems:
             raise _ContradictionError("; ".join(problems), there)
-        return bool(new), None if result is None else {
-            name or "": v for name, v in new.items() if v is not None
-        }
+        return bool(new), None if result is None else {name or "": value for name, value in new.items()}
 
     def _column(self, row: Row, name: str | None) -> str:
         """Return the column in which a row says an outcome's value, or None: that the experiment failed."""
@@ -313,6 +342,17 @@ class _Reader:
             return self.columns.outcomes.of[name][0]
         filled = [column for column in self.columns.outcomes.values if self.table.named(row, column)]
         return next(iter([*filled, *filter(None, [self.columns.status]), *self.columns.outcomes.values]), "")
+
+    def _is_left_out(self, number: int | None, record: Record, name: str) -> bool:
+        """Whether it is news that an outcome was not measured; a value that is known stays."""
+        if (known := current_reading(record, name)) is None:
+            return name not in record.not_measured and record.status != "failed"
+        if name not in record.not_measured:
+            way = advise("not measured", campaign=self.campaign, point=number, name=name)
+            self.plan.remarks.append(
+                f"id {number}: {name} is n.d. here; {_said(name, known)} stays (to correct it: {way})"
+            )
+        return False
 
     def _is_new(
         self, number: int | None, record: Record, name: str | None, value: Reading | None, choice: str
@@ -322,8 +362,8 @@ class _Reader:
         known = any(same_value(value, other) for other in told)
         if name is not None and not known and any(same_value(value, old) for old in _corrected(record, name)):
             self.plan.remarks.append(
-                f"id {number} was corrected from {_said(name, value)} to "
-                f"{_said(name, current_reading(record, name))} since; the correction stays"
+                f"id {number} was corrected from {_said(name, value)} to {_said_now(record, name)} since; "
+                "the correction stays"
             )
             return False
         if self.replicates:
@@ -364,7 +404,12 @@ class _Reader:
         items: list[tuple[str | None, Reading | None]] = [*result.items()] if result else [(None, None)]
         fresh = []
         for name, value in items:
-            other = next((e for e in earlier if name is None or e[1] in (None, name)), None)
+            left_out = name is not None and value is None
+            others = (e for e in earlier if name is None or e[1] in (None, name))
+            # that an outcome was not measured contradicts no value of it in another row
+            other = next((e for e in others if left_out or e[1] is None or e[2] is not None), None)
+            if left_out and other is not None:
+                continue
             if other is None or self.replicates:
                 fresh.append((name, value))
             elif not same_value(other[2], value):
@@ -378,7 +423,8 @@ class _Reader:
         self.plan.n_new += new and not earlier
         earlier += [(row, name, value) for name, value in fresh]
         self.plan.X.append(x)
-        told = {name: value for name, value in fresh if name is not None and value is not None}
+        told = {name: value for name, value in fresh if name is not None}
+        self.plan.n_left_out += bool(told) and not any(told.values())
         self.plan.values.append(plainly(told or None))
 
 
@@ -391,6 +437,11 @@ def _corrected(record: Record, name: str) -> Iterator[Reading]:
 
 def _said(name: str | None, value: Reading | None) -> str:
     return f"{name} = {describe_value(value)}" if name and value is not None else describe_value(value)
+
+
+def _said_now(record: Record, name: str) -> str:
+    found = result_in_words(record, name)
+    return f"{name} = {found}" if name and record.status != "failed" else found
 
 
 def _argument(name: str | None, value: Reading | None) -> str:

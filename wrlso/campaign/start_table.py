@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from wrlso.campaign.advice import advise
 from wrlso.campaign.assays import check_values
-from wrlso.campaign.cells import decimal_sign, format_value, read_result
+from wrlso.campaign.cells import NOT_MEASURED, decimal_sign, format_value, has_value, is_blank, read_result
 from wrlso.campaign.columns import find_column, guess_values_column, guess_x_column, listed
 from wrlso.campaign.outcome_columns import OutcomeColumns, Result, choose_outcomes, decimal_of, plainly
 from wrlso.campaign.tables import DELIMITERS, Row, Table, explain, plural, unreadable
@@ -91,7 +91,7 @@ def choose_columns(table: Table, form: Form, values: bool) -> tuple[str, str | N
             f"no column of values was found in {table.name}: {listed(table.columns)}; name it with --y, or "
             "say --no-y to start without values"
         )
-    if all(cell.lower() in ("", "nan") for cell in table.column(y)):
+    if all(map(is_blank, table.column(y))):
         raise DataError(
             f"the column {y!r} of {table.name} has no value in any of its {plural(len(table.rows), 'row')}; "
             "name another with --y, or say --no-y to start without values"
@@ -143,11 +143,11 @@ def _decimal_sign(table: Table, y: str) -> str:
 
 def _first_values(cells: Iterable[str], decimal: str, n: int = 3) -> Iterator[str]:
     """Yield the first values as they are read; cells that cannot be read as they are."""
-    filled = [cell for cell in cells if cell.lower() not in ("", "nan", "failed", "fail")]
+    filled = [cell for cell in cells if has_value(cell)]
     for cell in filled[:n]:
         try:
             found = read_result(cell, decimal=decimal)
-            yield cell if isinstance(found, Reading) else format_value(found)
+            yield cell if isinstance(found, Reading) or found == NOT_MEASURED else format_value(found)
         except DataError:
             yield repr(cell)
     if len(filled) > n:
@@ -236,7 +236,7 @@ def read_start(
     for row in table.rows:
         text = table.named(row, x)
         try:
-            told, result = columns.read(table, row, decimal, nan_fails=False)
+            told, result = columns.read(table, row, decimal)
             if told and not text:
                 raise DataError("a value without an x")
             if row.number in table.refused:

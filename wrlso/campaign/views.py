@@ -16,11 +16,12 @@ from wrlso._sequences.fasta import format_fasta
 from wrlso._state.merits import best_position, hypervolumes, standing
 from wrlso._state.training_due import training_due_in
 from wrlso.campaign.advice import advise
-from wrlso.campaign.cells import FAILED, Cell
-from wrlso.campaign.results_table import current_reading, describe_value
+from wrlso.campaign.cells import FAILED, NOT_MEASURED, Cell
+from wrlso.campaign.event_words import Happening, happenings, notes_on
+from wrlso.campaign.results_table import current_reading, describe_value, result_in_words
 from wrlso.campaign.tables import format_table, plural
 from wrlso.exceptions import DataError
-from wrlso.history import History, Record, Status, iso_time
+from wrlso.history import Event, History, Record, Status
 from wrlso.outcomes import Aims, Reading
 from wrlso.storage.lock import holder
 from wrlso.storage.names import LOCK
@@ -43,9 +44,15 @@ __all__ = [
 
 _WORDS: dict[Status, str] = {
     "observed": "measured", "failed": "failed", "pending": "pending", "unlabelled": "without a value",
-    "released": "released",
+    "released": "released", "rejected": "rejected",
 }  # fmt: skip
-DETAILS = ("status", "asked", "asked_at", "told_at", "replicates", "failures", "corrected_from")
+DETAILS = (
+    "status", "awaited", "asked", "asked_at", "told_at", "replicates", "failures", "corrected_from", "reason",
+    "notes",
+)  # fmt: skip
+
+
+_SIGNS = {"": "", "above": ">", "below": "<"}
 
 
 def shown(x: Any, width: int = 80) -> str:
@@ -133,6 +140,11 @@ def state_lines(history: History, aims: Aims, retrain_every: int | None, *, flat
     if pending:
         lines.append("pending (id, asked, x):")
         lines += [f"  {row}  {local_time(record.asked_at)}  {shown(record.x)}" for row, record in pending]
+    in_part = [(row, record.lacks(aims.names), record) for row, record in enumerate(history)]
+    in_part = [(row, lacks, record) for row, lacks, record in in_part if lacks]
+    if in_part:
+        lines.append("told in part (id, to come, x):")
+        lines += [f"  {row}  {', '.join(lacks)}  {shown(record.x)}" for row, lacks, record in in_part]
     return lines
 
 
@@ -171,14 +183,15 @@ def format_points(
     wells: Mapping[int, str] | None = None,
     details: bool = False,
     flat: bool = False,
+    notes: Mapping[int, str] | None = None,
 ) -> str:
     """Return points as CSV: id, x and values; with ``details`` all that is known of them.
 
     ``columns``: outcome → its column. Beside it stand "sd" and "n" where some value has a standard error, or
     a mean of replicates was told. ``names``: what candidates of a catalogue are called, by x, for a column of
     their own. ``wells``: row → the well in which it is made. ``flat``: whether the model leaves
-    stereochemistry out; beside a mean stands the SMILES without it then. Telling the campaign this table
-    changes nothing.
+    stereochemistry out; beside a mean stands the SMILES without it then. ``notes``: row → the notes on it.
+    Telling the campaign this table changes nothing.
     """
     rows = list(rows)
     sides = {name for name in columns if _has_errors(history, name, rows)}
@@ -195,7 +208,8 @@ def format_points(
         called: list[Cell] = [wells[row]] if wells else []
         called += [] if names is None else [names.get(record.x, "")]
         x_cell = _molecule(record, flat) or str(record.x)
-        table.append([row, *called, x_cell, *values, *(_details(record, decimal) if details else ())])
+        more = _details(record, columns, decimal, (notes or {}).get(row, "")) if details else ()
+        table.append([row, *called, x_cell, *values, *more])
     return format_table(header, table, delimiter=delimiter, decimal=decimal)
 
 
@@ -213,13 +227,14 @@ def _cells(record: Record, name: str, decimal: str, *, more: bool) -> list[Cell]
     """Return the cell of a value; with ``more`` those of its standard deviation and number of replicates."""
     found = current_reading(record, name)
     if found is None:
-        return [None, None, None] if more else [None]
+        cell = NOT_MEASURED if name in record.not_measured else None
+        return [cell, None, None] if more else [cell]
     value: Cell = found.value if not found.bound else describe_value(found).replace(".", decimal)
     deviation = None if found.sd is None else found.sd * math.sqrt(found.n)
     return [value, deviation, found.n] if more else [value]
 
 
-def _details(record: Record, decimal: str) -> list[Cell]:
+def _details(record: Record, outcomes: Iterable[str], decimal: str, notes: str) -> list[Cell]:
     def listed(readings: Mapping[str, Sequence[Reading]]) -> str:
         parts = []
         for name, told in readings.items():
@@ -230,13 +245,13 @@ def _details(record: Record, decimal: str) -> list[Cell]:
     repeated = {name: told for name, told in record.readings.items() if len(told) > 1}
     corrected = " | ".join(listed(_revision(each)) or "failed" for each in record.revisions)
     return [
-        record.status, "yes" if record.asked else "no", record.asked_at, record.told_at,
-        listed(repeated), record.n_failures, corrected,
+        record.status, " ".join(record.lacks(outcomes)), "yes" if record.asked else "no", record.asked_at,
+        record.told_at, listed(repeated), record.n_failures, corrected, record.reason or "", notes,
     ]  # fmt: skip
 
 
 def _exactly(reading: Reading) -> str:
-    return {"": "", "above": ">", "below": "<"}[reading.bound] + repr(float(reading.value))
+    return _SIGNS[reading.bound] + repr(float(reading.value))
 
 
 def _revision(revision: Any) -> Mapping[str, Sequence[Reading]]:
@@ -273,7 +288,9 @@ def sdf_export(
         cells = {"id": row, x: record.x}
         for outcome, column in columns.items():
             found = current_reading(record, outcome)
-            cells[column] = "" if found is None else _exactly(found)
+            left_out = NOT_MEASURED if outcome in record.not_measured else ""
+            blank = "failed" if record.status == "failed" else left_out
+            cells[column] = blank if found is None else _exactly(found)
         cells["status"] = record.status
         for name, cell in cells.items():
             molecule.SetProp(name, str(cell))
@@ -282,33 +299,54 @@ def sdf_export(
     return text.getvalue()
 
 
-def json_export(history: History, about: dict[str, Any]) -> str:
-    """Return everything that is known as JSON: the entries of ``about``, points, trainings, events."""
-    points = [
-        {"id": row, "x": record.x, "status": record.status, "value": _number(record)}
-        | {"values": record.values, "failures": record.n_failures}
-        | {"corrected_from": [_listed(revision) for revision in record.revisions]}
-        | ({"readings": _listed(record.readings)} if record.details else {})
-        | {"asked": record.asked, "asked_at": record.asked_at, "told_at": record.told_at}
-        for row, record in enumerate(history)
-    ]
-    about = dict(about)
-    authors = about.pop("authors", None) or [""] * len(history.events)
+def json_export(history: History, about: dict[str, Any], outcomes: Sequence[str] = ("",)) -> str:
+    """Return everything that is known as JSON: the entries of ``about``, points, trainings, events.
+
+    ``outcomes``: the names of what an experiment measures.
+    """
+    points = [_json_point(history, row, about, outcomes) for row in range(len(history))]
+    happened = happenings(history, about.get("authors") or ())
     events = [
-        {"time": iso_time(event.time), "kind": event.kind, "id": event.row, "value": event.value}
-        | ({"by": by} if by else {})
-        | ({"old": event.data} if event.kind == "update" else {})
-        | ({"reason": event.data} if event.kind == "tell" and isinstance(event.data, str) else {})
-        | (
-            {"readings": event.data}
-            if event.kind in ("start", "tell") and isinstance(event.data, dict)
-            else {}
-        )
-        for event, by in zip(history.events, authors, strict=True)
+        _json_event(event, words)
+        for event, words in zip(history.events, happened, strict=True)
         if event.row >= 0
     ]
-    whole = about | {"points": points, "trainings": history.trainings, "events": events}
+    kept = {name: entry for name, entry in about.items() if name != "authors"}
+    whole = kept | {"points": points, "trainings": history.trainings, "events": events}
     return json.dumps(_plain(whole), indent=1, allow_nan=False) + "\n"
+
+
+def _json_point(
+    history: History, row: int, about: Mapping[str, Any], outcomes: Sequence[str]
+) -> dict[str, Any]:
+    record = history.records[row]
+    said = {name: result_in_words(record, name, blank="") for name in outcomes}
+    return (
+        {"id": row, "x": record.x, "status": record.status, "value": _number(record)}
+        | {"result": said.get("", said), "awaited": record.lacks(outcomes)}
+        | {"values": record.values, "failures": record.n_failures, "reason": record.reason or ""}
+        | {"corrected_from": [_listed(revision) or "failed" for revision in record.revisions]}
+        | ({"readings": _listed(record.readings)} if record.details else {})
+        | {"asked": record.asked, "asked_at": record.asked_at, "told_at": record.told_at}
+        | {"notes": [remark._asdict() for remark in notes_on(about, history, row)]}
+    )
+
+
+def _json_event(event: Event, words: Happening) -> dict[str, Any]:
+    found = {
+        "time": words.time,
+        "kind": event.kind,
+        "what": words.what,
+        "id": event.row,
+        "value": event.value,
+    }
+    said = {"by": words.by, "said": words.said, "was": words.was, "reason": words.reason}
+    found |= {name: text for name, text in said.items() if text}
+    if event.kind in ("start", "tell", "update") and (event.not_measured or set(event.readings or ()) - {""}):
+        found["readings"] = _listed({name: [reading] for name, reading in (event.readings or {}).items()})
+    if event.kind == "update" and not isinstance(event.data, dict):
+        found["old"] = event.data
+    return found
 
 
 def _number(record: Record) -> float | None:
@@ -318,10 +356,13 @@ def _number(record: Record) -> float | None:
 
 
 def _listed(readings: Any) -> Any:
-    """Return readings by outcome as lists of value, standard error, bound and n; plain values as they are."""
+    """Return the readings of each outcome, with their relations; plain values as they are."""
     if not isinstance(readings, dict):
         return readings
-    return {name: [[r.value, r.sd, r.bound, r.n] for r in told] for name, told in readings.items()}
+    return {
+        name: [{"value": r.value, "relation": _SIGNS[r.bound] or "=", "sd": r.sd, "n": r.n} for r in told]
+        for name, told in readings.items()
+    }
 
 
 def _plain(value: Any) -> Any:

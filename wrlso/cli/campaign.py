@@ -142,7 +142,7 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it e
 
 def add_commands(app: typer.Typer) -> None:
     """Register the commands, in the order in which a campaign needs them."""
-    for command in (init, ask, tell, status, update, release, note, retrain, export, report):
+    for command in (init, ask, tell, status, history, update, release, note, retrain, export, report):
         # or a negative value would be taken for an option
         settings = {"ignore_unknown_options": True} if command is update else None
         app.command(help=help_of(command), epilog=EXIT_CODES, context_settings=settings)(command)
@@ -359,7 +359,7 @@ def ask(
     out: Out = None,
     force: Force = False,
     pending: Annotated[
-        bool, typer.Option("--pending", help="Write the pending points again; ask for no new ones.")
+        bool, typer.Option("--pending", help="Write what is pending or told in part; ask for no new points.")
     ] = False,
     plate: Annotated[
         int | None,
@@ -420,8 +420,9 @@ def tell(
 ) -> None:
     """Report results: a table that ask wrote, filled in, or any with the columns of x and values.
 
-    A number is a value; 'failed' (or nan, or 'failed' in a column status) says that the experiment failed;
-    blank means not measured yet. Rows without an id go by x, and may be points that were never asked for.
+    A number is a value; 'failed' (or 'failed' in a column status) says that the whole experiment failed;
+    blank (or nan) means not measured yet, and 'n.d.' that this outcome will not be. Rows without an id go by
+    x, and may be points that were never asked for.
 
     Telling a file twice changes nothing, so fill it in as results come, and tell it again each time. A
     different value of a measured point is refused: see update, and --replicates. When rows cannot be told,
@@ -450,29 +451,53 @@ def status(campaign: Campaign) -> None:
     say(work.status(campaign))
 
 
+def history(
+    campaign: Campaign,
+    point: Annotated[
+        str | None,
+        typer.Argument(metavar="POINT", help="Its id, or x itself; all without.", show_default=False),
+    ] = None,
+) -> None:
+    """Show what happened, in order: who told, corrected, rejected or noted what, when and why.
+
+    For example:
+      wrlso history kinase
+      wrlso history kinase 44
+    """
+    from wrlso.campaign import commands as work
+
+    say(work.history(campaign, point))
+
+
 def update(
     campaign: Campaign,
     point: Annotated[str, typer.Argument(metavar="POINT", help="Its id, or x itself.", show_default=False)],
     value: Annotated[
-        str, typer.Argument(metavar="VALUE", help="The correct value, or 'failed'.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="VALUE", help="The correct value, 'n.d.', or 'failed'; or NAME=VALUE.", show_default=False
+        ),
     ],
     decimal_comma: Comma = None,
     reason: Annotated[str | None, typer.Option(help="Why; it stands with the correction.")] = None,
     model: Model = None,
     feasible: Feasible = None,
 ) -> None:
-    """Correct the value of a point; of several outcomes one, as NAME=VALUE. The old value stays on record.
+    """Correct values of a point; of several outcomes those that are named. Old values stay on record.
+
+    n.d. (or nan) says that it was not measured, failed that the experiment as a whole failed.
 
     For example:
       wrlso update kinase 44 7.3
-      wrlso update lead 44 logD=2.1
+      wrlso update lead 44 logD=2.1 solubility=n.d.
+      wrlso update lead 44 failed --reason "wrong compound in the vial"
     """
     from wrlso.campaign import commands as work
 
     form = form_of(None, None, None, decimal_comma)
     work.check_value(campaign, value, form=form)
     with work.recording(campaign, model=model, feasible=feasible) as opt:
-        say(work.update(opt, point, value, form=form, reason=reason))
+        say(work.update(opt, point, value, form=form, reason=reason, campaign=campaign))
 
 
 def release(
@@ -490,13 +515,16 @@ def release(
 ) -> None:
     """Forget points that were asked for and will not be measured. Without --reason they may be asked again.
 
+    With --reason they are rejected, which a release without it takes back. Of points that are told in part,
+    what is missing is no longer awaited.
+
     For example:
       wrlso release kinase 44 47
       wrlso release kinase 44 --reason "cannot be made"
     """
     from wrlso.campaign import commands as work
 
-    work.check_points(points or [], every=every)
+    work.check_points(points or [], every=every, reason=reason)
     with work.recording(campaign, model=model, feasible=feasible) as opt:
         say(work.release(opt, points or [], every=every, reason=reason))
 
@@ -504,11 +532,11 @@ def release(
 def note(
     campaign: Campaign,
     point: Annotated[str, typer.Argument(metavar="POINT", help="Its id, or x itself.", show_default=False)],
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="Blank: no note.", show_default=False)],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to note.", show_default=False)],
     model: Model = None,
     feasible: Feasible = None,
 ) -> None:
-    """Write a note on a point, in the place of the one before.
+    """Add a note to a point; history, export and report show all notes, who wrote them, and when.
 
     For example:
       wrlso note kinase 44 "ordered from the vendor, due on Friday"

@@ -26,7 +26,7 @@ from wrlso.timeline import Attempt, Evaluation
 
 __all__ = ["Evaluations", "Finished"]
 
-Value = float | Reading | dict[str, Reading] | None  # of one evaluation
+Value = float | Reading | dict[str, Reading | None] | None  # of one evaluation
 
 _logger = logging.getLogger("wrlso.run")
 _POLL = 1.0  # seconds between two looks at futures that should report their end

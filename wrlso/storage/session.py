@@ -7,10 +7,10 @@ returned is on disk, and what could not be written has not happened.
 
 import copy
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ from wrlso._utils.random import draw_seed
 from wrlso._utils.threads import bounded_threads
 from wrlso.catalogue import Catalogue
 from wrlso.exceptions import (
+    DataError,
+    DataTypeError,
     ModelError,
     NoCandidateError,
     NotFittedError,
@@ -51,12 +53,11 @@ from wrlso.outcomes import Aims, aims_of
 from wrlso.storage.catalogue import file_name, keep_shelf, restore_shelf
 from wrlso.storage.folder import Campaign, create_campaign
 from wrlso.storage.info import Notes
-from wrlso.storage.journal import open_journal
 from wrlso.storage.learned import check_state, model_fields
 from wrlso.storage.names import is_campaign
-from wrlso.storage.parameters import load_parameters, pack_parameters
+from wrlso.storage.parameters import pack_parameters
 
-__all__ = ["HasSession", "Session", "load_optimizer"]
+__all__ = ["Session"]
 
 
 class Session:
@@ -127,8 +128,11 @@ class Session:
             raise NotFittedError("no x is known yet: call fit(X, y) with starting data, or tell(x, y), first")
         return self.learned, self.history
 
-    def known_row(self, x: Any, *statuses: str) -> int:
-        """Return the row of an x; raises UnknownPointError when it has none of the statuses."""
+    def known_row(self, x: Any, *statuses: str, expected: str = "") -> int:
+        """Return the row of an x; raises UnknownPointError when it has none of the statuses.
+
+        ``expected``: how the error calls these statuses.
+        """
         learned, history = self.require()
         key = key_of(learned.model, x)
         row = history.row(key)
@@ -139,7 +143,7 @@ class Session:
         status = None if row is None else history.records[row].status
         if row is None or status not in statuses:
             raise UnknownPointError(
-                f"x must be {' or '.join(statuses)}, but it is {status or 'unknown'}: {x!r:.80}"
+                f"x must be {expected or ' or '.join(statuses)}, but it is {status or 'unknown'}: {x!r:.80}"
             )
         return row
 
@@ -313,6 +317,30 @@ class Session:
             return [keep(x) for x in X]
         raise NoCandidateError("others told every proposed point before it could be returned, 10 times")
 
+    def release(self, x: Any, reason: str | None) -> None:
+        """See :meth:`wrlso.WeightedRetrainingOptimizer.release`."""
+        _check_text("reason", reason)
+        names = self.aims.names
+        with self.changing() as changes:
+            statuses = ("pending", "observed") if reason else ("pending", "observed", "rejected")
+            row = self.known_row(x, *statuses, expected="pending")
+            record = changes.history.records[row]
+            if record.status == "observed" and not record.lacks(names):
+                raise UnknownPointError(
+                    f"x must be pending, but all that is awaited of it is told: {x!r:.80}"
+                )
+            changes.note("release", row, data=reason)
+
+    def annotate(self, x: Any, text: str) -> None:
+        """See :meth:`wrlso.WeightedRetrainingOptimizer.note`."""
+        _check_text("text", text)
+        with self.changing() as changes:
+            learned, history = self.require()
+            row = history.row(key_of(learned.model, x))
+            if row is None:
+                raise UnknownPointError(f"x must be a point of this optimizer, but it is unknown: {x!r:.80}")
+            changes.note("note", row, data=text.strip())
+
     def extend(self, X: Objects) -> None:
         """See :meth:`wrlso.WeightedRetrainingOptimizer.extend`."""
         with self.training, self.working():
@@ -459,67 +487,15 @@ class Session:
             )
 
 
+def _check_text(name: str, text: Any) -> None:
+    """Raise unless a text of the user's own says something; None is none."""
+    if text is not None and not isinstance(text, str):
+        raise DataTypeError(f"{name} must be a text, got {text!r:.80} of type {type(text).__name__}")
+    if text is not None and not text.strip():
+        raise DataError(f"{name} must say something, got {text!r:.80}")
+
+
 def _has_trained(learned: Learned | None, before: Learned | None) -> bool:
     if learned is None or learned.n_trainings == 0:
         return False
     return before is None or learned.model is not before.model
-
-
-class HasSession(Protocol):
-    """An optimizer: it holds a session."""
-
-    _session: Session
-
-
-Optimizer = TypeVar("Optimizer", bound=HasSession)
-
-
-def load_optimizer(
-    make: Callable[..., Optimizer], path: str | Path, given: dict[str, Any], *, autosave: bool
-) -> Optimizer:
-    """Return the optimizer of a campaign; see :meth:`wrlso.WeightedRetrainingOptimizer.load`.
-
-    Parameters
-    ----------
-    make : callable
-        Called with the constructor arguments.
-    path : path
-    given : dict
-        Constructor arguments of the user's; None: the stored one.
-    autosave : bool
-        Whether changes are committed from now on.
-    """
-    path = Path(path).absolute()
-    journal = open_journal(path) if autosave else None  # an error now, rather than after seconds
-    try:
-        for attempt in range(3):
-            campaign = Campaign(path, read_only=True)
-            try:
-                opt = _loaded(make, campaign, given)
-                break
-            except StorageError as error:
-                # another process may have put new weights in the place of those that were to be read
-                if attempt == 2 or not isinstance(error.__cause__, FileNotFoundError):
-                    raise
-            finally:
-                campaign.close()
-    except BaseException:
-        if journal is not None:
-            journal.close()
-        raise
-    if journal is not None:
-        campaign.journal = journal  # the first call takes in what others have committed since
-        opt._session.campaign = campaign
-    return opt
-
-
-def _loaded(make: Callable[..., Optimizer], campaign: Campaign, given: dict[str, Any]) -> Optimizer:
-    with campaign.transaction(write=False):
-        campaign.journal.check()
-        parameters = load_parameters(campaign, given)
-        try:
-            opt = make(**parameters)
-        except TypeError as error:
-            raise StorageError(f"{campaign.path} was saved by a newer wrlso, install it: {error}") from error
-        opt._session.read(campaign)
-    return opt

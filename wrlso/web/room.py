@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wrlso._state.merits import hypervolumes, standing
-from wrlso.campaign.commands import POINT_NOTE
+from wrlso.campaign.event_words import notes_on
 from wrlso.campaign.outcome_columns import aims_of_campaign
 from wrlso.campaign.reasons import best_value, nearest_known, said_of, why_chosen
 from wrlso.campaign.results_table import current_reading, describe_value
@@ -24,7 +24,7 @@ __all__ = ["STATUS_WORDS", "Room", "View"]
 
 STATUS_WORDS = {
     "observed": "measured", "failed": "failed", "pending": "being made", "unlabelled": "not measured",
-    "released": "released",
+    "released": "released", "rejected": "rejected",
 }  # fmt: skip
 _DRAWINGS = 500  # pictures that are kept
 
@@ -68,11 +68,10 @@ class View:
         """Return what tables and cards show of a point."""
         record = self.history.records[row]
         status = record.status
-        rejected = status == "released" and record.reason
         return {
             "id": row,
             "x": shown(record.x, 200),
-            "status": "rejected" if rejected else STATUS_WORDS[status],
+            "status": STATUS_WORDS[status],
             "reason": record.reason or "",
             "values": [self._value(record, name) for name, _ in self.outcomes],
             "expected": expected(record.prediction),
@@ -81,7 +80,7 @@ class View:
             "asked": local_time(record.asked_at),
             "told": local_time(record.told_at),
             "corrected": bool(record.revisions),
-            "note": self.info["notes"].get(f"{POINT_NOTE}{row}", ""),
+            "note": "\n".join(note.text for note in notes_on(self.info, self.history, row)),
             "why": "",
             "near": None,
         }
