@@ -45,7 +45,7 @@ def test_corrections_notes_and_rejections_keep_their_reasons_and_run_nothing(cli
     assert post(client, "/batch/reject", id="30", reason=SCRIPT).status_code == 200
     assert record(camp, 0).values == [9.0]
     assert record(camp, 0).revisions
-    assert (record(camp, 30).status, record(camp, 30).reason) == ("released", SCRIPT)
+    assert (record(camp, 30).status, record(camp, 30).reason) == ("rejected", SCRIPT)
     pages = [client.get(page).text for page in ("/", "/explore", "/history", "/point/0", "/point/30")]
     assert not any(SCRIPT in page for page in pages)
     assert all("&lt;img" in page for page in pages[2:])
