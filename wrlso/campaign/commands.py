@@ -76,11 +76,12 @@ if TYPE_CHECKING:  # takes a second to import: functions import it once they hav
     from wrlso.rules.filters import Filters
 
 __all__ = [
-    "BUILT_IN", "Form", "about", "ask", "export", "history", "init", "note", "open_campaign", "recording",
+    "ACCEPTED", "BUILT_IN", "Form", "about", "accept", "ask", "export", "history", "init", "note", "open_campaign", "recording",
     "release", "report", "retrain", "status", "tell", "update",
 ]  # fmt: skip
 
 Lines = list[str]
+ACCEPTED = "will be made"  # the note of who makes a point
 
 
 def init(
@@ -482,6 +483,16 @@ def note(opt: "WeightedRetrainingOptimizer", point: str, text: str) -> Lines:
     row = _row(opt, point)
     opt.note(opt.history_.records[row].x, text)
     return [f"id {row}: noted"]
+
+
+def accept(opt: "WeightedRetrainingOptimizer", point: str) -> Lines:
+    """Note that a pending point will be made by who says so: a note, which others see with name and time."""
+    row = _row(opt, point)
+    status = opt.history_.records[row].status
+    if status != "pending":
+        raise UnknownPointError(f"id {row} is {status} and not pending, so nobody need make it")
+    opt.note(opt.history_.records[row].x, ACCEPTED)
+    return [f"id {row}: {ACCEPTED}"]
 
 
 def history(campaign: Path, point: str | None = None) -> Lines:
