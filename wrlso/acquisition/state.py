@@ -304,8 +304,8 @@ class Proposal:
     success : float or None
         The probability that an experiment on x succeeds; None while none has failed.
     expected : mapping of str to (float, float)
-        Mean and standard deviation of a measurement of each outcome that has a name, in the user's sign; empty
-        where nothing is predicted.
+        Mean and standard deviation of a measurement of each outcome that has a name, in the user's sign;
+        empty where nothing is predicted.
     """
 
     x: Any

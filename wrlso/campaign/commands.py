@@ -76,8 +76,8 @@ if TYPE_CHECKING:  # takes a second to import: functions import it once they hav
     from wrlso.rules.filters import Filters
 
 __all__ = [
-    "ACCEPTED", "BUILT_IN", "Form", "about", "accept", "ask", "export", "history", "init", "note", "open_campaign", "recording",
-    "release", "report", "retrain", "status", "tell", "update",
+    "ACCEPTED", "BUILT_IN", "Form", "about", "accept", "ask", "export", "history", "init", "note",
+    "open_campaign", "recording", "release", "report", "retrain", "status", "tell", "update",
 ]  # fmt: skip
 
 Lines = list[str]

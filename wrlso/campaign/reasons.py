@@ -12,7 +12,10 @@ from wrlso.history import History, Record
 from wrlso.outcomes import Aims
 from wrlso.rules.checks import similarities
 
-__all__ = ["Expectation", "best_value", "expectations", "nearest_known", "percent", "said_of", "usual_seconds", "why_chosen"]
+__all__ = [
+    "Expectation", "best_value", "expectations", "nearest_known", "percent", "said_of", "usual_seconds",
+    "why_chosen",
+]  # fmt: skip
 
 FOUND = {
     "near": "the model made it from a place near good points",

@@ -12,10 +12,23 @@ from wrlso.web.desk import NAME_COOKIE, Desk, name_of
 from wrlso.web.entries import check, tell
 from wrlso.web.forms import id_of, text_of
 
-__all__ = ["ACTIONS", "ask", "cancel", "check", "name", "note", "reject", "retrain", "tell", "update"]
+__all__ = [
+    "ACTIONS",
+    "accept",
+    "ask",
+    "cancel",
+    "check",
+    "name",
+    "note",
+    "reject",
+    "retrain",
+    "tell",
+    "update",
+]
 
 ACTIONS = (
-    ("/batch/ask", "ask"), ("/batch/reject", "reject"), ("/note", "note"), ("/cancel", "cancel"),
+    ("/batch/ask", "ask"), ("/batch/accept", "accept"), ("/batch/reject", "reject"), ("/note", "note"),
+    ("/cancel", "cancel"),
     ("/results/check", "check"), ("/results/tell", "tell"), ("/update", "update"),
     ("/model/retrain", "retrain"), ("/name", "name"),
 )  # fmt: skip
@@ -54,13 +67,20 @@ async def cancel(desk: Desk, request: Request) -> Response:
 
 
 async def reject(desk: Desk, request: Request) -> Response:
-    """Release a point, with a reason so that it is not asked again."""
+    """Give a point back: rejected with a reason and not asked again, or free to be asked again."""
     form = await desk.form(request)
-    reason = text_of(form, "reason")
-    if not reason.strip() and not form.get("again"):
-        raise DataError("give a reason, or choose that the point may be asked again")
-    answer = await desk.do(request, what="release", point=id_of(form), reason=reason.strip())
-    return _said(desk, request, answer, "The point is no longer waited for")
+    reason, again = text_of(form, "reason").strip(), bool(form.get("again"))
+    if bool(reason) == again:
+        raise DataError("give a reason, or choose that the point may be asked again, not both")
+    answer = await desk.do(request, what="release", point=id_of(form), reason=reason, again=again)
+    return _said(desk, request, answer, "Nobody waits for this point any more")
+
+
+async def accept(desk: Desk, request: Request) -> Response:
+    """Note who makes a point."""
+    form = await desk.form(request)
+    answer = await desk.do(request, what="accept", point=id_of(form))
+    return _said(desk, request, answer, "Others see that you make this point")
 
 
 async def update(desk: Desk, request: Request) -> Response:
@@ -70,13 +90,19 @@ async def update(desk: Desk, request: Request) -> Response:
     if not reason:
         raise DataError("say why the value is corrected; the old one stays on record")
     answer = await desk.do(
-        request, what="update", point=id_of(form), value=text_of(form, "value"), reason=reason
+        request, what="update", point=id_of(form), value=_corrected(desk, form), reason=reason
     )
     return _said(desk, request, answer, "The value is corrected")
 
 
+def _corrected(desk: Desk, form: Any) -> str:
+    """Return the new value, as NAME=VALUE where outcomes have names and one was chosen."""
+    value, name = text_of(form, "value").strip(), text_of(form, "outcome")
+    return f"{name}={value}" if name and name in desk.room.view().aims.names else value
+
+
 async def note(desk: Desk, request: Request) -> Response:
-    """Write a note on a point."""
+    """Add a note to a point."""
     form = await desk.form(request)
     answer = await desk.do(request, what="note", point=id_of(form), text=text_of(form, "text"))
     return _said(desk, request, answer, "The note is kept")

@@ -13,6 +13,7 @@ from wrlso._state.merits import standing
 from wrlso._state.training_log import in_words
 from wrlso.campaign.commands import about
 from wrlso.campaign.downloads import all_text, pending_text
+from wrlso.campaign.event_words import happenings
 from wrlso.campaign.reasons import usual_seconds
 from wrlso.campaign.rule_options import rules_line
 from wrlso.campaign.substructures import holding
@@ -43,11 +44,6 @@ _DOWNLOADS = {
     "batch.csv": "text/csv", "batch.fasta": "text/plain", "batch.sdf": "chemical/x-mdl-sdfile",
     "all.csv": "text/csv", "all.json": "application/json", "all.sdf": "chemical/x-mdl-sdfile",
 }  # fmt: skip
-_WHAT = {
-    "start": "starting value", "tell": "result", "update": "correction", "ask": "chosen to be made",
-    "release": "released", "train": "model trained", "outcomes": "units noted",
-    "search": "search ended",
-}  # fmt: skip
 
 
 def overview(desk: Desk, request: Request) -> Response:
@@ -71,10 +67,11 @@ def overview(desk: Desk, request: Request) -> Response:
 def batch(desk: Desk, request: Request) -> Response:
     """Show what is to be made, and ask for more."""
     view, drawings = desk.room.view(), desk.room.has_drawings()
-    rows = [int(row) for row in view.history.rows_with("pending")]
+    rows = view.awaited
     usual = usual_seconds(view.history, "ask", trains=desk.trains_next())
     return desk.page(
         request, "batch.html", view=view, training=desk.training(), drawings=drawings, usual=usual,
+        sequences=view.holds_sequences,
         pending=desk.room.cards(view, rows[:_CARDS]), n_pending=len(rows),
     )  # fmt: skip
 
@@ -96,7 +93,7 @@ def results_page(
     points += [view.point(row) for row in sorted(stale) if row < len(view.history)]
     return desk.page(
         request, "results.html", status=422 if problem else 200, view=view, points=points, typed=typed,
-        n_pending=len(view.history.rows_with("pending")), pasted=str(form.get("pasted", ""))[:_COPIED],
+        n_pending=len(view.awaited), pasted=str(form.get("pasted", ""))[:_COPIED],
         x=view.info["notes"].get("x", "x"), decimal=view.info["notes"].get("decimal", "."),
         chosen={name: str(form.get(name, "")) for name in ("decimal", "replicates", "no_ids", "no_header")},
         problem=problem, problems=notes, most=MAX_BODY,
@@ -161,7 +158,6 @@ def point(desk: Desk, request: Request) -> Response:
     shown = desk.room.cards(view, [row])[0] if view.history.records[row].asked else view.point(row)
     return desk.page(
         request, "point.html", view=view, point=shown, drawings=drawings,
-        status_code=view.history.records[row].status,
         events=_events(view, [i for i, event in enumerate(view.history.events) if event.row == row]),
     )  # fmt: skip
 
@@ -197,13 +193,14 @@ async def latent_points(desk: Desk, request: Request) -> Response:
 
 async def _of_model(desk: Desk, request: Request, **work: Any) -> dict[str, Any]:
     """Return the answer of a process that has the model, kept until the campaign changes."""
-    version = desk.room.version()
-    if desk.seen.get(work["what"], ("", {}))[0] != version:
-        answer = await desk.do(request, **work)
-        if "error" in answer:
-            return answer
+    version = desk.room.view().version  # raises where there is no campaign any more
+    known = desk.seen.get(work["what"])
+    if known is not None and known[0] == version:
+        return known[1]
+    answer = await desk.do(request, **work)
+    if "error" not in answer:
         desk.seen[work["what"]] = (version, answer)
-    return desk.seen[work["what"]][1]
+    return answer
 
 
 def history(desk: Desk, request: Request) -> Response:
@@ -217,21 +214,18 @@ def history(desk: Desk, request: Request) -> Response:
 
 
 def _events(view: View, numbers: Iterable[int]) -> list[dict[str, Any]]:
-    found = []
-    for number in numbers:
-        event, who = view.history.events[number], view.info["authors"][number]
-        reason = event.data.get("reason", "") if isinstance(event.data, dict) else event.data
-        readings = event.readings if event.kind in ("start", "tell", "update") else {}
-        said = "failed"
-        if readings is not None:
-            said = ", ".join(f"{name} {r.value:.6g}".strip() for name, r in readings.items())
-        kind = "rejected" if event.kind == "release" and event.data else _WHAT.get(event.kind, event.kind)
-        found.append(
-            {"time": local_time(iso_time(event.time)), "what": kind, "id": event.row, "value": said}
-            | {"who": who}
-            | {"reason": reason if isinstance(reason, str) else ""}
-        )
-    return found
+    """Return what happened in words: who, when and what."""
+    return [
+        {
+            "time": local_time(found.time),
+            "what": found.what,
+            "id": found.row,
+            "value": f"{found.was} is now {found.said}" if found.was else found.said,
+            "who": found.by,
+            "reason": found.reason,
+        }
+        for found in happenings(view.history, view.info["authors"], numbers)
+    ]
 
 
 def settings(desk: Desk, request: Request) -> Response:
@@ -282,4 +276,4 @@ def download(desk: Desk, request: Request) -> Response:
 
 
 def _pending(view: View) -> list[dict[str, Any]]:
-    return [view.point(int(row)) for row in view.history.rows_with("pending")]
+    return [view.point(row) for row in view.awaited]

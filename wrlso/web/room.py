@@ -25,7 +25,7 @@ from wrlso.campaign.reasons import (
     why_chosen,
 )
 from wrlso.campaign.results_table import current_reading, result_in_words
-from wrlso.campaign.views import local_time, shown
+from wrlso.campaign.views import holds_sequences, local_time, shown
 from wrlso.history import History, Record
 from wrlso.outcomes import Aims
 from wrlso.storage.info import view_campaign
@@ -46,7 +46,7 @@ class View:
     """A campaign at one moment."""
 
     version: str
-    campaign: Path
+    candidates: Any  # the catalogue, or None
     info: dict[str, Any]
     history: History
     aims: Aims
@@ -61,6 +61,11 @@ class View:
         """The best value so far, where there is one goal."""
         return best_value(self.history, self.aims)
 
+    @property
+    def holds_sequences(self) -> bool:
+        """Whether points are sequences."""
+        return holds_sequences(self.info["notes"])
+
     @cached_property
     def awaited(self) -> list[int]:
         """The rows of which results are to come: pending, or told in part."""
@@ -69,9 +74,8 @@ class View:
     @cached_property
     def names(self) -> dict[Any, str]:
         """What points are called, by x, as far as they have names."""
-        candidates = candidates_of(self.campaign, self.info)
         rows = range(len(self.history))
-        return names_of_points(self.info["notes"], self.history, candidates, rows) or {}
+        return names_of_points(self.info["notes"], self.history, self.candidates, rows) or {}
 
     def unit(self, name: str) -> str:
         """Return the unit of an outcome; "" where it is not known."""
@@ -153,6 +157,7 @@ class Room:
         self._lock = threading.Lock()
         self._drawing = threading.Lock()  # matplotlib draws one figure at a time
         self._view: View | None = None
+        self._catalogue: tuple[Any, Any] | None = None  # its name, and the candidates
         self._pictures: dict[tuple[str, Any], bytes | None] = {}
         self._near: dict[int, tuple[int, tuple[int, str] | None]] = {}  # row → measured points, the nearest
 
@@ -173,14 +178,22 @@ class Room:
         with self._lock:
             if self._view is None or self._view.version != version:
                 info, history = view_campaign(self.campaign)
-                self._view = View(version, self.campaign, info, history, aims_of_campaign(info))
+                self._view = View(version, self._candidates(info), info, history, aims_of_campaign(info))
             return self._view
+
+    def _candidates(self, info: dict[str, Any]) -> Any:
+        """Return the catalogue, which is read once: it may be long."""
+        name = info["parameters"].get("candidates")
+        if self._catalogue is None or self._catalogue[0] != name:
+            self._catalogue = (name, candidates_of(self.campaign, info))
+        return self._catalogue[1]
 
     def cards(self, view: View, rows: list[int]) -> list[dict[str, Any]]:
         """Return the cards of proposed points."""
         molecules, found = self.has_drawings(), []
+        alike = molecules or view.holds_sequences  # of other texts no likeness is known
         for row in rows:
-            known = self._near.get(row)
+            known = self._near.get(row) if alike else (view.measured, None)
             if known is None or known[0] != view.measured:
                 near = nearest_known(view.history, view.history.records[row].x, row, molecules=molecules)
                 known = self._near[row] = (view.measured, near)
@@ -196,7 +209,10 @@ class Room:
 
     def has_drawings(self) -> bool:
         """Whether points are molecules."""
-        return len(self.view().history) > 0 and self.drawing(0) is not None
+        view = self.view()
+        if view.holds_sequences or not len(view.history):  # some sequences could be read as SMILES
+            return False
+        return self.drawing(0) is not None
 
     def warm(self) -> None:
         """Draw what the first page shows."""

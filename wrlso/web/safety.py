@@ -8,7 +8,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-__all__ = ["MAX_BODY", "Guard", "is_loopback"]
+__all__ = ["MAX_BODY", "Guard", "is_loopback", "page_of"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -205,7 +205,12 @@ def _with_headers(send: Send) -> Send:
     return guarded
 
 
+def page_of(text: str) -> str:
+    """Return a page that says one thing, for where no template can be filled."""
+    return _PAGE.format(text)
+
+
 async def _answer(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
     kind = (b"content-type", b"text/html; charset=utf-8")
     await send({"type": "http.response.start", "status": status, "headers": [kind, *headers]})
-    await send({"type": "http.response.body", "body": _PAGE.format(text).encode() if text else b""})
+    await send({"type": "http.response.body", "body": page_of(text).encode() if text else b""})

@@ -54,7 +54,10 @@ def work(request: dict[str, Any]) -> Any:
             reason = request["reason"] or None
             return commands.update(opt, request["point"], request["value"], form=AS_BEFORE, reason=reason)
         if what == "release":
-            return commands.release(opt, [request["point"]], reason=request["reason"] or None)
+            reason = request["reason"] or None
+            return commands.release(opt, [request["point"]], reason=reason, again=request["again"])
+        if what == "accept":
+            return commands.accept(opt, request["point"])
         if what == "note":
             return commands.note(opt, request["point"], request["text"])
     raise ValueError(f"unknown operation {what!r}")

@@ -10,6 +10,21 @@
       event.target.reportValidity();
     }
   });
+  function copies() {
+    document.querySelectorAll("[data-copy]").forEach(function (button) { button.hidden = false; });
+  }
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest("[data-copy]");
+    if (!button) { return; }
+    var text = document.getElementById(button.dataset.copy), range = document.createRange();
+    range.selectNodeContents(text);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    // navigator.clipboard is missing where the page is not on this machine
+    button.textContent = document.execCommand("copy") ? "Copied" : "Press Ctrl-C";
+  });
+  document.addEventListener("htmx:afterSwap", copies);
+  copies();
   function refresh(what) {
     htmx.ajax("GET", location.href, { target: what, select: what, swap: "outerHTML" });
   }
