@@ -1,5 +1,6 @@
 """Why a point was chosen, and which known point is nearest to it, in words; read without the model."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -59,6 +60,15 @@ class Expectation(NamedTuple):
     low: float
     high: float
     chances: list[tuple[str, float]]
+
+    @property
+    def interval(self) -> str:
+        """The middle and the interval, to two digits of the deviation: "7.57 (6.83 to 8.30)"."""
+        deviation = (self.high - self.low) / (2 * _WIDE)
+        if not 1e-12 < deviation < 1e12:
+            return f"{self.mean:.6g} ({self.low:.6g} to {self.high:.6g})"
+        digits = max(0, 1 - math.floor(math.log10(deviation)))
+        return f"{self.mean:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 
 def expectations(record: Record, aims: Aims) -> list[Expectation]:

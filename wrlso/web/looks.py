@@ -11,11 +11,10 @@ from starlette.responses import PlainTextResponse, Response
 
 from wrlso._state.merits import standing
 from wrlso._state.training_log import in_words
-from wrlso.campaign.commands import about
 from wrlso.campaign.downloads import all_text, pending_text
 from wrlso.campaign.event_words import happenings
 from wrlso.campaign.reasons import usual_seconds
-from wrlso.campaign.rule_options import rules_line
+from wrlso.campaign.setting_words import setting_words
 from wrlso.campaign.substructures import holding
 from wrlso.campaign.views import best_line, is_flat, local_time, who_works
 from wrlso.exceptions import DataError
@@ -233,8 +232,8 @@ def settings(desk: Desk, request: Request) -> Response:
     view = desk.room.view()
     parameters = sorted((name, repr(value)[:300]) for name, value in view.info["parameters"].items())
     notes = [(name, text) for name, text in view.info["notes"].items() if not name.startswith("point ")]
-    facts = [f"The campaign's {about(view.info)}.", *rules_line(view.info["parameters"])]
-    return desk.page(request, "settings.html", facts=facts, parameters=parameters, notes=notes)
+    words = setting_words(view.info)
+    return desk.page(request, "settings.html", words=words, parameters=parameters, notes=notes)
 
 
 def drawing(desk: Desk, request: Request) -> Response:

@@ -144,7 +144,7 @@ class View:
     def _expected(self, found: Expectation) -> tuple[str, str, list[str]]:
         """Return the outcome, the interval that holds 95 % of its measurements, and the chances of limits."""
         unit = self.unit(found.name)
-        interval = f"{found.mean:.4g} ({found.low:.4g} to {found.high:.4g}) {unit}".strip()
+        interval = f"{found.interval} {unit}".strip()
         chances = [f"{limit} {unit}".strip() + f": {percent(chance)}" for limit, chance in found.chances]
         return found.name or self.y_name, interval, chances
 
