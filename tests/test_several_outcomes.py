@@ -113,15 +113,48 @@ def test_a_row_is_completed_later():
     assert opt.y_[-1].tolist() == [5.0, 0.0, 1.0, 3.0]
 
 
-def test_no_value_of_a_row_is_a_failure():
+def test_what_is_not_there_was_not_measured_and_none_is_a_failure():
     opt = fitted()
     opt.tell([X[21], X[22]], pd.DataFrame({"left": [np.nan, 1.0], "right": [np.nan, np.nan]}))
     opt.tell(X[23], None, reason="exploded")
     opt.tell(X[24], {"left": None, "right": np.nan})
-    assert [opt.history_.records[i].status for i in (20, 21, 22, 23)] == [
-        "failed", "observed", "failed", "failed",
+    opt.tell(X[25:27], np.array([[np.nan] * 4, [1.0, np.nan, np.nan, np.nan]]))
+    records = opt.history_.records[20:]
+    assert [record.status for record in records] == [
+        "unlabelled", "observed", "failed", "unlabelled", "failed", "observed",
     ]  # fmt: skip
-    assert opt.history_.records[22].reason == "exploded"
+    assert records[2].reason == "exploded"
+    assert [record.not_measured for record in records] == [(), (), (), ("left", "right"), (), ()]
+    x = opt.ask()
+    opt.tell(x, {"left": np.nan, "right": None})
+    assert opt.history_.records[-1].status == "pending"
+    assert opt.tell(x, {"left": 1.0}).history_.records[-1].lacks(opt.history_.units) == ["odd", "note"]
+
+
+def test_a_correction_takes_back_what_it_names():
+    opt = fitted()
+    before = opt.history_.records[3].readings
+    opt.update(X[3], {"left": np.nan})
+    record = opt.history_.records[3]
+    assert record.readings == {name: told for name, told in before.items() if name != "left"}
+    assert record.revisions == [before]
+    assert np.isnan(opt.y_[3]).tolist() == [True, False, False, True]
+    opt.update(X[3], {"right": None, "odd": None})
+    assert (record.status, record.readings) == ("unlabelled", {})
+    assert len(opt.X_) == 19
+    assert opt.tell(X[3], {"left": 2.0}).history_.records[3].status == "observed"
+    with pytest.raises(DataError, match="y must name what was not measured, as {'left': None}"):
+        opt.update(X[4], np.nan)
+
+
+def test_one_number_is_taken_back_by_nan_and_failed_by_none():
+    opt = make_optimizer().fit(X[:10], X[:10].sum(axis=1))
+    for missing in (np.nan, np.float32("nan"), pd.NA, np.ma.masked):
+        opt.tell(X[3], 1.0).update(X[3], missing)
+        assert (opt.history_.records[3].status, opt.history_.n_observed) == ("unlabelled", 9)
+    opt.update(X[4], None)
+    assert (opt.history_.records[4].status, opt.history_.n_observed) == ("failed", 8)
+    assert opt.ask() is not None
 
 
 def test_standard_errors_replicates_and_bounds():
@@ -172,7 +205,7 @@ def test_a_correction_replaces_the_outcomes_that_it_names():
     st.lists(
         st.tuples(
             st.sampled_from(["tell", "update", "fail", "withdraw"]), st.integers(0, 4),
-            st.dictionaries(st.sampled_from("abc"), st.floats(-5, 5), min_size=1),
+            st.dictionaries(st.sampled_from("abc"), st.none() | st.floats(-5, 5), min_size=1),
         ),
         max_size=40,
     )
@@ -183,14 +216,19 @@ def test_the_history_of_outcomes_equals_dictionaries(events):
     told: dict[int, dict[str, list[float]]] = {}
     order: dict[str, list[int]] = {name: [] for name in "abc"}
     for kind, row, values in events:
-        fields = {name: [value, None, "", 1] for name, value in values.items()}
+        fields = {name: None if value is None else [value, None, "", 1] for name, value in values.items()}
         if kind in ("tell", "update"):
             data = fields if kind == "tell" else {"now": fields, "before": {}}
             history.apply(Event(kind, row, None, 0, data))
             for name, value in values.items():
                 known = told.setdefault(row, {})
-                known[name] = [*known.get(name, []), value] if kind == "tell" else [value]
-                order[name] += [row] * (row not in order[name])
+                if value is not None:
+                    known[name] = [*known.get(name, []), value] if kind == "tell" else [value]
+                    order[name] += [row] * (row not in order[name])
+                elif kind == "update" and known.pop(name, None):
+                    order[name].remove(row)
+            if not told[row]:
+                del told[row]
         else:
             data = "reason" if kind == "fail" else {"before": {}}
             history.apply(Event("tell" if kind == "fail" else "update", row, None, 0, data))

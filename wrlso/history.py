@@ -18,8 +18,11 @@ from wrlso.outcomes import Reading, combined
 if TYPE_CHECKING:  # a history of which only records and events are read needs no torch
     from torch import Tensor
 
-__all__ = ["Event", "EventKind", "History", "Observed", "Record", "Status", "TensorRows", "iso_time"]
+__all__ = [
+    "POINT_NOTE", "Event", "EventKind", "History", "Observed", "Record", "Status", "TensorRows", "iso_time",
+]  # fmt: skip
 
+POINT_NOTE = "point "  # begins the names of former campaigns' notes on points, before their row
 Status = Literal["observed", "failed", "pending", "unlabelled", "released", "rejected"]
 _STATUSES: tuple[Status, ...] = ("observed", "failed", "pending", "unlabelled", "released", "rejected")
 EventKind = Literal["start", "tell", "update", "ask", "release", "note", "search", "train", "outcomes"]

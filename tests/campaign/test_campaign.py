@@ -690,6 +690,12 @@ def test_update(camp):
     update("1", "-2.5")
     assert "-2.5 is now failed" in update(START[1], "failed")[0]
     assert state(camp)[0][row][1:3] == ("failed", [])
+    assert "failed is now 3" in update("1", "3")[0]
+    assert "3 is now not measured" in update("1", "nan")[0]
+    assert state(camp)[0][row][1:3] == ("unlabelled", [])
+    with pytest.raises(UnknownPointError, match="id 1 is unlabelled and has no value to correct"):
+        update("1", "9")
+    load(camp).tell(START[1], 2.0)
     assert update("1", "9")[1] == f"best so far: 9 (id 1): {START[1]}"
     before = state(camp)
     for point, value, error, message in (
@@ -712,9 +718,10 @@ def test_release(camp):
 
     with pytest.raises(UnknownPointError, match="id 1 is observed and not pending, so nothing was released"):
         release("30", "1")
-    for arguments in ({"every": True, "points": ("30",)}, {"every": False, "points": ()}):
-        with pytest.raises(ParameterError, match="give the ids of the points to release, or --all"):
-            release(*arguments["points"], every=arguments["every"])
+    with pytest.raises(ParameterError, match="give the ids of the points to release, or --all"):
+        release()
+    with pytest.raises(ParameterError, match="leave out one of them"):
+        release("30", every=True)
     x = unprotected(batch()[1][1])
     assert release("31", x) == ["1 point released"]
     assert [s for _, s, _, _ in state(camp)[0][30:]] == ["pending", "released", "pending", "pending"]
@@ -828,10 +835,15 @@ def test_json_holds_everything(camp, monkeypatch):
     opt = load(camp)
     opt.update(START[1], 0.2)
     expected = [(r.x, r.status, r.values, r.revisions) for r in opt.history_]
+    expected_results = [
+        "failed" if r.status == "failed" else f"{np.mean(r.values):.10g}" if r.values else ""
+        for r in opt.history_
+    ]
     monkeypatch.setitem(sys.modules, "string_models", None)
     whole = json.loads(campaign.export(camp, as_json=True))
     assert [(p["x"], p["status"], p["values"], p["corrected_from"]) for p in whole["points"]] == expected
     assert [p["id"] for p in whole["points"]] == list(range(34))
+    assert [p["result"] for p in whole["points"]] == expected_results
     assert Counter(e["kind"] for e in whole["events"]) == {"start": 24, "ask": 4, "tell": 2, "update": 1}
     assert whole["events"][-1]["old"] == [score(START[1])]
     assert len(whole["trainings"]) == 1

@@ -46,13 +46,14 @@ from wrlso._state.changes import Changes, NewObjects
 from wrlso._state.codec import dump, dump_json, is_alike, load_json
 from wrlso._state.codec import load as load_bytes
 from wrlso.exceptions import StorageError
-from wrlso.storage import campaign_info, events
+from wrlso.storage import campaign_info, events, journal
 from wrlso.storage import folder as _campaign
 from wrlso.storage.journal import Journal, _crc
 from wrlso.storage.lock import WorkLock, holder
 from wrlso.storage.objects import pack_objects, unpack_objects
 
 JOURNAL = "journal.sqlite"
+NEW = np.ones(12, dtype=np.uint8)
 
 
 @pytest.fixture
@@ -806,10 +807,65 @@ def test_what_is_left_of_an_interrupted_save_is_no_hindrance(opt, folder):
 
 @pytest.mark.parametrize("call", [load, campaign_info, events])
 def test_no_campaign(tmp_path, call):
-    with pytest.raises(StorageError, match="there is no campaign in .*: journal.sqlite is missing"):
+    with pytest.raises(StorageError, match="the folder .* holds no campaign: journal.sqlite is missing"):
         call(tmp_path)
-    with pytest.raises(StorageError, match="which is no folder"):
+    with pytest.raises(
+        StorageError, match="there is no folder .*/nothing: look whether the campaign was moved"
+    ):
         call(tmp_path / "nothing")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageError, match="/file is a file, and a campaign is a folder"):
+        call(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    "call", [lambda o: o.ask(), lambda o: o.tell(NEW, 1.0), lambda o: o.note(words()[0], "n")]
+)
+def test_a_campaign_whose_folder_is_moved_is_missed_and_can_be_moved_back(opt, folder, call):
+    opt.autosave(folder)
+    before = state(opt)
+    folder.rename(folder.with_name("elsewhere"))
+    for wrong in (call, lambda _: take(WorkLock(folder / "tell.lock"))):
+        with pytest.raises(StorageError, match="there is no folder .*: look whether the campaign was moved"):
+            wrong(opt)
+    assert not folder.exists()
+    folder.with_name("elsewhere").rename(folder)
+    assert state(load(folder)) == before
+    opt.ask()
+
+
+def test_who_waits_for_another_writer_says_so(opt, folder, monkeypatch, caplog):
+    monkeypatch.setattr(journal, "_QUIET", 0.05)
+    opt.autosave(folder)
+    other = sqlite3.connect(folder / JOURNAL, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    with WorkLock(folder / "tell.lock").held():
+        told = threading.Thread(target=lambda: opt.tell(NEW, 1.0))
+        told.start()
+        while not caplog.records and told.is_alive():
+            time.sleep(0.01)
+        assert told.is_alive()
+        other.execute("ROLLBACK")
+        told.join(30)
+    other.close()
+    assert caplog.messages[0] == (
+        f"waiting for process {os.getpid()} on {socket.gethostname()}, which writes to {folder}; "
+        "for 60 s at most"
+    )
+    assert load(folder).history_.events[-1].value == 1.0
+
+
+def test_who_waits_in_vain_for_another_writer_changes_nothing(opt, folder, monkeypatch):
+    monkeypatch.setattr(journal, "_QUIET", 0.02)
+    monkeypatch.setattr(journal, "_PATIENCE", 0.05)
+    opt.autosave(folder)
+    before, other = state(opt), sqlite3.connect(folder / JOURNAL, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    for call in (lambda: opt.tell(NEW, 1.0), lambda: events(folder)):
+        with pytest.raises(StorageError, match="another process has been using it for"):
+            call()
+    other.close()
+    assert state(load(folder)) == before
 
 
 # ---------------------------------------------------------------- damage
@@ -837,12 +893,24 @@ def test_another_programs_database(broken):
 
 def test_a_newer_format(broken):
     change_journal(broken, "PRAGMA user_version = 99")
-    assert_refused(broken, "has format 99, and this wrlso reads format 2: install a newer one")
+    assert_refused(broken, "has format 99, and this wrlso reads format 3: install a newer one")
+
+
+def test_the_format_changes_with_the_first_event_that_needs_it(stored, folder):
+    shutil.copytree(stored, folder)
+    change_journal(folder, "PRAGMA user_version = 2")
+    put(folder, "format", "2")
+    opt = load(folder)
+    opt.tell(NEW, 1.0)
+    assert campaign_info(folder)["format"] == 2
+    opt.note(NEW, "a note")
+    assert campaign_info(folder)["format"] == 3
+    assert state(load(folder)) == state(opt)
 
 
 def test_an_older_format(broken):
     change_journal(broken, "PRAGMA user_version = 1")
-    assert_refused(broken, "has format 1, from before the first release, .* reads format 2: open it with the")
+    assert_refused(broken, "has format 1, from before the first release, .* reads format 3: open it with the")
     change_journal(broken, "PRAGMA user_version = 0")
     assert_refused(broken, r"damaged \(it has no format\): put back a copy")
 

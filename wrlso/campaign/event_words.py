@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from wrlso.campaign.results_table import describe_value
-from wrlso.history import Event, History, iso_time
+from wrlso.history import POINT_NOTE, Event, History, iso_time
 from wrlso.outcomes import Reading
 
 __all__ = [
-    "POINT_NOTE",
     "Happening",
     "Remark",
     "event_in_words",
@@ -18,7 +17,6 @@ __all__ = [
     "old_in_words",
 ]
 
-POINT_NOTE = "point "  # notes of former campaigns that are about a point, by its id
 _KINDS = {
     "start": "starting value", "tell": "result", "update": "correction", "ask": "asked for",
     "release": "released", "note": "note", "search": "search", "train": "training", "outcomes": "units",

@@ -27,6 +27,7 @@ from wrlso.report.origins import origins
 from wrlso.report.outcomes import front_text, outcomes_section
 from wrlso.report.page import Figures, alert, code, details, heading, pair, paragraph, strip, table, tiles
 from wrlso.report.points import N_ROWS, best_points, candidates, last_of, number, observations
+from wrlso.report.remarks import remarks_section
 from wrlso.report.sequences import sequences_section
 from wrlso.report.snapshot import (
     MIN_PREDICTIONS,
@@ -101,6 +102,7 @@ def sections(campaign: Campaign, figures: Figures, only: Collection[str] | None 
         ("weights", "Weights in training", lambda: _weights(campaign, figures)),
         ("trainings", "Trainings and reconstruction", lambda: _trainings(campaign, figures)),
         ("observations", "All observations", lambda: observations(campaign)),
+        ("remarks", "Notes and reasons", lambda: remarks_section(campaign)),
         ("settings", "Settings", lambda: _settings(campaign)),
     ]
     wanted = [part for part in parts if only is None or part[0] in only]
@@ -225,7 +227,7 @@ def _weights(campaign: Campaign, figures: Figures) -> Markup:
     size = effective_sample_size(w)
     text = (
         f"Effective sample size: {size:,.1f} of {len(y):,} points. The best point holds {ordered[0]:.1%} of "
-        f"the weight, the best {tenth:,} hold {ordered[tenth - 1]:.1%}."
+        "the weight" + ("." if tenth == 1 else f", the best {tenth:,} hold {ordered[tenth - 1]:.1%}.")
     )
     figure = plots.weight_distribution(
         y, {"all points alike": np.ones(len(y)), "weights now": w}, figure=new_figure(9.0, 3.6)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrlso.history import History, iso_time
+from wrlso.outcomes import Reading
 from wrlso.storage.blocks import objects_shown
-from wrlso.storage.journal import FORMAT, Journal, open_journal
+from wrlso.storage.journal import Journal, open_journal
 
 if TYPE_CHECKING:
     from wrlso.storage.folder import Campaign
@@ -28,15 +29,19 @@ class CampaignEvent(NamedTuple):
     time : str
         ISO 8601, UTC.
     kind : str
-        "start", "tell", "update", "ask", "release", "search" or "train".
+        "start", "tell", "update", "ask", "release", "note", "search", "train" or "outcomes".
     record : int or None
         Id of the record that it is about: its row in ``history_.records``.
     value : float or None
         In the user's sign; None where there is none, or for a failed experiment.
     old : list of float or None
-        The values before an update.
+        The plain values before an update.
     by : str
         Who made it happen: the variable WRLSO_USER, or the user of the operating system; "": not known.
+    readings : dict of str to Reading, or None
+        What a "start", "tell" or "update" says of each outcome; None for a failed experiment.
+    text : str
+        The text of a note, or the reason of a release, a failure or a correction.
 
     Examples
     --------
@@ -55,6 +60,8 @@ class CampaignEvent(NamedTuple):
     value: float | None
     old: list[float] | None
     by: str = ""
+    readings: dict[str, Reading] | None = None
+    text: str = ""
 
 
 def events(path: str | Path) -> list[CampaignEvent]:
@@ -79,8 +86,10 @@ def events(path: str | Path) -> list[CampaignEvent]:
                 event.kind,
                 None if event.row < 0 else event.row,
                 event.value,
-                event.data if event.kind == "update" else None,
+                event.data if event.kind == "update" and isinstance(event.data, list) else None,
                 by,
+                event.readings,
+                str(event.data) if event.kind == "note" else event.reason or "",
             )
             for event, by in zip(found, authors_of(journal.authors(number), len(found)), strict=True)
         ]
@@ -187,7 +196,7 @@ def _history(journal: Journal, *, objects: bool) -> History:
 
 def _settings(journal: Journal) -> dict[str, Any]:
     return {
-        "format": FORMAT,
+        "format": journal.format,
         **json.loads(journal.get("created") or "{}"),
         "parameters": json.loads(journal.get("parameters") or "{}"),
         "needs": json.loads(journal.get("needs") or "{}"),

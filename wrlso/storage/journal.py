@@ -4,6 +4,7 @@ Every row carries a checksum of itself and rows are counted, so that damage is f
 """
 
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -18,14 +19,19 @@ from typing import Any
 from wrlso._state.codec import dump, load
 from wrlso.exceptions import StorageError
 from wrlso.history import Event
-from wrlso.storage.names import JOURNAL
+from wrlso.storage.lock import holder
+from wrlso.storage.names import JOURNAL, LOCK, TELL_LOCK, check_campaign
 
 __all__ = ["FORMAT", "Journal", "open_journal"]
 
-FORMAT = 2
+_logger = logging.getLogger(__name__)
+
+FORMAT = 3  # 2 lacks notes, outcomes that were not measured, and releases of points that are told in part
+_READABLE = (2, 3)
 _APPLICATION_ID = 0x77726C73  # "wrls": tells the file from other programs' databases
 _EVENT = "generation, number, kind, row, value, time, data, crc"
 _PATIENCE = 60.0  # seconds that a transaction waits for another process's
+_QUIET = 2.0  # seconds of these after which it says so
 # Never close: connections of the parent process, which it may still use.
 _INHERITED: list[sqlite3.Connection] = []
 _SCHEMA = (
@@ -95,10 +101,12 @@ class Journal:
             if self._pid != os.getpid():  # closed, or this process was forked from the one that opened it
                 _INHERITED.append(self._db)
                 self._connect()
-            self._db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            if not (self.read_only or self.path.exists()):
+                check_campaign(self.path.parent)  # an open file goes on to be there when its folder is moved
+            _patiently(self._db, self.path, "BEGIN IMMEDIATE" if write else "BEGIN")
             try:
                 yield
-                self._db.execute("COMMIT")
+                _patiently(self._db, self.path, "COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -170,6 +178,9 @@ class Journal:
             (generation, i, e.kind, e.row, e.value, e.time, None if e.data is None else dump(e.data))
             for i, e in enumerate(events, start=number)
         )
+        if self.format < FORMAT and any(map(_needs_new_format, events)):
+            self._db.execute(f"PRAGMA user_version = {FORMAT}")
+            self.put("format", str(FORMAT))
         statement = f"INSERT INTO events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         self._db.executemany(statement, ((*row, _crc(*row)) for row in rows))
 
@@ -185,6 +196,11 @@ class Journal:
             number += 1
             _, _, kind, record, value, time, data = row
             yield Event(kind, record, value, time, None if data is None else load(data))
+
+    @property
+    def format(self) -> int:
+        """The version of the format that it has."""
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     def sign(self, generation: int, number: int, author: str) -> None:
         """Note who adds the events from a number on; written only where it is somebody else than before."""
@@ -223,7 +239,7 @@ class Journal:
         """Raise StorageError when the file's structure is damaged; damaged rows are found on reading them."""
         (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         self.expect(verdict == "ok", str(verdict))
-        self.expect(self.get("format") == str(FORMAT), "its two records of the format version disagree")
+        self.expect(self.get("format") == str(self.format), "its two records of the format version disagree")
 
     def _verify(self, crc: Any, *fields: Any) -> None:
         self.expect(crc == _crc(*fields), "a checksum differs")
@@ -235,34 +251,50 @@ class Journal:
 
     def _connect(self) -> None:
         with _translated(self.path):
-            if not self.path.exists():
-                raise StorageError(f"there is no campaign in {self.path.parent}: {self.path.name} is missing")
+            check_campaign(self.path.parent)
             self._db = _snapshot(self.path) if self.read_only else _open(self.path, "mode=rw")
             self._pid = os.getpid()
             _check_format(self._db, self.path)
             if not self.read_only:
-                _prepare(self._db)
+                _prepare(self._db, self.path)
 
 
 def _open(path: Path, how: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?{how}"
-    return sqlite3.connect(uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(uri, uri=True, timeout=_QUIET, isolation_level=None, check_same_thread=False)
 
 
-def _prepare(db: sqlite3.Connection) -> None:
+def _patiently(db: sqlite3.Connection, path: Path, statement: str) -> Any:
+    """Execute a statement and return its first row; wait for others, and say so when that takes long."""
+    try:
+        return db.execute(statement).fetchone()
+    except sqlite3.OperationalError as error:
+        if not (getattr(error, "sqlite_errorname", "") or "").startswith("SQLITE_BUSY"):
+            raise
+    who = holder(path.parent / TELL_LOCK) or holder(path.parent / LOCK) or "another process"
+    _logger.warning("waiting for %s, which writes to %s; for %g s at most", who, path.parent, _PATIENCE)
+    db.execute(f"PRAGMA busy_timeout = {int(1000 * max(_PATIENCE - _QUIET, 0))}")
+    try:
+        return db.execute(statement).fetchone()
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {int(1000 * _QUIET)}")
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
     """Make every commit survive a power cut; raise now, rather than at the first change, where it cannot."""
     # No write-ahead log, which earlier versions used: it is unsafe on network drives, and SQLite drops all
     # that follows damage in it without a word. TRUNCATE, as a deleted file may come back after a power cut.
     try:
-        db.execute("PRAGMA journal_mode = TRUNCATE")
+        _patiently(db, path, "PRAGMA journal_mode = TRUNCATE")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname != "SQLITE_BUSY":
             raise
         # an earlier version has it open; each commit goes on from its log into the file at once
         db.execute("PRAGMA wal_autocheckpoint = 1")
     db.execute("PRAGMA synchronous = FULL")
-    db.execute("BEGIN IMMEDIATE")
-    db.execute(f"PRAGMA user_version = {FORMAT}")  # a write that changes nothing
+    _patiently(db, path, "BEGIN IMMEDIATE")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    db.execute(f"PRAGMA user_version = {version}")  # a write that changes nothing
     db.execute("ROLLBACK")
 
 
@@ -281,8 +313,8 @@ def _snapshot(path: Path) -> sqlite3.Connection:
     if obstacle == "SQLITE_CANTOPEN" and not index.exists():  # has a log, which nobody has open
         if log.exists() and log.stat().st_size > 0:
             return _mended(path, log)
-        return _in_memory(_open(path, "mode=ro&immutable=1"))
-    return _in_memory(_open(path, "mode=ro"))
+        return _in_memory(_open(path, "mode=ro&immutable=1"), path)
+    return _in_memory(_open(path, "mode=ro"), path)
 
 
 def _mended(path: Path, side: Path) -> sqlite3.Connection:
@@ -291,7 +323,7 @@ def _mended(path: Path, side: Path) -> sqlite3.Connection:
         with TemporaryDirectory(prefix="wrlso-") as folder:
             for file in (path, side):
                 copyfile(file, Path(folder) / file.name)
-            return _in_memory(_open(Path(folder) / path.name, "mode=rw"))
+            return _in_memory(_open(Path(folder) / path.name, "mode=rw"), path)
     except OSError as error:
         raise StorageError(
             f"{path} was left in the middle of a change, and reading it takes room elsewhere: {error}; "
@@ -299,11 +331,11 @@ def _mended(path: Path, side: Path) -> sqlite3.Connection:
         ) from error
 
 
-def _in_memory(source: sqlite3.Connection) -> sqlite3.Connection:
+def _in_memory(source: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     with closing(source):
         source.execute("BEGIN")  # waits for a commit, and not for ever as a backup does
-        source.execute("PRAGMA user_version").fetchone()
+        _patiently(source, path, "PRAGMA user_version")
         source.backup(memory)
     return memory
 
@@ -317,6 +349,10 @@ def _crc(*fields: Any) -> int:
     return crc
 
 
+def _needs_new_format(event: Event) -> bool:
+    return event.kind == "note" or bool(event.not_measured) or (event.kind == "release" and event.row >= 0)
+
+
 def _check_format(db: sqlite3.Connection, path: Path) -> None:
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -324,7 +360,7 @@ def _check_format(db: sqlite3.Connection, path: Path) -> None:
         raise StorageError(f"{path} is an SQLite database of another program, not the journal of a campaign")
     if version < 1:
         raise StorageError(f"{path} is damaged (it has no format): put back a copy")
-    if version < FORMAT:
+    if version < _READABLE[0]:
         raise StorageError(
             f"{path} has format {version}, from before the first release, and this wrlso reads format "
             f"{FORMAT}: open it with the version that wrote it, and begin a new campaign with its values"
@@ -363,9 +399,5 @@ def _translated(path: Path) -> Iterator[None]:
 
 def open_journal(path: Path, *, read_only: bool = False) -> Journal:
     """Open the journal of a campaign."""
-    if not (path / JOURNAL).is_file():
-        raise StorageError(
-            f"there is no campaign in {path}" + ("" if path.is_dir() else ", which is no folder") + ": "
-            f"{JOURNAL} is missing"
-        )
+    check_campaign(path)
     return Journal(path / JOURNAL, read_only=read_only)

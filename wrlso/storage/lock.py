@@ -16,6 +16,7 @@ __all__ = ["AUTHOR", "WorkLock", "author", "holder"]
 
 AUTHOR = "WRLSO_USER"  # the variable that names who works, in place of the user of the operating system
 _NAME = 100  # characters of a name
+_QUIET = 1.0  # seconds of waiting after which it is said
 
 _logger = logging.getLogger(__name__)
 
@@ -40,12 +41,18 @@ class WorkLock:
 
     def _acquire(self) -> None:
         try:
+            self._check_folder()
             try:
-                self._lock.acquire(timeout=1.0)
+                self._lock.acquire(timeout=_QUIET)
             except Timeout:
                 who = holder(self.path) or "another process"
-                _logger.warning("waiting for %s, which works on this campaign", who)
-                self._lock.acquire()
+                _logger.warning(
+                    "waiting for %s, which works on %s; for as long as it takes", who, self.path.parent
+                )
+                self._lock.acquire(cancel_check=lambda: not self.path.parent.is_dir())
+        except Timeout:
+            self._check_folder()
+            raise
         except RuntimeError as error:
             raise StorageError(
                 f"this thread already works on {self.path.parent} with another optimizer, for which it would "
@@ -55,6 +62,14 @@ class WorkLock:
             raise StorageError(
                 f"{self.path} cannot be locked: {error}; allow writing to the folder"
             ) from error
+
+    def _check_folder(self) -> None:
+        """Raise StorageError where the folder is gone: the lock would make it anew."""
+        if not self.path.parent.is_dir():
+            raise StorageError(
+                f"there is no folder {self.path.parent}: look whether the campaign was moved, renamed or "
+                "never begun"
+            )
 
 
 def holder(path: Path) -> str | None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from wrlso.exceptions import StorageError
+
 __all__ = [
     "CATALOGUE",
     "JOURNAL",
@@ -10,6 +12,7 @@ __all__ = [
     "PRETRAINED",
     "TELL_LOCK",
     "WEIGHTS",
+    "check_campaign",
     "is_campaign",
     "strangers",
 ]
@@ -25,7 +28,20 @@ PRETRAINED = "pretrained.safetensors"  # the copy of the model's file that the s
 
 def is_campaign(path: Path) -> bool:
     """Whether a folder holds a journal."""
-    return (path / JOURNAL).exists()
+    return (path / JOURNAL).is_file()
+
+
+def check_campaign(path: Path) -> None:
+    """Raise StorageError where a folder holds no campaign: where it is gone, is a file, or has no journal."""
+    if is_campaign(path):
+        return
+    if path.is_dir():
+        why = f"the folder {path} holds no campaign: {JOURNAL} is missing"
+    elif path.exists():
+        why = f"{path} is a file, and a campaign is a folder"
+    else:
+        why = f"there is no folder {path}: look whether the campaign was moved, renamed or never begun"
+    raise StorageError(why)
 
 
 def strangers(path: Path) -> list[str]:

@@ -52,7 +52,7 @@ from wrlso.models.protocol import Objects
 from wrlso.outcomes import Aims, aims_of
 from wrlso.storage.catalogue import file_name, keep_shelf, restore_shelf
 from wrlso.storage.folder import Campaign, create_campaign
-from wrlso.storage.info import Notes
+from wrlso.storage.info import Notes, authors_of
 from wrlso.storage.learned import check_state, model_fields
 from wrlso.storage.names import is_campaign
 from wrlso.storage.parameters import pack_parameters
@@ -88,6 +88,7 @@ class Session:
         self._known = [self.history.uid]  # identities of the histories that this optimizer has had
         self._stale = False  # whether memory may hold only a part of what was committed
         self._texts: dict[str, str] = {}
+        self._authors: list[tuple[int, str]] = []  # of a campaign that was read: from which event on
         self._shelf: tuple[Any, Shelf] | None = None
         self._has_new_list = False  # whether the campaign's folder may hold files of a former one
         self.lock = threading.RLock()
@@ -222,6 +223,13 @@ class Session:
         if campaign is not None and (trained or self._has_new_list):
             self._has_new_list = False
             campaign.clean()
+
+    def authors(self) -> list[str]:
+        """Return who made each event happen, "" where that is not known."""
+        if self.campaign is not None:
+            with self.lock, self.campaign.transaction(write=False):
+                self._authors = self.campaign.journal.authors(self.campaign.generation[0])
+        return authors_of(self._authors, len(self.history.events))
 
     def publish(self, learned: Learned, log: dict[str, Any] | None, history: History | None = None) -> None:
         """Let a finished draft take effect, and a new history where there is one."""
@@ -412,6 +420,7 @@ class Session:
         """Take over all that a campaign holds; inside a transaction."""
         self._reload(campaign)
         self._texts = campaign.journal.notes()
+        self._authors = campaign.journal.authors(campaign.generation[0])
         campaign.report_environment()
 
     # ---------------------------------------------------------------- saving
