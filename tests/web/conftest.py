@@ -35,7 +35,7 @@ def camp(web_template, tmp_path):
     return Path(shutil.copytree(web_template, tmp_path / "camp"))
 
 
-def _served(camp):
+def served(camp):
     """Yield a browser on a campaign, with the secret of its forms."""
     root = Path(__file__).parent.parent
     with pytest.MonkeyPatch.context() as patch:
@@ -47,11 +47,11 @@ def _served(camp):
 
 @pytest.fixture
 def client(camp):
-    yield from _served(camp)
+    yield from served(camp)
 
 
 @pytest.fixture(scope="module")
 def looking(web_template, tmp_path_factory):
     """One browser for tests that change nothing: its start takes seconds."""
     folder = tmp_path_factory.mktemp("looking")
-    yield from _served(Path(shutil.copytree(web_template, folder / "camp")))
+    yield from served(Path(shutil.copytree(web_template, folder / "camp")))

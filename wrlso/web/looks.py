@@ -181,6 +181,7 @@ async def quality(desk: Desk, request: Request) -> Response:
 
 def latent(desk: Desk, request: Request) -> Response:
     """Show the frame of the map."""
+    desk.room.view()  # raises where there is no campaign any more
     return desk.page(request, "map.html")
 
 
