@@ -3,8 +3,28 @@
 import os
 import threading
 from pathlib import Path
+from tempfile import TemporaryFile
 
-__all__ = ["put_whole", "write_whole"]
+from wrlso.exceptions import ParameterError
+
+__all__ = ["check_folder", "put_whole", "write_whole"]
+
+
+def check_folder(path: Path) -> None:
+    """Make a folder that files can be written to; raise ParameterError where that cannot be.
+
+    It is for what takes long: a folder that cannot be used is known before.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path):
+            pass
+    except FileExistsError:
+        raise ParameterError(f"{path} is a file; name a folder") from None
+    except NotADirectoryError:
+        raise ParameterError(f"{path} would be a folder in a file; name another one") from None
+    except OSError as error:
+        raise ParameterError(f"{path} cannot be written to: {error.strerror or error}") from error
 
 
 def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
