@@ -11,20 +11,19 @@ __all__ = ["check_folder", "put_whole", "write_whole"]
 
 
 def check_folder(path: Path) -> None:
-    """Make a folder that files can be written to; raise ParameterError where that cannot be.
+    """Raise ParameterError for a folder that cannot be made, or to which no file can be written.
 
     It is for what takes long: a folder that cannot be used is known before.
     """
+    there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        named = f"{path} is a file" if there == path.absolute() else f"{path} would be in {there}, a file"
+        raise ParameterError(f"{named}; name a folder")
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=path):
+        with TemporaryFile(dir=there):
             pass
-    except FileExistsError:
-        raise ParameterError(f"{path} is a file; name a folder") from None
-    except NotADirectoryError:
-        raise ParameterError(f"{path} would be a folder in a file; name another one") from None
     except OSError as error:
-        raise ParameterError(f"{path} cannot be written to: {error.strerror or error}") from error
+        raise ParameterError(f"{there} cannot be written to: {error.strerror or error}") from error
 
 
 def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
