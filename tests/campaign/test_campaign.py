@@ -252,7 +252,7 @@ def test_an_export_can_be_told_and_changes_nothing(camp):
 def test_a_batch_survives_a_spreadsheet(camp, encoding, delimiter):
     rows = [
         [f" {i} ", f" {x}", y, "µ; note"]
-        for (i, x, _), y in zip(batch(), ["1,5", "", "-3", "nan"], strict=True)
+        for (i, x, _), y in zip(batch(), ["1,5", "", "-3", "failed"], strict=True)
     ]
     rows.insert(2, ["", "", "", ""])
     write(Path("out.csv"), [" ID", "smiles ", "pIC50", "remarks"], rows, delimiter)

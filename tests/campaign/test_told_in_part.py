@@ -16,7 +16,6 @@ from wrlso import DataError, ParameterError, Reading, UnknownPointError, above
 from wrlso import campaign as work
 from wrlso.campaign.corrections import read_correction
 from wrlso.campaign.downloads import pending_text
-from wrlso.campaign.start_table import Form
 from wrlso.outcomes import aims_of
 from wrlso.storage import events
 from wrlso.storage.info import view_campaign
@@ -115,7 +114,7 @@ def test_corrections_that_say_two_things_are_refused(camp, values, message):
 
 
 def test_one_number_is_not_measured_or_failed():
-    form = Form(decimal=".")
+    form = work.Form(decimal=".")
     for aims in (aims_of(None), aims_of(OUTCOMES[:1])):
         name = aims.names[0]
         assert read_correction("n.d.", form, form, aims) == {name: None}

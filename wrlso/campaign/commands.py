@@ -48,7 +48,7 @@ from wrlso.campaign.start_table import (
     without_names,
 )
 from wrlso.campaign.substructures import holding
-from wrlso.campaign.tables import check_free, plural, read_table, reserve
+from wrlso.campaign.tables import check_place, plural, read_table, reserve
 from wrlso.campaign.views import (
     best_line,
     fasta_points,
@@ -609,7 +609,7 @@ def export(
 
 def report(opt: "WeightedRetrainingOptimizer", out: Path, *, force: bool = False) -> Lines:
     """Write the report, one HTML file."""
-    check_free(out, force=force)
+    check_place(out, force=force)
     from wrlso.report.write import write_report
 
     return [f"{write_report(opt, out)}"]

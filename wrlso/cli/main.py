@@ -110,6 +110,9 @@ def demo(
     Shapes: from squares of at most 400 pixels it grows 64 × 64 images towards all 4,096 pixels, and draws the
     best images over time, the progress curve and the latent manifold.
     """
+    from wrlso.campaign.tables import check_place
+
+    check_place(out, force=True)
     if task is DemoTask.shapes:
         from wrlso.benchmarks.shapes.demo import run_demo
 
