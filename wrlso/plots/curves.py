@@ -200,9 +200,9 @@ def weight_distribution(
     values = np.asarray(y, dtype=np.float64)
     figure, axes = _axes(figure)
     edges = _edges(values, bins)
-    for (label, w), colour, style in zip(weights.items(), COLOURS, LINE_STYLES, strict=False):
+    for (name, w), colour, style in zip(weights.items(), COLOURS, LINE_STYLES, strict=False):
         share, _ = np.histogram(values, edges, weights=np.asarray(w, dtype=np.float64), density=True)
-        axes.stairs(share, edges, color=colour, ls=style, lw=1.6, label=label)
+        axes.stairs(share, edges, color=colour, ls=style, lw=1.6, label=name)
     axes.set(xlabel=label, ylabel="weighted density")
     _legend(axes)
     return figure
