@@ -1,10 +1,10 @@
 """What earlier versions stored is read by this one, which goes on with new points."""
 
 import csv
-import json
 import re
 import shutil
 import warnings
+from io import StringIO
 
 import numpy as np
 import pytest
