@@ -1,6 +1,7 @@
 """What earlier versions stored is read by this one, which goes on with new points."""
 
 import csv
+import json
 import re
 import shutil
 import warnings
