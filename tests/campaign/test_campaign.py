@@ -1032,9 +1032,9 @@ def test_own_tests_of_candidates_are_named_again(tmp_path, monkeypatch):
 
 def test_what_is_no_campaign_is_said_so(tmp_path):
     for command in (campaign.status, campaign.export, load):
-        with pytest.raises(StorageError, match="there is no campaign in"):
+        with pytest.raises(StorageError, match="holds no campaign: journal.sqlite is missing"):
             command(tmp_path)
-    with pytest.raises(StorageError, match="there is no campaign in"):
+    with pytest.raises(StorageError, match="holds no campaign: journal.sqlite is missing"):
         tell(tmp_path, "a.csv")
     assert list(tmp_path.iterdir()) == []
 

@@ -133,6 +133,40 @@ def test_a_picture_cannot_be_a_folder(tmp_path, monkeypatch):
     assert "is a folder; give the name of a file in it" in str(result)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        ("init x --data a.csv --model protein --wild-type MKT --wild-type MKA", "--wild-type"),
+        ("ask x -n 2 --number 3", "--number"),
+        ("tell x a.csv --decimal-comma --decimal-point", "--decimal-comma"),
+        ("bench shapes --out x --seeds 0 --seeds 1", "--seeds"),
+        ("backtest a.csv --model selfies --model dna", "--model"),
+    ],
+)
+def test_an_option_that_is_given_twice_is_refused(arguments, option, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cli.refuse_repeats(cli.app)
+    result = invoke(*arguments.split())
+    assert result.exit_code == 2
+    assert f"{option}" in result.output
+    assert "must be given once, but is given 2 times" in " ".join(result.output.split())
+
+
+def test_options_for_several_values_are_given_several_times(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cli.refuse_repeats(cli.app)
+    result = invoke(
+        "init", "x", "--data", "no.csv", "--model", "dna", "--forbidden", "AA", "--forbidden", "CC"
+    )
+    assert "given" not in result.output
+    assert isinstance(result.exception, FileNotFoundError)
+
+
+@pytest.mark.parametrize("command", ["init", "ask", "tell", "bench", "release"])
+def test_ctrl_c_says_what_is_kept(command):
+    assert cli._after_interrupt([command, "camp"]).startswith("wrlso: interrupted: ")
+
+
 def test_records_are_counted(tmp_path):
     (tmp_path / "a.json").write_text("{}")
     paths = [tmp_path / "a.json", tmp_path / "a.json", tmp_path / "b.json"]

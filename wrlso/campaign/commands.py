@@ -20,6 +20,7 @@ from wrlso._sequences.fasta import FASTA_ENDINGS
 from wrlso.campaign.advice import advise
 from wrlso.campaign.assays import check_values, keep_only
 from wrlso.campaign.catalogue_table import candidates_of, check_candidates, read_candidates
+from wrlso.campaign.contents import check_fits
 from wrlso.campaign.corrections import read_correction
 from wrlso.campaign.event_words import happenings, notes_in_a_cell, notes_on
 from wrlso.campaign.model_names import (
@@ -574,19 +575,26 @@ def export(
     """Write everything that is known, or the molecules with a substructure; without a file return it.
 
     The name of the file says the form: .json, .sdf for molecules (id, x, value and status), FASTA (names and
-    sequences), else CSV.
+    sequences), else CSV. Raises ParameterError for a form or a substructure that the campaign's x do not fit.
 
     Needs no model, and waits for no other process.
     """
+    if out is not None:
+        check_place(out, force=force)
     info, history = view_campaign(campaign)
     rows: Sequence[int] = range(len(history))
+    ending = "" if out is None or as_json is not None else out.suffix.lower()
+    if substructure is not None or ending == ".sdf":
+        check_fits(info, history, "molecules")
+    if ending in FASTA_ENDINGS:
+        check_fits(info, history, "sequences")
     if substructure is not None:
         rows = holding(history, rows, substructure)
-    if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
+    if as_json or ending == ".json":
         if substructure is not None:
             raise ParameterError("JSON holds the whole campaign; with a substructure write CSV, SDF or FASTA")
         text = json_export(history, info, aims_of_campaign(info).names)
-    elif as_json is None and out is not None and out.suffix.lower() == ".sdf":
+    elif ending == ".sdf":
         kept = Form.of(info["notes"])
         columns = {name: name or kept.y or "y" for name in aims_of_campaign(info).names}
         text = sdf_export(history, kept.x or "x", columns, rows)
@@ -595,7 +603,7 @@ def export(
         kept = Form.of(info["notes"])
         aims, listed, flat = aims_of_campaign(info), candidates_of(campaign, info), is_flat(info["notes"])
         names = names_of_points(info["notes"], history, listed, rows)
-        if as_json is None and out is not None and out.suffix.lower() in FASTA_ENDINGS:
+        if ending in FASTA_ENDINGS:
             text = fasta_points(history, rows, names or {}, {})
         else:
             notes = {row: notes_in_a_cell(notes_on(info, history, row)) for row in rows}

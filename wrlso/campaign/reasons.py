@@ -143,7 +143,7 @@ def why_chosen(
 def nearest_known(history: History, x: Any, row: int, *, molecules: bool) -> tuple[int, str] | None:
     """Return the measured point that is most like x, which is at a row, and how alike they are.
 
-    Molecules are compared by Tanimoto similarity (ECFP4), other texts of one length letter by letter. None
+    Molecules are compared by Tanimoto similarity (ECFP4), sequences of one length letter by letter. None
     where there is nothing to compare with.
     """
     rows = [int(other) for other in history.observed_rows[-_MOST:] if other != row]
@@ -159,7 +159,7 @@ def nearest_known(history: History, x: Any, row: int, *, molecules: bool) -> tup
 
 def _nearest_text(x: str, known: Sequence[Any], rows: Sequence[int]) -> tuple[int, str] | None:
     same = [i for i, other in enumerate(known) if isinstance(other, str) and len(other) == len(x)]
-    if not same or not x:
+    if not same or not x.isalpha():  # letters of a formula say little of how alike two of them are
         return None
     letters = np.array([list(known[i]) for i in same])
     different = (letters != np.array(list(x))).sum(axis=1)

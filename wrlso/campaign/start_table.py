@@ -99,7 +99,8 @@ def choose_columns(table: Table, form: Form, values: bool) -> tuple[str, str | N
     decimal = form.decimal or _decimal_sign(table, y)
     if form.y is None:
         first = ", ".join(_first_values(table.column(y), decimal))
-        lines.append(f"the values are in the column {y!r} (guessed; --y or --no-y say otherwise): {first}")
+        shown = f": {first}" if first else "; it has none yet"
+        lines.append(f"the values are in the column {y!r} (guessed; --y or --no-y say otherwise){shown}")
     if form.decimal is None and decimal == ",":
         lines.append("numbers have a decimal comma (guessed; --decimal-point says otherwise)")
     return x, y, decimal, lines
