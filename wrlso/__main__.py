@@ -12,7 +12,7 @@ _EXTRAS = (
 
 
 def main() -> None:
-    """Run the command line; missing packages are named in one line, and Ctrl-C ends it in silence."""
+    """Run the command line; missing packages are named in one line, and Ctrl-C ends it without a traceback."""
     try:
         from wrlso.cli.main import run
 

@@ -18,8 +18,10 @@ from tqdm.auto import tqdm
 from wrlso.benchmarks.records import (
     check_same_options,
     data_hash,
+    is_recorded,
     jsonable,
     mean_and_error,
+    read_record,
     read_records,
     topk_curve,
     write_record,
@@ -28,7 +30,7 @@ from wrlso.benchmarks.shapes.demo import run_demo
 from wrlso.benchmarks.shapes.study import CONFIGURATIONS, ShapesStudy, sample_scores, shapes_study
 from wrlso.benchmarks.study import SETTINGS, run_queries, run_study
 from wrlso.benchmarks.summaries import released_curves, summarize, table
-from wrlso.exceptions import DataError, NoCandidateError, ParameterError
+from wrlso.exceptions import DataError, NoCandidateError, ParameterError, WrlsoWarning
 from wrlso.tasks import CopiedRankWeighting, OracleGrid, Shapes
 from wrlso.weighting import RankWeighting, UniformWeighting
 
@@ -85,12 +87,32 @@ def test_records_that_cannot_be_read(tmp_path):
         read_records(tmp_path / "none")
     with pytest.raises(DataError, match="holds no benchmark records"):
         read_records(tmp_path)
-    (tmp_path / "half.json").write_text('{"kind": "run", "y": [1,')
-    with pytest.raises(DataError, match=r"half\.json is not a benchmark record"):
-        read_records(tmp_path)
-    (tmp_path / "half.json").write_text("[1]")
-    with pytest.raises(DataError, match="it has no 'kind'"):
-        read_records(tmp_path)
+    write_record(tmp_path / "whole.json", {"kind": "run"})
+    for text, why in (
+        ('{"kind": "run", "y": [1,', "is not a benchmark record: "),
+        ("[1]", "it has no 'kind'"),
+    ):
+        (tmp_path / "half.json").write_text(text)
+        with pytest.raises(DataError, match=rf"half\.json .*{why}"):
+            read_record(tmp_path / "half.json")
+        with pytest.warns(WrlsoWarning, match=rf"half\.json .*{why}.*; it is left out"):
+            assert read_records(tmp_path) == [{"kind": "run"}]
+
+
+def test_a_run_whose_record_was_cut_off_is_done_again(tmp_path):
+    path = tmp_path / "run.json"
+    write_record(path, {"kind": "run", "options": {"k": 1}})
+    assert is_recorded(path)
+    assert is_recorded(path, {"k": 1})
+    with pytest.raises(ParameterError, match="k is 1 there and 2 here"):
+        is_recorded(path, {"k": 2})
+    path.write_text(path.read_text()[:-20])
+    with pytest.warns(
+        WrlsoWarning, match=r"run\.json is not a .*; it is now run\.json\.damaged, and the run is"
+    ):
+        assert not is_recorded(path, {"k": 1})
+    assert [file.name for file in tmp_path.iterdir()] == ["run.json.damaged"]
+    assert not is_recorded(path, {"k": 1})
 
 
 def test_data_hash_sees_images_and_values():

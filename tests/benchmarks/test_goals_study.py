@@ -15,7 +15,7 @@ from wrlso.benchmarks.outcomes.methods import METHODS
 from wrlso.benchmarks.outcomes.study import OUTCOMES, PROBLEMS, hypervolume_table
 from wrlso.benchmarks.records import read_record
 from wrlso.datasets import load_molecules
-from wrlso.exceptions import ParameterError
+from wrlso.exceptions import ParameterError, WrlsoWarning
 from wrlso.tasks.molecules.guacamol import guacamol_objective
 
 
@@ -52,8 +52,24 @@ def test_runs_are_recorded_once_and_share_their_start(tmp_path):
     assert [path.stat().st_mtime_ns for path in paths] == times
     with pytest.raises(ParameterError, match="calls is 3 there and 4 here"):
         again(4)
+    cut = paths[0].read_text()
+    paths[0].write_text(cut[:-30])
+    with pytest.warns(WrlsoWarning, match="is not a benchmark record.*the run is done again"):
+        again(3)
+    assert read_record(paths[0])["y"] == records[0]["y"]
+    head, *rows = hypervolume_table(paths).splitlines()
+    assert head.split() == ["problem", "method", "seeds", "3"]
+    assert all(np.isfinite(float(row.split()[-1])) for row in rows)
     lines = hypervolume_table(paths, at=(1, 3)).splitlines()
     assert sum(any(name in line for name in ("scalarisation", "hypervolume", "nsga2")) for line in lines) >= 3
+
+
+@pytest.mark.parametrize("calls", [1, 20, 33])
+def test_nsga2_counts_the_calls_that_are_paid_for(calls):
+    pytest.importorskip("pymoo", reason="needs pymoo: pip install 'wrlso[peers]'")
+    done = []
+    values = METHODS["nsga2"](PROBLEMS["branin-currin"], 100, calls, lambda: done.append(1))
+    assert len(values) == len(done) == calls
 
 
 def test_unknown_names_are_refused(tmp_path):

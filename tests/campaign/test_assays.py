@@ -119,7 +119,7 @@ def test_whole_numbers_beside_values_in_any_writing_are_never_taken(tmp_path, na
 
 def test_whole_numbers_beside_a_few_fractions_are_asked_about(tmp_path):
     text = "SMILES;pIC50;plates\n" + "".join(
-        f"{x};{y};{i}\n" for i, (x, y) in enumerate(zip(WORDS, ["5,2", *["n.d."] * 5], strict=True))
+        f"{x};{y};{i}\n" for i, (x, y) in enumerate(zip(WORDS, ["5,2", *["see file"] * 5], strict=True))
     )
     message, _ = refusal(start, save(tmp_path, text))
     assert (

@@ -252,7 +252,7 @@ def test_an_export_can_be_told_and_changes_nothing(camp):
 def test_a_batch_survives_a_spreadsheet(camp, encoding, delimiter):
     rows = [
         [f" {i} ", f" {x}", y, "µ; note"]
-        for (i, x, _), y in zip(batch(), ["1,5", "", "-3", "nan"], strict=True)
+        for (i, x, _), y in zip(batch(), ["1,5", "", "-3", "failed"], strict=True)
     ]
     rows.insert(2, ["", "", "", ""])
     write(Path("out.csv"), [" ID", "smiles ", "pIC50", "remarks"], rows, delimiter)
@@ -1032,9 +1032,9 @@ def test_own_tests_of_candidates_are_named_again(tmp_path, monkeypatch):
 
 def test_what_is_no_campaign_is_said_so(tmp_path):
     for command in (campaign.status, campaign.export, load):
-        with pytest.raises(StorageError, match="there is no campaign in"):
+        with pytest.raises(StorageError, match="holds no campaign: journal.sqlite is missing"):
             command(tmp_path)
-    with pytest.raises(StorageError, match="there is no campaign in"):
+    with pytest.raises(StorageError, match="holds no campaign: journal.sqlite is missing"):
         tell(tmp_path, "a.csv")
     assert list(tmp_path.iterdir()) == []
 

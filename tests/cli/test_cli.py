@@ -21,6 +21,7 @@ from wrlso.benchmarks.shapes.study import CONFIGURATIONS, ShapesStudy
 from wrlso.campaign import open_campaign
 from wrlso.cli import main as cli
 from wrlso.cli import parse_numbers, parse_seeds
+from wrlso.cli.bench import records_in
 from wrlso.cli.campaign import EXIT_CODES
 
 FAST = ShapesStudy(subset=20, budget=4, r=2, batch=2, initial_epochs=2, bounds=30.0, n_per_axis=9)
@@ -112,6 +113,65 @@ def test_bench_expressions_runs_settings_and_peers(tmp_path):
     refused = invoke(*arguments[:2], "--settings", "annealing", "--out", tmp_path)
     assert refused.exit_code == 2
     assert "expected some of neither" in refused.output
+
+
+STUDIES = "shapes expressions molecules panel draws scores outcomes lab realism sequences"
+
+
+@pytest.mark.parametrize("command", STUDIES.split())
+def test_bench_looks_at_its_folder_before_it_runs(command, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr("wrlso.benchmarks.study.run_in_processes", None)
+    for out, message in (("file", "is a file; name a folder"), ("file/runs", "a file; name a folder")):
+        result = run_main(monkeypatch, "bench", command, "--out", tmp_path / out)
+        assert message in str(result)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_picture_cannot_be_a_folder(tmp_path, monkeypatch):
+    result = run_main(monkeypatch, "demo", "--out", tmp_path)
+    assert "is a folder; give the name of a file in it" in str(result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        ("init x --data a.csv --model protein --wild-type MKT --wild-type MKA", "--wild-type"),
+        ("ask x -n 2 --number 3", "--number"),
+        ("tell x a.csv --decimal-comma --decimal-point", "--decimal-comma"),
+        ("bench shapes --out x --seeds 0 --seeds 1", "--seeds"),
+        ("backtest a.csv --model selfies --model dna", "--model"),
+    ],
+)
+def test_an_option_that_is_given_twice_is_refused(arguments, option, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cli.refuse_repeats(cli.app)
+    result = invoke(*arguments.split())
+    assert result.exit_code == 2
+    assert f"{option}" in result.output
+    assert "must be given once, but is given 2 times" in " ".join(result.output.split())
+
+
+def test_options_for_several_values_are_given_several_times(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cli.refuse_repeats(cli.app)
+    result = invoke(
+        "init", "x", "--data", "no.csv", "--model", "dna", "--forbidden", "AA", "--forbidden", "CC"
+    )
+    assert "given" not in result.output
+    assert isinstance(result.exception, FileNotFoundError)
+
+
+@pytest.mark.parametrize("command", ["init", "ask", "tell", "bench", "release"])
+def test_ctrl_c_says_what_is_kept(command):
+    assert cli._after_interrupt([command, "camp"]).startswith("wrlso: interrupted: ")
+
+
+def test_records_are_counted(tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    paths = [tmp_path / "a.json", tmp_path / "a.json", tmp_path / "b.json"]
+    assert records_in(paths, tmp_path) == f"1 record in {tmp_path}"
+    assert parse_seeds("0,0,0-1") == [0, 1]
 
 
 def test_bench_scores(tmp_path):

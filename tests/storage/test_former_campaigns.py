@@ -1,9 +1,11 @@
 """What earlier versions stored is read by this one, which goes on with new points."""
 
+import csv
 import json
 import re
 import shutil
 import warnings
+from io import StringIO
 
 import numpy as np
 import pytest
@@ -61,7 +63,9 @@ def test_everything_comes_back(name, folder):
     expected, info = EXPECTED[name], campaign_info(folder)
     assert (info["needs"], info["counts"]) == (expected["needs"], expected["counts"])
     if KINDS[name].shell:
-        assert export(folder) == expected["export"]
+        former, now = (list(csv.reader(StringIO(text))) for text in (expected["export"], export(folder)))
+        columns = [now[0].index(name) for name in former[0]]  # others came since
+        assert [[row[i] for i in columns] for row in now] == former
     found = state(load(name, folder))
     parameters = {
         k: in_one_line(text) for k, text in expected["state"]["parameters"].items() if k != "fit_on"

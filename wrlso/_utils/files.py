@@ -3,8 +3,27 @@
 import os
 import threading
 from pathlib import Path
+from tempfile import TemporaryFile
 
-__all__ = ["put_whole", "write_whole"]
+from wrlso.exceptions import ParameterError
+
+__all__ = ["check_folder", "put_whole", "write_whole"]
+
+
+def check_folder(path: Path) -> None:
+    """Raise ParameterError for a folder that cannot be made, or to which no file can be written.
+
+    It is for what takes long: a folder that cannot be used is known before.
+    """
+    there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        named = f"{path} is a file" if there == path.absolute() else f"{path} would be in {there}, a file"
+        raise ParameterError(f"{named}; name a folder")
+    try:
+        with TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise ParameterError(f"{there} cannot be written to: {error.strerror or error}") from error
 
 
 def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,12 +16,13 @@ from numpy.typing import NDArray
 
 from wrlso._utils.files import write_whole
 from wrlso._version import __version__
-from wrlso.exceptions import DataError, ParameterError
+from wrlso.exceptions import DataError, ParameterError, WrlsoWarning
 
 __all__ = [
     "REACHED",
     "check_same_options",
     "data_hash",
+    "is_recorded",
     "machine",
     "mean_and_error",
     "read_record",
@@ -134,11 +136,17 @@ def read_records(folder: Path) -> list[Record]:
     Raises
     ------
     DataError
-        If the folder does not exist, holds no record, or has a JSON file that is not a record.
+        If the folder does not exist, or holds no record. A file that is no record is left out with a
+        warning.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
-    records = [read_record(path) for path in sorted(folder.glob("*.json"))]
+    records = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            records.append(read_record(path))
+        except DataError as error:
+            warnings.warn(f"{error}; it is left out", WrlsoWarning, stacklevel=2)
     if not records:
         raise DataError(f"{folder} holds no benchmark records")
     return records
@@ -157,6 +165,28 @@ def check_same_options(path: Path, record: Mapping[str, Any], options: Mapping[s
         raise ParameterError(
             f"{path} holds a run with other options ({'; '.join(differing)}): use another folder"
         )
+
+
+def is_recorded(path: Path, options: Mapping[str, Any] | None = None) -> bool:
+    """Return whether a run, with these options where they are given, has its record.
+
+    A file that is no record, such as one that was cut off, is moved aside with a warning, so that the run is
+    done again. Raises ParameterError where the record has other options.
+    """
+    if not path.exists():
+        return False
+    try:
+        record = read_record(path)
+    except DataError as error:
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        warnings.warn(
+            f"{error}; it is now {aside.name}, and the run is done again", WrlsoWarning, stacklevel=2
+        )
+        return False
+    if options is not None:
+        check_same_options(path, record, options)
+    return True
 
 
 def jsonable(value: Any) -> Any:

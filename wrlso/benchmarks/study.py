@@ -13,13 +13,13 @@ import joblib
 import numpy as np
 import torch
 
+from wrlso._utils.files import check_folder
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.validation import check_choice, check_count, check_jobs
 from wrlso.benchmarks.records import (
-    check_same_options,
     data_hash,
+    is_recorded,
     machine,
-    read_record,
     versions,
     write_record,
 )
@@ -199,10 +199,12 @@ def run_study(
         for seed in seeds
         for setting in settings
     }
-    for path in paths.values():
-        if path.exists():
-            check_same_options(path, read_record(path), study.options())
-    due = [(setting, seed, path) for (setting, seed), path in paths.items() if not path.exists()]
+    check_folder(out)
+    due = [
+        (setting, seed, path)
+        for (setting, seed), path in paths.items()
+        if not is_recorded(path, study.options())
+    ]
     run_in_processes(
         [(study.prepare, (seed, out)) for seed in sorted({seed for _, seed, _ in due})],
         n_jobs,
@@ -230,10 +232,8 @@ def run_missing(
         When the folder holds a run with other options. No run has started then.
     """
     check_jobs(n_jobs)
-    for run in runs:
-        if run.path(out).exists():
-            check_same_options(run.path(out), read_record(run.path(out)), run.options())
-    missing = [run for run in runs if not run.path(out).exists()]
+    check_folder(out)
+    missing = [run for run in runs if not is_recorded(run.path(out), run.options())]
     due = [(record, (run, out, progress and n_jobs == 1)) for run in missing]
     run_in_processes(due, n_jobs, 1, description="runs" if progress and n_jobs != 1 else None)
     return [run.path(out) for run in runs]

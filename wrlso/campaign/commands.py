@@ -13,11 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from wrlso._sequences.fasta import FASTA_ENDINGS
+from wrlso.campaign.advice import advise
 from wrlso.campaign.assays import check_values, keep_only
 from wrlso.campaign.catalogue_table import candidates_of, check_candidates, read_candidates
+from wrlso.campaign.contents import check_fits
 from wrlso.campaign.corrections import read_correction
 from wrlso.campaign.event_words import happenings, notes_in_a_cell, notes_on
 from wrlso.campaign.model_names import (
@@ -32,7 +35,7 @@ from wrlso.campaign.model_names import (
 from wrlso.campaign.new_optimizer import new_optimizer
 from wrlso.campaign.outcome_columns import aims_of_campaign, in_words, plainly
 from wrlso.campaign.point_names import check_plate, keep_names, names_of_points, plate_wells
-from wrlso.campaign.results_table import plan_tell, result_in_words, told_columns
+from wrlso.campaign.results_table import Choices, plan_tell, result_in_words, told_columns
 from wrlso.campaign.rule_options import restored, rules_line, together
 from wrlso.campaign.sequence_options import add_sequence_rules, coding_model, sequence_remarks
 from wrlso.campaign.start_table import (
@@ -46,7 +49,7 @@ from wrlso.campaign.start_table import (
     without_names,
 )
 from wrlso.campaign.substructures import holding
-from wrlso.campaign.tables import check_free, plural, read_table, reserve
+from wrlso.campaign.tables import check_place, plural, read_table, reserve
 from wrlso.campaign.views import (
     best_line,
     fasta_points,
@@ -74,11 +77,12 @@ if TYPE_CHECKING:  # takes a second to import: functions import it once they hav
     from wrlso.rules.filters import Filters
 
 __all__ = [
-    "BUILT_IN", "Form", "about", "ask", "export", "history", "init", "note", "open_campaign", "recording",
-    "release", "report", "retrain", "status", "tell", "update",
+    "ACCEPTED", "BUILT_IN", "Form", "about", "accept", "ask", "export", "history", "init", "note",
+    "open_campaign", "recording", "release", "report", "retrain", "status", "tell", "update",
 ]  # fmt: skip
 
 Lines = list[str]
+ACCEPTED = "will be made"  # the note of who makes a point
 
 
 def init(
@@ -208,12 +212,12 @@ def open_campaign(
     if others:
         raise ParameterError(
             f"this campaign was made in Python with {', '.join(others)} of your own, which no command can "
-            "name: continue it in Python; only wrlso status and wrlso export work here"
+            f"name: continue it in Python; {advise('only looking')}"
         )
     if "feasible" in info["needs"] and feasible is None:
         raise ParameterError(
             f"this campaign's candidates are tested by your own code ({info['needs']['feasible']!r:.120}): "
-            "if you trust that code, pass it again with --feasible package.module:function"
+            f"{advise('feasible')}"
         )
     parts: dict[str, Any] = {}
     if feasible is not None:
@@ -308,6 +312,8 @@ def tell(
     form: Form = AS_BEFORE,
     ids: bool = True,
     replicates: bool = False,
+    choices: Choices = MappingProxyType({}),
+    reason: str = "",
     check: bool = False,
 ) -> Lines:
     """Tell the campaign all new results of a table, or nothing when any row of it cannot be told.
@@ -320,6 +326,10 @@ def tell(
         Whether a column "id" holds the ids of this campaign.
     replicates : bool, default=False
         Whether a different value of a measured point is a repeated measurement.
+    choices : mapping
+        What counts where a cell contradicts a recorded value: see :func:`plan_tell`.
+    reason : str, default=""
+        Stands with the corrections among them.
     check : bool, default=False
         Say what would be told, and tell nothing.
 
@@ -348,14 +358,19 @@ def tell(
         campaign=quoted(campaign),
         decimal=form.decimal or kept.decimal or ".",
         replicates=replicates,
+        choices=choices,
+        reason=reason,
     )
     if plan.X and not check:
         if news:
             opt.extend(plan.X)
         opt.tell(plan.X, plan.values)
+    for x, name, value in () if check else plan.corrections:
+        opt.update(x, {name: value} if name else value, reason=reason)
     n_failed = plan.values.count(None)
     counts = [plural(len(plan.X) - n_failed - plan.n_left_out, "new value")]
     counts += [f"{n_failed} failed"] if n_failed else []
+    counts += [f"{len(plan.corrections)} corrected"] if plan.corrections else []
     counts += [f"{plan.n_left_out} of which something is not measured"] if plan.n_left_out else []
     counts += [f"{plan.n_known} known already"] if plan.n_known else []
     counts += [f"{plan.n_blank} not measured yet"] if plan.n_blank else []
@@ -367,8 +382,7 @@ def tell(
     n_part = len(_awaited(opt)) - len(opt.history_.rows_with("pending"))
     if n_part:
         lines.append(
-            f"{plural(n_part, 'point')} told in part; to write a table to complete: wrlso ask "
-            f"{quoted(campaign)} --pending --out FILE"
+            f"{plural(n_part, 'point')} told in part; {advise('complete', campaign=quoted(campaign))}"
         )
     return [*lines, _best(opt)]
 
@@ -399,7 +413,7 @@ def update(
     row = _row(opt, point)
     record = opt.history_.records[row]
     if record.status not in ("observed", "failed"):
-        raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; use: wrlso tell")
+        raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; {advise('tell')}")
     aims = aims_of(opt.outcomes, opt.direction)
     now = read_correction(value, form, Form.of(opt.notes_), aims)
     names = aims.names if now is None else list(now)
@@ -416,7 +430,7 @@ def update(
         values = " ".join(_argument(f"{name}={text}") for name, text in lost.items())
         lines.append(
             "the experiment as a whole counts as failed; the history keeps what was told, and this brings it "
-            f"back: wrlso update {quoted(Path(campaign))} {row} {values}"
+            f"back: {advise('bring back', campaign=quoted(Path(campaign)), point=row, values=values)}"
         )
     return [*lines, _best(opt)]
 
@@ -470,6 +484,16 @@ def note(opt: "WeightedRetrainingOptimizer", point: str, text: str) -> Lines:
     row = _row(opt, point)
     opt.note(opt.history_.records[row].x, text)
     return [f"id {row}: noted"]
+
+
+def accept(opt: "WeightedRetrainingOptimizer", point: str) -> Lines:
+    """Note that a pending point will be made by who says so: a note, which others see with name and time."""
+    row = _row(opt, point)
+    status = opt.history_.records[row].status
+    if status != "pending":
+        raise UnknownPointError(f"id {row} is {status} and not pending, so nobody need make it")
+    opt.note(opt.history_.records[row].x, ACCEPTED)
+    return [f"id {row}: {ACCEPTED}"]
 
 
 def history(campaign: Path, point: str | None = None) -> Lines:
@@ -551,19 +575,26 @@ def export(
     """Write everything that is known, or the molecules with a substructure; without a file return it.
 
     The name of the file says the form: .json, .sdf for molecules (id, x, value and status), FASTA (names and
-    sequences), else CSV.
+    sequences), else CSV. Raises ParameterError for a form or a substructure that the campaign's x do not fit.
 
     Needs no model, and waits for no other process.
     """
+    if out is not None:
+        check_place(out, force=force)
     info, history = view_campaign(campaign)
     rows: Sequence[int] = range(len(history))
+    ending = "" if out is None or as_json is not None else out.suffix.lower()
+    if substructure is not None or ending == ".sdf":
+        check_fits(info, history, "molecules")
+    if ending in FASTA_ENDINGS:
+        check_fits(info, history, "sequences")
     if substructure is not None:
         rows = holding(history, rows, substructure)
-    if as_json if as_json is not None else out is not None and out.suffix.lower() == ".json":
+    if as_json or ending == ".json":
         if substructure is not None:
             raise ParameterError("JSON holds the whole campaign; with a substructure write CSV, SDF or FASTA")
         text = json_export(history, info, aims_of_campaign(info).names)
-    elif as_json is None and out is not None and out.suffix.lower() == ".sdf":
+    elif ending == ".sdf":
         kept = Form.of(info["notes"])
         columns = {name: name or kept.y or "y" for name in aims_of_campaign(info).names}
         text = sdf_export(history, kept.x or "x", columns, rows)
@@ -572,7 +603,7 @@ def export(
         kept = Form.of(info["notes"])
         aims, listed, flat = aims_of_campaign(info), candidates_of(campaign, info), is_flat(info["notes"])
         names = names_of_points(info["notes"], history, listed, rows)
-        if as_json is None and out is not None and out.suffix.lower() in FASTA_ENDINGS:
+        if ending in FASTA_ENDINGS:
             text = fasta_points(history, rows, names or {}, {})
         else:
             notes = {row: notes_in_a_cell(notes_on(info, history, row)) for row in rows}
@@ -586,7 +617,7 @@ def export(
 
 def report(opt: "WeightedRetrainingOptimizer", out: Path, *, force: bool = False) -> Lines:
     """Write the report, one HTML file."""
-    check_free(out, force=force)
+    check_place(out, force=force)
     from wrlso.report.write import write_report
 
     return [f"{write_report(opt, out)}"]

@@ -358,12 +358,14 @@ def check_free(path: Path, *, force: bool = False) -> None:
 
 
 def check_place(path: Path, *, force: bool = False) -> None:
-    """Raise ParameterError where no file of this name may come to be: see :func:`reserve`."""
+    """Raise ParameterError or OSError where no file of this name may come to be: see :func:`reserve`."""
     if path.is_dir():
         raise ParameterError(f"{path} is a folder; give the name of a file in it")
     check_free(path, force=force)
     if not path.absolute().parent.is_dir():
         raise ParameterError(f"there is no folder {path.parent} for {path.name}; make it first")
+    with TemporaryFile(dir=path.absolute().parent):
+        pass  # the folder can be written to
 
 
 @contextmanager
@@ -382,8 +384,6 @@ def reserve(path: Path, *, force: bool = False) -> Iterator[IO[str]]:
         When it cannot be written.
     """
     check_place(path, force=force)
-    with TemporaryFile(dir=path.absolute().parent):
-        pass  # the folder can be written to
     stream = io.StringIO()
     yield stream
     text = stream.getvalue()

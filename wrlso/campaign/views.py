@@ -15,6 +15,7 @@ import numpy as np
 from wrlso._sequences.fasta import format_fasta
 from wrlso._state.merits import best_position, hypervolumes, standing
 from wrlso._state.training_due import training_due_in
+from wrlso.campaign.advice import advise
 from wrlso.campaign.cells import FAILED, NOT_MEASURED, Cell
 from wrlso.campaign.event_words import Happening, happenings, notes_on
 from wrlso.campaign.results_table import current_reading, describe_value, result_in_words
@@ -26,9 +27,11 @@ from wrlso.storage.lock import holder
 from wrlso.storage.names import LOCK
 
 __all__ = [
+    "DETAILS",
     "best_line",
     "fasta_points",
     "format_points",
+    "holds_sequences",
     "is_flat",
     "json_export",
     "outcome_lines",
@@ -44,7 +47,7 @@ _WORDS: dict[Status, str] = {
     "observed": "measured", "failed": "failed", "pending": "pending", "unlabelled": "without a value",
     "released": "released", "rejected": "rejected",
 }  # fmt: skip
-_COLUMNS = (
+DETAILS = (
     "status", "awaited", "asked", "asked_at", "told_at", "replicates", "failures", "corrected_from", "reason",
     "notes",
 )  # fmt: skip
@@ -68,6 +71,11 @@ def local_time(time: str | None) -> str:
 def is_flat(notes: Mapping[str, str]) -> bool:
     """Return whether a campaign's model leaves stereochemistry out, as far as its notes say."""
     return notes.get("stereo", "no" if notes.get("model") == "junction-tree" else "yes") == "no"
+
+
+def holds_sequences(notes: Mapping[str, str]) -> bool:
+    """Return whether a campaign's x are sequences of residues or bases, as far as its notes say."""
+    return notes.get("model") in ("protein", "dna", "rna", "coding-dna")
 
 
 def _molecule(record: Record, flat: bool) -> str | None:
@@ -196,7 +204,7 @@ def format_points(
     header = ["id", *(["well"] if wells else []), *([] if names is None else ["name"]), x]
     for name, column in columns.items():
         header += [column, f"{column} sd", f"{column} n"] if name in sides else [column]
-    header += _COLUMNS if details else ()
+    header += DETAILS if details else ()
     table = []
     for row in rows:
         record = history.records[row]
@@ -398,6 +406,6 @@ def require_text(history: History) -> None:
     x = history.records[0].x if len(history) else ""
     if not isinstance(x, str):
         raise DataError(
-            f"this campaign's x are of type {type(x).__name__}, which a table cannot hold; use ask and tell "
-            "in Python, or: wrlso export CAMPAIGN --out all.json"
+            f"this campaign's x are of type {type(x).__name__}, which a table cannot hold; "
+            f"{advise('as JSON')}"
         )

@@ -40,6 +40,7 @@ __all__ = [
     "parse_seeds",
     "parse_settings",
     "plot",
+    "records_in",
     "scores",
     "shapes",
 ]
@@ -101,12 +102,26 @@ def parse_seeds(text: str) -> list[int]:
         if largest > _LARGEST_SEED:
             raise typer.BadParameter(f"expected seeds of at most {_LARGEST_SEED}, got {text!r}")
         seeds += range(int(first), largest + 1)
-    return seeds
+    return list(dict.fromkeys(seeds))
+
+
+def records_in(paths: Sequence[Path], out: Path) -> str:
+    """Return how many records a study has in its folder."""
+    n = len({path for path in paths if path.exists()})
+    return f"{n} record{'' if n == 1 else 's'} in {out}"
+
+
+def _folder(path: Path) -> Path:
+    """Return a folder that records can be written to, before what takes long begins."""
+    from wrlso._utils.files import check_folder
+
+    check_folder(path)
+    return path
 
 
 def names_of(text: str) -> list[str]:
     """Read names such as "failing, noisy"."""
-    return [part.strip() for part in text.split(",")]
+    return list(dict.fromkeys(part.strip() for part in text.split(",")))
 
 
 def parse_numbers(text: str) -> list[float]:
@@ -127,7 +142,10 @@ def parse_settings(text: str, peers: Sequence[str] = ()) -> tuple[list[str], lis
     return [name for name in names if name not in peers], [name for name in names if name in peers]
 
 
-Out = Annotated[Path, typer.Option(help="Folder of the records; finished runs in it are not run again.")]
+Out = Annotated[
+    Path,
+    typer.Option(callback=_folder, help="Folder of the records; finished runs in it are not run again."),
+]
 
 
 Seeds = Annotated[str, typer.Option(help="Seeds: 0-4, or 0,2,7.")]
@@ -205,7 +223,7 @@ def shapes(
         thompson=thompson,
     )  # fmt: skip
     paths = run_study(study, names, numbers, out, n_jobs=n_jobs)
-    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+    typer.echo(f"{records_in(paths, out)}; draw them with: wrlso bench plot {out}")
 
 
 class ExpressionsConfig(StrEnum):
@@ -282,7 +300,7 @@ def expressions(
     paths = run_peers(study, peers, numbers, out)
     if names:
         paths += run_study(study, names, numbers, out, n_jobs=n_jobs)
-    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+    typer.echo(f"{records_in(paths, out)}; draw them with: wrlso bench plot {out}")
 
 
 class MoleculesConfig(StrEnum):
@@ -379,7 +397,7 @@ def molecules(
     )  # fmt: skip
     paths = run_study(study, names, numbers, out, n_jobs=n_jobs, threads=threads)
     paths += run_peers(study, peers, numbers, out)
-    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+    typer.echo(f"{records_in(paths, out)}; draw them with: wrlso bench plot {out}")
 
 
 class Half(StrEnum):
@@ -425,7 +443,7 @@ def panel(
         out, names, names_of(starts), list(PEERS) if peers is None else names_of(peers), numbers,
         calls=calls, n_jobs=n_jobs,
     )  # fmt: skip
-    typer.echo(f"{len(paths)} records in {out}; make their tables with: wrlso bench plot {out}")
+    typer.echo(f"{records_in(paths, out)}; make their tables with: wrlso bench plot {out}")
 
 
 @bench.command()
@@ -450,7 +468,7 @@ def draws(
 
     study = molecules_study(config.value, goal=objective, model=model, first_steps=first_steps)
     paths = sample_scores(study, values, numbers, out, n_samples=n_samples)
-    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+    typer.echo(f"{records_in(paths, out)}; draw them with: wrlso bench plot {out}")
 
 
 @bench.command()
@@ -479,7 +497,7 @@ def scores(
         pretrain_epochs=pretrain_epochs, initial_epochs=initial_epochs,
     )  # fmt: skip
     paths = sample_scores(study, values, numbers, out, n_samples=n_samples)
-    typer.echo(f"{len(paths)} records in {out}; draw them with: wrlso bench plot {out}")
+    typer.echo(f"{records_in(paths, out)}; draw them with: wrlso bench plot {out}")
 
 
 @bench.command()

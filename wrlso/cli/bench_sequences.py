@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from wrlso.cli.bench import Out, Seeds, names_of, parse_seeds
+from wrlso.cli.bench import Out, Seeds, names_of, parse_seeds, records_in
 
 __all__ = ["sequences"]
 
@@ -44,6 +44,6 @@ def sequences(
         batch=batch,
         n_jobs=n_jobs,
     )
-    typer.echo(f"{len(paths)} records in {out}")
+    typer.echo(records_in(paths, out))
     for line in summary_lines(out):
         typer.echo(line)

@@ -600,9 +600,9 @@ def report(
       wrlso report kinase --out kinase.html
     """
     from wrlso.campaign import commands as work
-    from wrlso.campaign.tables import check_free
+    from wrlso.campaign.tables import check_place
 
-    check_free(out, force=force)  # before the campaign is opened, which takes seconds
+    check_place(out, force=force)  # before the campaign is opened, which takes seconds
     opt = work.open_campaign(campaign, model=model, feasible=feasible, autosave=False)
     say(work.report(opt, out, force=force))
 

@@ -14,10 +14,25 @@ from wrlso.cli.bench import Search, bench
 from wrlso.cli.bench_methods import lab, outcomes, realism
 from wrlso.cli.bench_sequences import sequences
 from wrlso.cli.campaign import EXIT_CODES, add_commands, help_of
+from wrlso.cli.once import refuse_repeats
 from wrlso.cli.serve import serve
 from wrlso.exceptions import WrlsoError
 
 __all__ = ["app", "run"]
+
+_INTERRUPTED = 130
+_INTERRUPTS = {
+    "init": "no campaign was made; the same command begins anew",
+    "ask": "points that were found already are pending (wrlso status CAMPAIGN lists them, wrlso ask CAMPAIGN "
+    "--pending writes them); else nothing was changed, and the same command asks again",
+    "tell": "the file is recorded as a whole or not at all; telling it again records what is missing",
+    "retrain": "the model is as it was before; the same command trains again",
+    "bench": "runs that had ended are recorded; the same command goes on with the others",
+    "backtest": "nothing was written; the same command begins anew",
+    "report": "no report was written; the campaign is as it was",
+    "export": "no file was written; the campaign is as it was",
+    "demo": "no picture was written",
+}
 
 
 app = typer.Typer(
@@ -39,13 +54,28 @@ app.add_typer(bench, name="bench")
 
 
 def run() -> None:
-    """Run the command line; expected errors become one line (and one for each bad row) and exit code 1."""
+    """Run the command line; expected errors become one line (and one for each bad row) and exit code 1.
+
+    Ctrl-C says what is kept, and how to go on.
+    """
     warnings.showwarning = _show_warning
+    refuse_repeats(app)
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            typer.echo(_after_interrupt(sys.argv[1:]), err=True)
+        raise
     except (WrlsoError, OSError) as error:
         notes = [f"  {_one_line(note)}" for note in getattr(error, "__notes__", [])]
         sys.exit("\n".join([f"wrlso: error: {_one_line(error)}", *notes]))
+
+
+def _after_interrupt(arguments: list[str]) -> str:
+    """Return what an interrupted command has left, and how to go on."""
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    what = _INTERRUPTS.get(command, "nothing was changed")
+    return f"wrlso: interrupted: {what}"
 
 
 def _one_line(text: object) -> str:
@@ -110,6 +140,9 @@ def demo(
     Shapes: from squares of at most 400 pixels it grows 64 × 64 images towards all 4,096 pixels, and draws the
     best images over time, the progress curve and the latent manifold.
     """
+    from wrlso.campaign.tables import check_place
+
+    check_place(out, force=True)
     if task is DemoTask.shapes:
         from wrlso.benchmarks.shapes.demo import run_demo
 

@@ -20,10 +20,9 @@ from wrlso.acquisition.sources import Near, Prior
 from wrlso.benchmarks.expressions.peers import genetic_algorithm, random_search
 from wrlso.benchmarks.records import (
     REACHED,
-    check_same_options,
     data_hash,
+    is_recorded,
     machine,
-    read_record,
     versions,
     write_record,
 )
@@ -269,8 +268,7 @@ def run_peers(
         for peer in peers:
             path = out / f"{study.name}-{_file_name(study.target)}-{study.identity}-{peer}-seed{seed}.json"
             paths.append(path)
-            if path.exists():
-                check_same_options(path, read_record(path), options)
+            if is_recorded(path, options):
                 continue
             start = time.perf_counter()
             values = PEERS[peer](task, X, y, study.budget, stream(seed, _PEER_STREAM))

@@ -13,7 +13,7 @@ from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.random import stream, torch_generator
 from wrlso._utils.validation import check_count, check_real
 from wrlso.benchmarks.molecules.start import Start
-from wrlso.benchmarks.records import data_hash, jsonable, machine, versions, write_record
+from wrlso.benchmarks.records import data_hash, is_recorded, jsonable, machine, versions, write_record
 from wrlso.benchmarks.study import quiet_about_small_k
 from wrlso.exceptions import ParameterError
 from wrlso.models.molecules.base import MoleculeVAE
@@ -134,7 +134,7 @@ def sample_scores(
         for k in ProgressBar(ks, desc=f"models, seed {seed}", disable=not progress):
             path = out / f"scores-{study.name}-{_with_k(study, k).model_variant}-seed{seed}.json"
             paths.append(path)
-            if not path.exists():
+            if not is_recorded(path):
                 _record(_with_k(study, k), seed, path, n_samples, temperature)
     return paths
 

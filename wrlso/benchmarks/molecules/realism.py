@@ -105,13 +105,16 @@ def _searched(run: MethodRun, X: Sequence[str], y: Sequence[float], score: Objec
 def realism_table(paths: Sequence[Path], at: Sequence[int] = (60, 200)) -> str:
     """Return means over seeds, of the first 60 proposals and of the starting data, and best values."""
     names = ("BRENK", "CHEMBL", "SA", "atoms")
+    found = [read_record(path) for path in paths]
+    most = max((len(record["y"]) for record in found), default=0)
+    at = [*(n for n in at if n < most), most]  # of short runs what there is
     lines = [
         f"{'objective':16}{'search':10}{'seeds':>6}"
         + "".join(f"{name:>9}{'(data)':>8}" for name in names)
         + "".join(f"{f'best/{n}':>10}{f'passing/{n}':>12}" for n in at)
     ]
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for record in map(read_record, paths):
+    for record in found:
         groups.setdefault((record["problem"], record["method"]), []).append(record)
     for (problem, method), group in groups.items():
         line = f"{problem:16}{method:10}{len(group):>6}"

@@ -21,11 +21,10 @@ from wrlso.benchmarks.molecules.first_training import first_model
 from wrlso.benchmarks.molecules.peers import best_of_set, graph_ga, prior_sampling, screened_ga
 from wrlso.benchmarks.molecules.start import Shape, Start, make_task, prepared_model, shapes
 from wrlso.benchmarks.records import (
-    check_same_options,
     data_hash,
     file_name,
+    is_recorded,
     machine,
-    read_record,
     versions,
     write_record,
 )
@@ -372,9 +371,7 @@ def run_peers(
             # include the process, which screens the children
             path = out / f"{study.name}-{study.variant}-{peer}-seed{seed}.json"
             paths.append(path)
-            if path.exists():
-                check_same_options(path, read_record(path), study.options())
-            else:
+            if not is_recorded(path, study.options()):
                 _run_peer(study, peer, seed, path)
     return paths
 

@@ -63,8 +63,11 @@ def _evolve(
             objects = x if isinstance(problem, BoxGoals) else x[:, 0]
             values = np.array([problem.values(each) for each in objects])
             out["F"] = _smaller(problem, values)
+            n_before = len(told)
             told.extend(values)
-            for _ in objects:
+            # as far as they are paid for: neither the start again, nor what is beyond the last call
+            before, now = (min(max(n, _POPULATION), calls + _POPULATION) for n in (n_before, len(told)))
+            for _ in range(now - before):
                 done()
 
     with isolated_torch_rng(seed):

@@ -1,5 +1,6 @@
 """Runs of the study of several goals: one record each, with the values that were told in order."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -41,13 +42,15 @@ OUTCOMES = MethodStudy("outcomes", PROBLEMS, METHODS, _work)
 def hypervolume_table(paths: Sequence[Path], at: Sequence[int] = (50, 100, 200, 300)) -> str:
     """Return mean hypervolumes over seeds, by problem and method, after so many evaluations."""
     found: dict[tuple[str, str], list[list[float]]] = {}
-    for path in paths:
-        record = read_record(path)
+    records = [read_record(path) for path in paths]
+    most = max((len(record["y"]) for record in records), default=0)
+    at = [*(k for k in at if k < most), most]  # of short runs what there is
+    for record in records:
         sign = 1.0 if record["larger"] else -1.0
         reference = sign * np.array(record["reference"])
         Y = sign * np.array([*record["start"], *record["y"]])
         n = len(record["start"])
-        volumes = [hypervolume(Y[: n + k], reference) for k in at if k <= len(record["y"])]
+        volumes = [hypervolume(Y[: n + k], reference) if k <= len(record["y"]) else math.nan for k in at]
         found.setdefault((record["problem"], record["method"]), []).append(volumes)
     lines = [f"{'problem':15}{'method':15}{'seeds':>6}" + "".join(f"{k:>10}" for k in at)]
     for (problem, method), rows in found.items():

@@ -17,7 +17,7 @@ from wrlso._utils.random import stream
 from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.protocol import Acquisition
-from wrlso.benchmarks.records import data_hash, machine, versions, write_record
+from wrlso.benchmarks.records import data_hash, is_recorded, machine, versions, write_record
 from wrlso.benchmarks.study import configured, quiet_about_small_k
 from wrlso.models.protocol import LatentModel
 from wrlso.models.vae import VAE
@@ -332,7 +332,7 @@ def sample_scores(
         for k in ProgressBar(ks, desc=f"models, seed {seed}", disable=not progress):
             path = out / f"scores-{study.name}-k{k:g}-seed{seed}.json"
             paths.append(path)
-            if not path.exists():
+            if not is_recorded(path):
                 _record_scores(study, k, seed, path, n_samples)
     return paths
 

@@ -32,10 +32,9 @@ from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, Thompso
 from wrlso.acquisition.protocol import Acquisition
 from wrlso.acquisition.sources import Near, Prior
 from wrlso.benchmarks.records import (
-    check_same_options,
     data_hash,
+    is_recorded,
     machine,
-    read_record,
     read_records,
     versions,
     write_record,
@@ -307,9 +306,7 @@ def run(
         options: dict[str, Any] = {"budget": budget, "batch": batch, "n_initial": 2 * dimension}
         options |= TURBO if method == "turbo" else _own_options(method)
         paths.append(path)
-        if path.exists():
-            check_same_options(path, read_record(path), options)
-        else:
+        if not is_recorded(path, options):
             write_record(path, _record(problem, method, options))
     return paths
 

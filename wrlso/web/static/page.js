@@ -3,6 +3,28 @@
   "use strict";
   var seen = document.body.dataset.version, work = null, first = true, touched = false;
   document.addEventListener("input", function () { touched = true; });
+  document.addEventListener("change", function (event) {
+    var most = event.target.dataset.most, file = most && event.target.files[0];
+    if (most) {
+      event.target.setCustomValidity(file && file.size > most ? "This file is larger than " + most / 1e6 + " MB." : "");
+      event.target.reportValidity();
+    }
+  });
+  function copies() {
+    document.querySelectorAll("[data-copy]").forEach(function (button) { button.hidden = false; });
+  }
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest("[data-copy]");
+    if (!button) { return; }
+    var text = document.getElementById(button.dataset.copy), range = document.createRange();
+    range.selectNodeContents(text);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    // navigator.clipboard is missing where the page is not on this machine
+    button.textContent = document.execCommand("copy") ? "Copied" : "Press Ctrl-C";
+  });
+  document.addEventListener("htmx:afterSwap", copies);
+  copies();
   function refresh(what) {
     htmx.ajax("GET", location.href, { target: what, select: what, swap: "outerHTML" });
   }
