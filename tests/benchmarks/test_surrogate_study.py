@@ -26,6 +26,7 @@ from wrlso.benchmarks.surrogate.__main__ import (
 )
 from wrlso.benchmarks.surrogate.data import MoleculeLatents, tensor
 from wrlso.benchmarks.surrogate.defaults import compare_options, compare_refits, options_table, refits_table
+from wrlso.benchmarks.surrogate.factors import table as factors_table
 from wrlso.benchmarks.surrogate.limits import table as limits_table
 from wrlso.benchmarks.surrogate.peers import PEERS, BoTorchExact, BoTorchVariational, GPflowPeer
 from wrlso.benchmarks.surrogate.points import PointModel
@@ -272,6 +273,7 @@ TABLES = {
     "compare": comparison_table,
     "scaling": scaling_table,
     "defaults": lambda record: options_table(record["results"]),
+    "factors": lambda record: factors_table(record["results"]),
     "limits": lambda record: limits_table(record["results"]),
     "refit": lambda record: refits_table(record["results"]),
 }

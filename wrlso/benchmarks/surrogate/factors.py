@@ -41,21 +41,22 @@ def walk(problem: str, seed: int) -> Walk:
         run = SequencesRun(problem, "genetic", seed, calls, 10)
         task = run.task()
         X, y = task.initial_data(seed)
-        found: list[tuple[str, float | None]] = list(zip(X, y.tolist(), strict=True))
+        asked, told = list(X), [*y.tolist()]
 
         def evaluate(batch: Any) -> list[float | None]:
-            told = [(x, task.objective(x)) for x in batch]
-            found.extend(told)
-            return [value for _, value in told]
+            found = [task.objective(x) for x in batch]
+            asked.extend(batch)
+            told.extend(found)
+            return found
 
         genetic_search(run, task, X, y, evaluate)
-        return *map(list, zip(*found, strict=True)), len(X), lambda: TanimotoGP(PairCounts(task.alphabet))  # type: ignore[return-value]
-    molecules, objective = fetch_zinc250k(), OBJECTIVES[problem]
+        return asked, told, len(X), lambda: TanimotoGP(PairCounts(task.alphabet))
+    objective, molecules = OBJECTIVES[problem], fetch_zinc250k()
     rows = np.random.default_rng(seed).choice(len(molecules), _START, replace=False)
     start = [canonical(molecules[row]) or molecules[row] for row in rows]
     values = [objective(parse(x)) for x in start]
     trace = graph_ga(lambda x: objective(parse(x)), start, values, calls, seed)
-    return start + [x for x, _ in trace], values + [v for _, v in trace], _START, TanimotoGP
+    return [*start, *(x for x, _ in trace)], [*values, *(value for _, value in trace)], _START, TanimotoGP
 
 
 def judge(found: Walk, transform: str) -> Iterator[dict[str, Any]]:
