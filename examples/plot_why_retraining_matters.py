@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+import wrlso
 from wrlso import CandidatePool, LogExpectedImprovement, Trainer, WeightedRetrainingOptimizer, maximize
 
 rng = np.random.default_rng(0)
@@ -49,7 +50,7 @@ for row, (name, result) in zip(rows, results.items(), strict=True):
 # has luck with other seeds, and by default there are changes of known images, too. The study has 64 × 64
 # pixels and five seeds; its search sees the objective.
 
-records = Path(__file__).parent.parent / "docs" / "benchmarks" / "shapes-oracle"
+records = Path(wrlso.__file__).parents[1] / "docs" / "benchmarks" / "shapes-oracle"  # of a checkout
 figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
 for setting in ("both", "retraining", "weighting", "neither"):
     runs = [json.loads(path.read_text())["y"] for path in sorted(records.glob(f"*-{setting}-seed*.json"))]
