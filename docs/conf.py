@@ -57,10 +57,12 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_\w+\.py$",  # the others are shown, but need a package that is not there
     "ignore_pattern": r"__init__\.py",
     "image_scrapers": ("matplotlib", "shown_figures.scrape"),
+    "reset_modules": ("matplotlib", "shown_figures.larger_letters"),
     "ignore_repr_types": r"matplotlib",  # the picture says it
     "within_subsection_order": "shown_figures.Order",
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,  # its page loads scripts from elsewhere
     "min_reported_time": 1e9,
     "abort_on_example_error": True,
 }

@@ -29,9 +29,8 @@ storage = f"sqlite:///{tempfile.mkdtemp()}/recipes.db"  # yours: where it is kep
 
 def open_trials():
     """What every process does: the same starting data, and the study from its storage."""
-    opt = WeightedRetrainingOptimizer(
-        nn.Linear(20, 8), nn.Linear(4, 20), trainer=Trainer(initial_epochs=30), random_state=0
-    )
+    trainer = Trainer(initial_epochs=30)
+    opt = WeightedRetrainingOptimizer(nn.Linear(20, 8), nn.Linear(4, 20), trainer=trainer, random_state=0)
     opt.fit(X, [taste(x) for x in X])
     where = {"storage": storage, "study_name": "recipes", "load_if_exists": True}
     study = optuna.create_study(direction="maximize", **where)
@@ -48,7 +47,6 @@ trials.study.optimize(objective, n_trials=6, callbacks=[trials])
 # %%
 # Another process, weeks later: the optimizer is told what the trials of the storage found, and goes on.
 # Trials that take weeks themselves are asked for and told by hand.
-
 trials = open_trials()
 trial = trials.ask()
 trials.tell(trial, taste(np.array(trial.user_attrs["x"])))

@@ -114,5 +114,5 @@ def _write_pictures(folder: Path, pngs: dict[str, bytes]) -> None:
     for name, png in pngs.items():
         write_whole(folder / f"{name}.png", png)
     former = {*_FIGURES, *(path.stem for path in folder.glob("front-*.png"))}
-    for name in former - pngs.keys():
-        (folder / f"{name}.png").unlink(missing_ok=True)  # of an older report, which this one would contradict
+    for name in former - pngs.keys():  # of an older report, which this one would contradict
+        (folder / f"{name}.png").unlink(missing_ok=True)
