@@ -51,10 +51,6 @@ for smiles, (drug_likeness, logp) in sorted(
 print(f"hypervolume: {before:.2f} at the start, {opt.hypervolume_:.2f} now")
 Y = [[v["QED"], v["logP"]] for v in map(measure, opt.X_)]
 light = [measure(smiles)["weight"] <= 400 for smiles in opt.X_]
-front_scatter(
-    Y,
-    light,
-    [smiles in opt.pareto_X_ for smiles in opt.X_],
-    ["QED", "logP"],
-    figure=Figure((4.8, 3.6), layout="constrained"),
-)
+on_front = [smiles in opt.pareto_X_ for smiles in opt.X_]
+figure = Figure(figsize=(4.8, 3.6), layout="constrained")
+front_scatter(Y, light, on_front, ["QED", "logP"], figure=figure)
