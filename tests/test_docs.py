@@ -24,7 +24,7 @@ from wrlso.benchmarks.panel.calls import Calls, Spent
 from wrlso.benchmarks.panel.peers import genetic_algorithm
 from wrlso.benchmarks.panel.problems import Problem
 from wrlso.benchmarks.panel.spaces import bits
-from wrlso.cli.main import app
+from wrlso.cli import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.rst"))]
