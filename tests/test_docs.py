@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
@@ -20,6 +21,8 @@ import pytest
 import typer
 
 import wrlso
+from wrlso.benchmarks.molecules.realism import realism_table
+from wrlso.benchmarks.outcomes.study import hypervolume_table
 from wrlso.benchmarks.panel.calls import Calls, Spent
 from wrlso.benchmarks.panel.peers import genetic_algorithm
 from wrlso.benchmarks.panel.problems import Problem
@@ -333,3 +336,12 @@ def test_every_module_of_the_pages_has_the_options_that_they_name():
             spec = importlib.util.find_spec(f"{module}.__main__")
         source = Path(spec.origin).read_text(encoding="utf-8")
         assert not [word for word in words if word.startswith("--") and f'"{word}"' not in source], command
+
+
+@pytest.mark.parametrize(("study", "table"), [("goals", hypervolume_table), ("realism", realism_table)])
+def test_the_tables_in_words_are_those_of_the_records(study, table):
+    """The others are read from files when the pages are built."""
+    records = sorted((ROOT / "docs" / "benchmarks" / study).glob("*.json"))
+    assert len(records) > 10
+    page = (ROOT / "docs" / "benchmarks.rst").read_text(encoding="utf-8")
+    assert textwrap.indent(table(records).strip(), "   ") in page
