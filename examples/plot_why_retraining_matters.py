@@ -37,10 +37,10 @@ def search(retrain_every):
 
 
 results = {"retrained\nevery 5": search(5), "never\nretrained": search(None)}
-figure, rows = plt.subplots(2, 6, figsize=(8, 3.1), layout="constrained")
+figure, rows = plt.subplots(2, 4, figsize=(7, 4), layout="constrained")
 for row, (name, result) in zip(rows, results.items(), strict=True):
     row[0].set_ylabel(name)
-    for axes, calls in zip(row, (1, 8, 16, 24, 32, 40), strict=True):
+    for axes, calls in zip(row, (1, 12, 24, 40), strict=True):
         best = int(np.argmax(result.func_vals[:calls]))
         axes.imshow(result.x_iters[best], cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[], title=f"{calls} calls: {result.func_vals[best]:.0f}")
