@@ -47,7 +47,7 @@ share = np.mean([value is None for value in asked])
 print(f"{share:.0%} of {len(asked)} proposals have failed; best yield {opt.best_y_:.1f}")
 
 # %%
-# Has it learned what fails? The chances that it gives to 1,000 recipes that nobody has tried, by what would happen:
+# Has it learned what fails? The chances that it gives to 1,000 new recipes, by what would happen:
 
 new = rng.integers(0, 2, (1000, 40))
 chances = opt.probability_of_success_(new)
