@@ -33,6 +33,7 @@ html_title = f"wrlso {release}"
 html_static_path = ["_static"]
 html_css_files = ["wrlso.css"]
 html_math_renderer = "mathml"
+toc_object_entries_show_parents = "hide"  # their names fit beside the page
 
 autosummary_generate = True
 autosummary_ignore_module_all = False

@@ -280,6 +280,11 @@ def test_documentation_builds_without_warnings(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "ask" in (tmp_path / "html" / "api" / "generated" / "wrlso.optimizer.html").read_text()
     assert broken_links((tmp_path / "html").resolve()) == []
+    assert (tmp_path / "html" / "guide" / "search.html").read_text().count("<math") == 1
+    # readers may be without a network
+    loaded = r'<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)="(?:https?:)?//[^"]*'
+    pages = {path.name: path.read_text() for path in (tmp_path / "html").rglob("*.html")}
+    assert {name: found for name, text in pages.items() if (found := re.findall(loaded, text))} == {}
 
 
 def shell_commands(path, program):
