@@ -1,5 +1,6 @@
 """Sphinx configuration. Build: python -m sphinx -W --keep-going docs docs/_build/html"""
 
+import logging
 import pkgutil
 import re
 import sys
@@ -9,13 +10,18 @@ from pathlib import Path
 from wrlso import __version__
 
 project = "wrlso"
-author = "the wrlso contributors"
+author = "The wrlso developers"
+copyright = f"2026, {author}"
 version = release = __version__
 
+# a package of the theme would write everything that examples log, unless somebody has set this before
+logging.basicConfig(handlers=[logging.NullHandler()])
+
+sys.path.insert(0, str(Path(__file__).parent))  # equations, shown_figures
 extensions = [
+    "equations",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "matplotlib.sphinxext.plot_directive",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
@@ -24,6 +30,10 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "benchmarks/**/*.md"]
 html_theme = "furo"
 html_title = f"wrlso {release}"
+html_static_path = ["_static"]
+html_css_files = ["wrlso.css"]
+html_math_renderer = "mathml"
+toc_object_entries_show_parents = "hide"  # their names fit beside the page
 
 autosummary_generate = True
 autosummary_ignore_module_all = False
@@ -42,17 +52,18 @@ nitpick_ignore_regex = [
 ]
 
 root = Path(__file__).parent.parent
-sys.path.insert(0, str(Path(__file__).parent))  # shown_figures
 sphinx_gallery_conf = {
     "examples_dirs": str(root / "examples"),
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_\w+\.py$",  # the others are shown, but need a package that is not there
     "ignore_pattern": r"__init__\.py",
     "image_scrapers": ("matplotlib", "shown_figures.scrape"),
+    "reset_modules": ("matplotlib", "shown_figures.larger_letters"),
     "ignore_repr_types": r"matplotlib",  # the picture says it
     "within_subsection_order": "shown_figures.Order",
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,  # its page loads scripts from elsewhere
     "min_reported_time": 1e9,
     "abort_on_example_error": True,
 }

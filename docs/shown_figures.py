@@ -1,5 +1,6 @@
 """The gallery: its order, and figures of the library's plots, which pyplot does not know."""
 
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 from sphinx_gallery.scrapers import figure_rst
 
@@ -13,6 +14,11 @@ def scrape(block, block_vars, gallery_conf):
     path = next(block_vars["image_path_iterator"])
     shown.savefig(path, dpi=100)
     return figure_rst([path], gallery_conf["src_dir"])
+
+
+def larger_letters(gallery_conf, filename):
+    """Let figures be read as thumbnails; sphinx-gallery has set all else back before each example."""
+    rcParams["font.size"] = 12.0
 
 
 class Order:

@@ -31,7 +31,7 @@ optimizer = WeightedRetrainingOptimizer(
 )
 optimizer.fit(X, y)
 found = {0: optimizer.best_x_}
-for i in range(1, 61):
+for i in range(1, 21):
     batch = optimizer.ask(5)
     optimizer.tell(batch, task.objectives(batch))
     if optimizer.best_x_ not in found.values():

@@ -53,3 +53,4 @@ latent_manifold(plain, plain.encode(plain.tensorize(X)).detach(), n_per_axis=11)
 
 weighted = trained(ranked)
 latent_manifold(weighted, weighted.encode(weighted.tensorize(X)).detach(), n_per_axis=11)
+# sphinx_gallery_thumbnail_number = 3

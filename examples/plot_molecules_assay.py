@@ -48,5 +48,5 @@ print(opt)
 # The four molecules, with the value that the search expected:
 
 records = [opt.history_.records[opt.history_.row(opt.model_.key(x))] for x in batch]
-labels = ["{}: expected {:.1f} ± {:.1f}".format(record.status, *record.prediction) for record in records]
-molecule_grid(batch, labels)
+labels = ["{}, expected {:.1f} ± {:.1f}".format(record.status, *record.prediction) for record in records]
+molecule_grid(batch, labels, n_columns=2)

@@ -34,6 +34,6 @@ result = maximize(task.objective, opt, n_calls=24, batch_size=8, verbose=0)
 print(f"best of the data {y.max():.2f}, best found {opt.best_y_:.2f}: {opt.best_x_}")
 
 # %%
-# The best over time, with the number of heavy atoms:
+# The best over time, with the value and the number of heavy atoms:
 
-molecule_timeline(result.x_iters, result.func_vals)
+molecule_timeline(result.x_iters, result.func_vals, n_pictures=6, n_columns=3)

@@ -40,5 +40,5 @@ print(torch.equal(before, model.encode(model.tensorize(known))))
 X = acids + silanes + others
 y = [float("B" in x.replace("Br", "")) + x.count("c") / 20 for x in X]
 opt = molecule_search(X, y, model=model, random_state=0)
-batch = opt.ask(8)
-molecule_grid(batch, ["boron" if "B" in x.replace("Br", "") else "" for x in batch])
+batch = opt.ask(4)
+molecule_grid(batch, ["boron" if "B" in x.replace("Br", "") else "" for x in batch], n_columns=2)

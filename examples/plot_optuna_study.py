@@ -6,6 +6,8 @@ Optuna keeps the trials, its dashboard shows them, and this library proposes the
 trial's user attribute ``x``: parameters of Optuna are numbers and choices that are known beforehand.
 """
 
+import tempfile
+
 import numpy as np
 import optuna
 from torch import nn
@@ -22,15 +24,16 @@ def taste(recipe):
     return float(recipe @ np.linspace(-1, 2, 20))
 
 
+storage = f"sqlite:///{tempfile.mkdtemp()}/recipes.db"  # yours: where it is kept
+
+
 def open_trials():
     """What every process does: the same starting data, and the study from its storage."""
-    opt = WeightedRetrainingOptimizer(
-        nn.Linear(20, 8), nn.Linear(4, 20), trainer=Trainer(initial_epochs=30), random_state=0
-    )
+    trainer = Trainer(initial_epochs=30)
+    opt = WeightedRetrainingOptimizer(nn.Linear(20, 8), nn.Linear(4, 20), trainer=trainer, random_state=0)
     opt.fit(X, [taste(x) for x in X])
-    study = optuna.create_study(
-        storage="sqlite:///recipes.db", study_name="recipes", direction="maximize", load_if_exists=True
-    )
+    where = {"storage": storage, "study_name": "recipes", "load_if_exists": True}
+    study = optuna.create_study(direction="maximize", **where)
     return OptunaTrials(study, opt)
 
 
@@ -44,13 +47,12 @@ trials.study.optimize(objective, n_trials=6, callbacks=[trials])
 # %%
 # Another process, weeks later: the optimizer is told what the trials of the storage found, and goes on.
 # Trials that take weeks themselves are asked for and told by hand.
-
 trials = open_trials()
 trial = trials.ask()
 trials.tell(trial, taste(np.array(trial.user_attrs["x"])))
 
 # %%
-# ``optuna-dashboard sqlite:///recipes.db`` shows this table, with values and predictions, and its plots.
+# ``optuna-dashboard`` with the same storage shows this table, with values and predictions, and its plots.
 
 table = trials.study.trials_dataframe(attrs=("number", "value", "user_attrs"))
 print(table.drop(columns="user_attrs_x"))

@@ -35,7 +35,7 @@ decoder = nn.Sequential(nn.Linear(4, 64), nn.SiLU(), nn.Linear(64, 144), nn.Unfl
 trainer = Trainer(initial_epochs=100, retrain_epochs=5, batch_size=16)
 opt = WeightedRetrainingOptimizer(encoder, decoder, trainer=trainer, retrain_every=10, random_state=0)
 opt.fit(X, y)
-result = maximize(np.sum, opt, n_calls=60)
+result = maximize(np.sum, opt, n_calls=40)
 print(f"best of the data: {y.max()}, best found: {result.fun:.0f} after {result.nfev} evaluations")
 print(opt)
 

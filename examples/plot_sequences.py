@@ -48,4 +48,4 @@ print(opt.best_x_, opt.best_y_)
 # %%
 # Colours are mean values of the sequences with a mutation; dots are the letters of the wild type.
 
-figure = mutation_map(opt.X_, opt.y_, wild_type=wild_type)
+mutation_map(opt.X_, opt.y_, wild_type=wild_type)

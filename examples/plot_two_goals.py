@@ -8,6 +8,7 @@ two goals pull apart: the search answers with a front, on which no molecule is b
 An outcome that was not measured yet is left out, and told when it is known: rows may come in parts.
 """
 
+from matplotlib.figure import Figure
 from rdkit.Chem import Crippen, Descriptors, MolFromSmiles
 from rdkit.Chem.QED import qed
 
@@ -50,4 +51,6 @@ for smiles, (drug_likeness, logp) in sorted(
 print(f"hypervolume: {before:.2f} at the start, {opt.hypervolume_:.2f} now")
 Y = [[v["QED"], v["logP"]] for v in map(measure, opt.X_)]
 light = [measure(smiles)["weight"] <= 400 for smiles in opt.X_]
-front_scatter(Y, light, [smiles in opt.pareto_X_ for smiles in opt.X_], ["QED", "logP"])
+on_front = [smiles in opt.pareto_X_ for smiles in opt.X_]
+figure = Figure(figsize=(4.8, 3.6), layout="constrained")
+front_scatter(Y, light, on_front, ["QED", "logP"], figure=figure)

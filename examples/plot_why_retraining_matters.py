@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+import wrlso
 from wrlso import CandidatePool, LogExpectedImprovement, Trainer, WeightedRetrainingOptimizer, maximize
 
 rng = np.random.default_rng(0)
@@ -36,10 +37,10 @@ def search(retrain_every):
 
 
 results = {"retrained\nevery 5": search(5), "never\nretrained": search(None)}
-figure, rows = plt.subplots(2, 6, figsize=(8, 3.1), layout="constrained")
+figure, rows = plt.subplots(2, 4, figsize=(7, 4), layout="constrained")
 for row, (name, result) in zip(rows, results.items(), strict=True):
     row[0].set_ylabel(name)
-    for axes, calls in zip(row, (1, 8, 16, 24, 32, 40), strict=True):
+    for axes, calls in zip(row, (1, 12, 24, 40), strict=True):
         best = int(np.argmax(result.func_vals[:calls]))
         axes.imshow(result.x_iters[best], cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[], title=f"{calls} calls: {result.func_vals[best]:.0f}")
@@ -49,7 +50,7 @@ for row, (name, result) in zip(rows, results.items(), strict=True):
 # has luck with other seeds, and by default there are changes of known images, too. The study has 64 × 64
 # pixels and five seeds; its search sees the objective.
 
-records = Path(__file__).parent.parent / "docs" / "benchmarks" / "shapes-oracle"
+records = Path(wrlso.__file__).parents[1] / "docs" / "benchmarks" / "shapes-oracle"  # of a checkout
 figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
 for setting in ("both", "retraining", "weighting", "neither"):
     runs = [json.loads(path.read_text())["y"] for path in sorted(records.glob(f"*-{setting}-seed*.json"))]

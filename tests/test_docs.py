@@ -8,20 +8,26 @@ import inspect
 import os
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
+import textwrap
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
+import typer
 
 import wrlso
+from wrlso.benchmarks.molecules.realism import realism_table
+from wrlso.benchmarks.outcomes.study import hypervolume_table
 from wrlso.benchmarks.panel.calls import Calls, Spent
 from wrlso.benchmarks.panel.peers import genetic_algorithm
 from wrlso.benchmarks.panel.problems import Problem
 from wrlso.benchmarks.panel.spaces import bits
+from wrlso.cli import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.rst"))]
@@ -104,20 +110,32 @@ def test_code_blocks_are_found(tmp_path):
 NEEDED = {"ray_tune.py": "ray"}  # by examples: packages that the extra "all" does not install
 
 
+# as sphinx-gallery does: a module __main__ without a __file__
+IN_THE_GALLERY = """
+import pathlib, sys, types
+path = sys.argv.pop()
+sys.modules["__main__"] = main = types.ModuleType("__main__")
+exec(compile(pathlib.Path(path).read_text(encoding="utf-8"), path, "exec"), main.__dict__)
+"""
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_examples_run(path, tmp_path):
+def test_examples_run_as_in_the_gallery_and_leave_nothing(path, tmp_path):
     assert len(path.read_text(encoding="utf-8").splitlines()) < 60
     if not importlib.util.find_spec(NEEDED.get(path.name, "wrlso")):
         pytest.skip(f"needs {NEEDED[path.name]}: pip install -c constraints.txt 'wrlso[{NEEDED[path.name]}]'")
-    environment = os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)}
+    folder, temporary = tmp_path / "examples", tmp_path / "temporary"
+    folder.mkdir()
+    temporary.mkdir()
+    environment = {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-W", f"ignore:{TORCH_SCRIPT}:DeprecationWarning", str(path)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=environment,
-    )
+        [sys.executable, "-W", "error", "-W", f"ignore:{TORCH_SCRIPT}:DeprecationWarning",
+         "-c", IN_THE_GALLERY, str(path)],
+        capture_output=True, text=True, cwd=folder, env=os.environ | environment,
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
+    if path.name not in NEEDED:  # Ray's experiment is a folder
+        assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -262,3 +280,73 @@ def test_documentation_builds_without_warnings(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "ask" in (tmp_path / "html" / "api" / "generated" / "wrlso.optimizer.html").read_text()
     assert broken_links((tmp_path / "html").resolve()) == []
+    assert (tmp_path / "html" / "guide" / "search.html").read_text().count("<math") == 1
+    # readers may be without a network
+    loaded = r'<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)="(?:https?:)?//[^"]*'
+    pages = {path.name: path.read_text() for path in (tmp_path / "html").rglob("*.html")}
+    assert {name: found for name, text in pages.items() if (found := re.findall(loaded, text))} == {}
+
+
+def shell_commands(path, program):
+    """Return the commands of a page that begin so, as (command, whether it is a whole one)."""
+    text = re.sub(r"\\\n\s*", " ", path.read_text(encoding="utf-8"))
+    opening = r"(?:::|^```\w+|^ *\.\. code-block:: \w+)\n(?: +:.*\n)*\n?"
+    blocks = re.findall(rf"{opening}((?:.*\n)+?)(?=```|\S|\Z)", text, re.MULTILINE)
+    if path.suffix == ".rst":
+        blocks = re.findall(rf"{opening}((?: +.*\n|\n)+)", text, re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    line = rf"(?:\s*\$)?\s*(?:PYTHONPATH=\S+ )?({program}[a-z].*?)(?: +[#&].*)?"
+    whole = [match[1] for match in (re.fullmatch(line, text) for text in lines) if match]
+    named = re.findall(rf"(?<!`)(`{{1,2}})({program}[a-z][^`]*)\1(?!`)", text)
+    return [(command, True) for command in whole] + [(" ".join(c.split()), False) for _, c in named]
+
+
+def parse_error(command, whole):
+    """Return what the command line says against a command, None if nothing; files need not be there."""
+    parser, words = typer.main.get_command(app), shlex.split(command.replace("…", "0"))[1:]
+    while hasattr(parser, "commands"):
+        if words[0] not in parser.commands:
+            return f"no command {words[0]}"
+        parser = parser.commands[words.pop(0)]
+    try:
+        parser.make_context(parser.name, words)
+    except Exception as error:  # Typer has a copy of Click, whose errors have no public name
+        message = error.format_message()
+        return message if whole or not message.startswith("Missing") else None
+    return None
+
+
+def test_faults_of_commands_are_found():
+    assert parse_error("wrlso status", False) is None
+    assert "Missing" in parse_error("wrlso status", True)
+    assert "No such option" in parse_error("wrlso status lead --colour", True)
+    assert "oracle" in parse_error("wrlso bench shapes --search nothing --out x", True)
+    assert parse_error("wrlso bench nothing", False) == "no command nothing"
+
+
+def test_every_command_of_the_pages_is_one():
+    found = [(path.name, *command) for path in PAGES for command in shell_commands(path, "wrlso ")]
+    assert len(found) > 150
+    assert sum(whole for _, _, whole in found) > 80
+    assert [(page, c) for page, c, whole in found if parse_error(c, whole)] == []
+
+
+def test_every_module_of_the_pages_has_the_options_that_they_name():
+    found = [command for path in PAGES for command, _ in shell_commands(path, r"(?:\S*/)?python -m wrlso\.")]
+    assert len(found) > 15
+    for command in found:
+        module, *words = shlex.split(command)[2:]
+        spec = importlib.util.find_spec(module)
+        if spec.submodule_search_locations:  # a package
+            spec = importlib.util.find_spec(f"{module}.__main__")
+        source = Path(spec.origin).read_text(encoding="utf-8")
+        assert not [word for word in words if word.startswith("--") and f'"{word}"' not in source], command
+
+
+@pytest.mark.parametrize(("study", "table"), [("goals", hypervolume_table), ("realism", realism_table)])
+def test_the_tables_in_words_are_those_of_the_records(study, table):
+    """The others are read from files when the pages are built."""
+    records = sorted((ROOT / "docs" / "benchmarks" / study).glob("*.json"))
+    assert len(records) > 10
+    page = (ROOT / "docs" / "benchmarks.rst").read_text(encoding="utf-8")
+    assert textwrap.indent(table(records).strip(), "   ") in page

@@ -14,7 +14,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 
 from wrlso._state.beliefs import believed
 from wrlso._state.changes import Changes
@@ -25,6 +24,7 @@ from wrlso._state.settings import check_parameters, trains
 from wrlso._state.weights import weigh
 from wrlso._utils.copies import keep
 from wrlso._utils.domination import hypervolume
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_count
 from wrlso.acquisition.protocol import Acquisition
 from wrlso.exceptions import NoCandidateError

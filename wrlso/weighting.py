@@ -23,8 +23,8 @@ from typing import Self, final
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
-from sklearn.base import BaseEstimator
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.expected_ranks import expected_share
 from wrlso._utils.validation import check_count, check_real
 from wrlso._utils.vectors import FloatArray, check_vector, check_weights

@@ -24,3 +24,7 @@ def test_a_report_of_sequences_has_their_pictures(tmp_path, translate):
     assert "The best 6 sequences" in page
     assert "The last 2 pending sequences, aligned to the wild type" in page
     assert ("letters those of proteins" in page) == translate
+    # beside it is each figure that it shows
+    files = {path.name for path in (tmp_path / "report-figures").iterdir()}
+    assert {"mutations.png", "logo.png", "alignment.png"} < files
+    assert len(files) == page.count("<img")

@@ -5,13 +5,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from wrlso._sequences.alphabets import make_alphabet
 from wrlso._sequences.coding import CodonWriter
 from wrlso._sequences.codons import STOPS, read_usage, split_coding
 from wrlso._sequences.motifs import make_motif
 from wrlso._sequences.rules import SequenceRules
+from wrlso._utils.estimator import BaseEstimator
 from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 
 __all__ = ["CodingRules"]

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from wrlso._sequences.alignment import aligned_places, edit_distance
 from wrlso._sequences.alphabets import Alphabet, make_alphabet
 from wrlso._sequences.motifs import Motif, make_motif
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 

@@ -27,7 +27,7 @@ class Apart:
     def __init__(self, X: Sequence[Any], least: float | None, pending: Sequence[Any]) -> None:
         self.X = X
         self.least = least
-        self.nearest = np.zeros(len(X))
+        self.nearest: NDArray[np.float64] = np.zeros(len(X))
         for x in pending:
             self.add(x)
 

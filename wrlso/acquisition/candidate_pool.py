@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.apart import Apart
 from wrlso.acquisition.ask_record import AskRecord

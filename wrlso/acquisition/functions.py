@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.belief import MOST_JOINT

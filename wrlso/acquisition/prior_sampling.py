@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_count, check_real
 from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.landscape import Landscape

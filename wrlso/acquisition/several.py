@@ -1,14 +1,15 @@
 """Acquisition functions for several goals: what a point would add to the front, by BoTorch."""
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.random import isolated_torch_rng
 from wrlso._utils.validation import check_count
 from wrlso.acquisition.ask_record import AskRecord
@@ -36,7 +37,7 @@ class Promise:
         return found
 
 
-class SeveralGoals(BaseEstimator):
+class SeveralGoals(BaseEstimator, ABC):
     """What acquisition functions for several goals share."""
 
     uses_surrogate = True
@@ -63,6 +64,10 @@ class SeveralGoals(BaseEstimator):
         """Return n proposals; see :class:`wrlso.acquisition.Acquisition`."""
         self.check_parameters()
         return search_of(self.search, state).propose(state, n, rng, self)
+
+    @abstractmethod
+    def score(self, surrogate: Any, points: Tensor, best: float, generator: torch.Generator) -> Tensor:
+        """Return how much points, by number (q,), are worth."""
 
 
 def _scored(

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from wrlso._chemistry.smiles import shared
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_real
 from wrlso.acquisition.ask_record import AskRecord
 from wrlso.acquisition.protocol import Criterion, SearchStrategy

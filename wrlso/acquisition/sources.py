@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_real
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.recombination import Parents, rewritten, some_blocks, spliced
@@ -103,7 +103,7 @@ class Source(Protocol):
 class _Part(BaseEstimator):
     """What the sources share."""
 
-    name: ClassVar[str]
+    name: str
     share: float
 
     def check_parameters(self) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.random import isolated_torch_rng
 from wrlso._utils.validation import check_choice, check_count
 from wrlso.acquisition.ask_record import AskRecord

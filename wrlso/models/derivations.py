@@ -30,7 +30,7 @@ class DerivationMoves:
         self.grammar = grammar
         self.max_rules = max_rules
         self.rng = rng
-        self.left = grammar.left.tolist()
+        self.left: list[int] = grammar.left.tolist()
         self.children: tuple[tuple[int, ...], ...] = grammar.children
 
     def sample(self, symbol: int = 0, room: int | None = None) -> Derivation:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_count
 from wrlso.models.context_free import ContextFreeGrammar, shared_grammar
 

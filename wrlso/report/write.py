@@ -22,6 +22,9 @@ _FIGURES = (
     "weights",
     "reconstruction",
     "loss",
+    "mutations",
+    "logo",
+    "alignment",
 )
 
 
@@ -108,11 +111,8 @@ def _file_name(out: str | os.PathLike[str]) -> Path:
 
 def _write_pictures(folder: Path, pngs: dict[str, bytes]) -> None:
     folder.mkdir(exist_ok=True)
-    fronts = {name for name in pngs if name.startswith("front-")}
-    fronts |= {path.stem for path in folder.glob("front-*.png")}
-    for name in (*_FIGURES, *sorted(fronts)):
-        picture = folder / f"{name}.png"
-        if name in pngs:
-            write_whole(picture, pngs[name])
-        else:
-            picture.unlink(missing_ok=True)  # of an older report, which this one would contradict
+    for name, png in pngs.items():
+        write_whole(folder / f"{name}.png", png)
+    former = {*_FIGURES, *(path.stem for path in folder.glob("front-*.png"))}
+    for name in former - pngs.keys():  # of an older report, which this one would contradict
+        (folder / f"{name}.png").unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from wrlso._chemistry.cores import core_of
+from wrlso._chemistry.cores import Core, core_of
 from wrlso._chemistry.smiles import parse
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.rules.book import Rules
@@ -36,7 +36,7 @@ class Anchor:
         self.rules = rules
         self.model = model
         around = callable(getattr(model, "mutate_around", None))
-        self.core = core_of(rules.core) if rules.core is not None and around else None
+        self.core: Core | None = core_of(rules.core) if rules.core is not None and around else None
         self.seed = rules.leads[0].smiles if rules.leads else None if self.core is None else self.core.seed
         if self.seed is not None:
             _check_readable(model, self.seed)

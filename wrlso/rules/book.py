@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from sklearn.base import BaseEstimator
-
 from wrlso._chemistry.smiles import parse
+from wrlso._utils.estimator import BaseEstimator
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.rules.checks import Breach, Check, HasCore, Like, Range, breaches_of, in_order, likeness
 from wrlso.rules.filters import Filters
@@ -53,9 +52,9 @@ class Rules:
     def __init__(
         self, checks: Iterable[Check], novel: float | None = None, tests: Sequence[Test] = ()
     ) -> None:
-        self.checks = in_order(checks)
+        self.checks: tuple[Check, ...] = in_order(checks)
         self.novel = novel
-        self.tests = tuple(tests)
+        self.tests: tuple[Test, ...] = tuple(tests)
         self._verdict = lru_cache(maxsize=_REMEMBERED)(self._first_broken)
 
     @property

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn.base import BaseEstimator
-
 from wrlso._chemistry.alerts import catalogues
 from wrlso._chemistry.cores import core_of
 from wrlso._chemistry.smiles import optional_module, parse, unparsed_problem
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_real
 from wrlso.exceptions import ParameterError, ParameterTypeError
 from wrlso.rules.checks import (

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 
 from wrlso._state.codec import GONE, Foreign, dump, is_alike, is_own, load
 from wrlso._state.encodings import Encodings
 from wrlso._state.fitted import Arrived, Fitted, latent
 from wrlso._state.learned import Learned
 from wrlso._state.settings import surrogate_or_default
+from wrlso._utils.estimator import BaseEstimator
 from wrlso.exceptions import ParameterError, StorageError
 from wrlso.history import History
 from wrlso.surrogate.observations import Observations

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError
 from wrlso.surrogate.censoring import censored_log_density

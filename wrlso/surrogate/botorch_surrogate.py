@@ -11,10 +11,10 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import torch
 from scipy.stats import truncnorm
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from wrlso._utils.copies import keep
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.random import isolated_torch_rng
 from wrlso._utils.validation import check_count, check_flag
 from wrlso.exceptions import DataError, DataTypeError, ModelError, NotFittedError, ParameterError

@@ -6,10 +6,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from torch import Tensor
 
 from wrlso._utils.copies import keep
+from wrlso._utils.estimator import BaseEstimator
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterTypeError
 from wrlso.surrogate.observations import Observations, Told
 from wrlso.surrogate.points import Described

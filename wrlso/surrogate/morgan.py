@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator
 
 from wrlso._chemistry.smiles import optional_module, shared, unparsed_problem
+from wrlso._utils.estimator import BaseEstimator
 from wrlso.exceptions import DataError, DataTypeError
 from wrlso.surrogate.checks import check_int
 from wrlso.surrogate.minmax_kernel import Integers

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, hstack
-from sklearn.base import BaseEstimator
 
 from wrlso._sequences.alphabets import listed_sequences, make_alphabet
 from wrlso._sequences.codons import coded_proteins
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_count
 from wrlso.models.sequences.features import aligned_letters, pair_counts
 

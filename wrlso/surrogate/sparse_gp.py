@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from scipy.special import ndtri
 from scipy.stats import norm
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.threads import bounded_threads
 from wrlso._utils.validation import check_flag, check_real
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError

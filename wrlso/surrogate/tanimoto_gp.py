@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array, issparse
 from scipy.stats import norm
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from wrlso._utils.copies import keep
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_real
 from wrlso.exceptions import DataError, DataTypeError, NotFittedError, ParameterError, ParameterTypeError
 from wrlso.surrogate.censoring import ROUNDS, first_guess, sites_given

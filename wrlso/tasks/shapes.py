@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import qmc
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.random import as_random_state
 from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.acquisition.ask_record import AskRecord

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from torch import Tensor
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_flag, check_real
 from wrlso.exceptions import DataError
 from wrlso.surrogate.points import Points

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky, NoSuchExample
-from sklearn.base import BaseEstimator
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_count
 from wrlso._utils.vectors import FloatArray, check_weights
 from wrlso.exceptions import DataError
@@ -187,7 +187,7 @@ class _ViolationSearch:
         return None
 
 
-def _name(weighting: Weighting) -> str:
+def _name(weighting: object) -> str:
     if isinstance(weighting, BaseEstimator):
         return short_repr(weighting)
     return str(getattr(weighting, "__name__", type(weighting).__name__))

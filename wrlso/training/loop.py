@@ -75,7 +75,7 @@ class Loop:
         self.grad_clip = grad_clip
         self.beta = beta
         self.rise = rise
-        self.final_beta = getattr(model, "beta", None)
+        self.final_beta: Any = getattr(model, "beta", None)
         self.was_training: bool = bool(getattr(model, "training", False))
         self.n_steps = 0
         self.log: list[dict[str, float]] = []

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.progress_bar import ProgressBar
 from wrlso._utils.random import isolated_torch_rng
 from wrlso._utils.validation import check_choice, check_count, check_real

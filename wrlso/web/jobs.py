@@ -26,9 +26,9 @@ class Worker:
             raise RuntimeError("a process was started without pipes")
         self.process = process
         self._requests, self._answers = process.stdin, process.stdout
-        self.news = ""  # the last line that it wrote while it worked
-        self.uses = 0
-        self.is_busy = False
+        self.news: str = ""  # the last line that it wrote while it worked
+        self.uses: int = 0
+        self.is_busy: bool = False
         self._listening = asyncio.create_task(_follow(process.stderr, self))
 
     @classmethod
@@ -117,7 +117,7 @@ class Jobs:
     """The operations of one server on one campaign."""
 
     def __init__(self, campaign: str, parts: dict[str, str | None]) -> None:
-        self.request = {"campaign": campaign, **parts}
+        self.request: dict[str, Any] = {"campaign": campaign, **parts}
         self.current: Job | None = None
         self._task: asyncio.Task[None] | None = None
         self._places = asyncio.Semaphore(_AT_ONCE)

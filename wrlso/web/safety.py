@@ -69,10 +69,10 @@ class Guard:
 
     def __init__(self, app: App, host: str, token: str | None, read_only: bool) -> None:
         self.app = app
-        self.names = {"localhost", host.lower().strip("[]")}
+        self.names: set[str] = {"localhost", host.lower().strip("[]")}
         if not is_loopback(host):
             self.names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
-        self.local = is_loopback(host)
+        self.local: bool = is_loopback(host)
         self.token = token
         self.read_only = read_only
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import DataError, DataTypeError
 from wrlso.models.context_free import shared_grammar

@@ -15,10 +15,10 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from wrlso._chemistry.scores import logp, qed, synthetic_accessibility
 from wrlso._chemistry.smiles import canonical, optional_module, parse, read_molecules
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.random import as_random_state
 from wrlso._utils.validation import check_choice, check_count, check_real
 from wrlso.datasets.molecules import canonical_smiles, fetch_zinc250k, load_molecules, score

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.random import as_random_state, draw_seed, isolated_torch_rng
 from wrlso._utils.validation import check_count, check_real, check_seed
 from wrlso.exceptions import DataError, ParameterError

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from wrlso._sequences.alphabets import make_alphabet
+from wrlso._utils.estimator import BaseEstimator
 from wrlso._utils.random import as_random_state, draw_seed, isolated_torch_rng
 from wrlso._utils.validation import check_count
 from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
