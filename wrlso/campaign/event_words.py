@@ -101,10 +101,15 @@ def event_in_words(event: Event) -> str:
 
 
 def old_in_words(event: Event) -> str:
-    """Return what a correction replaced."""
+    """Return what a correction replaced: of the outcomes that it named, or of all where it failed."""
     before = event.data.get("before", {}) if isinstance(event.data, dict) else {"": event.data or []}
-    old = {name: [_reading(value) for value in told] for name, told in before.items() if told}
-    return _in_words(old, ()) if old else "failed"
+    if not any(before.values()):
+        return "failed"
+    named = before if event.readings is None else {*event.readings, *event.not_measured}
+    old = {
+        name: [_reading(value) for value in told] for name, told in before.items() if told and name in named
+    }
+    return _in_words(old, ()) or "not measured"
 
 
 def _reading(value: Any) -> Reading:
