@@ -16,6 +16,7 @@ from wrlso._sequences.fasta import format_fasta
 from wrlso._state.merits import best_position, hypervolumes, standing
 from wrlso._state.training_due import training_due_in
 from wrlso.campaign.cells import FAILED, NOT_MEASURED, Cell
+from wrlso.campaign.columns import EXPORTED
 from wrlso.campaign.event_words import Happening, happenings, notes_on
 from wrlso.campaign.results_table import current_reading, describe_value, result_in_words
 from wrlso.campaign.tables import format_table, plural
@@ -44,10 +45,6 @@ _WORDS: dict[Status, str] = {
     "observed": "measured", "failed": "failed", "pending": "pending", "unlabelled": "without a value",
     "released": "released", "rejected": "rejected",
 }  # fmt: skip
-_COLUMNS = (
-    "status", "awaited", "asked", "asked_at", "told_at", "replicates", "failures", "corrected_from", "reason",
-    "notes",
-)  # fmt: skip
 
 
 _SIGNS = {"": "", "above": ">", "below": "<"}
@@ -196,7 +193,7 @@ def format_points(
     header = ["id", *(["well"] if wells else []), *([] if names is None else ["name"]), x]
     for name, column in columns.items():
         header += [column, f"{column} sd", f"{column} n"] if name in sides else [column]
-    header += _COLUMNS if details else ()
+    header += EXPORTED if details else ()
     table = []
     for row in rows:
         record = history.records[row]
