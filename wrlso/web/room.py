@@ -104,6 +104,7 @@ class View:
         return {
             "id": row,
             "x": shown(record.x, 200),
+            "whole": record.x if isinstance(record.x, str) else shown(record.x, 2000),
             "name": self.names.get(record.x, "") if isinstance(record.x, str) else "",
             "kind": record.status,
             "status": "measured in part" if lacks else STATUS_WORDS[record.status],
