@@ -12,7 +12,7 @@ _EXTRAS = (
 
 
 def main() -> None:
-    """Run the command line; missing packages are named in one line, and Ctrl-C ends it without a traceback."""
+    """Run the command line; missing packages are named in one line, and Ctrl-C leaves no traceback."""
     try:
         from wrlso.cli.main import run
 

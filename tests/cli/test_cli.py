@@ -145,7 +145,6 @@ def test_a_picture_cannot_be_a_folder(tmp_path, monkeypatch):
 )
 def test_an_option_that_is_given_twice_is_refused(arguments, option, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    cli.refuse_repeats(cli.app)
     result = invoke(*arguments.split())
     assert result.exit_code == 2
     assert f"{option}" in result.output
@@ -154,7 +153,6 @@ def test_an_option_that_is_given_twice_is_refused(arguments, option, tmp_path, m
 
 def test_options_for_several_values_are_given_several_times(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    cli.refuse_repeats(cli.app)
     result = invoke(
         "init", "x", "--data", "no.csv", "--model", "dna", "--forbidden", "AA", "--forbidden", "CC"
     )

@@ -59,7 +59,6 @@ def run() -> None:
     Ctrl-C says what is kept, and how to go on.
     """
     warnings.showwarning = _show_warning
-    refuse_repeats(app)
     try:
         app()
     except SystemExit as ended:
@@ -154,3 +153,6 @@ def demo(
     from wrlso.benchmarks.molecules.demo import run_molecules_demo
 
     typer.echo(run_molecules_demo(out, seed=seed, budget=100 if budget is None else budget))
+
+
+refuse_repeats(app)

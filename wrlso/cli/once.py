@@ -17,9 +17,8 @@ class OnceCommand(TyperCommand):
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for parameter, n in Counter(order).items():
             if n > 1 and parameter.param_type_name == "option" and not parameter.multiple:
-                raise typer.BadParameter(
-                    f"must be given once, but is given {n} times", ctx=ctx, param=parameter
-                )
+                hint = " / ".join(parameter.opts)
+                raise typer.BadParameter(f"must be given once, but is given {n} times", ctx, None, hint)
         return super().parse_args(ctx, args)
 
 
