@@ -21,6 +21,7 @@ SHELL = {
     "assays": {"keep_only", "_split"},
     "commands": {"init", "ask", "_asked", "check_points"},
     "model_names": {"set_salts"},
+    "new_optimizer": {"*"},
     "outcome_columns": {"read_outcomes", "choose_outcomes", "decimal_of"},
     "point_names": {"check_plate"},
     "rule_options": {"*"},

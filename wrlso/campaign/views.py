@@ -31,7 +31,6 @@ __all__ = [
     "best_line",
     "fasta_points",
     "format_points",
-    "holds_sequences",
     "is_flat",
     "json_export",
     "outcome_lines",
@@ -71,11 +70,6 @@ def local_time(time: str | None) -> str:
 def is_flat(notes: Mapping[str, str]) -> bool:
     """Return whether a campaign's model leaves stereochemistry out, as far as its notes say."""
     return notes.get("stereo", "no" if notes.get("model") == "junction-tree" else "yes") == "no"
-
-
-def holds_sequences(notes: Mapping[str, str]) -> bool:
-    """Return whether a campaign's x are sequences of residues or bases, as far as its notes say."""
-    return notes.get("model") in ("protein", "dna", "rna", "coding-dna")
 
 
 def _molecule(record: Record, flat: bool) -> str | None:
