@@ -22,6 +22,7 @@ SHELL = {
     "commands": {"init", "ask", "_asked", "check_points"},
     "model_names": {"set_salts"},
     "new_optimizer": {"*"},
+    "beginning": {"*"},
     "outcome_columns": {"read_outcomes", "choose_outcomes", "decimal_of"},
     "point_names": {"check_plate"},
     "rule_options": {"*"},

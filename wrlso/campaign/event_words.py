@@ -101,17 +101,15 @@ def event_in_words(event: Event) -> str:
 
 
 def old_in_words(event: Event) -> str:
-    """Return what a correction replaced: of the outcomes that it names, or all where it says "failed"."""
+    """Return what a correction replaced: of the outcomes that it named, or of all where it failed."""
     before = event.data.get("before", {}) if isinstance(event.data, dict) else {"": event.data or []}
-    named = None if event.readings is None else {*event.readings, *event.not_measured}
+    if not any(before.values()):
+        return "failed"
+    named = before if event.readings is None else {*event.readings, *event.not_measured}
     old = {
-        name: [_reading(value) for value in told]
-        for name, told in before.items()
-        if told and (named is None or name in named)
+        name: [_reading(value) for value in told] for name, told in before.items() if told and name in named
     }
-    if not old and named is not None and any(before.values()):
-        return "not measured"  # other outcomes had values
-    return _in_words(old, ()) if old else "failed"
+    return _in_words(old, ()) or "not measured"
 
 
 def _reading(value: Any) -> Reading:
