@@ -58,9 +58,7 @@ def test_files_that_a_campaign_does_not_fit_are_refused_before_they_are_made(for
         (lambda: pending_text(formulas, ".fasta"), "FASTA is for sequences"),
         (lambda: all_text(formulas, ".sdf"), "SD files and substructures are for molecules"),
     ):
-        with pytest.raises(
-            ParameterError, match=f"{what}.*campaign holds expressions: write CSV or JSON"
-        ):
+        with pytest.raises(ParameterError, match=f"{what}.*campaign holds expressions: write CSV or JSON"):
             call()
     assert not list(tmp_path.iterdir())
 
