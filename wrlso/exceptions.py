@@ -53,9 +53,13 @@ class DataError(WrlsoError, ValueError):
     ----------
     cells : mapping
         Of a table of results: number of a row → the columns in which its cells are wrong.
+    recorded : mapping
+        Of these: number of a row → column → the value, in words, that is recorded already and that the cell
+        contradicts.
     """
 
     cells: Mapping[int, Sequence[str]] = MappingProxyType({})
+    recorded: Mapping[int, Mapping[str, str]] = MappingProxyType({})
 
 
 class DataTypeError(DataError, TypeError):

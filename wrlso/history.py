@@ -50,8 +50,9 @@ class Event(NamedTuple):
         :class:`wrlso.outcomes.Reading`, None where it was not measured. For "update" the earlier values; or,
         unless all are plain and no "reason" was given, a dict with such dicts: what is "now", and lists of
         what was "before". For "ask"
-        z (d,), the surrogate's prediction, the source of the candidate and, where experiments have failed,
-        the probability that its own succeeds; campaigns of before lack the last two. For "search" the
+        z (d,), the surrogate's prediction, the source of the candidate, the probability that its experiment
+        succeeds (None while none has failed), and what is expected of each outcome with a name; what is not
+        known is left out at the end, as in campaigns of before. For "search" the
         :class:`wrlso.acquisition.AskRecord`; for "train" the log; for "outcomes" a dict of name to unit.
 
     Examples
@@ -156,6 +157,9 @@ class Record:
         Where the candidate came from at the last ask, such as "near" or "mutate"; empty: not said.
     success : float or None
         The probability of a successful experiment at the last ask; None: not said.
+    expected : dict of str to (float, float), or None
+        Mean and standard deviation (noise included) of a measurement of each outcome with a name at the time
+        of the last ask, in the user's sign; None: not said.
     n_failures : int
         Number of failed experiments on x.
     reason : str or None
@@ -185,6 +189,7 @@ class Record:
     prediction: tuple[float, float] | None = None
     source: str = ""
     success: float | None = None
+    expected: dict[str, tuple[float, float]] | None = None
     n_failures: int = 0
     reason: str | None = None
     revisions: list[Any] = field(default_factory=list)
@@ -517,6 +522,7 @@ class History:
             record.z, record.prediction, *more = data
             record.source = more[0] if more else ""
             record.success = more[1] if len(more) > 1 else None
+            record.expected = more[2] if len(more) > 2 else None
             self.asked.append(row)
             self._set_status(row, "pending")
         elif kind == "release":

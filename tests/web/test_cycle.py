@@ -3,37 +3,14 @@
 import json
 import re
 import time
-from pathlib import Path
-
-import pytest
-from starlette.testclient import TestClient
 
 from wrlso.storage.info import view_campaign
-from wrlso.web import make_app
 from wrlso.web.room import Room
 
-OWN = "string_models:make"
+from .conftest import OWN
+from .forms import draft, post, record
 
-BASE = "http://127.0.0.1:8765"
 SCRIPT = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture
-def client(camp, monkeypatch):
-    root = Path(__file__).parent.parent
-    monkeypatch.setenv("PYTHONPATH", f"{root}:{root.parent}")
-    with TestClient(make_app(camp, model=OWN), base_url=BASE) as client:
-        client.secret = re.search(r'name="secret" value="([^"]+)"', client.get("/results").text)[1]
-        yield client
-
-
-def post(client, address, **data):
-    files = {"file": data.pop("file")} if "file" in data else None
-    return client.post(address, data={"secret": client.secret, **data}, files=files)
-
-
-def record(camp, row):
-    return view_campaign(camp).history.records[row]
 
 
 def wait(client, word):
@@ -43,10 +20,6 @@ def wait(client, word):
             return text
         time.sleep(0.1)
     raise AssertionError(text)
-
-
-def draft(text):
-    return re.search(r'name="draft" value="([^"]+)"', text)[1]
 
 
 def test_results_are_checked_at_their_rows_and_then_told(client, camp):
@@ -72,7 +45,7 @@ def test_corrections_notes_and_rejections_keep_their_reasons_and_run_nothing(cli
     assert post(client, "/batch/reject", id="30", reason=SCRIPT).status_code == 200
     assert record(camp, 0).values == [9.0]
     assert record(camp, 0).revisions
-    assert (record(camp, 30).status, record(camp, 30).reason) == ("released", SCRIPT)
+    assert (record(camp, 30).status, record(camp, 30).reason) == ("rejected", SCRIPT)
     pages = [client.get(page).text for page in ("/", "/explore", "/history", "/point/0", "/point/30")]
     assert not any(SCRIPT in page for page in pages)
     assert all("&lt;img" in page for page in pages[2:])

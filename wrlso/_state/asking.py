@@ -85,7 +85,20 @@ def search(
         record.surrogate = state.surrogate.summary()
     # with several goals the surrogate predicts merits, which say nothing to a user
     told = state.surrogate if len(aims.goals) == 1 else None
-    return proposals, predict_proposals(told, learned.model, proposals, aims.goals[0][1]), record
+    predictions = predict_proposals(told, learned.model, proposals, aims.goals[0][1])
+    return _with_expected(proposals, state), predictions, record
+
+
+def _with_expected(proposals: list[Proposal], state: SearchState) -> list[Proposal]:
+    """Return proposals with what the process of each outcome expects of them."""
+    by_name = {
+        name: predict_proposals(process.surrogate, state.model, proposals, process.sign)
+        for name, process in state.outcomes.items()
+    }
+    return [
+        replace(proposal, expected={name: found for name, of in by_name.items() if (found := of[i])})
+        for i, proposal in enumerate(proposals)
+    ]
 
 
 class _Seen(NamedTuple):

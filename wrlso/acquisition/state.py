@@ -303,6 +303,9 @@ class Proposal:
         Where the candidate came from, such as "near" or "mutate"; empty: not said.
     success : float or None
         The probability that an experiment on x succeeds; None while none has failed.
+    expected : mapping of str to (float, float)
+        Mean and standard deviation of a measurement of each outcome that has a name, in the user's sign;
+        empty where nothing is predicted.
     """
 
     x: Any
@@ -310,6 +313,7 @@ class Proposal:
     value: float
     source: str = ""
     success: float | None = None
+    expected: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def predict_proposals(

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from wrlso.campaign.advice import advise
 from wrlso.campaign.cells import UNITS, has_value, plain_text
 from wrlso.campaign.columns import find_column, listed
 from wrlso.campaign.tables import Row, Table, plural
@@ -134,12 +135,12 @@ def check_values(
         says = {plain_text(cell): cell.strip("'\" ") for cell in cells}
         common = Counter(map(plain_text, cells)).most_common(1)[0][0]
         if len(says) > 1:
-            choice = _option(companion.name, says[common])
-            problems.append(f"{companion.name!r} is {_counted(cells)}; choose one, for example {choice}")
+            choice = advise("only one", column=companion.name, value=says[common])
+            problems.append(f"{companion.name!r} is {_counted(cells)}; {choice}")
         elif common and common != plain_text(known.get(companion.kind, common)):
             problems.append(
                 f"{companion.name!r} is {says[common]}, but the values of this campaign are in "
-                f"{known[companion.kind]}: convert them, or choose the rows with --only"
+                f"{known[companion.kind]}: convert them, or {advise('only')}"
             )
         elif common:
             facts.setdefault(companion.kind, says[common])
@@ -256,8 +257,8 @@ def _bounds(
         if vague:
             advice.append(
                 f"{plural(len(vague), 'value')} with a relation in {companion.name!r} "
-                f"({_counted(vague.values())}) cannot be used: leave out with "
-                f"{_option(companion.name, _equals(cells))}"
+                f"({_counted(vague.values())}) cannot be used: "
+                f"{advise('leave out', column=companion.name, value=_equals(cells))}"
             )
     return refused, bounds, "; ".join(advice)
 
@@ -292,7 +293,3 @@ def _counted(cells: Iterable[str]) -> str:
         spelling.setdefault(plain_text(cell), cell.strip("'\" ") or "blank")
     parts = [f"{spelling[text]} ({plural(n, 'row')})" for text, n in counts.most_common(_SHOWN)]
     return ", ".join(parts) + (", …" if len(counts) > _SHOWN else "")
-
-
-def _option(column: str, value: str) -> str:
-    return f'--only "{column}={value}"'

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
+from wrlso.campaign.advice import advise
 from wrlso.exceptions import DataError
 from wrlso.outcomes import Reading, above, below
 
@@ -28,9 +29,11 @@ __all__ = [
     "plain_text",
     "read_result",
     "read_value",
+    "shortened",
 ]
 
 FAILED = math.nan  # the value of an experiment that failed, as in ``tell``
+_LENGTH = 60  # characters of a cell in a message
 NOT_MEASURED: Literal["n.d."] = "n.d."  # what is said of an outcome that was not measured, and will not be
 Cell = str | float | int | None
 
@@ -70,6 +73,11 @@ _VAGUE_WORDS = {
 }
 
 
+def shortened(text: str) -> str:
+    """Return a text for a message: what is no table may have cells of any length."""
+    return text if len(text) <= _LENGTH else f"{text[: _LENGTH - 1]}…"
+
+
 def plain_text(cell: str) -> str:
     """Return a cell for comparison: without quotation marks, case, and the two signs for micro.
 
@@ -105,8 +113,8 @@ def read_value(cell: str, *, decimal: str = ".") -> float | None:
         value = float(plain)
         if math.isfinite(value):
             return value
-        raise DataError(f"{cell!r} is too large for a number")
-    raise DataError(f"{cell!r} {_complaint(text, decimal)}")
+        raise DataError(f"{shortened(cell)!r} is too large for a number")
+    raise DataError(f"{shortened(cell)!r} {_complaint(text, decimal)}")
 
 
 def is_blank(cell: str) -> bool:
@@ -137,7 +145,7 @@ def read_result(cell: str, *, decimal: str = ".") -> float | Reading | Literal["
         return read_value(text, decimal=decimal)
     value = read_value(text[sign.end() :], decimal=decimal)
     if value is None or math.isnan(value):
-        raise DataError(f"{cell!r} is a bound without a number")
+        raise DataError(f"{shortened(cell)!r} is a bound without a number")
     return above(value) if set(sign[1]) & set(">≥⩾") else below(value)
 
 
@@ -158,11 +166,11 @@ def _complaint(text: str, decimal: str) -> str:
         return "has a decimal point where the file was said to have decimal commas"
     if decimal == "." and _THREE_DIGITS.fullmatch(text):
         return (
-            "may have a decimal comma or a separator between thousands; add --decimal-comma, or write the "
-            "digits alone"
+            f"may have a decimal comma or a separator between thousands; {advise('decimal comma')}, or write "
+            "the digits alone"
         )
     if _NUMBER.fullmatch(text.replace(",", ".", 1)) and text.count(",") == 1:
-        return "is not a number; if the file has decimal commas, add --decimal-comma"
+        return f"is not a number; if the file has decimal commas, {advise('decimal comma')}"
     if _THOUSANDS.fullmatch(text):
         return "has separators between thousands; write the digits alone"
     if re.search(r"\d\s*(±|\+/?-)\s*[\d.,]", text):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from wrlso.campaign.cells import is_fraction, is_number_like, is_plain_number, is_whole
+from wrlso.campaign.cells import is_fraction, is_number_like, is_plain_number, is_whole, shortened
 from wrlso.campaign.tables import X_NAMES, Table, is_x_name
 from wrlso.exceptions import DataError
 
@@ -16,6 +16,7 @@ EXPORTED = (
 )  # fmt: skip
 Y_NAMES = ("y", "value", "score", "objective", "target", "activity", "result", "measurement", "measured")
 _NOT_VALUES = re.compile(r"(.*[\s_])?(id|no|nr|number|index|row|batch|plate|date|year)\.?", re.IGNORECASE)
+_MOST = 20  # names of columns in a message
 _COUNTS = re.compile(
     r"(.*[\s_(])?(n|n[\s_]\w+|counts?|reps?|replicates?|repeats?|runs?|(#|no\.?|number)[\s_]of[\s_]\w+)\)?",
     re.IGNORECASE,
@@ -33,7 +34,8 @@ def find_column(table: Table, name: str) -> str:
         how_many = "two columns" if found else "no column"
         rename = "; rename one of them" if found else ""
         raise DataError(
-            f"{table.name} has {how_many} {name!r}; its columns are {listed(table.columns)}{rename}"
+            f"{table.name} has {how_many} {shortened(name)!r}; its columns are {listed(table.columns)}"
+            f"{rename}"
         )
     return found[0]
 
@@ -52,7 +54,8 @@ def guess_x_column(table: Table) -> str:
     for column in table.columns:
         if is_plain_number(column):
             raise DataError(
-                f"{table.name} needs a first row with the names of its columns, but that has {column!r}"
+                f"{table.name} needs a first row with the names of its columns, but that has "
+                f"{shortened(column)!r}"
             )
     texts = [
         column
@@ -110,5 +113,7 @@ def _is_whole(table: Table, index: int) -> bool:
 
 
 def listed(columns: Iterable[str]) -> str:
-    """Return the names of columns, in quotation marks."""
-    return ", ".join(repr(column) for column in columns)
+    """Return the names of columns, in quotation marks: of many the first ones."""
+    names = list(columns)
+    more = f" and {len(names) - _MOST} others" if len(names) > _MOST else ""
+    return ", ".join(repr(shortened(name)) for name in names[:_MOST]) + more

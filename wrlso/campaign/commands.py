@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from wrlso._sequences.fasta import FASTA_ENDINGS
+from wrlso.campaign.advice import advise
 from wrlso.campaign.assays import check_values, keep_only
 from wrlso.campaign.catalogue_table import candidates_of
 from wrlso.campaign.corrections import read_correction
@@ -26,7 +28,7 @@ from wrlso.campaign.model_names import (
 )
 from wrlso.campaign.outcome_columns import aims_of_campaign, in_words, plainly
 from wrlso.campaign.point_names import check_plate, names_of_points, plate_wells
-from wrlso.campaign.results_table import plan_tell, result_in_words, told_columns
+from wrlso.campaign.results_table import Choices, Plan, plan_tell, result_in_words, told_columns
 from wrlso.campaign.rule_options import restored, rules_line
 from wrlso.campaign.start_table import (
     AS_BEFORE,
@@ -57,11 +59,12 @@ if TYPE_CHECKING:  # takes a second to import: functions import it once they hav
     from wrlso.optimizer import WeightedRetrainingOptimizer
 
 __all__ = [
-    "BUILT_IN", "Form", "about", "ask", "note", "open_campaign", "recording",
+    "ACCEPTED", "BUILT_IN", "Form", "about", "accept", "ask", "note", "open_campaign", "recording",
     "release", "report", "retrain", "status", "tell", "update",
 ]  # fmt: skip
 
 Lines = list[str]
+ACCEPTED = "will be made"  # the note of who makes a point
 
 
 def open_campaign(
@@ -85,12 +88,12 @@ def open_campaign(
     if others:
         raise ParameterError(
             f"this campaign was made in Python with {', '.join(others)} of your own, which no command can "
-            "name: continue it in Python; only wrlso status and wrlso export work here"
+            f"name: continue it in Python; {advise('only looking')}"
         )
     if "feasible" in info["needs"] and feasible is None:
         raise ParameterError(
             f"this campaign's candidates are tested by your own code ({info['needs']['feasible']!r:.120}): "
-            "if you trust that code, pass it again with --feasible package.module:function"
+            f"{advise('feasible')}"
         )
     parts: dict[str, Any] = {}
     if feasible is not None:
@@ -185,6 +188,8 @@ def tell(
     form: Form = AS_BEFORE,
     ids: bool = True,
     replicates: bool = False,
+    choices: Choices = MappingProxyType({}),
+    reason: str = "",
     check: bool = False,
 ) -> Lines:
     """Tell the campaign all new results of a table, or nothing when any row of it cannot be told.
@@ -197,6 +202,10 @@ def tell(
         Whether a column "id" holds the ids of this campaign.
     replicates : bool, default=False
         Whether a different value of a measured point is a repeated measurement.
+    choices : mapping
+        What counts where a cell contradicts a recorded value: see :func:`plan_tell`.
+    reason : str, default=""
+        Stands with the corrections among them.
     check : bool, default=False
         Say what would be told, and tell nothing.
 
@@ -225,18 +234,16 @@ def tell(
         campaign=quoted(campaign),
         decimal=form.decimal or kept.decimal or ".",
         replicates=replicates,
+        choices=choices,
+        reason=reason,
     )
     if plan.X and not check:
         if news:
             opt.extend(plan.X)
         opt.tell(plan.X, plan.values)
-    n_failed = plan.values.count(None)
-    counts = [plural(len(plan.X) - n_failed - plan.n_left_out, "new value")]
-    counts += [f"{n_failed} failed"] if n_failed else []
-    counts += [f"{plan.n_left_out} of which something is not measured"] if plan.n_left_out else []
-    counts += [f"{plan.n_known} known already"] if plan.n_known else []
-    counts += [f"{plan.n_blank} not measured yet"] if plan.n_blank else []
-    lines = [*table.remarks, *(news if plan.X else []), *plan.remarks, f"{results.name}: {', '.join(counts)}"]
+    for x, name, value in () if check else plan.corrections:
+        opt.update(x, {name: value} if name else value, reason=reason)
+    lines = [*table.remarks, *(news if plan.X else []), *plan.remarks, f"{results.name}: {_counts(plan)}"]
     if plan.n_new:
         lines.append(f"{plural(plan.n_new, 'point')} of these had not been asked for")
     if check:
@@ -244,10 +251,21 @@ def tell(
     n_part = len(_awaited(opt)) - len(opt.history_.rows_with("pending"))
     if n_part:
         lines.append(
-            f"{plural(n_part, 'point')} told in part; to write a table to complete: wrlso ask "
-            f"{quoted(campaign)} --pending --out FILE"
+            f"{plural(n_part, 'point')} told in part; {advise('complete', campaign=quoted(campaign))}"
         )
     return [*lines, _best(opt)]
+
+
+def _counts(plan: Plan) -> str:
+    """Return how many rows of a table say what."""
+    n_failed = plan.values.count(None)
+    counts = [plural(len(plan.X) - n_failed - plan.n_left_out, "new value")]
+    counts += [f"{n_failed} failed"] if n_failed else []
+    counts += [f"{len(plan.corrections)} corrected"] if plan.corrections else []
+    counts += [f"{plan.n_left_out} of which something is not measured"] if plan.n_left_out else []
+    counts += [f"{plan.n_known} known already"] if plan.n_known else []
+    counts += [f"{plan.n_blank} not measured yet"] if plan.n_blank else []
+    return ", ".join(counts)
 
 
 def update(
@@ -276,7 +294,7 @@ def update(
     row = _row(opt, point)
     record = opt.history_.records[row]
     if record.status not in ("observed", "failed"):
-        raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; use: wrlso tell")
+        raise UnknownPointError(f"id {row} is {record.status} and has no value to correct; {advise('tell')}")
     aims = aims_of(opt.outcomes, opt.direction)
     now = read_correction(value, form, Form.of(opt.notes_), aims)
     names = aims.names if now is None else list(now)
@@ -293,7 +311,7 @@ def update(
         values = " ".join(_argument(f"{name}={text}") for name, text in lost.items())
         lines.append(
             "the experiment as a whole counts as failed; the history keeps what was told, and this brings it "
-            f"back: wrlso update {quoted(Path(campaign))} {row} {values}"
+            f"back: {advise('bring back', campaign=quoted(Path(campaign)), point=row, values=values)}"
         )
     return [*lines, _best(opt)]
 
@@ -347,6 +365,16 @@ def note(opt: "WeightedRetrainingOptimizer", point: str, text: str) -> Lines:
     row = _row(opt, point)
     opt.note(opt.history_.records[row].x, text)
     return [f"id {row}: noted"]
+
+
+def accept(opt: "WeightedRetrainingOptimizer", point: str) -> Lines:
+    """Note that a pending point will be made by who says so: a note, which others see with name and time."""
+    row = _row(opt, point)
+    status = opt.history_.records[row].status
+    if status != "pending":
+        raise UnknownPointError(f"id {row} is {status} and not pending, so nobody need make it")
+    opt.note(opt.history_.records[row].x, ACCEPTED)
+    return [f"id {row}: {ACCEPTED}"]
 
 
 def retrain(opt: "WeightedRetrainingOptimizer") -> Lines:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from wrlso._chemistry.smiles import SALTS
 from wrlso._utils.validation import check_choice
+from wrlso.campaign.advice import advise
 from wrlso.exceptions import ModelError, ParameterError
 from wrlso.storage.names import PRETRAINED
 
@@ -203,14 +204,10 @@ def model_of_campaign(folder: Path, given: str | None, recorded: str | None, see
     if recorded is not None and recorded.endswith(_FILE):
         raise ParameterError(
             f"this campaign was started with the model in {recorded!r:.120}, and its copy of that file, "
-            f"{folder / PRETRAINED}, is missing: name the file with --model"
+            f"{folder / PRETRAINED}, is missing: {advise('model file')}"
         )
-    noted = (
-        f". It was made with {recorded!r:.120}: if you trust that code, pass the same name again with --model"
-        if recorded
-        else ""
-    )
+    noted = f". It was made with {recorded!r:.120}: {advise('same model code')}" if recorded else ""
     raise ParameterError(
         "this campaign's model is made by code of your own, and wrlso runs no code because a campaign names "
-        f"it: name it with --model package.module:factory, or in the variable {VARIABLE}{noted}"
+        f"it: {advise('model code', variable=VARIABLE)}{noted}"
     )

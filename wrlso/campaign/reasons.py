@@ -1,7 +1,8 @@
 """Why a point was chosen, and which known point is nearest to it, in words; read without the model."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
@@ -12,7 +13,10 @@ from wrlso.history import History, Record
 from wrlso.outcomes import Aims
 from wrlso.rules.checks import similarities
 
-__all__ = ["best_value", "nearest_known", "said_of", "usual_seconds", "why_chosen"]
+__all__ = [
+    "Expectation", "best_value", "expectations", "nearest_known", "percent", "said_of", "usual_seconds",
+    "why_chosen",
+]  # fmt: skip
 
 FOUND = {
     "near": "the model made it from a place near good points",
@@ -23,6 +27,8 @@ FOUND = {
     "cross": "it joins parts of two good points",
     "supplied": "it is on the list of candidates",
 }
+_WIDE = 1.96  # standard deviations to each side, for 95 %
+_LEAST = 1e-300  # a standard deviation by which can be divided
 _FORMER = 3  # asks and trainings whose time is expected again
 _MOST = 5000  # known points that a new one is compared with: the latest
 
@@ -34,6 +40,70 @@ def best_value(history: History, aims: Aims) -> float | None:
     state = standing(history, aims)
     good = state.goals[state.satisfies, 0]
     return float(aims.goals[0][1] * good.max()) if len(good) else None
+
+
+class Expectation(NamedTuple):
+    """What was expected of one outcome of a point when it was asked for.
+
+    Attributes
+    ----------
+    name : str
+        Of the outcome, "" for the one number without a name.
+    mean, low, high : float
+        The middle, and the interval that holds 95 % of the measurements.
+    chances : list of (str, float)
+        Each limit in words, "at least 50", and the probability that a measurement satisfies it.
+    """
+
+    name: str
+    mean: float
+    low: float
+    high: float
+    chances: list[tuple[str, float]]
+
+    @property
+    def interval(self) -> str:
+        """The middle and the interval, to two digits of the deviation: "7.57 (6.83 to 8.30)"."""
+        deviation = (self.high - self.low) / (2 * _WIDE)
+        if not 1e-12 < deviation < 1e12:
+            return f"{self.mean:.6g} ({self.low:.6g} to {self.high:.6g})"
+        digits = max(0, 1 - math.floor(math.log10(deviation)))
+        return f"{self.mean:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+
+
+def expectations(record: Record, aims: Aims) -> list[Expectation]:
+    """Return what was expected of each outcome, in the order of the aims; nothing where that is not known."""
+    known = dict(record.expected or {})
+    if record.prediction is not None:
+        known.setdefault(aims.goals[0][0], record.prediction)
+    found = []
+    for name in aims.names:
+        if name not in known:
+            continue
+        mean, deviation = known[name]
+        chances = [
+            (
+                f"{'at least' if sign > 0 else 'at most'} {limit:.10g}",
+                float(ndtr(sign * (mean - limit) / max(deviation, _LEAST))),
+            )
+            for limited, sign, limit in aims.limits
+            if limited == name
+        ]
+        found.append(Expectation(name, mean, mean - _WIDE * deviation, mean + _WIDE * deviation, chances))
+    return found
+
+
+def percent(chance: float) -> str:
+    """Return a probability in words: "37 %", "less than 1 %", "more than 99 %".
+
+    Examples
+    --------
+    >>> percent(0.368), percent(0.0004), percent(1.0)
+    ('37 %', 'less than 1 %', 'more than 99 %')
+    """
+    if chance < 0.01:
+        return "less than 1 %"
+    return "more than 99 %" if chance > 0.99 else f"{100 * chance:.0f} %"
 
 
 def why_chosen(
@@ -63,9 +133,8 @@ def why_chosen(
         mean, deviation = record.prediction
         gain = sign * (mean - best)
         chance = float(ndtr(gain / deviation)) if deviation > 0 else float(gain > 0)
-        said = "less than 1 %" if chance < 0.01 else f"{chance:.0%}".replace("%", " %")
         known = f"{best:.6g} {unit}".strip()
-        text = f"Chance of a better value than the best known one, {known}: {said}"
+        text = f"Chance of a better value than the best known one, {known}: {percent(chance)}"
         if gain < 0 and chance >= 0.01:
             text += "; worse is expected, but it is uncertain"
     return f"{text}. {found[:1].upper()}{found[1:]}." if found else f"{text}."

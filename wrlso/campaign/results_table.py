@@ -2,12 +2,15 @@
 
 import math
 import re
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from wrlso.campaign.columns import find_column
+from wrlso.campaign.advice import advise
+from wrlso.campaign.cells import shortened
+from wrlso.campaign.columns import find_column, listed
 from wrlso.campaign.outcome_columns import OutcomeColumns, Result, find_outcomes, plainly
 from wrlso.campaign.start_table import Form
 from wrlso.campaign.tables import Row, Table, explain, plural, unreadable
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     from wrlso.models.protocol import LatentModel
 
 __all__ = [
-    "Columns", "Plan", "current_reading", "describe_value", "plan_tell", "result_in_words", "same_value",
+    "CHOICES", "Choices", "Columns", "Plan", "current_reading", "describe_value", "plan_tell",
+    "result_in_words", "same_value",
     "told_columns",
 ]  # fmt: skip
 
@@ -36,12 +40,28 @@ class Columns:
     status: str | None
 
 
+Choices = Mapping[tuple[int, str], str]  # number of a row, and column → one of CHOICES
+CHOICES = ("keep", "correct", "repeat")
+
+
+class _ContradictionError(DataError):
+    """A row contradicts what is recorded: column → the value that is recorded, in words."""
+
+    def __init__(self, text: str, recorded: Mapping[str, str]) -> None:
+        super().__init__(text)
+        self.there = recorded
+
+
 @dataclass
 class Plan:
-    """The results to tell (X, values; None for a failure), and counts of the other rows."""
+    """The results to tell (X, values; None for a failure), and counts of the other rows.
+
+    ``corrections``: (x, outcome or None for a failure, new value) of values that are recorded otherwise.
+    """
 
     X: list[Any] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
+    corrections: list[tuple[Any, str | None, Reading | None]] = field(default_factory=list)
     n_new: int = 0  # of X: points that were never asked for
     n_known: int = 0
     n_blank: int = 0
@@ -82,22 +102,23 @@ def told_columns(table: Table, form: Form, kept: Form, ids: bool, aims: Aims = _
     """Find the columns by name; nothing is guessed where results are recorded."""
     id_column = _optional(table, "id") if ids else None
     status_column = _optional(table, "status")
-    there = f"its columns are {', '.join(map(repr, table.columns))}"
+    there = f"its columns are {listed(table.columns)}"
     x = find_column(table, form.x) if form.x else _optional(table, kept.x or "x")
     if x is None and id_column is None:
         raise DataError(
-            f"{table.name} has neither a column 'id' nor {kept.x!r}; {there}; name the one of x with --x"
+            f"{table.name} has neither a column 'id' nor {kept.x!r}; {there}; {advise('x column')}"
         )
     if aims.are_named:
         outcomes = find_outcomes(table, aims)
         if not outcomes.of and status_column is None:
             raise DataError(
-                f"{table.name} has none of the columns {', '.join(map(repr, aims.names))}; {there}"
+                f"{table.name} has none of the columns {listed(aims.names)}; {there}; "
+                f"{advise('outcome columns')}"
             )
         return Columns(id_column, x, outcomes, status_column)
     y = find_column(table, form.y) if form.y else _optional(table, kept.y or "y")
     if y is None and status_column is None:
-        raise DataError(f"{table.name} has no column {kept.y!r}; {there}; name the one of values with --y")
+        raise DataError(f"{table.name} has no column {kept.y!r}; {there}; {advise('y column')}")
     outcomes = OutcomeColumns.beside(table, {} if y is None else {"": y})
     return Columns(id_column, x, outcomes, status_column)
 
@@ -116,6 +137,8 @@ def plan_tell(
     campaign: str,
     decimal: str = ".",
     replicates: bool = False,
+    choices: Choices = MappingProxyType({}),
+    reason: str = "",
 ) -> Plan:
     """Compare a table of results with a campaign.
 
@@ -129,14 +152,19 @@ def plan_tell(
     replicates : bool, default=False
         Whether a different value of a measured point is a repeated measurement, and not a mistake. Values
         that the point has already are then left out, each as often as the point has it.
+    choices : mapping
+        What counts where a cell contradicts what is recorded, by row and column: "keep" leaves the recorded
+        value, "correct" puts the new one in its place, "repeat" takes both for measurements.
+    reason : str, default=""
+        Why values are corrected, which must be said.
 
     Raises
     ------
     DataError
         When rows cannot be told; notes name all of them.
     """
-    reader = _Reader(table, columns, history, model, campaign, decimal, replicates)
-    problems, cells = [], {}
+    reader = _Reader(table, columns, history, model, campaign, decimal, replicates, choices, reason)
+    problems, cells, recorded = [], {}, {}
     for row in table.rows:
         try:
             reader.take(row)
@@ -146,11 +174,14 @@ def plan_tell(
             problems.append(f"row {row.number}: {'; '.join(every)}")
             # each cell is right by itself where values contradict each other
             cells[row.number] = [column for column, _ in found if column] or columns.outcomes.values
+            if isinstance(error, _ContradictionError):
+                recorded[row.number] = error.there
+                cells[row.number] = [*error.there]
     if problems:
         bad = f"{plural(len(problems), 'row')} of {len(table.rows)}"
         summary = f"{table.name}: {bad} cannot be told, so nothing was recorded{table.advice}"
         refusal = explain(summary, problems, len(table.rows))
-        refusal.cells = cells
+        refusal.cells, refusal.recorded = cells, recorded
         raise refusal
     return reader.plan
 
@@ -167,6 +198,8 @@ class _Reader:
         campaign: str,
         decimal: str,
         replicates: bool,
+        choices: Choices,
+        reason: str,
     ) -> None:
         self.table = table
         self.columns = columns
@@ -175,6 +208,8 @@ class _Reader:
         self.campaign = campaign
         self.decimal = decimal
         self.replicates = replicates
+        self.choices = choices
+        self.reason = reason
         self.plan = Plan()
         # of this table: row, outcome and value, by key; outcome and value are None for a failure
         self.told: dict[Hashable, list[tuple[int, str | None, Reading | None]]] = {}
@@ -201,7 +236,7 @@ class _Reader:
         elif record is None:
             self._add(row.number, self._key(x), x, value, new=True)
         else:
-            is_new, value = self._news(number, record, value)
+            is_new, value = self._news(row, number, record, value)
             if is_new:
                 self._add(row.number, record.key, record.x, value, new=not record.asked)
             else:
@@ -212,9 +247,9 @@ class _Reader:
     def _remark_on_pending(self, number: int | None, record: Record, left_out: set[str]) -> None:
         """Say that nothing of a pending point was measured, where all of its outcomes are left out."""
         if left_out.issuperset(self.columns.outcomes.of):
+            way = advise("release", campaign=self.campaign, point=number)
             self.plan.remarks.append(
-                f"id {number}: nothing of it was measured, and it is still pending; if that is all: wrlso "
-                f"release {self.campaign} {number}"
+                f"id {number}: nothing of it was measured, and it is still pending; if that is all: {way}"
             )
 
     def problems(self, row: Row) -> list[tuple[str, str]]:
@@ -244,9 +279,7 @@ class _Reader:
             return None
         match = re.fullmatch(r"(\d+)([.,]0*)?", cell, re.ASCII)  # some programs make 12 a 12.0
         if match is None:
-            raise DataError(
-                f"id {cell!r} is not a number that ask gave; add --no-ids if the column holds your own names"
-            )
+            raise DataError(f"id {shortened(cell)!r} is not a number that ask gave; {advise('own names')}")
         if int(match[1]) >= len(self.history):
             raise DataError(
                 f"no point of this campaign has the id {match[1]}; they go from 0 to {len(self.history) - 1}"
@@ -282,33 +315,48 @@ class _Reader:
         except (ValueError, TypeError, LookupError) as error:  # also what a user's own model raises
             raise DataError(unreadable(x, error)) from error
 
-    def _news(self, number: int | None, record: Record, result: Result) -> tuple[bool, Result]:
+    def _news(self, row: Row, number: int | None, record: Record, result: Result) -> tuple[bool, Result]:
         """Return whether any of a result is new, and what; raises DataError where it contradicts."""
-        if result is None:
-            return self._is_new(number, record, None, None), None
-        new = {
-            name: value
-            for name, value in result.items()
-            if (
-                self._is_left_out(number, record, name)
-                if value is None
-                else self._is_new(number, record, name, value)
-            )
-        }
-        return bool(new), new
+        new: dict[str | None, Reading | None] = {}
+        problems, there = [], {}
+        for name, value in [(None, None)] if result is None else [*result.items()]:
+            column = self._column(row, name)
+            choice = self.choices.get((row.number, column), "")
+            try:
+                if (
+                    self._is_left_out(number, record, name)
+                    if name is not None and value is None
+                    else self._is_new(number, record, name, value, choice)
+                ):
+                    new[name] = value
+            except _ContradictionError as error:
+                problems.append(str(error))
+                there[column] = error.there[""]
+        if problems:
+            raise _ContradictionError("; ".join(problems), there)
+        return bool(new), None if result is None else {name or "": value for name, value in new.items()}
+
+    def _column(self, row: Row, name: str | None) -> str:
+        """Return the column in which a row says an outcome's value, or None: that the experiment failed."""
+        if name is not None:
+            return self.columns.outcomes.of[name][0]
+        filled = [column for column in self.columns.outcomes.values if self.table.named(row, column)]
+        return next(iter([*filled, *filter(None, [self.columns.status]), *self.columns.outcomes.values]), "")
 
     def _is_left_out(self, number: int | None, record: Record, name: str) -> bool:
         """Whether it is news that an outcome was not measured; a value that is known stays."""
         if (known := current_reading(record, name)) is None:
             return name not in record.not_measured and record.status != "failed"
         if name not in record.not_measured:
+            way = advise("not measured", campaign=self.campaign, point=number, name=name)
             self.plan.remarks.append(
-                f"id {number}: {name} is n.d. here; {_said(name, known)} stays (to correct it: wrlso update "
-                f"{self.campaign} {number} {name}=n.d.)"
+                f"id {number}: {name} is n.d. here; {_said(name, known)} stays (to correct it: {way})"
             )
         return False
 
-    def _is_new(self, number: int | None, record: Record, name: str | None, value: Reading | None) -> bool:
+    def _is_new(
+        self, number: int | None, record: Record, name: str | None, value: Reading | None, choice: str
+    ) -> bool:
         """Whether a value of an outcome, or a failure, is not known yet."""
         told: list[Reading | None] = [] if name is None else [*record.readings.get(name, ())]
         known = any(same_value(value, other) for other in told)
@@ -334,11 +382,21 @@ class _Reader:
         if contradicted and not known:
             known_as = name if name is not None else next(iter(record.readings), "")
             before = None if record.status == "failed" else current_reading(record, known_as)
-            raise DataError(
-                f"id {number} ({record.x}) was told as {_said(known_as, before)} and is now "
-                f"{_said(name, value)}; to correct it: wrlso update {self.campaign} {number} "
-                f"{_argument(name, value)}; if both are measurements: add --replicates"
-            )
+            if choice not in CHOICES or (choice == "correct" and not self.reason):
+                facts = {"campaign": self.campaign, "point": number, "value": _argument(name, value)}
+                way = advise("reason") if choice == "correct" else advise("correct", **facts)
+                raise _ContradictionError(
+                    f"id {number} ({record.x}) was told as {_said(known_as, before)} and is now "
+                    f"{_said(name, value)}; {way}",
+                    {"": _said(known_as, before)},
+                )
+            said = {"keep": "stays, and {} is left out", "correct": "is corrected to {}"}.get(choice)
+            if said is not None:
+                words = said.format(_said(name, value))
+                self.plan.remarks.append(f"id {number}: {_said(known_as, before)} {words}")
+            if choice == "correct":
+                self.plan.corrections.append((record.x, name, value))
+            return choice == "repeat"
         return not known
 
     def _add(self, row: int, key: Hashable, x: Any, result: Result, *, new: bool) -> None:
@@ -357,7 +415,7 @@ class _Reader:
             elif not same_value(other[2], value):
                 raise DataError(
                     f"the same point as in row {other[0]} with another value, {_said(name, value)} and "
-                    f"not {_said(other[1], other[2])}; if both are measurements: add --replicates"
+                    f"not {_said(other[1], other[2])}; {advise('replicates')}"
                 )
         if not fresh:
             self.plan.n_known += 1

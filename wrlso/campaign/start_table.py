@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from wrlso.campaign.advice import advise
 from wrlso.campaign.assays import check_values
 from wrlso.campaign.cells import NOT_MEASURED, decimal_sign, format_value, has_value, is_blank, read_result
 from wrlso.campaign.columns import find_column, guess_values_column, guess_x_column, listed
@@ -197,8 +198,8 @@ def left_out(table: Table, x: str, model: Any) -> list[str]:
     more = f"; and {len(rows) - _SHOWN} other kinds" if len(rows) > _SHOWN else ""
     n_rows = sum(map(len, rows.values()))
     return [
-        f"{plural(n_rows, 'row')} of salts or mixtures: the largest fragment counts (--salts refuse says "
-        f"otherwise); left out {'; '.join(said)}{more}"
+        f"{plural(n_rows, 'row')} of salts or mixtures: the largest fragment counts{advise('salts')}; "
+        f"left out {'; '.join(said)}{more}"
     ]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from wrlso._sequences.fasta import format_fasta
 from wrlso._state.merits import best_position, hypervolumes, standing
 from wrlso._state.training_due import training_due_in
+from wrlso.campaign.advice import advise
 from wrlso.campaign.cells import FAILED, NOT_MEASURED, Cell
 from wrlso.campaign.columns import EXPORTED
 from wrlso.campaign.event_words import Happening, happenings, notes_on
@@ -395,6 +396,6 @@ def require_text(history: History) -> None:
     x = history.records[0].x if len(history) else ""
     if not isinstance(x, str):
         raise DataError(
-            f"this campaign's x are of type {type(x).__name__}, which a table cannot hold; use ask and tell "
-            "in Python, or: wrlso export CAMPAIGN --out all.json"
+            f"this campaign's x are of type {type(x).__name__}, which a table cannot hold; "
+            f"{advise('as JSON')}"
         )

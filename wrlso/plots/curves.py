@@ -184,6 +184,7 @@ def weight_distribution(
     weights: Mapping[str, ArrayLike],
     *,
     bins: int = 40,
+    label: str = "objective",
     figure: "Figure | SubFigure | None" = None,
 ) -> "Figure | SubFigure":
     """Draw the distribution of the values y (n,) under several weightings (paper, Fig. 2).
@@ -193,14 +194,16 @@ def weight_distribution(
     y : array_like of shape (n,)
     weights : mapping from a label to weights (n,)
     bins : int, default=40
+    label : str, default="objective"
+        What the values are.
     """
     values = np.asarray(y, dtype=np.float64)
     figure, axes = _axes(figure)
     edges = _edges(values, bins)
-    for (label, w), colour, style in zip(weights.items(), COLOURS, LINE_STYLES, strict=False):
+    for (name, w), colour, style in zip(weights.items(), COLOURS, LINE_STYLES, strict=False):
         share, _ = np.histogram(values, edges, weights=np.asarray(w, dtype=np.float64), density=True)
-        axes.stairs(share, edges, color=colour, ls=style, lw=1.6, label=label)
-    axes.set(xlabel="objective", ylabel="weighted density")
+        axes.stairs(share, edges, color=colour, ls=style, lw=1.6, label=name)
+    axes.set(xlabel=label, ylabel="weighted density")
     _legend(axes)
     return figure
 
@@ -265,16 +268,20 @@ def prediction_scatter(
     deviation: ArrayLike,
     measured: ArrayLike,
     *,
+    label: str = "",
     figure: "Figure | SubFigure | None" = None,
 ) -> "Figure | SubFigure":
-    """Draw predictions (n,) with bars of 1.96 standard deviations (n,) against what was measured (n,)."""
+    """Draw predictions (n,) with bars of 1.96 standard deviations (n,) against what was measured (n,).
+
+    ``label``: what was measured, and in which unit, for the axes.
+    """
     mean, error, truth = (np.asarray(a, dtype=np.float64) for a in (predicted, deviation, measured))
     figure, axes = _axes(figure, 5.0, 4.4)
     axes.errorbar(truth, mean, 1.96 * error, fmt="none", ecolor=SKY, elinewidth=0.8, alpha=0.6, zorder=1)
     axes.plot(truth, mean, ".", color=BLUE, ms=5, label="prediction with 95% interval")
     ends = [float(np.minimum(truth, mean).min()), float(np.maximum(truth, mean).max())]
     axes.plot(ends, ends, color=BLACK, lw=1, ls="--", label="prediction equals measurement")
-    axes.set(xlabel="measured", ylabel="predicted")
+    axes.set(xlabel=f"{label} measured".strip(), ylabel=f"{label} predicted".strip())
     _legend(axes)
     return figure
 

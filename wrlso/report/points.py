@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from wrlso.history import Record
+from wrlso.outcomes import Aims, aims_of
 from wrlso.report.drawings import draw
 from wrlso.report.latent import kind_of
 from wrlso.report.page import details, paragraph, table
@@ -25,7 +26,8 @@ def candidates(campaign: Campaign) -> Markup:
     if len(rows) == 0:
         return paragraph("No point is pending: every point that was asked for has been told or released.")
     shown = rows[-N_ROWS:]
-    now = predict_now(campaign, shown)
+    # with several goals a process of merits says nothing to a reader; outcomes have a table of their own
+    now = predict_now(campaign, shown) if len(_aims(campaign).goals) == 1 else None
     body = []
     for place, row in enumerate(shown):
         record = campaign.record(row)
@@ -33,7 +35,7 @@ def candidates(campaign: Campaign) -> Markup:
             (
                 str(len(rows) - len(shown) + place + 1),
                 _drawn(campaign, record),
-                _expected(record.prediction),
+                _when_asked(campaign, record),
                 "" if now is None else _expected((now[0][place], now[1][place])),
                 format_time(record.asked_at),
             )
@@ -112,9 +114,9 @@ def _observed_table(
             (
                 str(rank) if ranked else str(position + 1),
                 x,
-                number(campaign.y[position]),
+                _value(campaign, position),
                 _replicates(record),
-                _expected(record.prediction),
+                _when_asked(campaign, record),
                 kind_of(campaign, position) + (", corrected" if record.revisions else ""),
                 format_time(record.told_at),
             )
@@ -136,6 +138,27 @@ def _drawn(campaign: Campaign, record: Record, **options: Any) -> Markup:
     drawn = draw(record.x, campaign.model, **options)
     name = campaign.names.get(record.x) if isinstance(record.x, str) else None
     return drawn + Markup("<br><small>{}</small>").format(name) if name else drawn
+
+
+def _aims(campaign: Campaign) -> Aims:
+    return aims_of(campaign.opt.outcomes, campaign.opt.direction)
+
+
+def _value(campaign: Campaign, position: int | np.integer[Any]) -> str:
+    """Return the value of a point; of several goals each with its name."""
+    aims, record = _aims(campaign), campaign.record(campaign.rows[position])
+    if len(aims.goals) == 1:
+        return number(campaign.y[position])
+    known = [(name, found) for name in aims.names if (found := record.current(name)) is not None]
+    return ", ".join(f"{name} {('', '>', '<')[bound]}{number(y)}" for name, (y, _, _, bound) in known)
+
+
+def _when_asked(campaign: Campaign, record: Record) -> str:
+    """Return what was predicted when a point was asked for: of outcomes with names each."""
+    expected = record.expected or {}
+    if len(expected) < 2:
+        return _expected(record.prediction)
+    return ", ".join(f"{name} {_expected(predicted)}" for name, predicted in expected.items())
 
 
 def _replicates(record: Record) -> str:

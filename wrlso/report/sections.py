@@ -9,7 +9,6 @@ import numpy as np
 import sklearn
 import torch
 from markupsafe import Markup
-from scipy.stats import rankdata
 
 from wrlso._state.reconstruction import measure_reconstruction, rows_to_reconstruct
 from wrlso._state.training_due import training_due_in
@@ -20,25 +19,17 @@ from wrlso.outcomes import aims_of
 from wrlso.plots import curves as plots
 from wrlso.plots.figures import improvements, new_figure
 from wrlso.report.chemistry import as_molecules
-from wrlso.report.choice import choices_text
 from wrlso.report.drawings import draw, picture, text_of
 from wrlso.report.latent import latent_points
 from wrlso.report.origins import origins
 from wrlso.report.outcomes import front_text, outcomes_section
 from wrlso.report.page import Figures, alert, code, details, heading, pair, paragraph, strip, table, tiles
 from wrlso.report.points import N_ROWS, best_points, candidates, last_of, number, observations
+from wrlso.report.predictions import predictions_section
 from wrlso.report.remarks import remarks_section
 from wrlso.report.sequences import sequences_section
-from wrlso.report.snapshot import (
-    MIN_PREDICTIONS,
-    Campaign,
-    Predictions,
-    asked_predictions,
-    format_time,
-    held_out_predictions,
-)
+from wrlso.report.snapshot import Campaign, format_time
 from wrlso.report.success import success_section
-from wrlso.surrogate.calibration import interval_coverage
 from wrlso.weighting import effective_sample_size
 
 __all__ = ["headline", "sections"]
@@ -96,7 +87,7 @@ def sections(campaign: Campaign, figures: Figures, only: Collection[str] | None 
         (
             "predictions",
             "Prediction against measurement",
-            lambda: _predictions(campaign, figures) + success_section(campaign.history),
+            lambda: predictions_section(campaign, figures) + success_section(campaign.history),
         ),
         ("latent", "Latent space", lambda: _latent(campaign, figures)),
         ("weights", "Weights in training", lambda: _weights(campaign, figures)),
@@ -154,49 +145,6 @@ def _best_over_time(campaign: Campaign) -> Markup:
     return heading("The best over time") + strip(pictures)
 
 
-def _predictions(campaign: Campaign, figures: Figures) -> Markup:
-    if not campaign.history.trainings:
-        return paragraph("Nothing is predicted before the first training.")
-    found = asked_predictions(campaign) or held_out_predictions(campaign)
-    if found is None:
-        return paragraph(f"At least {MIN_PREDICTIONS} values are needed to judge predictions.")
-    if found.in_advance:
-        origin = (
-            f"These {len(found.mean)} predictions were made when the points were asked, before their results "
-            "were known. The search picks points that look good or are uncertain, not a random sample."
-        )
-    else:
-        some = ""
-        if len(found.mean) < len(campaign.y):
-            some = f" (half of them the best of {len(campaign.y):,}, the rest spread evenly)"
-        origin = (
-            f"Cross-validation: each of {len(found.mean)} points{some} is predicted by a surrogate fitted to "
-            "four fifths of them, without it. The generative model behind it was trained on all of them, so "
-            "expect new points to be predicted less well. (Fewer than "
-            f"{MIN_PREDICTIONS} points have a prediction that was made before they were measured.)"
-        )
-    arrays = (found.mean, found.deviation, found.measured)
-    quality = _quality(found)
-    prediction = figures.add(
-        "prediction",
-        plots.prediction_scatter(*arrays),
-        f"Predicted against measured values of {len(found.mean)} points. {quality}",
-        "Prediction against measurement.",
-    )
-    calibration = figures.add(
-        "calibration",
-        plots.calibration_curve(*arrays),
-        f"Share of measurements inside predicted intervals, by level. {quality}",
-        "Above the diagonal predictions are too cautious, below it too sure.",
-    )
-    return (
-        paragraph(origin)
-        + paragraph(quality)
-        + paragraph(choices_text(campaign.history))
-        + pair([prediction, calibration])
-    )
-
-
 def _latent(campaign: Campaign, figures: Figures) -> Markup:
     found = latent_points(campaign)
     if found is None:
@@ -229,11 +177,15 @@ def _weights(campaign: Campaign, figures: Figures) -> Markup:
         f"Effective sample size: {size:,.1f} of {len(y):,} points. The best point holds {ordered[0]:.1%} of "
         "the weight" + ("." if tenth == 1 else f", the best {tenth:,} hold {ordered[tenth - 1]:.1%}.")
     )
+    label = "value"
+    if len(aims_of(campaign.opt.outcomes, campaign.opt.direction).goals) > 1:
+        y, label = 1.0 - y, "rank of the point (1: on the front; what breaks limits comes last)"
     figure = plots.weight_distribution(
-        y, {"all points alike": np.ones(len(y)), "weights now": w}, figure=new_figure(9.0, 3.6)
+        y, {"all points alike": np.ones(len(y)), "weights now": w}, label=label, figure=new_figure(9.0, 3.6)
     )
+    what = "values" if label == "value" else "ranks"
     caption = (
-        "How the values are distributed among the points, and among the weight that they have in training."
+        f"How the {what} are distributed among the points, and among the weight that they have in training."
     )
     return paragraph(text) + figures.add("weights", figure, f"{caption} {text}", caption)
 
@@ -355,17 +307,6 @@ def _next_training(campaign: Campaign) -> str:
     if n_trainings == 0:
         return "the first at the next ask"
     return f"next in {left} new values" if left else "next at the next ask"
-
-
-def _quality(found: Predictions) -> str:
-    half, most = interval_coverage(found.mean, found.deviation, found.measured, [0.5, 0.95])
-    errors = found.mean - found.measured
-    size = float(np.abs(errors).max()) or 1.0  # divided out, as the squares of large values would overflow
-    text = f"Root mean square error {number(size * np.sqrt(np.mean((errors / size) ** 2)))}"
-    if np.ptp(found.mean) > 0 and np.ptp(found.measured) > 0:
-        correlation = np.corrcoef(rankdata(found.mean), rankdata(found.measured))
-        text += f", rank correlation {correlation[0, 1]:.2f}"
-    return f"{text}; {half:.0%} of the measurements lie in their 50% interval, {most:.0%} in the 95% one."
 
 
 def _of(reconstruction: dict[str, Any] | None, when: str, what: str) -> float:

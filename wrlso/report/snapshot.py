@@ -1,6 +1,6 @@
 """The numbers of a report, all computed before anything is drawn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -64,6 +64,8 @@ class Campaign:
         1 when larger is better, else -1. With several goals ``y`` are merits: minus the number of the front.
     satisfies : ndarray (n,) or None
         Whether all limits hold; None where there are none, and one goal.
+    outcome : str or None
+        The one that ``y`` are values of; None: the only goal, or merits.
     """
 
     opt: Any
@@ -79,6 +81,7 @@ class Campaign:
     sign: float
     names: dict[Any, str]
     satisfies: NDArray[np.bool_] | None = None
+    outcome: str | None = None
 
     @classmethod
     def of(cls, opt: Any) -> "Campaign":
@@ -103,6 +106,25 @@ class Campaign:
             opt, history, model, state.rows[known], y[known], weights[known], n_start, pending, failed,
             unlabelled, sign, names, satisfies,
         )  # fmt: skip
+
+    def of_outcome(self, name: str, sign: float) -> "Campaign":
+        """Return the same with the exact values of one outcome, of which larger is better for sign 1."""
+        rows = self.history.measured_rows(name)
+        seen = self.history.observations(name, rows)
+        exact = seen.bound == 0
+        n_start = int(np.isin(rows[exact], self.history.observed_rows[: self.history.n_start]).sum())
+        return replace(
+            self, rows=rows[exact], y=seen.y[exact], weights=np.ones(int(exact.sum())), n_start=n_start,
+            sign=sign, satisfies=None, outcome=name,
+        )  # fmt: skip
+
+    def predicted(self, row: int | np.integer[Any]) -> tuple[float, float] | None:
+        """Return mean and standard deviation that were expected of ``y`` when a row was asked for."""
+        record = self.record(row)
+        known = (record.expected or {}).get(self.outcome or "")
+        aims = aims_of(self.opt.outcomes, self.opt.direction)
+        is_goal = self.outcome is None or [self.outcome] == [name for name, _ in aims.goals]
+        return known or (record.prediction if is_goal else None)
 
     @property
     def best(self) -> int | None:
@@ -147,9 +169,9 @@ class Predictions:
 def asked_predictions(campaign: Campaign) -> Predictions | None:
     """Return the predictions recorded when points were asked; None for too few points."""
     found = [
-        (*record.prediction, y)
+        (*predicted, y)
         for row, y in zip(campaign.rows, campaign.y, strict=True)
-        if (record := campaign.record(row)).prediction is not None
+        if (predicted := campaign.predicted(row)) is not None
     ]
     if len(found) < MIN_PREDICTIONS:
         return None

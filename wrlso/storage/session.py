@@ -317,8 +317,10 @@ class Session:
                     changes.note("train", data=log)
                 rows = changes.add(draft.model, X)
                 for row, proposal, prediction in zip(rows, proposals, predictions, strict=True):
-                    chance = () if proposal.success is None else (proposal.success,)
-                    data = (proposal.z.numpy(), prediction, proposal.source, *chance)
+                    more = [proposal.success, dict(proposal.expected)]
+                    while more and more[-1] in (None, {}):  # what is not known takes no room
+                        more.pop()
+                    data = (proposal.z.numpy(), prediction, proposal.source, *more)
                     changes.note("ask", row, data=data)
                 changes.note("search", data=record)
             return [keep(x) for x in X]

@@ -12,19 +12,21 @@ from typing import Any
 import uvicorn
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from wrlso.exceptions import ParameterError, WrlsoError
+from wrlso.campaign.advice import read_on_page
+from wrlso.exceptions import ParameterError, StorageError, WrlsoError
 from wrlso.storage.info import campaign_settings
 from wrlso.web import changes, looks
 from wrlso.web.desk import Desk
 from wrlso.web.events import stream
 from wrlso.web.jobs import Jobs
 from wrlso.web.room import Room
-from wrlso.web.safety import Guard, is_loopback
+from wrlso.web.safety import Guard, is_loopback, page_of
 from wrlso.web.uploads import Drafts
 
 __all__ = ["make_app", "serve"]
@@ -98,12 +100,14 @@ def _routes(desk: Desk) -> list[Any]:
         if asyncio.iscoroutinefunction(function):
 
             async def waited(request: Request) -> Response:
-                return await function(desk, request)  # type: ignore[no-any-return]
+                with read_on_page():
+                    return await function(desk, request)  # type: ignore[no-any-return]
 
             return waited
 
         def direct(request: Request) -> Response:
-            return function(desk, request)  # type: ignore[no-any-return]
+            with read_on_page():
+                return function(desk, request)  # type: ignore[no-any-return]
 
         return direct
 
@@ -119,14 +123,26 @@ def _handlers(desk: Desk) -> dict[Any, Any]:
         notes = list(getattr(error, "__notes__", []))
         return desk.message(request, "This did not work", [str(error)], notes, status=400)
 
+    async def vanished(request: Request, error: Exception) -> Response:
+        said = [
+            "Nothing can be shown or recorded.",
+            "Put it back to its place, and reload this page.",
+            str(error),
+        ]
+        return desk.message(request, "The campaign cannot be read", said, status=503)
+
     async def missing(request: Request, error: Exception) -> Response:
         return desk.message(request, "There is no such page", ["Choose one from the menu."], status=404)
 
     async def broken(request: Request, error: Exception) -> Response:
-        text = "<!doctype html><title>wrlso</title><p>This page failed. Nothing was changed. Reload it."
+        text = page_of("This page failed. Nothing was changed. Reload it.")
         return HTMLResponse(text, status_code=500)
 
-    return {WrlsoError: expected, 404: missing, 500: broken}
+    async def refused(request: Request, error: Exception) -> Response:
+        status, said = getattr(error, "status_code", 400), str(getattr(error, "detail", error))
+        return desk.message(request, "This was refused", [f"{said.rstrip('.')}."], status=status)
+
+    return {StorageError: vanished, WrlsoError: expected, HTTPException: refused, 404: missing, 500: broken}
 
 
 def serve(

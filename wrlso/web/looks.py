@@ -1,7 +1,8 @@
 """The pages that only show."""
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,22 @@ from starlette.responses import PlainTextResponse, Response
 
 from wrlso._state.merits import standing
 from wrlso._state.training_log import in_words
-from wrlso.campaign.commands import about
 from wrlso.campaign.downloads import all_text, pending_text
+from wrlso.campaign.event_words import happenings
 from wrlso.campaign.reasons import usual_seconds
-from wrlso.campaign.rule_options import rules_line
+from wrlso.campaign.setting_words import setting_words
 from wrlso.campaign.substructures import holding
 from wrlso.campaign.views import best_line, is_flat, local_time, who_works
 from wrlso.exceptions import DataError
 from wrlso.history import iso_time
 from wrlso.web.desk import Desk
 from wrlso.web.room import View
+from wrlso.web.safety import MAX_BODY
 
-__all__ = ["PAGES", "batch", "download", "drawing", "explore", "front", "history", "latent", "latent_points",
-           "model", "overview", "plot", "point", "quality", "results", "settings"]  # fmt: skip
+__all__ = [
+    "PAGES", "batch", "download", "drawing", "explore", "front", "history", "latent", "latent_points",
+    "model", "overview", "plot", "point", "quality", "results", "results_page", "settings",
+]  # fmt: skip
 
 PAGES = (
     ("/", "overview"), ("/batch", "batch"), ("/results", "results"), ("/explore", "explore"),
@@ -32,15 +36,12 @@ PAGES = (
     ("/download/{name}", "download"),
 )  # fmt: skip
 _PAGE = 100  # rows of a table
+_ENTRIES = 1000  # fields for values
+_COPIED = 500_000  # characters that were pasted, and come back where they cannot be read
 _CARDS = 200  # proposed points that are shown
 _DOWNLOADS = {
     "batch.csv": "text/csv", "batch.fasta": "text/plain", "batch.sdf": "chemical/x-mdl-sdfile",
     "all.csv": "text/csv", "all.json": "application/json", "all.sdf": "chemical/x-mdl-sdfile",
-}  # fmt: skip
-_WHAT = {
-    "start": "starting value", "tell": "result", "update": "correction", "ask": "chosen to be made",
-    "release": "released", "train": "model trained", "outcomes": "units noted",
-    "search": "search ended",
 }  # fmt: skip
 
 
@@ -65,20 +66,36 @@ def overview(desk: Desk, request: Request) -> Response:
 def batch(desk: Desk, request: Request) -> Response:
     """Show what is to be made, and ask for more."""
     view, drawings = desk.room.view(), desk.room.has_drawings()
-    rows = [int(row) for row in view.history.rows_with("pending")]
+    rows = view.awaited
     usual = usual_seconds(view.history, "ask", trains=desk.trains_next())
     return desk.page(
         request, "batch.html", view=view, training=desk.training(), drawings=drawings, usual=usual,
+        sequences=view.contents in ("sequences", "texts"),
         pending=desk.room.cards(view, rows[:_CARDS]), n_pending=len(rows),
     )  # fmt: skip
 
 
 def results(desk: Desk, request: Request) -> Response:
     """Take results."""
+    return results_page(desk, request, {}, "")
+
+
+def results_page(
+    desk: Desk, request: Request, form: Mapping[str, Any], problem: str, notes: Sequence[str] = ()
+) -> Response:
+    """Return the page that takes results, with what was typed and pasted, and what was wrong with it."""
     view = desk.room.view()
+    points = _pending(view)[: max(_ENTRIES // len(view.outcomes), 1)]
+    typed = {key: str(value) for key, value in form.items() if re.fullmatch(r"v\d{1,9}-\d{1,4}", key)}
+    shown = {point["id"] for point in points}
+    stale = {int(key[1:].partition("-")[0]) for key, value in typed.items() if value.strip()} - shown
+    points += [view.point(row) for row in sorted(stale) if row < len(view.history)]
     return desk.page(
-        request, "results.html", view=view, pending=_pending(view), x=view.info["notes"].get("x", "x"),
-        drawings=desk.room.has_drawings(), decimal=view.info["notes"].get("decimal", "."),
+        request, "results.html", status=422 if problem else 200, view=view, points=points, typed=typed,
+        n_pending=len(view.awaited), pasted=str(form.get("pasted", ""))[:_COPIED],
+        x=view.info["notes"].get("x", "x"), decimal=view.info["notes"].get("decimal", "."),
+        chosen={name: str(form.get(name, "")) for name in ("decimal", "replicates", "no_ids", "no_header")},
+        problem=problem, problems=notes, most=MAX_BODY,
     )  # fmt: skip
 
 
@@ -140,7 +157,6 @@ def point(desk: Desk, request: Request) -> Response:
     shown = desk.room.cards(view, [row])[0] if view.history.records[row].asked else view.point(row)
     return desk.page(
         request, "point.html", view=view, point=shown, drawings=drawings,
-        status_code=view.history.records[row].status,
         events=_events(view, [i for i, event in enumerate(view.history.events) if event.row == row]),
     )  # fmt: skip
 
@@ -165,6 +181,7 @@ async def quality(desk: Desk, request: Request) -> Response:
 
 def latent(desk: Desk, request: Request) -> Response:
     """Show the frame of the map."""
+    desk.room.view()  # raises where there is no campaign any more
     return desk.page(request, "map.html")
 
 
@@ -176,13 +193,14 @@ async def latent_points(desk: Desk, request: Request) -> Response:
 
 async def _of_model(desk: Desk, request: Request, **work: Any) -> dict[str, Any]:
     """Return the answer of a process that has the model, kept until the campaign changes."""
-    version = desk.room.version()
-    if desk.seen.get(work["what"], ("", {}))[0] != version:
-        answer = await desk.do(request, **work)
-        if "error" in answer:
-            return answer
+    version = desk.room.view().version  # raises where there is no campaign any more
+    known = desk.seen.get(work["what"])
+    if known is not None and known[0] == version:
+        return known[1]
+    answer = await desk.do(request, **work)
+    if "error" not in answer:
         desk.seen[work["what"]] = (version, answer)
-    return desk.seen[work["what"]][1]
+    return answer
 
 
 def history(desk: Desk, request: Request) -> Response:
@@ -196,21 +214,18 @@ def history(desk: Desk, request: Request) -> Response:
 
 
 def _events(view: View, numbers: Iterable[int]) -> list[dict[str, Any]]:
-    found = []
-    for number in numbers:
-        event, who = view.history.events[number], view.info["authors"][number]
-        reason = event.data.get("reason", "") if isinstance(event.data, dict) else event.data
-        readings = event.readings if event.kind in ("start", "tell", "update") else {}
-        said = "failed"
-        if readings is not None:
-            said = ", ".join(f"{name} {r.value:.6g}".strip() for name, r in readings.items())
-        kind = "rejected" if event.kind == "release" and event.data else _WHAT.get(event.kind, event.kind)
-        found.append(
-            {"time": local_time(iso_time(event.time)), "what": kind, "id": event.row, "value": said}
-            | {"who": who}
-            | {"reason": reason if isinstance(reason, str) else ""}
-        )
-    return found
+    """Return what happened in words: who, when and what."""
+    return [
+        {
+            "time": local_time(found.time),
+            "what": found.what,
+            "id": found.row,
+            "value": f"{found.was} is now {found.said}" if found.was else found.said,
+            "who": found.by,
+            "reason": found.reason,
+        }
+        for found in happenings(view.history, view.info["authors"], numbers)
+    ]
 
 
 def settings(desk: Desk, request: Request) -> Response:
@@ -218,8 +233,8 @@ def settings(desk: Desk, request: Request) -> Response:
     view = desk.room.view()
     parameters = sorted((name, repr(value)[:300]) for name, value in view.info["parameters"].items())
     notes = [(name, text) for name, text in view.info["notes"].items() if not name.startswith("point ")]
-    facts = [f"The campaign's {about(view.info)}.", *rules_line(view.info["parameters"])]
-    return desk.page(request, "settings.html", facts=facts, parameters=parameters, notes=notes)
+    words = setting_words(view.info)
+    return desk.page(request, "settings.html", words=words, parameters=parameters, notes=notes)
 
 
 def drawing(desk: Desk, request: Request) -> Response:
@@ -261,4 +276,4 @@ def download(desk: Desk, request: Request) -> Response:
 
 
 def _pending(view: View) -> list[dict[str, Any]]:
-    return [view.point(int(row)) for row in view.history.rows_with("pending")]
+    return [view.point(row) for row in view.awaited]

@@ -10,10 +10,22 @@ from typing import Any
 import numpy as np
 
 from wrlso._state.merits import hypervolumes, standing
+from wrlso.campaign.catalogue_table import candidates_of
+from wrlso.campaign.commands import ACCEPTED
+from wrlso.campaign.contents import Contents, contents_of
 from wrlso.campaign.event_words import notes_on
 from wrlso.campaign.outcome_columns import aims_of_campaign
-from wrlso.campaign.reasons import best_value, nearest_known, said_of, why_chosen
-from wrlso.campaign.results_table import current_reading, describe_value
+from wrlso.campaign.point_names import names_of_points
+from wrlso.campaign.reasons import (
+    Expectation,
+    best_value,
+    expectations,
+    nearest_known,
+    percent,
+    said_of,
+    why_chosen,
+)
+from wrlso.campaign.results_table import current_reading, result_in_words
 from wrlso.campaign.views import local_time, shown
 from wrlso.history import History, Record
 from wrlso.outcomes import Aims
@@ -27,6 +39,7 @@ STATUS_WORDS = {
     "released": "released", "rejected": "rejected",
 }  # fmt: skip
 _DRAWINGS = 500  # pictures that are kept
+_WARMED = 50  # cards that are made before the first page is looked at
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,7 @@ class View:
     """A campaign at one moment."""
 
     version: str
+    candidates: Any  # the catalogue, or None
     info: dict[str, Any]
     history: History
     aims: Aims
@@ -48,15 +62,34 @@ class View:
         """The best value so far, where there is one goal."""
         return best_value(self.history, self.aims)
 
+    @cached_property
+    def contents(self) -> Contents:
+        """What points are."""
+        return contents_of(self.info, self.history)
+
+    @cached_property
+    def awaited(self) -> list[int]:
+        """The rows of which results are to come: pending, or told in part."""
+        return [int(row) for row in self.history.awaited_rows(self.aims.names)]
+
+    @cached_property
+    def names(self) -> dict[Any, str]:
+        """What points are called, by x, as far as they have names."""
+        rows = range(len(self.history))
+        return names_of_points(self.info["notes"], self.history, self.candidates, rows) or {}
+
+    def unit(self, name: str) -> str:
+        """Return the unit of an outcome; "" where it is not known."""
+        one = "" if name else self.info["notes"].get("unit", "")
+        return self.aims.units.get(name) or self.history.units.get(name) or one
+
     @property
     def outcomes(self) -> list[tuple[str, str]]:
         """Outcomes, and what they are called with their units."""
-        unit = {name: unit for name, unit in self.aims.units.items() if unit} if self.aims.are_named else {}
-        one = self.info["notes"].get("unit")
         found = []
         for name in self.aims.names:
-            of = unit.get(name) or (one if not name else None)
-            found.append((name, f"{name or self.y_name}{f' ({of})' if of else ''}"))
+            unit = self.unit(name)
+            found.append((name, f"{name or self.y_name}{f' ({unit})' if unit else ''}"))
         return found
 
     @cached_property
@@ -67,20 +100,26 @@ class View:
     def point(self, row: int) -> dict[str, Any]:
         """Return what tables and cards show of a point."""
         record = self.history.records[row]
-        status = record.status
+        lacks = record.lacks(self.aims.names)
+        notes = notes_on(self.info, self.history, row)
         return {
             "id": row,
             "x": shown(record.x, 200),
-            "status": STATUS_WORDS[status],
+            "whole": record.x if isinstance(record.x, str) else shown(record.x, 2000),
+            "name": self.names.get(record.x, "") if isinstance(record.x, str) else "",
+            "kind": record.status,
+            "status": "measured in part" if lacks else STATUS_WORDS[record.status],
+            "lacks": [name or self.y_name for name in lacks],
             "reason": record.reason or "",
             "values": [self._value(record, name) for name, _ in self.outcomes],
-            "expected": expected(record.prediction),
-            "success": "" if record.success is None else f"{record.success:.0%}",
+            "expected": [self._expected(found) for found in expectations(record, self.aims)],
+            "success": "" if record.success is None else percent(record.success),
             "source": record.source,
             "asked": local_time(record.asked_at),
             "told": local_time(record.told_at),
             "corrected": bool(record.revisions),
-            "note": "\n".join(note.text for note in notes_on(self.info, self.history, row)),
+            "notes": [(local_time(note.time or None), note.by, note.text) for note in notes],
+            "maker": next(((local_time(n.time), n.by) for n in notes[::-1] if n.text == ACCEPTED), None),
             "why": "",
             "near": None,
         }
@@ -88,7 +127,7 @@ class View:
     def card(self, row: int, near: tuple[int, str] | None) -> dict[str, Any]:
         """Return what a card of a proposed point shows: also why it was chosen, and what it is most like."""
         record, (name, sign) = self.history.records[row], self.aims.goals[0]
-        unit = self.aims.units.get(name) or self.info["notes"].get("unit", "")
+        unit = self.unit(name)
         return self.point(row) | {
             "why": why_chosen(record, self.best, sign, unit, [goal for goal, _ in self.aims.goals]),
             "near": None if near is None else (*near, said_of(self.history.records[near[0]], self.outcomes)),
@@ -101,17 +140,15 @@ class View:
 
     def _value(self, record: Record, name: str) -> str:
         found = current_reading(record, name)
-        if found is None:
-            return "failed" if record.status == "failed" else ""
-        return describe_value(found) + (f" (mean of {found.n})" if found.n > 1 else "")
+        several = f" (mean of {found.n})" if found is not None and found.n > 1 else ""
+        return result_in_words(record, name, blank="") + several
 
-
-def expected(prediction: tuple[float, float] | None) -> str:
-    """Return a prediction as the interval that holds 95 % of the results."""
-    if prediction is None:
-        return ""
-    mean, deviation = prediction
-    return f"{mean:.4g} ({mean - 1.96 * deviation:.4g} to {mean + 1.96 * deviation:.4g})"
+    def _expected(self, found: Expectation) -> tuple[str, str, list[str]]:
+        """Return the outcome, the interval that holds 95 % of its measurements, and the chances of limits."""
+        unit = self.unit(found.name)
+        interval = f"{found.interval} {unit}".strip()
+        chances = [f"{limit} {unit}".strip() + f": {percent(chance)}" for limit, chance in found.chances]
+        return found.name or self.y_name, interval, chances
 
 
 class Room:
@@ -122,6 +159,7 @@ class Room:
         self._lock = threading.Lock()
         self._drawing = threading.Lock()  # matplotlib draws one figure at a time
         self._view: View | None = None
+        self._catalogue: tuple[Any, Any] | None = None  # its name, and the candidates
         self._pictures: dict[tuple[str, Any], bytes | None] = {}
         self._near: dict[int, tuple[int, tuple[int, str] | None]] = {}  # row → measured points, the nearest
 
@@ -142,14 +180,22 @@ class Room:
         with self._lock:
             if self._view is None or self._view.version != version:
                 info, history = view_campaign(self.campaign)
-                self._view = View(version, info, history, aims_of_campaign(info))
+                self._view = View(version, self._candidates(info), info, history, aims_of_campaign(info))
             return self._view
+
+    def _candidates(self, info: dict[str, Any]) -> Any:
+        """Return the catalogue, which is read once: it may be long."""
+        name = info["parameters"].get("candidates")
+        if self._catalogue is None or self._catalogue[0] != name:
+            self._catalogue = (name, candidates_of(self.campaign, info))
+        return self._catalogue[1]
 
     def cards(self, view: View, rows: list[int]) -> list[dict[str, Any]]:
         """Return the cards of proposed points."""
         molecules, found = self.has_drawings(), []
+        alike = view.contents not in ("expressions", "objects")  # of these no likeness is known
         for row in rows:
-            known = self._near.get(row)
+            known = self._near.get(row) if alike else (view.measured, None)
             if known is None or known[0] != view.measured:
                 near = nearest_known(view.history, view.history.records[row].x, row, molecules=molecules)
                 known = self._near[row] = (view.measured, near)
@@ -165,12 +211,16 @@ class Room:
 
     def has_drawings(self) -> bool:
         """Whether points are molecules."""
-        return len(self.view().history) > 0 and self.drawing(0) is not None
+        view = self.view()
+        # some sequences could be read as SMILES
+        return (
+            view.contents in ("molecules", "texts") and len(view.history) > 0 and self.drawing(0) is not None
+        )
 
     def warm(self) -> None:
         """Draw what the first page shows."""
         view = self.view()
-        self.cards(view, [int(row) for row in view.history.rows_with("pending")])
+        self.cards(view, view.awaited[:_WARMED])
         self.progress()
 
     def front(self, number: int) -> bytes | None:

@@ -8,7 +8,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-__all__ = ["MAX_BODY", "Guard", "is_loopback"]
+__all__ = ["MAX_BODY", "Guard", "is_loopback", "page_of"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -16,6 +16,17 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 5_000_000  # bytes of a request, uploads among them
+_MOST_READ = 20 * MAX_BODY  # of a longer one, so that a browser has sent it and shows the answer
+_TOO_LONG = (
+    f"That is too much at once: at most {MAX_BODY // 1_000_000} MB. Nothing was recorded. Leave out columns "
+    "that hold no results, or enter the table in parts."
+)
+_PAGE = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1"><title>wrlso</title>'
+    '<link rel="stylesheet" href="/static/page.css"></head><body><main><h1>This did not work</h1><p>{}</p>'
+    '<p><a href="/">Overview</a> · <a href="/results">Results</a></p></main></body></html>'
+)
 _COOKIE = "wrlso_token"
 _CHANGES = "POST"
 _HEADERS = {
@@ -83,7 +94,9 @@ class Guard:
         elif scope["method"] != _CHANGES:
             await self.app(scope, receive, guarded)
         elif self.read_only:
-            await _answer(guarded, 403, "This page is only for looking: it was started with --read-only.")
+            await _answer(
+                guarded, 403, "This page was started only for looking: results are entered elsewhere."
+            )
         elif not _is_own_origin(headers):
             await _answer(guarded, 403, "The change came from another page, so nothing was changed.")
         else:
@@ -131,19 +144,20 @@ class Guard:
         if headers.get("content-encoding", "identity") != "identity":
             await _answer(send, 415, "Send the file as it is, not packed.")
             return
-        if not length.isdecimal() or int(length) > MAX_BODY:
-            await _answer(send, 413, f"That is too much at once: at most {MAX_BODY // 1_000_000} MB.")
+        if not length.isdecimal() or int(length) > _MOST_READ:
+            await _answer(send, 413, _TOO_LONG)
             return
-        body, more = bytearray(), True
-        while more:
+        body, read, more = bytearray(), 0, True
+        while more and read <= _MOST_READ:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
-            body += message.get("body", b"")
+            read += len(message.get("body", b""))
+            body += message.get("body", b"") if read <= MAX_BODY else b""
             more = message.get("more_body", False)
-            if len(body) > MAX_BODY:
-                await _answer(send, 413, f"That is too much at once: at most {MAX_BODY // 1_000_000} MB.")
-                return
+        if read > MAX_BODY:
+            await _answer(send, 413, _TOO_LONG)
+            return
         given = False
 
         async def replay() -> Message:
@@ -191,7 +205,12 @@ def _with_headers(send: Send) -> Send:
     return guarded
 
 
+def page_of(text: str) -> str:
+    """Return a page that says one thing, for where no template can be filled."""
+    return _PAGE.format(text)
+
+
 async def _answer(send: Send, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
-    kind = (b"content-type", b"text/plain; charset=utf-8")
+    kind = (b"content-type", b"text/html; charset=utf-8")
     await send({"type": "http.response.start", "status": status, "headers": [kind, *headers]})
-    await send({"type": "http.response.body", "body": text.encode()})
+    await send({"type": "http.response.body", "body": page_of(text).encode() if text else b""})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wrlso.campaign import commands
+from wrlso.campaign.advice import read_on_page
 from wrlso.campaign.model_views import latent_map, report_sections
 from wrlso.campaign.start_table import AS_BEFORE, Form
 from wrlso.exceptions import DataError, WrlsoError
@@ -45,13 +46,18 @@ def work(request: dict[str, Any]) -> Any:
                 form=form,
                 ids=request["ids"],
                 replicates=request["replicates"],
+                choices={(row, column): choice for row, column, choice in request["choices"]},
+                reason=request["reason"],
                 check=request["check"],
             )
         if what == "update":
             reason = request["reason"] or None
             return commands.update(opt, request["point"], request["value"], form=AS_BEFORE, reason=reason)
         if what == "release":
-            return commands.release(opt, [request["point"]], reason=request["reason"] or None)
+            reason = request["reason"] or None
+            return commands.release(opt, [request["point"]], reason=reason, again=request["again"])
+        if what == "accept":
+            return commands.accept(opt, request["point"])
         if what == "note":
             return commands.note(opt, request["point"], request["text"])
     raise ValueError(f"unknown operation {what!r}")
@@ -65,11 +71,12 @@ def main() -> None:
 
     for line in sys.stdin:
         try:
-            result: dict[str, Any] = {"lines": work(json.loads(line))}
+            with read_on_page():
+                result: dict[str, Any] = {"lines": work(json.loads(line))}
         except (WrlsoError, OSError) as error:
             result = {"error": str(error), "notes": list(getattr(error, "__notes__", []))}
             if isinstance(error, DataError) and error.cells:
-                result["cells"] = dict(error.cells)
+                result |= {"cells": dict(error.cells), "recorded": dict(error.recorded)}
         answers.write(json.dumps(result) + "\n")
         answers.flush()
 

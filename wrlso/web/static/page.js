@@ -3,6 +3,30 @@
   "use strict";
   var seen = document.body.dataset.version, work = null, first = true, touched = false;
   document.addEventListener("input", function () { touched = true; });
+  document.addEventListener("change", function (event) {
+    var most = event.target.dataset.most, file = most && event.target.files[0];
+    if (most) {
+      event.target.setCustomValidity(file && file.size > most ? "This file is larger than " + most / 1e6 + " MB." : "");
+      event.target.reportValidity();
+    }
+  });
+  function copies() {
+    document.querySelectorAll("[data-copy]").forEach(function (button) { button.hidden = false; });
+  }
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest("[data-copy]");
+    if (!button) { return; }
+    // navigator.clipboard is missing where the page is not on this machine
+    var place = document.createElement("textarea");
+    place.value = button.dataset.copy;
+    button.after(place);
+    place.select();
+    button.textContent = document.execCommand("copy") ? "Copied" : "Not copied";
+    place.remove();
+    button.focus();
+  });
+  document.addEventListener("htmx:afterSwap", copies);
+  copies();
   function refresh(what) {
     htmx.ajax("GET", location.href, { target: what, select: what, swap: "outerHTML" });
   }
