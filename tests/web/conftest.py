@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from string_models import strings
 
 from wrlso import campaign
+from wrlso.outcomes import AtMost, Maximize
 from wrlso.web import make_app
 
 OWN = "string_models:make"
@@ -33,6 +34,33 @@ def web_template(tmp_path_factory):
 @pytest.fixture
 def camp(web_template, tmp_path):
     return Path(shutil.copytree(web_template, tmp_path / "camp"))
+
+
+@pytest.fixture(scope="session")
+def two_template(tmp_path_factory):
+    """A batch of three is out; of the starting data one value is a bound, and one experiment has failed."""
+    folder = tmp_path_factory.mktemp("two")
+    rows = [f"{x},{i % 7}.5,{(3 * i) % 11}" for i, x in enumerate(strings()[:30])]
+    rows[4] = f"{strings()[4]},>4,3"
+    rows[5] = f"{strings()[5]},failed,"
+    (folder / "start.csv").write_text("\n".join(["x,pIC50,tox", *rows]) + "\n", encoding="utf-8")
+    camp = folder / "camp"
+    outcomes = [Maximize("pIC50"), AtMost("tox", 6.0, unit="uM")]
+    campaign.init(
+        camp,
+        folder / "start.csv",
+        model=OWN,
+        training={"initial_epochs": 1},
+        random_state=0,
+        outcomes=outcomes,
+    )
+    campaign.ask(campaign.open_campaign(camp, model=OWN), camp, 3)
+    return camp
+
+
+@pytest.fixture
+def two(two_template, tmp_path):
+    return Path(shutil.copytree(two_template, tmp_path / "two"))
 
 
 def served(camp):

@@ -5,43 +5,18 @@ import shutil
 from pathlib import Path
 
 import pytest
-from string_models import strings
 
-from wrlso import campaign
 from wrlso.campaign.outcome_columns import aims_of_campaign
 from wrlso.campaign.reasons import expectations
-from wrlso.outcomes import AtMost, Maximize
 from wrlso.storage.info import view_campaign
 
-from .conftest import OWN, served
+from .conftest import served
 from .forms import draft, post, record
 
 
-@pytest.fixture(scope="session")
-def two_template(tmp_path_factory):
-    """A batch of three is out; of the starting data one value is a bound, and one experiment has failed."""
-    folder = tmp_path_factory.mktemp("two")
-    rows = [f"{x},{i % 7}.5,{(3 * i) % 11}" for i, x in enumerate(strings()[:30])]
-    rows[4] = f"{strings()[4]},>4,3"
-    rows[5] = f"{strings()[5]},failed,"
-    (folder / "start.csv").write_text("\n".join(["x,pIC50,tox", *rows]) + "\n", encoding="utf-8")
-    camp = folder / "camp"
-    outcomes = [Maximize("pIC50"), AtMost("tox", 6.0, unit="uM")]
-    campaign.init(
-        camp,
-        folder / "start.csv",
-        model=OWN,
-        training={"initial_epochs": 1},
-        random_state=0,
-        outcomes=outcomes,
-    )
-    campaign.ask(campaign.open_campaign(camp, model=OWN), camp, 3)
-    return camp
-
-
 @pytest.fixture
-def camp(two_template, tmp_path):
-    return Path(shutil.copytree(two_template, tmp_path / "camp"))
+def camp(two):
+    return two
 
 
 @pytest.fixture(scope="module")

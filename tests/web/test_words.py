@@ -21,6 +21,8 @@ SHELL = {
     "assays": {"keep_only", "_split"},
     "commands": {"init", "ask", "_asked", "check_points"},
     "model_names": {"set_salts"},
+    "new_optimizer": {"*"},
+    "beginning": {"*"},
     "outcome_columns": {"read_outcomes", "choose_outcomes", "decimal_of"},
     "point_names": {"check_plate"},
     "rule_options": {"*"},

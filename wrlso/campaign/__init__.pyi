@@ -1,7 +1,5 @@
+from .beginning import init as init
 from .commands import ask as ask
-from .commands import export as export
-from .commands import history as history
-from .commands import init as init
 from .commands import note as note
 from .commands import open_campaign as open_campaign
 from .commands import recording as recording
@@ -11,5 +9,7 @@ from .commands import retrain as retrain
 from .commands import status as status
 from .commands import tell as tell
 from .commands import update as update
+from .exports import export as export
+from .exports import history as history
 from .model_names import BUILT_IN as BUILT_IN
 from .start_table import Form as Form

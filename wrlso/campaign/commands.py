@@ -7,11 +7,9 @@ of a point is its row in ``history_.records``.
 import copy
 import math
 import shlex
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -19,176 +17,54 @@ from typing import TYPE_CHECKING, Any
 from wrlso._sequences.fasta import FASTA_ENDINGS
 from wrlso.campaign.advice import advise
 from wrlso.campaign.assays import check_values, keep_only
-from wrlso.campaign.catalogue_table import candidates_of, check_candidates, read_candidates
-from wrlso.campaign.contents import check_fits
+from wrlso.campaign.catalogue_table import candidates_of
 from wrlso.campaign.corrections import read_correction
-from wrlso.campaign.event_words import happenings, notes_in_a_cell, notes_on
+from wrlso.campaign.exports import points_text
 from wrlso.campaign.model_names import (
     BUILT_IN,
-    default_salts,
-    keep_model,
-    make_model,
     model_of_campaign,
     named_callable,
     set_salts,
 )
-from wrlso.campaign.new_optimizer import new_optimizer
 from wrlso.campaign.outcome_columns import aims_of_campaign, in_words, plainly
-from wrlso.campaign.point_names import check_plate, keep_names, names_of_points, plate_wells
-from wrlso.campaign.results_table import Choices, plan_tell, result_in_words, told_columns
-from wrlso.campaign.rule_options import restored, rules_line, together
-from wrlso.campaign.sequence_options import add_sequence_rules, coding_model, sequence_remarks
+from wrlso.campaign.point_names import check_plate, names_of_points, plate_wells
+from wrlso.campaign.results_table import Choices, Plan, plan_tell, result_in_words, told_columns
+from wrlso.campaign.rule_options import restored, rules_line
 from wrlso.campaign.start_table import (
     AS_BEFORE,
     Form,
     learn_tokens,
     left_out,
-    read_start,
-    start_columns,
-    start_contents,
     without_names,
 )
-from wrlso.campaign.substructures import holding
 from wrlso.campaign.tables import check_place, plural, read_table, reserve
 from wrlso.campaign.views import (
     best_line,
     fasta_points,
-    format_points,
     is_flat,
-    json_export,
-    local_time,
     ranges,
     require_text,
-    sdf_export,
     shown,
     state_lines,
     who_works,
 )
 from wrlso.exceptions import DataError, ParameterError, UnknownPointError
-from wrlso.history import History, Record
-from wrlso.outcomes import Aims, aims_of
-from wrlso.storage.beginning import check_vacant, new_campaign
+from wrlso.history import Record
+from wrlso.outcomes import aims_of
 from wrlso.storage.info import campaign_settings, view_campaign
 from wrlso.storage.lock import WorkLock
-from wrlso.storage.names import TELL_LOCK, is_campaign
+from wrlso.storage.names import TELL_LOCK
 
 if TYPE_CHECKING:  # takes a second to import: functions import it once they have checked their arguments
     from wrlso.optimizer import WeightedRetrainingOptimizer
-    from wrlso.rules.filters import Filters
 
 __all__ = [
-    "ACCEPTED", "BUILT_IN", "Form", "about", "accept", "ask", "export", "history", "init", "note",
-    "open_campaign", "recording", "release", "report", "retrain", "status", "tell", "update",
+    "ACCEPTED", "BUILT_IN", "Form", "about", "accept", "ask", "note", "open_campaign", "recording",
+    "release", "report", "retrain", "status", "tell", "update",
 ]  # fmt: skip
 
 Lines = list[str]
 ACCEPTED = "will be made"  # the note of who makes a point
-
-
-def init(
-    campaign: Path,
-    data: Path,
-    *,
-    model: str,
-    form: Form = AS_BEFORE,
-    values: bool = True,
-    feasible: str | None = None,
-    rules: "Sequence[str | Filters]" = (),
-    sequence_rules: Mapping[str, Any] | None = None,
-    salts: str | None = None,
-    catalogue: Path | None = None,
-    generate: bool | None = None,
-    training: Mapping[str, Any] | None = None,
-    **options: Any,
-) -> Lines:
-    """Make a campaign from a file of x with or without values, and train the model on it.
-
-    Parameters
-    ----------
-    campaign : Path
-        A folder that does not exist yet, or is empty.
-    data : Path
-        CSV, or a list of x (``.smi``, ``.txt``, FASTA).
-    model : str
-        A built-in name, ``package.module:factory``, or the ``.safetensors`` file of a model of molecules, of
-        which the campaign keeps a copy.
-    form : Form
-        Columns, delimiter and decimal sign, as far as they are not to be guessed.
-    values : bool, default=True
-        Whether the file has values.
-    feasible : str, default=None
-        ``package.module:function`` that says whether an x may be proposed.
-    rules : sequence
-        Rules of molecules, as ``feasible`` of the optimizer takes them.
-    sequence_rules : mapping, default=None
-        What ``read_sequence_rules`` returns.
-    salts : {"refuse", "largest", "neutral"}, default=None
-        What a model of molecules does with several fragments, and charges; None: a model of ours takes the
-        largest one, one of your own stays as it is.
-    catalogue : Path, default=None
-        CSV or a list of what can be had: candidates with their names.
-    generate : bool, default=None
-        Whether the model may propose, too; None: where there is no catalogue.
-    training : mapping, default=None
-        Parameters of the trainer in place of the model's defaults.
-    **options
-        Parameters of the optimizer, and ``plausibility`` of :func:`wrlso.molecules.search_options`.
-
-    Raises
-    ------
-    DataError
-        When the file cannot be used; notes name every bad row, and nothing is made.
-    ParameterError
-        When the campaign exists already, or there is no such model.
-    """
-    if is_campaign(campaign) or campaign.is_file():
-        raise ParameterError(f"{campaign} exists already; see: wrlso status {quoted(campaign)}")
-    check_vacant(campaign)
-    table = keep_only(read_table(data, delimiter=form.delimiter), form.only)
-    aims = aims_of(options.get("outcomes"), options.get("direction", "maximize"))
-    table, x, columns, decimal, guesses, facts = start_columns(table, form, aims, values)
-    own = None if feasible is None else named_callable(feasible)
-    model = coding_model(model, sequence_rules or {})
-    generative = make_model(model, options.get("random_state") or 0)
-    test = together(add_sequence_rules(generative, sequence_rules or {}, rules, table.column(x)), own)
-    guesses += sequence_remarks(generative, sequence_rules or {}, table.column(x))
-    salts = set_salts(generative, salts or default_salts(model, generative))
-    table = without_names(table, x, generative)
-    guesses += [*left_out(table, x, generative), *learn_tokens(table, x, generative)]
-    X, told, failed = read_start(table, x, columns, decimal, generative)
-    options = {"feasible": test, "generate": catalogue is None if generate is None else generate} | options
-    listed = None if catalogue is None else read_candidates(catalogue, replace(form, y=None), generative)
-    options |= {} if listed is None else {"candidates": listed[0]}
-    opt = new_optimizer(generative, len(X), training or {}, options)
-    said = [] if listed is None else check_candidates(opt, listed[1])
-    notes = {"model": model, "x": x, "y": next(iter(columns.values), form.y or "y")}
-    opt.notes_.update(notes | {"delimiter": table.delimiter, "decimal": decimal} | facts)
-    opt.notes_.update(_reading_notes(generative, salts))
-    with new_campaign(campaign, TELL_LOCK):
-        keep_model(model, generative, campaign)  # before a training that may be long
-        begun = _begin(opt, X, told, failed)
-        said += keep_names(opt, table, x)
-        opt.save(campaign)
-    return [
-        *table.remarks,
-        *guesses,
-        *said,
-        f"{campaign}: {start_contents(opt.history_, len(X))}, from {data.name}; {begun}",
-        *([_best(opt)] if opt.history_.n_observed else []),
-        f"next: wrlso ask {quoted(campaign)} -n 8 --out batch.csv",
-    ]
-
-
-def _begin(opt: "WeightedRetrainingOptimizer", X: Any, told: Any, failed: Any) -> str:
-    """Fit, tell what failed, and say how long the training took."""
-    from wrlso._state.settings import trains
-
-    start = time.perf_counter()
-    opt.fit(X, told)
-    if failed:
-        opt.tell(failed, [None] * len(failed))
-    seconds = time.perf_counter() - start
-    return f"the model was trained on them in {seconds:.0f} s" if trains(opt) else "no training is needed"
 
 
 def open_campaign(
@@ -367,14 +243,7 @@ def tell(
         opt.tell(plan.X, plan.values)
     for x, name, value in () if check else plan.corrections:
         opt.update(x, {name: value} if name else value, reason=reason)
-    n_failed = plan.values.count(None)
-    counts = [plural(len(plan.X) - n_failed - plan.n_left_out, "new value")]
-    counts += [f"{n_failed} failed"] if n_failed else []
-    counts += [f"{len(plan.corrections)} corrected"] if plan.corrections else []
-    counts += [f"{plan.n_left_out} of which something is not measured"] if plan.n_left_out else []
-    counts += [f"{plan.n_known} known already"] if plan.n_known else []
-    counts += [f"{plan.n_blank} not measured yet"] if plan.n_blank else []
-    lines = [*table.remarks, *(news if plan.X else []), *plan.remarks, f"{results.name}: {', '.join(counts)}"]
+    lines = [*table.remarks, *(news if plan.X else []), *plan.remarks, f"{results.name}: {_counts(plan)}"]
     if plan.n_new:
         lines.append(f"{plural(plan.n_new, 'point')} of these had not been asked for")
     if check:
@@ -385,6 +254,18 @@ def tell(
             f"{plural(n_part, 'point')} told in part; {advise('complete', campaign=quoted(campaign))}"
         )
     return [*lines, _best(opt)]
+
+
+def _counts(plan: Plan) -> str:
+    """Return how many rows of a table say what."""
+    n_failed = plan.values.count(None)
+    counts = [plural(len(plan.X) - n_failed - plan.n_left_out, "new value")]
+    counts += [f"{n_failed} failed"] if n_failed else []
+    counts += [f"{len(plan.corrections)} corrected"] if plan.corrections else []
+    counts += [f"{plan.n_left_out} of which something is not measured"] if plan.n_left_out else []
+    counts += [f"{plan.n_known} known already"] if plan.n_known else []
+    counts += [f"{plan.n_blank} not measured yet"] if plan.n_blank else []
+    return ", ".join(counts)
 
 
 def update(
@@ -496,43 +377,6 @@ def accept(opt: "WeightedRetrainingOptimizer", point: str) -> Lines:
     return [f"id {row}: {ACCEPTED}"]
 
 
-def history(campaign: Path, point: str | None = None) -> Lines:
-    """Return what happened, to all points or to one, in words: when, who, what.
-
-    Needs no model, and waits for no other process; a point that is no id is found by its text.
-    """
-    info, found = view_campaign(campaign)
-    row = None if point is None else _viewed_row(found, point)
-    lines = []
-    for words in happenings(found, info["authors"]):
-        if words.what in ("search", "units") or (row is not None and words.row != row):
-            continue
-        was = f"{words.was} is now " if words.was else ""
-        parts = [
-            local_time(words.time), words.by, "" if words.row < 0 else f"id {words.row}", words.what,
-            shown(f"{was}{words.said}", 500), f"({shown(words.reason, 500)})" if words.reason else "",
-        ]  # fmt: skip
-        lines.append("  ".join(filter(None, parts)))
-    former = [] if row is None else [note for note in notes_on(info, found, row) if not note.time]
-    return [*(f"note of a former version: {shown(remark.text, 500)}" for remark in former), *lines]
-
-
-def _viewed_row(found: History, point: str) -> int:
-    """Return the row of a point that is given by its id or by the text of x."""
-    if point.strip().isdecimal():
-        if int(point) < len(found):
-            return int(point)
-        raise UnknownPointError(
-            f"there is no point with the id {int(point)}; ids go from 0 to {len(found) - 1}"
-        )
-    row = next((row for row, record in enumerate(found) if record.x == point), None)
-    if row is None:
-        raise UnknownPointError(
-            f"{point!r} is neither an id nor a point of this campaign as it is written there"
-        )
-    return row
-
-
 def retrain(opt: "WeightedRetrainingOptimizer") -> Lines:
     """Train the model on all data now."""
     opt.retrain()
@@ -561,58 +405,6 @@ def status(campaign: Path) -> Lines:
 def about(info: Mapping[str, Any]) -> str:
     """Return the model of a campaign and what it is after."""
     return f"model {shown(info['notes'].get('model', 'of your own'))}, {in_words(aims_of_campaign(info))}"
-
-
-def export(
-    campaign: Path,
-    *,
-    out: Path | None = None,
-    as_json: bool | None = None,
-    force: bool = False,
-    form: Form = AS_BEFORE,
-    substructure: str | None = None,
-) -> str:
-    """Write everything that is known, or the molecules with a substructure; without a file return it.
-
-    The name of the file says the form: .json, .sdf for molecules (id, x, value and status), FASTA (names and
-    sequences), else CSV. Raises ParameterError for a form or a substructure that the campaign's x do not fit.
-
-    Needs no model, and waits for no other process.
-    """
-    if out is not None:
-        check_place(out, force=force)
-    info, history = view_campaign(campaign)
-    rows: Sequence[int] = range(len(history))
-    ending = "" if out is None or as_json is not None else out.suffix.lower()
-    if substructure is not None or ending == ".sdf":
-        check_fits(info, history, "molecules")
-    if ending in FASTA_ENDINGS:
-        check_fits(info, history, "sequences")
-    if substructure is not None:
-        rows = holding(history, rows, substructure)
-    if as_json or ending == ".json":
-        if substructure is not None:
-            raise ParameterError("JSON holds the whole campaign; with a substructure write CSV, SDF or FASTA")
-        text = json_export(history, info, aims_of_campaign(info).names)
-    elif ending == ".sdf":
-        kept = Form.of(info["notes"])
-        columns = {name: name or kept.y or "y" for name in aims_of_campaign(info).names}
-        text = sdf_export(history, kept.x or "x", columns, rows)
-    else:
-        require_text(history)
-        kept = Form.of(info["notes"])
-        aims, listed, flat = aims_of_campaign(info), candidates_of(campaign, info), is_flat(info["notes"])
-        names = names_of_points(info["notes"], history, listed, rows)
-        if ending in FASTA_ENDINGS:
-            text = fasta_points(history, rows, names or {}, {})
-        else:
-            notes = {row: notes_in_a_cell(notes_on(info, history, row)) for row in rows}
-            text = points_text(history, rows, form, kept, aims, names, details=True, flat=flat, notes=notes)
-    if out is None:
-        return text
-    with reserve(out, force=force) as stream:
-        stream.write(text)
-    return ""
 
 
 def report(opt: "WeightedRetrainingOptimizer", out: Path, *, force: bool = False) -> Lines:
@@ -657,12 +449,6 @@ def quoted(path: Path) -> str:
 # ---------------------------------------------------------------- parts
 
 
-def _reading_notes(model: Any, salts: str | None) -> dict[str, str]:
-    """Return what a campaign notes of how its model reads molecules."""
-    flat = {"stereo": "no"} if getattr(model, "stereo", None) is False else {}
-    return flat if salts is None else flat | {"salts": salts}
-
-
 def _awaited(opt: "WeightedRetrainingOptimizer") -> list[int]:
     return [int(row) for row in opt.history_.awaited_rows(aims_of(opt.outcomes, opt.direction).names)]
 
@@ -679,34 +465,6 @@ def _ask(opt: "WeightedRetrainingOptimizer", n: int, pending: bool) -> list[int]
 
 def _best(opt: "WeightedRetrainingOptimizer") -> str:
     return best_line(opt.history_, aims_of(opt.outcomes, opt.direction), flat=is_flat(opt.notes_))
-
-
-def points_text(
-    history: History,
-    rows: Iterable[int],
-    form: Form,
-    kept: Form,
-    aims: Aims,
-    names: Mapping[Any, str] | None = None,
-    *,
-    wells: Mapping[int, str] | None = None,
-    details: bool = False,
-    flat: bool = False,
-    notes: Mapping[int, str] | None = None,
-) -> str:
-    return format_points(
-        history,
-        rows,
-        form.x or kept.x or "x",
-        {name: name or form.y or kept.y or "y" for name in aims.names},
-        delimiter=form.delimiter or kept.delimiter or ",",
-        decimal=form.decimal or kept.decimal or ".",
-        names=names,
-        wells=wells,
-        details=details,
-        flat=flat,
-        notes=notes,
-    )
 
 
 def _asked(opt: "WeightedRetrainingOptimizer", rows: list[int], campaign: Path, out: Path | None) -> Lines:

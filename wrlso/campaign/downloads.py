@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from wrlso.campaign.catalogue_table import candidates_of
-from wrlso.campaign.commands import export, points_text
 from wrlso.campaign.contents import check_fits
+from wrlso.campaign.exports import export, points_text
 from wrlso.campaign.outcome_columns import aims_of_campaign
 from wrlso.campaign.point_names import names_of_points
 from wrlso.campaign.start_table import AS_BEFORE, Form

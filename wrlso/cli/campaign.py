@@ -295,7 +295,7 @@ def init(
       wrlso init stock --data measured.csv --model selfies --catalogue vendor.smi
       wrlso init kinase --data library.smi --model mylab.models:make --direction minimize
     """
-    from wrlso.campaign import commands as work
+    from wrlso.campaign import beginning as work
     from wrlso.campaign.rule_options import read_rules
     from wrlso.campaign.sequence_options import read_sequence_rules
 
@@ -464,7 +464,7 @@ def history(
       wrlso history kinase
       wrlso history kinase 44
     """
-    from wrlso.campaign import commands as work
+    from wrlso.campaign import exports as work
 
     say(work.history(campaign, point))
 
@@ -580,7 +580,7 @@ def export(
       wrlso export kinase --out all.sdf
       wrlso export kinase --json | jq .points
     """
-    from wrlso.campaign import commands as work
+    from wrlso.campaign import exports as work
 
     form = form_of(None, None, delimiter, decimal_comma)
     text = work.export(campaign, out=out, as_json=as_json, force=force, form=form, substructure=substructure)

@@ -12,6 +12,7 @@ import numpy as np
 from wrlso._state.merits import hypervolumes, standing
 from wrlso.campaign.catalogue_table import candidates_of
 from wrlso.campaign.commands import ACCEPTED
+from wrlso.campaign.contents import Contents, contents_of
 from wrlso.campaign.event_words import notes_on
 from wrlso.campaign.outcome_columns import aims_of_campaign
 from wrlso.campaign.point_names import names_of_points
@@ -25,7 +26,7 @@ from wrlso.campaign.reasons import (
     why_chosen,
 )
 from wrlso.campaign.results_table import current_reading, result_in_words
-from wrlso.campaign.views import holds_sequences, local_time, shown
+from wrlso.campaign.views import local_time, shown
 from wrlso.history import History, Record
 from wrlso.outcomes import Aims
 from wrlso.storage.info import view_campaign
@@ -61,10 +62,10 @@ class View:
         """The best value so far, where there is one goal."""
         return best_value(self.history, self.aims)
 
-    @property
-    def holds_sequences(self) -> bool:
-        """Whether points are sequences."""
-        return holds_sequences(self.info["notes"])
+    @cached_property
+    def contents(self) -> Contents:
+        """What points are."""
+        return contents_of(self.info, self.history)
 
     @cached_property
     def awaited(self) -> list[int]:
@@ -104,6 +105,7 @@ class View:
         return {
             "id": row,
             "x": shown(record.x, 200),
+            "whole": record.x if isinstance(record.x, str) else shown(record.x, 2000),
             "name": self.names.get(record.x, "") if isinstance(record.x, str) else "",
             "kind": record.status,
             "status": "measured in part" if lacks else STATUS_WORDS[record.status],
@@ -191,7 +193,7 @@ class Room:
     def cards(self, view: View, rows: list[int]) -> list[dict[str, Any]]:
         """Return the cards of proposed points."""
         molecules, found = self.has_drawings(), []
-        alike = molecules or view.holds_sequences  # of other texts no likeness is known
+        alike = view.contents not in ("expressions", "objects")  # of these no likeness is known
         for row in rows:
             known = self._near.get(row) if alike else (view.measured, None)
             if known is None or known[0] != view.measured:
@@ -210,9 +212,10 @@ class Room:
     def has_drawings(self) -> bool:
         """Whether points are molecules."""
         view = self.view()
-        if view.holds_sequences or not len(view.history):  # some sequences could be read as SMILES
-            return False
-        return self.drawing(0) is not None
+        # some sequences could be read as SMILES
+        return (
+            view.contents in ("molecules", "texts") and len(view.history) > 0 and self.drawing(0) is not None
+        )
 
     def warm(self) -> None:
         """Draw what the first page shows."""

@@ -6,7 +6,7 @@ import pytest
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
 PAGES = ["/", "/batch", "/results", "/explore", "/explore?q=nothing+is+like+this", "/point/0", "/point/30",
-         "/model", "/history", "/settings", "/point/999"]  # fmt: skip
+         "/model", "/map", "/history", "/settings", "/point/999"]  # fmt: skip
 
 
 def violations(page):
@@ -23,17 +23,20 @@ def violations(page):
 
 
 @pytest.mark.timeout(900)
-def test_nothing_serious_on_any_page(page, serve, camp):
-    server = serve(camp)
+@pytest.mark.parametrize("which", ["camp", "two"])
+def test_nothing_serious_on_any_page(page, serve, request, which):
+    server = serve(request.getfixturevalue(which))
     found = []
     for address in PAGES:
         page.goto(f"{server.address}{address}")
+        page.locator("[aria-busy]").wait_for(state="detached")  # what is loaded late
         for summary in page.locator("summary").all():
             summary.click()
         found += violations(page)
     page.goto(f"{server.address}/results")
     for text in ("about 3", "3"):
-        field = page.get_by_label("y of point 30").or_(page.get_by_label("y in row 2"))
+        name = "y" if which == "camp" else "pIC50"
+        field = page.get_by_label(f"{name} of point 30").or_(page.get_by_label(f"{name} in row 2"))
         field.fill(text)
         page.get_by_role("button", name="Check").first.click()
         page.wait_for_url("**/results/check")

@@ -99,7 +99,7 @@ def test_tabs_and_the_shell_see_each_other(page, serve, camp):
     other.goto(f"{server.address}/point/30")
     expect(page.locator(".card")).to_have_count(3)
     other.get_by_label("Note").fill("is in the freezer")
-    other.get_by_role("button", name="Keep").click()
+    other.get_by_role("button", name="Add note").click()
     expect(page.locator(".card").first).to_contain_text("is in the freezer")
     other.goto(f"{server.address}/results")
     other.get_by_label("y of point 31").fill("2")

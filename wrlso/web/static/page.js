@@ -16,12 +16,14 @@
   document.addEventListener("click", function (event) {
     var button = event.target.closest("[data-copy]");
     if (!button) { return; }
-    var text = document.getElementById(button.dataset.copy), range = document.createRange();
-    range.selectNodeContents(text);
-    getSelection().removeAllRanges();
-    getSelection().addRange(range);
     // navigator.clipboard is missing where the page is not on this machine
-    button.textContent = document.execCommand("copy") ? "Copied" : "Press Ctrl-C";
+    var place = document.createElement("textarea");
+    place.value = button.dataset.copy;
+    button.after(place);
+    place.select();
+    button.textContent = document.execCommand("copy") ? "Copied" : "Not copied";
+    place.remove();
+    button.focus();
   });
   document.addEventListener("htmx:afterSwap", copies);
   copies();
