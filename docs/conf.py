@@ -1,4 +1,4 @@
-"""Sphinx configuration. Build: python -m sphinx -W --keep-going docs docs/_build/html"""
+"""Sphinx configuration. Build: python -m sphinx -q -W --keep-going docs docs/_build/html"""
 
 import logging
 import pkgutil
