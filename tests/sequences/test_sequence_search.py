@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wrlso import TanimotoGP, Trainer, WeightedRetrainingOptimizer
+from wrlso import TanimotoGP, ThompsonSampling, Trainer, WeightedRetrainingOptimizer
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.models import SequenceVAE
 from wrlso.sequences import SequenceRules, sequence_search
@@ -76,6 +76,43 @@ def test_a_model_of_ones_own_keeps_the_rules_and_stays_as_it_is():
     opt = sequence_search(X, range(len(X)), model=model, **RULES, **SHORT)
     assert opt.model_.rules.get_params() == SequenceRules(**RULES).get_params()
     assert model.rules is None
+
+
+def test_proteins_keep_the_first_letter_that_all_have():
+    X = library()
+    opt = sequence_search(X, None, length=(14, 18), **SHORT)
+    assert opt.model_.rules.prefix == "M" * all(x.startswith("M") for x in X)
+    X = [x for x in X if x.startswith("M")]
+    for y in (None, [charge(x) for x in X]):
+        opt = sequence_search(X, y, length=(14, 18), **SHORT)
+        assert all(x.startswith("M") for x in opt.ask(8))
+    free = sequence_search(X, None, keep_ends=False, **SHORT)
+    assert not all(x.startswith("M") for x in free.ask(8))
+
+
+@pytest.mark.parametrize("alphabet", ["dna", "rna", "protein", "abc"])
+def test_what_is_told_is_kept_in_one_spelling(alphabet):
+    X = ["abc ab", "ab\ncaa", "abacc"] if alphabet == "abc" else ["acga a", "AC-gaa", "aaAcc"]
+    opt = sequence_search(X, [1.0, 2.0, 3.0], alphabet=alphabet, **SHORT)
+    opt.tell(" c a b a\n" if alphabet == "abc" else "ca-aa.g", 9.0)
+    plain = ["".join(x.split()) for x in X]
+    plain = plain if alphabet == "abc" else [x.upper().replace("-", "") for x in plain]
+    assert list(opt.X_)[: len(set(plain))] == list(dict.fromkeys(plain))
+    assert opt.best_x_ == ("caba" if alphabet == "abc" else "CAAAG")
+
+
+def test_proposals_are_as_plausible_as_the_data():
+    X = library(60)
+    opt = sequence_search(X, [charge(x) for x in X], plausibility=0.0, random_state=0)
+    batch = opt.ask(8)
+    least = min(opt.model_.log_probability(X))
+    assert all(opt.model_.log_probability(batch) >= least - 1e-6)
+    free = sequence_search(X, [charge(x) for x in X], random_state=0)
+    assert any(free.model_.log_probability(free.ask(8)) < least)
+    with pytest.raises(ParameterError, match="plausibility"):
+        sequence_search(X, None, plausibility=2)
+    with pytest.raises(ParameterError, match="for the default acquisition"):
+        sequence_search(X, None, plausibility=0.1, acquisition=ThompsonSampling())
 
 
 def test_what_people_get_wrong_is_said():
