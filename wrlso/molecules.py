@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from wrlso._chemistry.smiles import listed_smiles
+from wrlso.acquisition.default_search import with_search
 from wrlso.acquisition.molecule_options import search_options
 from wrlso.exceptions import ParameterError
 from wrlso.models.junction_tree.vae import JunctionTreeVAE
@@ -40,8 +41,8 @@ def molecule_search(
         its vocabulary.
     plausibility : float in [0, 1], "auto" or None, default="auto"
         Odd parts, ring systems and structural alerts are as rare among the proposals as among the molecules
-        with a value, without the oddest part of them: this share, 0.1 for "auto". None: any molecule. For the
-        acquisition of :func:`search_options`.
+        with a value, without the oddest part of them: this share, 0.1 for "auto". None: any molecule. With an
+        ``acquisition`` that has a search of its own this is said there.
     **options
         Parameters of the optimizer, such as ``direction="minimize"``, ``feasible`` or ``random_state``.
 
@@ -61,10 +62,15 @@ def molecule_search(
     model = SelfiesVAE.pretrained() if model is None else model
     if isinstance(model, MoleculeVAE) and model.missing_tokens(start := [*X, *_starts(options)]):
         model = copy.deepcopy(model).extend(start)
-    if plausibility not in ("auto", None) and options.get("acquisition") is not None:
-        raise ParameterError("plausibility is for the default acquisition; give it to CandidatePool in yours")
-    parts = search_options(model, generate=options.get("generate", True), plausibility=plausibility) | options
-    return WeightedRetrainingOptimizer(model=model, **parts).fit(X, y)
+    parts = search_options(model, generate=options.get("generate", True), plausibility=plausibility)
+    if (wanted := options.get("acquisition")) is not None:
+        options["acquisition"] = with_search(wanted, getattr(parts.get("acquisition"), "search", None))
+        if plausibility not in ("auto", None) and options["acquisition"] is wanted:
+            raise ParameterError(
+                "plausibility must be None or 'auto' with an acquisition that has a search of its own: give it "
+                f"to the CandidatePool there, got {plausibility!r}"
+            )
+    return WeightedRetrainingOptimizer(model=model, **parts | options).fit(X, y)
 
 
 def _starts(options: dict[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from wrlso._sequences.start_rules import rules_of_search
 from wrlso._utils.random import isolated_torch_rng, seed_of
 from wrlso._utils.validation import check_flag, check_real
 from wrlso.acquisition.candidate_pool import CandidatePool
+from wrlso.acquisition.default_search import with_search
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.exceptions import ParameterError
 from wrlso.models.protocol import LatentModel
@@ -67,7 +68,7 @@ def sequence_search(
     plausibility : float in [0, 1], default=None
         Proposals are at least as likely to the model (:meth:`wrlso.models.SequenceVAE.log_probability`) as
         the sequences with a value, without the oddest of them: this share. So the bound follows the data.
-        None: no bound. For the default acquisition.
+        None: no bound. With an ``acquisition`` that has a search of its own this is said there.
     translate : bool, default=False
         Whether the sequences are DNA that codes for proteins (``alphabet="dna"``). Search and model are then
         of the proteins, sequences of one protein are one point, and proposals are DNA. See
@@ -127,10 +128,16 @@ def sequence_search(
             check_kind(read, letters, "say alphabet='dna', with translate=True where they code for proteins")
     rules = rules_of_search(letters, X, coding=translate, keep_ends=keep_ends, **kept)
     check_real("plausibility", plausibility, minimum=0, maximum=1, none="any sequence")
-    if plausibility is not None and options.get("acquisition") is not None:
-        raise ParameterError("plausibility is for the default acquisition; give it to CandidatePool in yours")
     model = _keeping(model, rules, options.get("random_state"))
-    parts = {"feasible": rules} | search_options(model, plausibility=plausibility) | options
+    parts = {"feasible": rules} | search_options(model, plausibility=plausibility)
+    if plausibility is not None and (wanted := options.get("acquisition")) is not None:
+        options["acquisition"] = with_search(wanted, parts["acquisition"].search)
+        if options["acquisition"] is wanted:
+            raise ParameterError(
+                "plausibility must be None with an acquisition that has a search of its own: give it to the "
+                f"CandidatePool there, got {plausibility!r}"
+            )
+    parts |= options
     return WeightedRetrainingOptimizer(model=model, **parts).fit(X, values)
 
 

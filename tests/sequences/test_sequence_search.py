@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wrlso import TanimotoGP, ThompsonSampling, Trainer, WeightedRetrainingOptimizer
+from wrlso import CandidatePool, TanimotoGP, ThompsonSampling, Trainer, WeightedRetrainingOptimizer
 from wrlso.exceptions import DataError, ParameterError
 from wrlso.models import SequenceVAE
 from wrlso.sequences import SequenceRules, sequence_search
@@ -111,8 +111,12 @@ def test_proposals_are_as_plausible_as_the_data():
     assert any(free.model_.log_probability(free.ask(8)) < least)
     with pytest.raises(ParameterError, match="plausibility"):
         sequence_search(X, None, plausibility=2)
-    with pytest.raises(ParameterError, match="for the default acquisition"):
-        sequence_search(X, None, plausibility=0.1, acquisition=ThompsonSampling())
+    own = sequence_search(X, None, plausibility=0.1, acquisition=ThompsonSampling(), **SHORT)
+    assert own.acquisition.search.plausibility == 0.1
+    with pytest.raises(
+        ParameterError, match="plausibility must be None with an acquisition that has a search"
+    ):
+        sequence_search(X, None, plausibility=0.1, acquisition=ThompsonSampling(CandidatePool()))
 
 
 def test_what_people_get_wrong_is_said():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wrlso.acquisition.state import SearchState
+from wrlso.acquisition.state import FEW_VALUES, SearchState
 from wrlso.models.inference import Array, evaluating
 from wrlso.models.protocol import CountsOddities, HasLikelihood, LatentModel, has_likelihood
 
@@ -51,10 +51,16 @@ class Plausible:
     @classmethod
     def of(cls, state: SearchState, quantile: float | None, n: int = 1) -> "Plausible | None":
         """Return the bounds for n proposals; None where there is nothing to compare with, or no quantile."""
-        model, measured = state.model, state.all_measured
-        if quantile is None or measured.point is None or not len(measured.y):
+        if quantile is None:
             return None
-        data = _Data.of(measured.point, len(measured.y), state.past.n_start)
+        model, measured = state.model, state.all_measured
+        if measured.point is None or len(measured.y) < FEW_VALUES:
+            examples = state.examples
+            data = _Data.of(examples.__getitem__, len(examples), None)
+        else:
+            data = _Data.of(measured.point, len(measured.y), state.past.n_start)
+        if not data.points:
+            return None
         bounds = []
         if isinstance(model, CountsOddities):
             levels = (1.0 - quantile) * ((0.5 + _GOLDEN * (state.turn + np.arange(n))) % 1.0)
