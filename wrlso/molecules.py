@@ -67,8 +67,8 @@ def molecule_search(
         options["acquisition"] = with_search(wanted, getattr(parts.get("acquisition"), "search", None))
         if plausibility not in ("auto", None) and options["acquisition"] is wanted:
             raise ParameterError(
-                "plausibility must be None or 'auto' with an acquisition that has a search of its own: give it "
-                f"to the CandidatePool there, got {plausibility!r}"
+                "plausibility must be None or 'auto' with an acquisition that has a search of its own: give "
+                f"it to the CandidatePool there, got {plausibility!r}"
             )
     return WeightedRetrainingOptimizer(model=model, **parts | options).fit(X, y)
 

@@ -55,8 +55,7 @@ class Plausible:
             return None
         model, measured = state.model, state.all_measured
         if measured.point is None or len(measured.y) < FEW_VALUES:
-            examples = state.examples
-            data = _Data.of(examples.__getitem__, len(examples), None)
+            data = _Data.of_few(state)
         else:
             data = _Data.of(measured.point, len(measured.y), state.past.n_start)
         if not data.points:
@@ -111,6 +110,15 @@ class _Data:
         seen = np.union1d(_spread(n, _SEEN), np.arange(max(n - _SEEN, 0), n))
         points, known = ([point(int(place)) for place in rows] for rows in (places, seen))
         return cls(points, places < first, known)
+
+    @classmethod
+    def of_few(cls, state: SearchState) -> "_Data":
+        """Take all that a user supplied, beside the few points with a value."""
+        points, n_start = state.examples, state.past.n_start
+        n = len(points) - len(state.candidates) - len(state.failed_X)
+        first = n if n_start is None else min(n_start, n)
+        order = [*points[:first], *points[n:], *points[first:n]]
+        return cls.of(order.__getitem__, len(order), len(order) - (n - first))
 
     def quantiles(self, oddity: Array, levels: NDArray[np.floating]) -> Array:
         """Return quantiles of the points' oddities at levels (n,)."""
