@@ -325,7 +325,7 @@ TABLE = {
         {
             "temperature": ({}, 1.0, 3.0),
             "max_attempts": ({}, 1000, 1),
-            "plausibility": ({}, None, 0.0),
+            "plausibility": ({}, None, 0.9),
             "apart": ({}, None, 0.9),
         },
     ),

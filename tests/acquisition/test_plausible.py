@@ -166,7 +166,8 @@ def test_what_a_search_begins_with_is_as_plausible(n_values, n, quantile):
     point = [tuple(int(v) for v in x) for x in known]
     few = replace(
         here, Z=here.Z[:n_values], y=here.y[:n_values], weights=here.weights[:n_values],
-        point=point.__getitem__, measured=None, candidates=point[n_values:], candidates_Z=here.Z[n_values:8], n_told=n_values,
+        point=point.__getitem__, measured=None, n_told=n_values,
+        candidates=point[n_values:], candidates_Z=here.Z[n_values:8],
     )  # fmt: skip
     batch, _ = CandidatePool(plausibility=quantile).beginning().propose(few, n, np.random.default_rng(0))
     drawn = [p.x for p in batch if p.x not in point]

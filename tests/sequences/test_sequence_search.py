@@ -102,7 +102,8 @@ def test_what_is_told_is_kept_in_one_spelling(alphabet):
 
 
 def test_proposals_are_as_plausible_as_the_data():
-    X, some = library(40), {"trainer": Trainer(initial_steps=60), "random_state": 0}
+    X, small = library(24), SequenceVAE(width=32, hidden=32)
+    some = {"trainer": Trainer(initial_steps=40), "model": small, "random_state": 0}
     opt = sequence_search(X, [charge(x) for x in X], plausibility=0.0, **some)
     batch = opt.ask(8)
     least = min(opt.model_.log_probability(X))
