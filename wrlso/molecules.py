@@ -4,7 +4,8 @@ import copy
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from wrlso._chemistry.smiles import listed_smiles
+from wrlso._chemistry.smiles import SALTS, listed_smiles
+from wrlso._utils.validation import check_choice
 from wrlso.acquisition.default_search import with_search
 from wrlso.acquisition.molecule_options import search_options
 from wrlso.exceptions import ParameterError
@@ -23,6 +24,7 @@ def molecule_search(
     *,
     model: SelfiesVAE | JunctionTreeVAE | None = None,
     plausibility: float | Literal["auto"] | None = "auto",
+    salts: Literal["refuse", "largest", "neutral"] | None = None,
     **options: Any,
 ) -> WeightedRetrainingOptimizer:
     """Start a search over molecules: ``ask`` the result for molecules to make, and ``tell`` it their values.
@@ -43,6 +45,9 @@ def molecule_search(
         Odd parts, ring systems and structural alerts are as rare among the proposals as among the molecules
         with a value, without the oddest part of them: this share, 0.1 for "auto". None: any molecule. With an
         ``acquisition`` that has a search of its own this is said there.
+    salts : {"refuse", "largest", "neutral"}, default=None
+        What is done with several fragments: refused, the largest one taken, or this without charges; None: as
+        the model does, and the one that ships refuses them.
     **options
         Parameters of the optimizer, such as ``direction="minimize"``, ``feasible`` or ``random_state``.
 
@@ -60,6 +65,10 @@ def molecule_search(
     """
     X = listed_smiles(X)
     model = SelfiesVAE.pretrained() if model is None else model
+    if salts is not None:
+        check_choice("salts", salts, SALTS)
+        model = copy.deepcopy(model)
+        model.salts = salts
     if isinstance(model, MoleculeVAE) and model.missing_tokens(start := [*X, *_starts(options)]):
         model = copy.deepcopy(model).extend(start)
     parts = search_options(model, generate=options.get("generate", True), plausibility=plausibility)

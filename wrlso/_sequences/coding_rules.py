@@ -12,6 +12,7 @@ from wrlso._sequences.alphabets import make_alphabet
 from wrlso._sequences.coding import CodonWriter
 from wrlso._sequences.codons import STOPS, read_usage, split_coding
 from wrlso._sequences.motifs import make_motif
+from wrlso._sequences.places import shortened
 from wrlso._sequences.rules import SequenceRules
 from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 
@@ -122,7 +123,7 @@ class CodingRules(BaseEstimator):
         usage = given.pop("codon_usage", self.codon_usage)
         said = [f"DNA of proteins, codons of {usage if isinstance(usage, str) else 'your own table'}"]
         return ", ".join(
-            [*said, *(f"{name.replace('_', ' ')} {value}"[:60] for name, value in given.items())]
+            [*said, *(shortened(f"{name.replace('_', ' ')} {value}") for name, value in given.items())]
         )
 
     def broken(self, x: str) -> str | None:

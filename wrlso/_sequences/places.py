@@ -7,7 +7,9 @@ from typing import Any
 from wrlso._utils.validation import check_count
 from wrlso.exceptions import ParameterError, ParameterTypeError
 
-__all__ = ["length_bounds", "positions"]
+__all__ = ["length_bounds", "positions", "shortened"]
+
+_SHOWN = 60  # letters of a rule in words
 
 
 def length_bounds(length: Any) -> tuple[int, int] | None:
@@ -42,3 +44,8 @@ def positions(fixed: Any, wild_type: str | None) -> tuple[int, ...]:
             )
         found |= set(range(low - 1, high))
     return tuple(sorted(found))
+
+
+def shortened(text: str) -> str:
+    """Return a text of at most sixty letters, with an ellipsis where more follow."""
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from wrlso._sequences.alignment import aligned_places, edit_distance
 from wrlso._sequences.alphabets import Alphabet, make_alphabet
 from wrlso._sequences.motifs import Motif, make_motif
-from wrlso._sequences.places import length_bounds, positions
+from wrlso._sequences.places import length_bounds, positions, shortened
 from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 
@@ -104,7 +104,9 @@ class SequenceRules(BaseEstimator):
         standard = SequenceRules()
         given = {n: v for n, v in self.get_params().items() if n != "alphabet" and v != getattr(standard, n)}
         said = [f"{name.replace('_', ' ')} {value}" for name, value in given.items()]
-        return f"sequences of {self._read().alphabet.name}" + "".join(f", {words:.60}" for words in said)
+        return f"sequences of {self._read().alphabet.name}" + "".join(
+            f", {shortened(words)}" for words in said
+        )
 
     def broken(self, x: str) -> str | None:
         """Return which rule a sequence breaks, in words; None where it keeps all."""

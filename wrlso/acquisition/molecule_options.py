@@ -59,7 +59,11 @@ def search_options(
     judged = generate and (has_likelihood(model) or isinstance(model, CountsOddities))
     if plausibility == "auto":
         plausibility = _PLAUSIBILITY if judged else None
-    check_real("plausibility", plausibility, minimum=0.0, maximum=1.0, none="any molecule")
+    if isinstance(plausibility, str):
+        raise ParameterError(
+            f"plausibility must be 'auto', None or a share from 0 to 1, got {plausibility!r}"
+        )
+    check_real("plausibility", plausibility, minimum=0.0, maximum=1.0, none="any molecule, or 'auto'")
     if plausibility is not None and not judged:
         raise ParameterError(
             "plausibility is for a model that makes molecules and can judge them, such as SelfiesVAE, got "

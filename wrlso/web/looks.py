@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from wrlso._sequences.alphabets import are_sequences
 from wrlso._state.merits import standing
 from wrlso._state.training_log import in_words
 from wrlso.campaign.commands import about
@@ -70,6 +71,7 @@ def batch(desk: Desk, request: Request) -> Response:
     return desk.page(
         request, "batch.html", view=view, training=desk.training(), drawings=drawings, usual=usual,
         pending=desk.room.cards(view, rows[:_CARDS]), n_pending=len(rows),
+        sequences=are_sequences([view.history.records[row].x for row in rows]),
     )  # fmt: skip
 
 
