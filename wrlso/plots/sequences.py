@@ -212,7 +212,7 @@ def sequence_alignment(
         for i, row in enumerate(table):
             line += 1
             axes.text(-1.5, line, labels[i], ha="right", va="center", fontsize=8)
-            for j in np.flatnonzero(row[part] != wild[part]):
+            for j in np.flatnonzero(row[part] != wild[part]).tolist():
                 text = "–" if row[start + j] < 0 else letters.letters[row[start + j]]
                 axes.text(j, line, text, color=_colour(letters, text), **style)
             same = np.flatnonzero(row[part] == wild[part])
@@ -221,7 +221,8 @@ def sequence_alignment(
                 j = place - start
                 axes.plot([j - 0.5, j - 0.5], [line - 0.4, line + 0.4], color="#c8372d", lw=1.2)
         line += 2
-    axes.scatter(*np.concatenate(dots).T, s=3, color=_PLAIN, linewidths=0)  # a text for each would be slow
+    across, down = np.concatenate(dots).T
+    axes.scatter(across, down, s=3, color=_PLAIN, linewidths=0)  # a text for each would be slow
     axes.set_xlim(-6, columns)
     axes.set_ylim(line - 1, -1)
     return figure

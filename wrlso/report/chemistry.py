@@ -1,6 +1,7 @@
 """Proposed molecules as a chemist looks at them: easy to make, alerts, the nearest known one, properties."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -11,7 +12,7 @@ from wrlso._chemistry.smiles import Mol, parse
 from wrlso.models.molecules.base import MoleculeVAE
 from wrlso.report.drawings import image_source
 from wrlso.report.page import heading, paragraph, table
-from wrlso.report.snapshot import Campaign
+from wrlso.report.snapshot import Campaign, contributions_now
 from wrlso.rules.book import explain, words_of
 from wrlso.rules.checks import PROPERTIES, likeness, unlike_atoms
 
@@ -51,6 +52,7 @@ def as_molecules(campaign: Campaign) -> Markup:
 def _table(campaign: Campaign, proposed: Sequence[str], known: Sequence[str]) -> Markup:
     body = []
     first = len(campaign.pending) - len(proposed)
+    leaning = _leaning(campaign, proposed)
     for number, x in enumerate(proposed, start=first + 1):
         molecule = parse(x)
         similarity, place = likeness(x, known)
@@ -66,6 +68,7 @@ def _table(campaign: Campaign, proposed: Sequence[str], known: Sequence[str]) ->
             (
                 str(number),
                 _drawn(x, atoms),
+                *([leaning[number - first - 1]] if leaning else []),
                 f"{synthetic_accessibility(molecule):.1f}",
                 f"{qed(molecule):.2f}",
                 "; ".join(alerts) or "none",
@@ -74,13 +77,28 @@ def _table(campaign: Campaign, proposed: Sequence[str], known: Sequence[str]) ->
                 value,
             )
         )
-    columns = ("No.", "Molecule", "SA", "QED", "Alerts", "Nearest known", "Similarity", "Its value")
+    leans = ["What the prediction leans on"] if leaning else []
+    columns = ("No.", "Molecule", *leans, "SA", "QED", "Alerts", "Nearest known", "Similarity", "Its value")
     caption = (
         "SA: synthetic accessibility, from 1 (easy) to 10. QED: drug-likeness, from 0 to 1. Alerts: those of "
         "Brenk and PAINS. Similarity: Tanimoto, ECFP4. Coloured atoms have other neighbours than any in the "
         "other molecule."
     )
+    if leaning:
+        caption += (
+            " What the prediction leans on: blue atoms raise it, orange ones lower it, by the surroundings "
+            "that hold them; one scale for all."
+        )
     return table(caption, columns, body, numbers=("SA", "QED", "Similarity"))
+
+
+def _leaning(campaign: Campaign, X: Sequence[str]) -> list[Markup]:
+    """Return molecules with what each atom adds to the prediction; empty where the process does not say."""
+    found = contributions_now(campaign, X)
+    if found is None:
+        return []
+    largest = max((float(np.abs(each).max(initial=0.0)) for each in found), default=0.0)
+    return [_drawn(x, contributions=each, largest=largest) for x, each in zip(X, found, strict=True)]
 
 
 def _compared(proposed: Sequence[str], known: Sequence[str]) -> Markup:
@@ -102,6 +120,6 @@ def _compared(proposed: Sequence[str], known: Sequence[str]) -> Markup:
     return table(caption, ("Property", "Known", "Proposed"), body, numbers=("Known", "Proposed"))
 
 
-def _drawn(x: str, atoms: Sequence[int]) -> Markup:
-    source = image_source(molecule_svg(x, (220, 160), atoms=atoms).encode(), "svg+xml")
+def _drawn(x: str, atoms: Sequence[int] = (), **options: Any) -> Markup:
+    source = image_source(molecule_svg(x, (220, 160), atoms=atoms, **options).encode(), "svg+xml")
     return Markup('<img class="drawing" src="{}" alt="{name}" title="{name}">').format(source, name=x)
