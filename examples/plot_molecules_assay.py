@@ -45,7 +45,8 @@ opt.tell(batch[:3], [1.1, None, 0.4])
 print(opt)
 
 # %%
-# The four molecules, with the value that the search expected. Blue atoms raise what is expected now, orange ones lower it:
+# The four molecules, with the value that the search expected. Blue atoms raise what is expected now, orange
+# ones lower it:
 
 records = [opt.history_.records[opt.history_.row(opt.model_.key(x))] for x in batch]
 labels = ["{}: expected {:.1f} ± {:.1f}".format(record.status, *record.prediction) for record in records]

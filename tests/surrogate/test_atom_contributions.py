@@ -12,6 +12,7 @@ pytest.importorskip("rdkit")
 from rdkit import Chem
 
 from wrlso import Maximize, TanimotoGP, Trainer
+from wrlso.campaign.model_views import predictions_lean_on
 from wrlso.datasets import load_molecules
 from wrlso.exceptions import DataError, DataTypeError, ParameterError
 from wrlso.molecules import atom_contributions as of_campaign
@@ -164,3 +165,6 @@ def test_the_report_shows_what_predictions_lean_on():
         text = str(as_molecules(Campaign.of(opt)))
         assert ("What the prediction leans on: blue atoms raise it" in text) == leans
         assert text.count('<img class="drawing"') == 2 + leans  # with the nearest known one
+        cards = predictions_lean_on(opt, 8)
+        assert [row for row, _ in cards] == [12] * leans
+        assert all(source.startswith("data:image/svg+xml") and source in text for _, source in cards)

@@ -16,7 +16,7 @@ from wrlso.report.snapshot import Campaign, contributions_now
 from wrlso.rules.book import explain, words_of
 from wrlso.rules.checks import PROPERTIES, likeness, unlike_atoms
 
-__all__ = ["as_molecules"]
+__all__ = ["as_molecules", "leaning_pictures"]
 
 _ALERTS = "no-alerts"
 _MOST = 50  # proposals that are looked at
@@ -52,7 +52,8 @@ def as_molecules(campaign: Campaign) -> Markup:
 def _table(campaign: Campaign, proposed: Sequence[str], known: Sequence[str]) -> Markup:
     body = []
     first = len(campaign.pending) - len(proposed)
-    leaning = _leaning(campaign, proposed)
+    rows = [int(row) for row in campaign.pending[-_MOST:]]
+    leaning = [_picture(x, each) for x, each in zip(proposed, leaning_pictures(campaign, rows), strict=False)]
     for number, x in enumerate(proposed, start=first + 1):
         molecule = parse(x)
         similarity, place = likeness(x, known)
@@ -92,13 +93,19 @@ def _table(campaign: Campaign, proposed: Sequence[str], known: Sequence[str]) ->
     return table(caption, columns, body, numbers=("SA", "QED", "Similarity"))
 
 
-def _leaning(campaign: Campaign, X: Sequence[str]) -> list[Markup]:
-    """Return molecules with what each atom adds to the prediction; empty where the process does not say."""
+def leaning_pictures(campaign: Campaign, rows: Sequence[int]) -> list[str]:
+    """Return data URIs of molecules with what each atom adds to the prediction, on one scale.
+
+    Empty for other x, and where the process does not say it.
+    """
+    if not isinstance(campaign.model, MoleculeVAE):
+        return []
+    X = [str(campaign.record(row).key) for row in rows]
     found = contributions_now(campaign, X)
     if found is None:
         return []
     largest = max((float(np.abs(each).max(initial=0.0)) for each in found), default=0.0)
-    return [_drawn(x, contributions=each, largest=largest) for x, each in zip(X, found, strict=True)]
+    return [_source(x, contributions=each, largest=largest) for x, each in zip(X, found, strict=True)]
 
 
 def _compared(proposed: Sequence[str], known: Sequence[str]) -> Markup:
@@ -120,6 +127,13 @@ def _compared(proposed: Sequence[str], known: Sequence[str]) -> Markup:
     return table(caption, ("Property", "Known", "Proposed"), body, numbers=("Known", "Proposed"))
 
 
-def _drawn(x: str, atoms: Sequence[int] = (), **options: Any) -> Markup:
-    source = image_source(molecule_svg(x, (220, 160), atoms=atoms, **options).encode(), "svg+xml")
+def _drawn(x: str, atoms: Sequence[int]) -> Markup:
+    return _picture(x, _source(x, atoms=atoms))
+
+
+def _source(x: str, **options: Any) -> str:
+    return image_source(molecule_svg(x, (220, 160), **options).encode(), "svg+xml")
+
+
+def _picture(x: str, source: str) -> Markup:
     return Markup('<img class="drawing" src="{}" alt="{name}" title="{name}">').format(source, name=x)
