@@ -113,6 +113,20 @@ def test_first_batches_are_molecules_like_the_data(told):
     assert all(each <= 0.6 + 1e-9 for each in near)
 
 
+def test_salts_are_taken_as_the_message_says():
+    X = ["CCO", "[Na+].CC(=O)[O-]"]
+    with pytest.raises(DataError, match="salts='largest' would take the largest"):
+        molecule_search(X)
+    opt = molecule_search(X, [1.0, 2.0], salts="largest", trainer=Trainer(initial_epochs=0))
+    assert opt.model_.key(opt.best_x_) == "CC(=O)[O-]"
+    with pytest.raises(ParameterError, match="salts must be"):
+        molecule_search(X, salts="all")
+    with pytest.raises(ParameterError, match="plausibility must be 'auto', None or a share from 0 to 1"):
+        molecule_search(KNOWN, Y, plausibility="high")
+    with pytest.raises(DataTypeError, match="None or NaN for an x that was not measured, got 'a'"):
+        molecule_search(KNOWN, ["a", *Y[1:]])
+
+
 def test_a_users_acquisition_searches_as_the_default_one_does():
     quick = {"trainer": Trainer(initial_epochs=0), "random_state": 0}
     mine = UpperConfidenceBound()

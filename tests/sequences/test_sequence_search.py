@@ -101,6 +101,20 @@ def test_what_is_told_is_kept_in_one_spelling(alphabet):
     assert opt.best_x_ == ("caba" if alphabet == "abc" else "CAAAG")
 
 
+@pytest.mark.parametrize("n_told", [0, 4, 5])
+def test_all_paths_keep_rules_letters_and_plausibility(n_told):
+    """Before and after the first process."""
+    X, small = library(10), SequenceVAE(width=16, hidden=16)
+    y = [charge(x) if i < n_told else None for i, x in enumerate(X)]
+    opt = sequence_search(X, y, plausibility=0.0, model=small, **RULES, **SHORT)
+    batch = opt.ask(4)
+    kept = SequenceRules(**RULES)
+    assert all(kept(x) for x in batch)
+    made = [x for x in batch if x not in X]
+    if made:
+        assert min(opt.model_.log_probability(made)) >= min(opt.model_.log_probability(X)) - 1e-6
+
+
 def test_proposals_are_as_plausible_as_the_data():
     X, small = library(24), SequenceVAE(width=32, hidden=32)
     some = {"trainer": Trainer(initial_steps=40), "model": small, "random_state": 0}

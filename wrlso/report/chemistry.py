@@ -21,6 +21,15 @@ __all__ = ["as_molecules", "leaning_pictures"]
 _ALERTS = "no-alerts"
 _MOST = 50  # proposals that are looked at
 _MOST_KNOWN = 5000  # known molecules whose properties are compared, and that proposals are compared with
+_CAPTION = (
+    "SA: synthetic accessibility, from 1 (easy) to 10. QED: drug-likeness, from 0 to 1. Alerts: those of Brenk "
+    "and PAINS. Similarity: Tanimoto, ECFP4. Coloured atoms have other neighbours than any in the other "
+    "molecule."
+)
+_LEANS = (
+    " What the prediction leans on: blue atoms raise it, orange ones lower it, by the surroundings that hold "
+    "them; one scale for all."
+)
 _PROPERTIES: dict[str, Callable[[Mol], float]] = {
     "heavy atoms": PROPERTIES["heavy_atoms"].of,
     "molecular weight": PROPERTIES["weight"].of,
@@ -80,16 +89,7 @@ def _table(campaign: Campaign, proposed: Sequence[str], known: Sequence[str]) ->
         )
     leans = ["What the prediction leans on"] if leaning else []
     columns = ("No.", "Molecule", *leans, "SA", "QED", "Alerts", "Nearest known", "Similarity", "Its value")
-    caption = (
-        "SA: synthetic accessibility, from 1 (easy) to 10. QED: drug-likeness, from 0 to 1. Alerts: those of "
-        "Brenk and PAINS. Similarity: Tanimoto, ECFP4. Coloured atoms have other neighbours than any in the "
-        "other molecule."
-    )
-    if leaning:
-        caption += (
-            " What the prediction leans on: blue atoms raise it, orange ones lower it, by the surroundings "
-            "that hold them; one scale for all."
-        )
+    caption = _CAPTION + (_LEANS if leaning else "")
     return table(caption, columns, body, numbers=("SA", "QED", "Similarity"))
 
 
