@@ -25,15 +25,15 @@ from wrlso.web.safety import MAX_BODY
 
 __all__ = [
     "PAGES", "batch", "download", "drawing", "explore", "front", "history", "latent", "latent_points",
-    "model", "overview", "plot", "point", "quality", "results", "results_page", "settings",
+    "leaning", "model", "overview", "plot", "point", "quality", "results", "results_page", "settings",
 ]  # fmt: skip
 
 PAGES = (
     ("/", "overview"), ("/batch", "batch"), ("/results", "results"), ("/explore", "explore"),
     ("/point/{row:int}", "point"), ("/model", "model"), ("/history", "history"), ("/settings", "settings"),
     ("/drawing/{row:int}.svg", "drawing"), ("/progress.svg", "plot"), ("/front/{number:int}.svg", "front"),
-    ("/model/quality", "quality"), ("/map", "latent"), ("/map/points", "latent_points"),
-    ("/download/{name}", "download"),
+    ("/batch/leaning", "leaning"), ("/model/quality", "quality"), ("/map", "latent"),
+    ("/map/points", "latent_points"), ("/download/{name}", "download"),
 )  # fmt: skip
 _PAGE = 100  # rows of a table
 _ENTRIES = 1000  # fields for values
@@ -177,6 +177,12 @@ async def quality(desk: Desk, request: Request) -> Response:
     names = ["predictions", "weights", "trainings"]
     found = await _of_model(desk, request, what="sections", names=names)
     return desk.page(request, "quality.html", found=found)
+
+
+async def leaning(desk: Desk, request: Request) -> Response:
+    """Return what the predictions of the points to be made lean on, as parts of their cards."""
+    found = await _of_model(desk, request, what="leaning", most=_CARDS)
+    return desk.page(request, "leaning.html", found=found)
 
 
 def latent(desk: Desk, request: Request) -> Response:
