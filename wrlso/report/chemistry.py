@@ -22,9 +22,9 @@ _ALERTS = "no-alerts"
 _MOST = 50  # proposals that are looked at
 _MOST_KNOWN = 5000  # known molecules whose properties are compared, and that proposals are compared with
 _CAPTION = (
-    "SA: synthetic accessibility, from 1 (easy) to 10. QED: drug-likeness, from 0 to 1. Alerts: those of Brenk "
-    "and PAINS. Similarity: Tanimoto, ECFP4. Coloured atoms have other neighbours than any in the other "
-    "molecule."
+    "SA: synthetic accessibility, from 1 (easy) to 10. QED: drug-likeness, from 0 to 1. Alerts: those of "
+    "Brenk and PAINS. Similarity: Tanimoto, ECFP4. Coloured atoms have other neighbours than any in the "
+    "other molecule."
 )
 _LEANS = (
     " What the prediction leans on: blue atoms raise it, orange ones lower it, by the surroundings that hold "
