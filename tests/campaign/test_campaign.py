@@ -852,6 +852,23 @@ def test_json_holds_everything(camp, monkeypatch):
     assert json.loads(Path("all.json").read_text()) == whole
 
 
+def test_an_exported_table_begins_a_campaign_with_the_same_values(camp):
+    fill([">0.1", "failed", "", ""])
+    tell(camp, "filled.csv")
+    opt = load(camp)
+    opt.update(START[1], 0.25).tell(START[2], 0.5).update(START[3], float("nan"))
+    opt.note(START[4], "0.5")
+    campaign.export(camp, out=Path("all.csv"))
+    lines = campaign.init(Path("next"), Path("all.csv"), model=OWN, **FAST)
+    assert any("the values are in the column 'pIC50'" in line for line in lines)
+    first, second = (view_campaign(path).history for path in (camp, Path("next")))
+    assert [r.x for r in second] == [r.x for r in first]
+    assert [r.status == "failed" for r in second] == [r.status == "failed" for r in first]
+    assert [r.current() and r.current()[0::3] for r in second] == [
+        r.current() and (pytest.approx(r.current()[0]), r.current()[3]) for r in first
+    ]
+
+
 def test_report(camp):
     pytest.importorskip("matplotlib")
     lines = campaign.report(load(camp), Path("report.html"))

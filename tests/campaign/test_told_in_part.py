@@ -196,6 +196,10 @@ def test_points_told_in_part_are_awaited_until_they_are_complete(camp):
     assert view_campaign(camp).history.awaited_rows(NAMES).tolist() == [14]
     assert work.open_campaign(camp, model=OWN).history_.awaited_rows(NAMES).tolist() == [14]
     assert record(camp, 12).readings == history.records[12].readings
+    change(camp, "update", "12", "logD=n.d.")
+    assert work.history(camp, "12")[-1].endswith("correction  logD = 2 is now logD not measured")
+    change(camp, "update", "12", "logD=3")
+    assert work.history(camp, "12")[-1].endswith("correction  not measured is now logD = 3")
 
 
 def test_a_release_ends_the_waiting_for_what_is_missing(camp):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wrlso.exceptions import ParameterError, ParameterTypeError
+from wrlso.exceptions import DataError, DataTypeError, ParameterError, ParameterTypeError
 
 __all__ = [
     "check_choice",
@@ -17,6 +17,7 @@ __all__ = [
     "check_jobs",
     "check_real",
     "check_seed",
+    "check_text",
 ]
 
 _LARGEST_SEED = 2**32 - 1  # what NumPy's RandomState takes
@@ -110,3 +111,11 @@ def check_real(
         or (maximum is not None and not number <= maximum)
     ):
         _fail(name, expected, value)
+
+
+def check_text(name: str, text: Any) -> None:
+    """Raise unless a text of the user's own says something; None is none."""
+    if text is not None and not isinstance(text, str):
+        raise DataTypeError(f"{name} must be a text, got {text!r:.80} of type {type(text).__name__}")
+    if text is not None and not text.strip():
+        raise DataError(f"{name} must say something, got {text!r:.80}")

@@ -7,8 +7,13 @@ from wrlso.campaign.cells import is_fraction, is_number_like, is_plain_number, i
 from wrlso.campaign.tables import X_NAMES, Table, is_x_name
 from wrlso.exceptions import DataError
 
-__all__ = ["find_column", "guess_values_column", "guess_x_column", "listed"]
+__all__ = ["EXPORTED", "find_column", "guess_values_column", "guess_x_column", "listed"]
 
+# what an exported table says of points beside their values
+EXPORTED = (
+    "status", "awaited", "asked", "asked_at", "told_at", "replicates", "failures", "corrected_from", "reason",
+    "notes",
+)  # fmt: skip
 Y_NAMES = ("y", "value", "score", "objective", "target", "activity", "result", "measurement", "measured")
 _NOT_VALUES = re.compile(r"(.*[\s_])?(id|no|nr|number|index|row|batch|plate|date|year)\.?", re.IGNORECASE)
 _MOST = 20  # names of columns in a message
@@ -72,7 +77,13 @@ def guess_values_column(table: Table, x: str) -> str | None:
 
     Raises DataError when there are several.
     """
-    others = [(i, column) for i, column in enumerate(table.columns) if column and column != x]
+    lower = {column.lower() for column in table.columns}
+    own = set(EXPORTED) if lower >= {"told_at", "corrected_from"} else set()  # of a table that was exported
+    others = [
+        (i, column)
+        for i, column in enumerate(table.columns)
+        if column and column != x and column.lower() not in own
+    ]
     for name in Y_NAMES:
         if sum(column.lower() == name for _, column in others) == 1:
             return find_column(table, name)

@@ -28,7 +28,7 @@ from wrlso.campaign.model_names import (
 )
 from wrlso.campaign.outcome_columns import aims_of_campaign, in_words, plainly
 from wrlso.campaign.point_names import check_plate, names_of_points, plate_wells
-from wrlso.campaign.results_table import Choices, plan_tell, result_in_words, told_columns
+from wrlso.campaign.results_table import Choices, Plan, plan_tell, result_in_words, told_columns
 from wrlso.campaign.rule_options import restored, rules_line
 from wrlso.campaign.start_table import (
     AS_BEFORE,
@@ -243,14 +243,7 @@ def tell(
         opt.tell(plan.X, plan.values)
     for x, name, value in () if check else plan.corrections:
         opt.update(x, {name: value} if name else value, reason=reason)
-    n_failed = plan.values.count(None)
-    counts = [plural(len(plan.X) - n_failed - plan.n_left_out, "new value")]
-    counts += [f"{n_failed} failed"] if n_failed else []
-    counts += [f"{len(plan.corrections)} corrected"] if plan.corrections else []
-    counts += [f"{plan.n_left_out} of which something is not measured"] if plan.n_left_out else []
-    counts += [f"{plan.n_known} known already"] if plan.n_known else []
-    counts += [f"{plan.n_blank} not measured yet"] if plan.n_blank else []
-    lines = [*table.remarks, *(news if plan.X else []), *plan.remarks, f"{results.name}: {', '.join(counts)}"]
+    lines = [*table.remarks, *(news if plan.X else []), *plan.remarks, f"{results.name}: {_counts(plan)}"]
     if plan.n_new:
         lines.append(f"{plural(plan.n_new, 'point')} of these had not been asked for")
     if check:
@@ -261,6 +254,18 @@ def tell(
             f"{plural(n_part, 'point')} told in part; {advise('complete', campaign=quoted(campaign))}"
         )
     return [*lines, _best(opt)]
+
+
+def _counts(plan: Plan) -> str:
+    """Return how many rows of a table say what."""
+    n_failed = plan.values.count(None)
+    counts = [plural(len(plan.X) - n_failed - plan.n_left_out, "new value")]
+    counts += [f"{n_failed} failed"] if n_failed else []
+    counts += [f"{len(plan.corrections)} corrected"] if plan.corrections else []
+    counts += [f"{plan.n_left_out} of which something is not measured"] if plan.n_left_out else []
+    counts += [f"{plan.n_known} known already"] if plan.n_known else []
+    counts += [f"{plan.n_blank} not measured yet"] if plan.n_blank else []
+    return ", ".join(counts)
 
 
 def update(

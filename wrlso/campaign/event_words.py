@@ -101,15 +101,17 @@ def event_in_words(event: Event) -> str:
 
 
 def old_in_words(event: Event) -> str:
-    """Return what a correction replaced: of the outcomes that it named, or of all where it failed."""
+    """Return what a correction replaced: of the outcomes that it names, or all where it says "failed"."""
     before = event.data.get("before", {}) if isinstance(event.data, dict) else {"": event.data or []}
-    if not any(before.values()):
-        return "failed"
-    named = before if event.readings is None else {*event.readings, *event.not_measured}
+    named = None if event.readings is None else {*event.readings, *event.not_measured}
     old = {
-        name: [_reading(value) for value in told] for name, told in before.items() if told and name in named
+        name: [_reading(value) for value in told]
+        for name, told in before.items()
+        if told and (named is None or name in named)
     }
-    return _in_words(old, ()) or "not measured"
+    if not old and named is not None and any(before.values()):
+        return "not measured"  # other outcomes had values
+    return _in_words(old, ()) if old else "failed"
 
 
 def _reading(value: Any) -> Reading:

@@ -17,6 +17,7 @@ from wrlso._state.merits import best_position, hypervolumes, standing
 from wrlso._state.training_due import training_due_in
 from wrlso.campaign.advice import advise
 from wrlso.campaign.cells import FAILED, NOT_MEASURED, Cell
+from wrlso.campaign.columns import EXPORTED
 from wrlso.campaign.event_words import Happening, happenings, notes_on
 from wrlso.campaign.results_table import current_reading, describe_value, result_in_words
 from wrlso.campaign.tables import format_table, plural
@@ -27,7 +28,6 @@ from wrlso.storage.lock import holder
 from wrlso.storage.names import LOCK
 
 __all__ = [
-    "DETAILS",
     "best_line",
     "fasta_points",
     "format_points",
@@ -46,10 +46,6 @@ _WORDS: dict[Status, str] = {
     "observed": "measured", "failed": "failed", "pending": "pending", "unlabelled": "without a value",
     "released": "released", "rejected": "rejected",
 }  # fmt: skip
-DETAILS = (
-    "status", "awaited", "asked", "asked_at", "told_at", "replicates", "failures", "corrected_from", "reason",
-    "notes",
-)  # fmt: skip
 
 
 _SIGNS = {"": "", "above": ">", "below": "<"}
@@ -198,7 +194,7 @@ def format_points(
     header = ["id", *(["well"] if wells else []), *([] if names is None else ["name"]), x]
     for name, column in columns.items():
         header += [column, f"{column} sd", f"{column} n"] if name in sides else [column]
-    header += DETAILS if details else ()
+    header += EXPORTED if details else ()
     table = []
     for row in rows:
         record = history.records[row]

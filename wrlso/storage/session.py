@@ -35,10 +35,9 @@ from wrlso._state.success import probability_of_success
 from wrlso._utils.copies import keep
 from wrlso._utils.random import draw_seed
 from wrlso._utils.threads import bounded_threads
+from wrlso._utils.validation import check_text
 from wrlso.catalogue import Catalogue
 from wrlso.exceptions import (
-    DataError,
-    DataTypeError,
     ModelError,
     NoCandidateError,
     NotFittedError,
@@ -329,7 +328,7 @@ class Session:
 
     def release(self, x: Any, reason: str | None) -> None:
         """See :meth:`wrlso.WeightedRetrainingOptimizer.release`."""
-        _check_text("reason", reason)
+        check_text("reason", reason)
         names = self.aims.names
         with self.changing() as changes:
             statuses = ("pending", "observed") if reason else ("pending", "observed", "rejected")
@@ -343,7 +342,7 @@ class Session:
 
     def annotate(self, x: Any, text: str) -> None:
         """See :meth:`wrlso.WeightedRetrainingOptimizer.note`."""
-        _check_text("text", text)
+        check_text("text", text)
         with self.changing() as changes:
             learned, history = self.require()
             row = history.row(key_of(learned.model, x))
@@ -496,14 +495,6 @@ class Session:
                 f"the campaign in {campaign.path} was changed by another process since it was loaded or "
                 "saved here: save to a new folder, or load it again (autosave keeps both sides up to date)"
             )
-
-
-def _check_text(name: str, text: Any) -> None:
-    """Raise unless a text of the user's own says something; None is none."""
-    if text is not None and not isinstance(text, str):
-        raise DataTypeError(f"{name} must be a text, got {text!r:.80} of type {type(text).__name__}")
-    if text is not None and not text.strip():
-        raise DataError(f"{name} must say something, got {text!r:.80}")
 
 
 def _has_trained(learned: Learned | None, before: Learned | None) -> bool:

@@ -8,8 +8,8 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
+from wrlso.campaign.columns import EXPORTED
 from wrlso.campaign.results_table import CHOICES
-from wrlso.campaign.views import DETAILS
 from wrlso.exceptions import DataError
 from wrlso.web.desk import Desk
 from wrlso.web.forms import text_of
@@ -93,7 +93,7 @@ async def _preview(desk: Desk, request: Request, form: Mapping[str, Any], name: 
 
 def _unread(columns: Sequence[str], rows: Sequence[Line], names: Sequence[str], said: str) -> list[int]:
     """Return the columns that hold something and say nothing to the campaign."""
-    known = {name.lower() for name in (*names, *DETAILS, "well", "name")}
+    known = {name.lower() for name in (*names, *EXPORTED, "well", "name")}
     known |= {f"{name} {side}".lower() for name in names for side in ("sd", "n")}
     return [
         i
