@@ -7,8 +7,7 @@ pytest.importorskip("matplotlib")
 from string_models import make, strings
 
 from wrlso import Maximize, Minimize, Trainer, WeightedRetrainingOptimizer, above
-from wrlso.plots import curves
-from wrlso.plots.figures import new_figure
+from wrlso.plots import curves, new_figure
 from wrlso.report.page import Figures
 from wrlso.report.sections import sections
 from wrlso.report.snapshot import Campaign

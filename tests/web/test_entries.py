@@ -123,6 +123,6 @@ def test_messages_about_a_file_are_short(looking):
     data = ("\n".join(["a" * 5000 + "," + ",".join(f"c{i}" for i in range(3000)), "1,2"])).encode()
     text = post(looking, "/results/check", file=("secret-name.csv", data)).text
     alert = text.partition('role="status">')[2].partition("</div>")[0]
-    assert "the uploaded file" in alert
+    assert "The uploaded file" in alert
     assert "secret-name" not in text
     assert len(alert) < 1500

@@ -72,6 +72,7 @@ async def _preview(desk: Desk, request: Request, form: Mapping[str, Any], name: 
     notes, good = answer.get("notes", []), "error" not in answer
     rows = lines_of(path, notes, answer.get("cells", {}), answer.get("recorded", {}))
     said = answer["lines"][:-1] if good else [answer["error"]]
+    said = [line[:1].upper() + line[1:] for line in said]
     view = desk.room.view()
     x = view.info["notes"].get("x", "x")
     names = ["id", x, *(name or view.y_name for name in view.aims.names), "status"]

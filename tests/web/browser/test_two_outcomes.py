@@ -59,7 +59,7 @@ def test_a_cycle_of_two_outcomes(page, serve, two):
     stale.get_by_label("recorded: pIC50 = 5.5").select_option("correct")
     stale.get_by_label("recorded: failed").select_option("keep")
     stale.get_by_role("button", name="Check again").click()
-    expect(stale.locator("tr.bad")).to_contain_text("say below why it is corrected")
+    expect(stale.locator("tbody.bad")).to_contain_text("say below why it is corrected")
     stale.get_by_label("Why recorded values are corrected").fill("misread")
     stale.get_by_role("button", name="Check again").click()
     stale.get_by_role("button", name="Record these results").click()

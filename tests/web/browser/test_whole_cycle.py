@@ -51,7 +51,7 @@ def test_three_batches_with_typed_pasted_and_uploaded_results(page, serve, fresh
     page.get_by_label("y of point 31").fill("failed")
     page.get_by_role("button", name="Check").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("These results cannot be recorded yet")
-    expect(page.locator("tr.bad")).to_contain_text("1,5")
+    expect(page.locator("tbody.bad")).to_contain_text("1,5")
     assert statuses(fresh, 30, 31) == ["pending", "pending"]
     page.get_by_label("y in row 2").fill("1.5")  # at its place; the other cell is kept
     page.get_by_role("button", name="Check again").click()
@@ -62,7 +62,7 @@ def test_three_batches_with_typed_pasted_and_uploaded_results(page, serve, fresh
     page.goto(f"{server.address}/results")
     page.get_by_label("Cells of a spreadsheet").fill("id\ty\n32\t2.5\n77\t3\n")
     page.get_by_role("button", name="Check").last.click()
-    expect(page.locator("tr.bad")).to_contain_text("77")
+    expect(page.locator("tbody.bad")).to_contain_text("77")
     page.get_by_label("id in row 3").fill("33")
     page.get_by_role("button", name="Check again").click()
     record_of(page, "2 new values")
@@ -79,7 +79,7 @@ def test_three_batches_with_typed_pasted_and_uploaded_results(page, serve, fresh
         page.get_by_label("Or a file").set_input_files(filled)
         page.get_by_role("button", name="Check").last.click()
         if problem:
-            expect(page.locator("tr.bad")).to_contain_text(problem)
+            expect(page.locator("tbody.bad")).to_contain_text(problem)
     record_of(page, "2 new values")
     history = view_campaign(fresh).history
     assert [history.records[row].values for row in (30, 32, 33, 34, 35)] == [
