@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wrlso.campaign import commands
 from wrlso.campaign.advice import read_on_page
@@ -16,6 +16,9 @@ from wrlso.campaign.model_views import latent_map, predictions_lean_on, report_s
 from wrlso.campaign.start_table import AS_BEFORE, Form
 from wrlso.exceptions import DataError, WrlsoError
 from wrlso.storage.lock import AUTHOR
+
+if TYPE_CHECKING:
+    from wrlso.optimizer import WeightedRetrainingOptimizer
 
 __all__ = ["main", "work"]
 
@@ -34,34 +37,44 @@ def work(request: dict[str, Any]) -> Any:
     if what == "retrain":
         return commands.retrain(commands.open_campaign(campaign, **parts, verbose=1))
     if what in ("sections", "map", "leaning"):
-        opt = commands.open_campaign(campaign, **parts, autosave=False)
-        if what == "leaning":
-            return predictions_lean_on(opt, request["most"])
-        return latent_map(opt) if what == "map" else report_sections(opt, request["names"])
+        return _seen(commands.open_campaign(campaign, **parts, autosave=False), request)
     with commands.recording(campaign, **parts) as opt:
-        if what == "tell":
-            form = Form(decimal=request.get("decimal") or None)
-            return commands.tell(
-                opt,
-                campaign,
-                Path(request["file"]),
-                form=form,
-                ids=request["ids"],
-                replicates=request["replicates"],
-                choices={(row, column): choice for row, column, choice in request["choices"]},
-                reason=request["reason"],
-                check=request["check"],
-            )
-        if what == "update":
-            reason = request["reason"] or None
-            return commands.update(opt, request["point"], request["value"], form=AS_BEFORE, reason=reason)
-        if what == "release":
-            reason = request["reason"] or None
-            return commands.release(opt, [request["point"]], reason=reason, again=request["again"])
-        if what == "accept":
-            return commands.accept(opt, request["point"])
-        if what == "note":
-            return commands.note(opt, request["point"], request["text"])
+        return _changed(opt, campaign, request)
+
+
+def _seen(opt: "WeightedRetrainingOptimizer", request: dict[str, Any]) -> Any:
+    """Return what a request asks to see of a campaign."""
+    match request["what"]:
+        case "leaning":
+            return predictions_lean_on(opt, request["most"])
+        case "map":
+            return latent_map(opt)
+    return report_sections(opt, request["names"])
+
+
+def _changed(opt: "WeightedRetrainingOptimizer", campaign: Path, request: dict[str, Any]) -> Any:
+    """Make the change that a request says, and return what to say of it."""
+    what, reason = request["what"], request.get("reason") or None
+    if what == "tell":
+        return commands.tell(
+            opt,
+            campaign,
+            Path(request["file"]),
+            form=Form(decimal=request.get("decimal") or None),
+            ids=request["ids"],
+            replicates=request["replicates"],
+            choices={(row, column): choice for row, column, choice in request["choices"]},
+            reason=request["reason"],
+            check=request["check"],
+        )
+    if what == "update":
+        return commands.update(opt, request["point"], request["value"], form=AS_BEFORE, reason=reason)
+    if what == "release":
+        return commands.release(opt, [request["point"]], reason=reason, again=request["again"])
+    if what == "accept":
+        return commands.accept(opt, request["point"])
+    if what == "note":
+        return commands.note(opt, request["point"], request["text"])
     raise ValueError(f"unknown operation {what!r}")
 
 
