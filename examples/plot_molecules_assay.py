@@ -12,7 +12,7 @@ from pathlib import Path
 from wrlso import WeightedRetrainingOptimizer
 from wrlso.datasets import load_molecules
 from wrlso.models import SelfiesVAE  # or JunctionTreeVAE
-from wrlso.molecules import molecule_search
+from wrlso.molecules import atom_contributions, molecule_search
 from wrlso.plots import molecule_grid
 
 # %%
@@ -45,8 +45,9 @@ opt.tell(batch[:3], [1.1, None, 0.4])
 print(opt)
 
 # %%
-# The four molecules, with the value that the search expected:
+# The four molecules, with the value that the search expected. Blue atoms raise what is expected now, orange
+# ones lower it:
 
 records = [opt.history_.records[opt.history_.row(opt.model_.key(x))] for x in batch]
 labels = ["{}: expected {:.1f} ± {:.1f}".format(record.status, *record.prediction) for record in records]
-molecule_grid(batch, labels)
+molecule_grid(batch, labels, contributions=atom_contributions(opt, batch))

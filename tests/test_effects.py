@@ -24,6 +24,7 @@ from wrlso import (
     Minimize,
     NoCandidateError,
     ParameterError,
+    PriorSampling,
     SparseGP,
     ThompsonSampling,
     Trainer,
@@ -80,6 +81,32 @@ def of_goals(acquisition):
     goals = Goals(("a", "b"), np.array([-20.0, -20.0]), np.arange(len(here.y)))
     proposals, record = acquisition.propose(replace(here, outcomes=processes, goals=goals), 2, RNG(0))
     return [(p.x, p.value) for p in proposals], record.n_decoded
+
+
+def of_prior(acquisition):
+    """Proposals of a model that knows what is likely, and the order of molecules, where some are alike."""
+    likely = replace(grid_state(), model=Likely())
+    try:
+        drawn = [p.x for p in acquisition.propose(likely, 3, RNG(0))[0]]
+    except NoCandidateError as error:
+        drawn = str(error)
+    return of_acquisition(acquisition), drawn, of_draws(acquisition)
+
+
+def of_draws(acquisition):
+    """Proposals of a model that makes molecules, of which few are far apart."""
+    here = grid_state()
+
+    class Chains(Grid):
+        def decode(self, Z, temperature=0, generator=None):
+            return ["C" * (1 + i % 9) + "O" * (i % 7) for i in range(len(Z))]
+
+        def key(self, x):
+            return x
+
+    fresh = replace(here, model=Chains(), screen=lambda x: None, pending=here.Z[:0], pending_X=[])
+    fresh = replace(fresh, candidates=(), candidates_Z=None, success=None)
+    return [p.x for p in PriorSampling(apart=acquisition.apart).propose(fresh, 4, RNG(0))[0]]
 
 
 def of_search(search):
@@ -294,8 +321,13 @@ TABLE = {
         },
     ),
     "PriorSampling": (
-        of_acquisition,
-        {"temperature": ({}, 1.0, 3.0), "max_attempts": ({}, 1000, 1)},
+        of_prior,
+        {
+            "temperature": ({}, 1.0, 3.0),
+            "max_attempts": ({}, 1000, 1),
+            "plausibility": ({}, None, 0.9),
+            "apart": ({}, None, 0.9),
+        },
     ),
     "CandidatePool": (
         of_pool,

@@ -18,11 +18,14 @@ from wrlso import (
     ParameterError,
     TanimotoGP,
     Trainer,
+    UpperConfidenceBound,
     WeightedRetrainingOptimizer,
     campaign,
 )
 from wrlso._chemistry import smiles
+from wrlso._chemistry.familiar import Familiar, n_alerts
 from wrlso._chemistry.selfies_tokens import read_smiles
+from wrlso.acquisition.size_range import heavy_atoms, sizes_about
 from wrlso.benchmarks.molecules.demo import run_molecules_demo
 from wrlso.campaign.new_optimizer import new_optimizer
 from wrlso.campaign.rule_options import read_rules
@@ -30,9 +33,20 @@ from wrlso.models import JunctionTreeVAE, SelfiesVAE, coordinate_vae
 from wrlso.molecules import molecule_search, search_options
 from wrlso.rules import explain
 from wrlso.rules.book import words_of
+from wrlso.rules.checks import likeness
 
 KNOWN = ["CCO", "CCN", "CCCO", "CCCCO", "c1ccccc1O", "CC(=O)Oc1ccccc1C(=O)O", "CCOCC", "CCCCN"]
 Y = [float(len(x)) for x in KNOWN]
+DRUGS = [
+    "CC(=O)Oc1ccccc1C(=O)O",
+    "CC(=O)Nc1ccc(O)cc1",
+    "Cn1cnc2c1c(=O)n(C)c(=O)n2C",
+    "CC(C)Cc1ccc(C(C)C(=O)O)cc1",
+    "COc1ccc2cc(C(C)C(=O)O)ccc2c1",
+    "Clc1ccccc1CNc1ncccn1",
+    "O=C(NCc1ccccc1)c1ccncc1",
+    "CCOC(=O)c1ccc(N)cc1",
+]
 ODD = ["CB(O)c1ccccc1", "C[Si](C)(C)CO"]
 
 
@@ -80,6 +94,49 @@ def test_proposals_are_plausible_unless_any_molecule_is_wanted():
             opt = new_optimizer(model, 10, {}, dict(given))
             assert plausibility_of(opt.get_params()) == expected
     assert search_options(SelfiesVAE.pretrained(), generate=False)["acquisition"].search is None
+
+
+@pytest.mark.parametrize("told", range(9))
+def test_first_batches_are_molecules_like_the_data(told):
+    """Before and after the first process: sizes, oddities, alerts, and a distance within the batch."""
+    y = [y if i < told else None for i, y in enumerate(Y)]
+    opt = molecule_search(DRUGS, y, random_state=told, trainer=Trainer(initial_epochs=0))
+    batch = opt.ask(5)
+    made = [x for x in batch if x not in DRUGS]
+    familiar, sizes = Familiar(DRUGS), [heavy_atoms(x) for x in (DRUGS[:told] if told >= 5 else DRUGS)]
+    fewest, most = sizes_about(sizes, 1.3)
+    for x in made:
+        assert fewest <= heavy_atoms(x) <= most
+        assert familiar.odd_surroundings(x) + familiar.odd_rings(x) == 0
+        assert n_alerts(x) <= 1
+    near = [likeness(x, [other for other in batch if other != x])[0] for x in made]
+    assert all(each <= 0.6 + 1e-9 for each in near)
+
+
+def test_salts_are_taken_as_the_message_says():
+    X = ["CCO", "[Na+].CC(=O)[O-]"]
+    with pytest.raises(DataError, match="salts='largest' would take the largest"):
+        molecule_search(X)
+    opt = molecule_search(X, [1.0, 2.0], salts="largest", trainer=Trainer(initial_epochs=0))
+    assert opt.model_.key(opt.best_x_) == "CC(=O)[O-]"
+    with pytest.raises(ParameterError, match="salts must be"):
+        molecule_search(X, salts="all")
+    with pytest.raises(ParameterError, match="plausibility must be 'auto', None or a share from 0 to 1"):
+        molecule_search(KNOWN, Y, plausibility="high")
+    with pytest.raises(DataTypeError, match="None or NaN for an x that was not measured, got 'a'"):
+        molecule_search(KNOWN, ["a", *Y[1:]])
+
+
+def test_a_users_acquisition_searches_as_the_default_one_does():
+    quick = {"trainer": Trainer(initial_epochs=0), "random_state": 0}
+    mine = UpperConfidenceBound()
+    opt = molecule_search(KNOWN, Y, acquisition=mine, plausibility=0.3, **quick)
+    assert mine.search is None
+    assert opt.acquisition.search.search.plausibility == 0.3
+    own = UpperConfidenceBound(search=CandidatePool(50))
+    assert molecule_search(KNOWN, Y, acquisition=own, **quick).acquisition is own
+    with pytest.raises(ParameterError, match="plausibility must be None or 'auto' with an acquisition"):
+        molecule_search(KNOWN, Y, acquisition=own, plausibility=0.3)
 
 
 def test_other_models_keep_the_optimizers_defaults():

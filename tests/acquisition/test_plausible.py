@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from wrlso import VAE, CandidatePool, LogExpectedImprovement, ParameterError
+from wrlso import VAE, CandidatePool, LogExpectedImprovement, ParameterError, PriorSampling
 from wrlso._state.codec import dump, load
 from wrlso.acquisition import Measured, Past
 from wrlso.acquisition.plausible import Plausible
@@ -157,6 +157,43 @@ def test_without_likelihood_data_or_quantile_there_is_no_bound():
     assert Plausible.of(state(Counting()), 0.05) is not None
 
 
+@given(st.integers(0, 8), st.integers(1, 6), st.sampled_from([0.0, 0.2]))
+@settings(deadline=None, max_examples=30)
+def test_what_a_search_begins_with_is_as_plausible(n_values, n, quantile):
+    """With any number of values: all that was given says what is plausible."""
+    here = state()
+    known = data(here)[:8]
+    point = [tuple(int(v) for v in x) for x in known]
+    few = replace(
+        here, Z=here.Z[:n_values], y=here.y[:n_values], weights=here.weights[:n_values],
+        point=point.__getitem__, measured=None, n_told=n_values,
+        candidates=point[n_values:], candidates_Z=here.Z[n_values:8],
+    )  # fmt: skip
+    batch, _ = CandidatePool(plausibility=quantile).beginning().propose(few, n, np.random.default_rng(0))
+    drawn = [p.x for p in batch if p.x not in point]
+    if drawn:
+        bound = Plausible.of(few, quantile, 1)
+        assert (bound.excess(drawn) >= 0).all()
+
+
+def test_a_beginning_that_finds_little_plausible_takes_the_least_odd():
+    class Rejecting(Likely):
+        def likelihood(self, X):
+            rows = np.array(X, dtype=np.float64).reshape(-1, 4)
+            known = {tuple(x) for x in data(grid_state())}
+            return np.array([0.0 if tuple(x) in known else -1.0 - np.abs(x).sum() for x in rows]), np.ones(
+                len(rows)
+            )
+
+    here = state(Rejecting(), candidates=(), candidates_Z=None)
+    batch, record = PriorSampling(plausibility=0.0).propose(here, 3, np.random.default_rng(0))
+    likely = [float(here.model.likelihood([p.x])[0][0]) for p in batch]
+    assert len(batch) == 3
+    assert record.n_decoded >= 300
+    free, _ = PriorSampling().propose(here, 3, np.random.default_rng(0))
+    assert max(likely) >= max(float(here.model.likelihood([p.x])[0][0]) for p in free)
+
+
 def test_the_bound_follows_the_data():
     near, far = (Plausible.of(state(point=lambda i, s=s: (s + i % 2, 0, 0, 0)), 0.05) for s in (0, 6))
     odd = [(7, 0, 0, 0)]
@@ -206,5 +243,5 @@ def test_where_a_bound_would_have_no_effect_it_is_refused():
         search_options(Grid(), plausibility=0.3)
     with pytest.raises(ParameterError, match="got generate=False"):
         search_options(SelfiesVAE.pretrained(), generate=False, plausibility=0.3)
-    with pytest.raises(ParameterError, match="the default acquisition"):
-        molecule_search(["CCO"], [1.0], plausibility=0.3, acquisition=LogExpectedImprovement())
+    with pytest.raises(ParameterError, match="with an acquisition that has a search of its own"):
+        molecule_search(["CCO"], [1.0], plausibility=0.3, acquisition=LogExpectedImprovement(CandidatePool()))

@@ -1,5 +1,7 @@
 """The search that keeps to the sizes of the data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,18 @@ def test_a_search_that_finds_nothing_in_the_range_leaves_it():
     assert propose(search, state(["C" * 20]), n=2) == ["C" * 90, "C" * 20]
     with pytest.raises(NoCandidateError):
         propose(search, state(["C" * 20]), n=3)
+
+
+@given(st.integers(0, 4), st.integers(1, 4))
+@settings(deadline=None)
+def test_few_values_and_what_else_was_given_say_the_range(n_values, n_others):
+    X = ["C" * (10 + 2 * i) for i in range(n_values + n_others)]
+    here = replace(state(X[:n_values], candidates=X[n_values:-1]), failed_X=X[-1:])
+    most = sizes_about([len(x) for x in X], 1.3)[1]
+    search = SizeRange(Listed(["C" * (most + 1), "O" * most]))
+    assert propose(search, here) == ["O" * most]
+    begun = search.beginning()
+    assert (type(begun.search).__name__, begun.margin) == ("PriorSampling", 1.3)
 
 
 def test_without_data_there_is_no_range():

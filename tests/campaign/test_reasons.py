@@ -10,6 +10,7 @@ from wrlso import campaign
 from wrlso.acquisition import AskRecord
 from wrlso.campaign.reasons import best_value, nearest_known, said_of, usual_seconds, why_chosen
 from wrlso.campaign.substructures import holding
+from wrlso.campaign.views import fasta_points
 from wrlso.exceptions import DataError
 from wrlso.history import Event, History, Record
 from wrlso.outcomes import aims_of
@@ -59,6 +60,14 @@ def test_the_nearest_text_differs_in_the_fewest_letters(texts):
     fewest = min(sum(a != b for a, b in zip(x, other, strict=True)) for other in known)
     assert sum(a != b for a, b in zip(x, known[row], strict=True)) == fewest
     assert said.startswith(f"{fewest} letter")
+
+
+@pytest.mark.parametrize("texts", [["x*x+1", "x*x+2", "x*x*x"], ["(ab)", "(ac)", "(bb)"]])
+def test_formulas_are_no_sequences(texts):
+    history = history_of(texts, [1.0, 2.0])
+    assert nearest_known(history, texts[2], 2, molecules=False) is None
+    with pytest.raises(DataError, match="FASTA must hold sequences of letters, got"):
+        fasta_points(history, range(3), {}, {})
 
 
 def test_nothing_is_near_where_nothing_is_known():

@@ -78,11 +78,25 @@ def test_options_are_read():
 
 
 def test_a_bound_of_plausibility_is_kept(plate, tmp_path):
-    bound = read_sequence_rules(min_log_likelihood=-3.5)
-    init(tmp_path / "enzyme", plate, model="protein", sequence_rules=bound, **SHORT)
-    assert open_campaign(tmp_path / "enzyme").model_.min_log_likelihood == -3.5
-    with pytest.raises(ParameterError, match="--min-log-likelihood.*for models of sequences"):
-        init(tmp_path / "b", plate, model="expressions", sequence_rules=bound)
+    formulas = tmp_path / "formulas.csv"
+    formulas.write_text("x,y\nx*x,1\nx+1,2\nsin(x),3\n")
+    init(tmp_path / "enzyme", plate, model="protein", plausibility=0.3, **SHORT)
+    assert open_campaign(tmp_path / "enzyme").acquisition.search.plausibility == 0.3
+    with pytest.raises(ParameterError, match="plausibility is for a model"):
+        init(tmp_path / "b", formulas, model="expressions", plausibility=0.3)
+
+
+def test_the_first_letter_that_all_have_is_kept(plate, tmp_path):
+    said = init(tmp_path / "enzyme", plate, model="protein", **SHORT)
+    assert any("all proteins begin with M, and so do new ones (--any-ends" in line for line in said)
+    opt = open_campaign(tmp_path / "enzyme")
+    assert opt.model_.rules.prefix == "M"
+    assert all(x.startswith("M") for x in opt.ask(4))
+    said = init(
+        tmp_path / "any", plate, model="protein", sequence_rules=read_sequence_rules(keep_ends=False), **SHORT
+    )  # fmt: skip
+    assert not any("begin with M" in line for line in said)
+    assert open_campaign(tmp_path / "any").model_.rules is None
 
 
 def coding(x):

@@ -162,25 +162,12 @@ def test_parts_and_pairs_are_counts():
     assert placed[0] @ placed[1] == 200  # two letters at their places, ten times each, and no pair
 
 
-def test_implausible_sequences_are_not_made(trained):
-    model, _, X, _ = trained
-    generator = torch.Generator().manual_seed(3)
-    Z = 2.0 * torch.randn(60, model.latent_dim, generator=generator)
-    free = model.decode(Z)
-    each = model.log_probability(free) / [len(x) for x in free]
-    bound = float(np.median(each))
-    model = copy.deepcopy(model).keep_plausible(bound)
-    kept = model.decode(Z)
-    assert [x is not None for x in kept] == (each >= bound).tolist()
-    assert 0 < sum(x is None for x in kept) < len(kept)
-    for made in (model.mutate(X, generator), model.cross(X, X[::-1], generator)):
-        found = [x for x in made if x is not None]
-        assert (model.log_probability(found) / [len(x) for x in found] >= bound - 1e-6).all()
-    other = SequenceVAE(width=32, hidden=48)
-    other.set_state(model.get_state())
-    assert other.min_log_likelihood == bound
-    with pytest.raises(ParameterError, match="min_log_likelihood"):
-        model.keep_plausible(0.5)
+def test_spellings_of_a_sequence_are_one():
+    assert small("rna").spelled([" acg-t\n", "ACGU"]) == ["ACGU", "ACGU"]
+    assert small("ab").spelled(["ab ab"]) == ["abab"]
+    assert small("protein", rules=CodingRules()).spelled(["aug aaa uaa"]) == ["ATGAAATAA"]
+    with pytest.raises(DataError, match="row 1"):
+        small("dna").spelled(["ACGT", "ACGX"])
 
 
 @pytest.mark.parametrize(

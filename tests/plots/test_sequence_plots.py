@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from wrlso.exceptions import DataError
+from wrlso.exceptions import DataError, DataTypeError, ParameterError, ParameterTypeError
 from wrlso.plots import mutation_map, sequence_alignment, sequence_logo
 
 WILD = "MKTAYIAK"
@@ -68,3 +68,54 @@ def test_what_cannot_be_drawn_is_said():
         sequence_alignment(X, wild_type=WILD, labels=["a"])
     with pytest.raises(DataError, match="row 0: .*'X' at position 3, which is ambiguous"):
         sequence_logo(["MKX"])
+    with pytest.raises(DataError, match="wild_type must be a sequence of protein: .*'X' at position 3"):
+        sequence_logo(X, wild_type="MKX")
+
+
+DRAW = {
+    "logo": sequence_logo,
+    "map": lambda X, **options: mutation_map(X, np.arange(4), **{"wild_type": WILD} | options),
+    "alignment": lambda X, **options: sequence_alignment(X, **{"wild_type": WILD} | options),
+}
+
+
+@pytest.mark.parametrize("name", DRAW)
+@pytest.mark.parametrize("wrong", [None, 3, WILD, [1, 2, 3, 4], [None] * 4])
+def test_what_is_no_list_of_sequences_is_said(name, wrong):
+    with pytest.raises(DataTypeError, match="X must"):
+        DRAW[name](wrong)
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_types_of_options_are_said(name):
+    with pytest.raises(DataTypeError, match="wild_type must be a sequence, str, got int"):
+        DRAW[name](X, wild_type=3)
+    with pytest.raises(ParameterTypeError, match="alphabet must be"):
+        DRAW[name](X, alphabet=3)
+    name_of, wrong = {"logo": ("most_places", 0), "map": ("most_places", 0), "alignment": ("width", 0)}[name]
+    with pytest.raises(ParameterError, match=f"{name_of} must be an integer of at least 1, got 0"):
+        DRAW[name](X, **{name_of: wrong})
+
+
+def test_values_and_labels_are_checked():
+    with pytest.raises(DataTypeError, match="y must hold numbers, NaN where there is none, got 'abcd'"):
+        mutation_map(X, "abcd", wild_type=WILD)
+    with pytest.raises(DataTypeError, match="wild_type must be a sequence, str, got NoneType"):
+        mutation_map(X, np.arange(4), wild_type=None)
+    with pytest.raises(DataTypeError, match="labels must be a sequence of str, got int"):
+        sequence_alignment(X, wild_type=WILD, labels=3)
+
+
+def test_an_axis_says_where_places_are_left_out():
+    assert mutation_map(X, np.arange(4), wild_type=WILD).axes[0].get_xlabel() == ""
+    some = mutation_map(X, np.arange(4), wild_type=WILD, most_places=1).axes[0].get_xlabel()
+    assert some == "1 of 3 mutated places, those mutated most often"
+    assert sequence_logo(X, most_places=2).axes[0].get_xlabel() == "2 of 8 places, those that differ most"
+
+
+def test_sequences_aligned_together_are_as_alone():
+    other = [WILD[:3] + WILD[4:], "W" + WILD, WILD[:-2], WILD]
+    together = sequence_alignment(other, wild_type=WILD)
+    alone = [sequence_alignment([x], wild_type=WILD) for x in other]
+    texts = sorted(t.get_text() for t in together.axes[0].texts if t.get_text() in "–W")
+    assert texts == sorted(t.get_text() for each in alone for t in each.axes[0].texts if t.get_text() in "–W")

@@ -286,6 +286,17 @@ def test_novel_keeps_away_from_what_was_known_beforehand_only():
     assert explain(DATA[0], feasible) == []
 
 
+@pytest.mark.parametrize("n_told", [0, 1, 4, 8])
+def test_what_was_given_without_a_value_is_known_too(n_told):
+    """But molecules without a value may be proposed themselves, away from those with one."""
+    values = [value if i < n_told else None for i, value in enumerate(VALUES)]
+    opt = quick(DATA, values, feasible=Filters(novel=0.6))
+    made = [x for x in opt.ask(6) if x not in DATA]
+    assert all(likeness(x, DATA)[0] <= 0.4 for x in made)
+    assert made
+    assert all(likeness(x, DATA[:n_told])[0] <= 0.4 for x in opt.pending_)
+
+
 def test_rules_that_hardly_anything_keeps_to_end_in_an_error_that_counts():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BrokenRulesWarning)

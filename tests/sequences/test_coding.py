@@ -14,7 +14,9 @@ from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 from wrlso.models import SequenceVAE
 from wrlso.sequences import CodingRules, sequence_search
 
-proteins = st.text("ACDEFGHIKLMNPQRSTVWY", min_size=1, max_size=40)
+proteins = st.text("ACDEFGHIKLMNPQRSTVWY", min_size=1, max_size=40).filter(
+    lambda x: x not in ("WT", "WILDTYPE")  # which are no sequences
+)
 WILD = "ATGAAAACCGCCTACATCGCTAAGCAGAGACAGATCTAA"  # MKTAYIAKQRQI
 SHORT = {"trainer": Trainer(initial_steps=5, retrain_steps=2), "random_state": 0}
 
@@ -170,7 +172,7 @@ def test_each_argument_has_an_effect():
     start = clone(plain).set_params(wild_type="ATGGCTGCTAAAGAATTC")
     for options in (
         {"max_mutations": 1}, {"fixed": [2]}, {"required": ["GGATCC"]}, {"forbidden": ["GAATTC"]},
-        {"length": 5}, {"gc": (0.5, 1.0)}, {"max_homopolymer": 3}, {"stop": "TAA"},
+        {"length": 5}, {"gc": (0.5, 1.0)}, {"max_homopolymer": 3}, {"stop": "TAA"}, {"prefix": "K"},
     ):  # fmt: skip
         changed = clone(start).set_params(**options)
         assert not changed(x)
@@ -220,6 +222,64 @@ def test_a_search_of_coding_dna_comes_back_bit_for_bit(tmp_path):
         seen |= set(coded_proteins(batches[0]))
         for each, batch in zip((opt, other), batches, strict=True):
             each.tell(batch, [charge(x) for x in batch])
+
+
+RICH = ["MAGRPGAGPRAARGGP", "MAGRPAAGPRAARGGA", "MGGRPGAGPRAGRGGP", "MAARPGAGPRAARGPP", "MAGRAGAGPRPARGGP"]
+RICHEST = {codon: 1.0 if codon[2] in "GC" else 0.01 for codon in CODE}
+
+
+def test_rules_that_the_data_keep_are_possible():
+    """Proteins of random residues have no such share of G and C, whatever their codons."""
+    X = [CodingRules(RICHEST, stop="TGA").repaired(protein) for protein in RICH]
+    kept = CodingRules(gc=(0.85, 1.0))
+    with pytest.raises(ParameterError, match="must leave some DNA possible"):
+        kept.check(16)
+    kept.check(16, X)
+    assert all(map(kept, X))
+    opt = sequence_search(X, range(5), alphabet="dna", translate=True, gc=(0.85, 1.0), **SHORT)
+    assert all(map(kept, opt.ask(3)))
+
+
+@settings(max_examples=6)
+@given(st.integers(0, 5), st.booleans(), st.booleans())
+def test_genes_keep_their_ends(n_told, by_wild_type, stopped):
+    """Before and after the first process; a wild type without a stop does not take it away."""
+    X = variants(8)
+    X = X if stopped else [x[:-3] for x in X]
+    wild = {"wild_type": WILD[:-3], "max_mutations": 4} if by_wild_type else {}
+    y = [charge(x) if i < n_told else None for i, x in enumerate(X)]
+    opt = sequence_search(X, y, alphabet="dna", translate=True, **wild, **SHORT)
+    for x in opt.ask(4):
+        assert x.startswith("ATG")
+        assert split_coding(x)[2] == ("TAA" if stopped else "")
+    assert "prefix M" in opt.model_.rules.words()
+
+
+def test_ends_that_differ_or_that_may_be_lost_are_not_kept():
+    X = variants(8)
+    free = sequence_search(X, None, alphabet="dna", translate=True, keep_ends=False, **SHORT).model_.rules
+    assert (free.prefix, free.stop) == ("", None)
+    mixed = sequence_search([*X, X[1][3:]], None, alphabet="dna", translate=True, **SHORT).model_.rules
+    assert (mixed.prefix, mixed.stop) == ("", "TAA")
+    with pytest.raises(ParameterError, match="all sequences begin with M, .* keep_ends=False"):
+        sequence_search(X, None, alphabet="dna", translate=True, forbidden=["protein:M"], **SHORT)
+    sequence_search(
+        X, None, alphabet="dna", translate=True, forbidden=["protein:M"], keep_ends=False, **SHORT
+    )  # fmt: skip
+
+
+def test_codon_usage_is_for_coding_dna():
+    with pytest.raises(ParameterError, match="codon_usage needs translate=True"):
+        sequence_search(["ATGAAA", "ATGAAC"], None, alphabet="dna", codon_usage="human")
+
+
+def test_what_is_told_is_kept_in_one_spelling():
+    X = variants(6)
+    opt = sequence_search([x.lower() for x in X], range(len(X)), alphabet="dna", translate=True, **SHORT)
+    x = CodingRules(stop="TAA").repaired("MKKKKKKKKKKK")
+    opt.tell(f" {x.lower().replace('t', 'u')}", 99.0)
+    assert list(opt.X_) == [*X, x]
+    assert opt.best_x_ == x
 
 
 def test_dna_of_one_protein_is_one_point():

@@ -24,6 +24,8 @@ RULES = {
     ),
     "rna": SequenceRules("rna", required=["GNRA"], gc=(0.3, 0.7)),
     "letters": SequenceRules("abc", forbidden=["ab"], length=(3, 9)),
+    "beginning": SequenceRules("dna", prefix="atg", forbidden=["GAA"], gc=(0.4, 0.5), length=(9, 20)),
+    "begun mutants": SequenceRules(wild_type=WILD, max_mutations=4, prefix=WILD[:2], length=(31, 35)),
 }
 
 
@@ -83,6 +85,10 @@ def test_impossible_rules_are_an_error_at_once(options, says):
 def test_types_are_checked():
     with pytest.raises(ParameterTypeError, match="forbidden must be a sequence of motifs"):
         SequenceRules(forbidden="C").check()
+    with pytest.raises(ParameterTypeError, match="prefix must be letters, str, got 3"):
+        SequenceRules(prefix=3).check()
+    with pytest.raises(ParameterError, match="prefix must be letters of dna: 'MK' has 'M' at position 1"):
+        SequenceRules("dna", prefix="MK").check()
     with pytest.raises(ParameterTypeError, match="fixed must be a sequence of positions"):
         SequenceRules(wild_type=WILD, fixed="1-3").check()
 
@@ -104,7 +110,7 @@ def test_each_argument_has_an_effect():
     assert plain(x)
     for option in (
         {"max_mutations": 2}, {"fixed": [5]}, {"required": ["GGG"]}, {"forbidden": ["TTT"]}, {"length": 9},
-        {"gc": (0.5, 1.0)}, {"max_homopolymer": 3},
+        {"gc": (0.5, 1.0)}, {"max_homopolymer": 3}, {"prefix": "AG"},
     ):  # fmt: skip
         changed = clone(plain).set_params(**option)
         assert not changed(x)

@@ -4,10 +4,14 @@ import json
 import re
 import time
 
+import pytest
+from starlette.testclient import TestClient
+
 from wrlso.storage.info import view_campaign
+from wrlso.web import make_app
 from wrlso.web.room import Room
 
-from .conftest import OWN
+from .conftest import BASE, OWN
 from .forms import draft, post, record
 
 SCRIPT = "<img src=x onerror=alert(1)>"
@@ -125,3 +129,28 @@ def test_a_rejected_point_is_not_asked_again_and_a_released_one_may_be(camp):
     again = campaign.open_campaign(camp, model=OWN)
     screen = screen_of(again.model_, again.history_, None)
     assert (screen(first), screen(second)) == ("rejected", None)
+
+
+def test_cards_of_molecules_show_what_predictions_lean_on(tmp_path, monkeypatch):
+    pytest.importorskip("rdkit")
+    from wrlso import campaign
+    from wrlso.datasets import load_molecules
+
+    molecules, camp, data = load_molecules(), tmp_path / "camp", tmp_path / "assay.csv"
+    pairs = zip(molecules.smiles[:12], molecules.logp[:12], strict=True)
+    data.write_text("\n".join(["smiles,y", *(f"{x},{y}" for x, y in pairs)]) + "\n", encoding="utf-8")
+    stock = tmp_path / "stock.smi"
+    stock.write_text("\n".join(molecules.smiles[12:16]) + "\n", encoding="utf-8")
+    campaign.init(camp, data, model="selfies", catalogue=stock, random_state=0)
+    campaign.ask(campaign.open_campaign(camp), camp, 2)
+    pending = [int(row) for row in view_campaign(camp).history.rows_with("pending")]
+    with TestClient(make_app(camp), base_url=BASE) as client:
+        page = client.get("/batch").text
+        assert all(f'<div id="leaning-{row}"></div>' in page for row in pending)
+        assert "sequences (FASTA)" not in page
+        part = client.get("/batch/leaning").text
+    assert [
+        int(row) for row in re.findall(r'<div id="leaning-(\d+)" hx-swap-oob="true"><img', part)
+    ] == pending
+    assert part.count("data:image/svg+xml") == 2
+    assert "Blue atoms raise it" in part

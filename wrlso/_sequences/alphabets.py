@@ -13,6 +13,7 @@ from wrlso.exceptions import DataError, DataTypeError, ParameterError, Parameter
 
 __all__ = [
     "Alphabet",
+    "are_sequences",
     "check_kind",
     "listed_sequences",
     "listed_texts",
@@ -216,6 +217,11 @@ def check_kind(X: Sequence[str], alphabet: Alphabet, advice: str) -> None:
             f"all {len(X)} sequences consist of A, C, G and T only, which looks like DNA and not like "
             f"proteins: {advice}"
         )
+
+
+def are_sequences(X: Sequence[Any]) -> bool:
+    """Whether all x are texts of letters and digits alone, as those of sequences are and formulas are not."""
+    return all(isinstance(x, str) and x.isalnum() for x in X)
 
 
 def listed_texts(X: Any, name: str = "X") -> Any:

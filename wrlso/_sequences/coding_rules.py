@@ -1,6 +1,7 @@
 """Rules of DNA that codes for proteins: some of the protein, others of the DNA."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from wrlso._sequences.alphabets import make_alphabet
 from wrlso._sequences.coding import CodonWriter
 from wrlso._sequences.codons import STOPS, read_usage, split_coding
 from wrlso._sequences.motifs import make_motif
+from wrlso._sequences.places import shortened
 from wrlso._sequences.rules import SequenceRules
 from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 
@@ -51,6 +53,8 @@ class CodingRules(BaseEstimator):
         Most equal letters of DNA in a row.
     stop : str, default=None
         The codon behind the last residue, such as "TAA"; None: that of the wild type, if it has one.
+    prefix : str, default=""
+        Residues that proteins begin with, such as "M", whose only codon is ATG.
 
     References
     ----------
@@ -79,6 +83,7 @@ class CodingRules(BaseEstimator):
         length: int | tuple[int, int] | None = None,
         max_homopolymer: int | None = None,
         stop: str | None = None,
+        prefix: str = "",
     ) -> None:
         self.codon_usage = codon_usage
         self.wild_type = wild_type
@@ -90,6 +95,7 @@ class CodingRules(BaseEstimator):
         self.length = length
         self.max_homopolymer = max_homopolymer
         self.stop = stop
+        self.prefix = prefix
 
     def __call__(self, x: str) -> bool:
         """Whether DNA keeps all rules."""
@@ -117,7 +123,7 @@ class CodingRules(BaseEstimator):
         usage = given.pop("codon_usage", self.codon_usage)
         said = [f"DNA of proteins, codons of {usage if isinstance(usage, str) else 'your own table'}"]
         return ", ".join(
-            [*said, *(f"{name.replace('_', ' ')} {value}"[:60] for name, value in given.items())]
+            [*said, *(shortened(f"{name.replace('_', ' ')} {value}") for name, value in given.items())]
         )
 
     def broken(self, x: str) -> str | None:
@@ -140,16 +146,22 @@ class CodingRules(BaseEstimator):
         found = rules.protein.repaired(protein)
         return None if found is None else rules.written(found)
 
-    def check(self, length: int | None = None) -> None:
+    def check(self, length: int | None = None, known: Sequence[str] = ()) -> None:
         """Raise ParameterError or ParameterTypeError for impossible rules, alone or together.
 
         Parameters
         ----------
         length : int, default=None
             Residues of a usual protein, where neither the wild type nor the rules say it.
+        known : sequence of str, default=()
+            DNA such as the data: where one keeps the rules, or its protein can be written so, they are
+            possible.
         """
         rules = self._read()
-        rules.protein.check(length)
+        proteins = _readable(known)
+        if any(self.broken(x) is None or self.repaired(protein) for x, protein in proteins):
+            return
+        rules.protein.check(length, [protein for _, protein in proteins])
         wild = rules.protein.start
         rng = np.random.default_rng(0)
         low, high = rules.protein.bounds or (length or 30, length or 30)
@@ -200,6 +212,7 @@ class _Coding:
             max_mutations=given.max_mutations,
             fixed=given.fixed,
             length=given.length,
+            prefix=given.prefix,
             required=motifs["required"][0],
             forbidden=motifs["forbidden"][0],
         )
@@ -244,6 +257,16 @@ class _Coding:
             if place >= 0 and wild[place] == residue:
                 kept[i] = dna[3 * place : 3 * place + 3]
         return kept
+
+
+def _readable(known: Sequence[str]) -> list[tuple[str, str]]:
+    """Return DNA and its protein of those that can be read."""
+    found = []
+    for x in known:
+        with suppress(DataError):
+            dna, protein, _ = split_coding(x)
+            found.append((dna, protein))
+    return found
 
 
 def _wild_type(given: Any) -> tuple[str | None, str | None, str]:

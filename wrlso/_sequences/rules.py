@@ -12,10 +12,11 @@ from sklearn.base import BaseEstimator
 from wrlso._sequences.alignment import aligned_places, edit_distance
 from wrlso._sequences.alphabets import Alphabet, make_alphabet
 from wrlso._sequences.motifs import Motif, make_motif
+from wrlso._sequences.places import length_bounds, positions, shortened
 from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import DataError, ParameterError, ParameterTypeError
 
-__all__ = ["SequenceRules", "length_bounds"]
+__all__ = ["SequenceRules"]
 
 _ROUNDS = 12  # of repairs, each of which may break another rule
 _TRIALS = 60  # sequences that are repaired before a set of rules counts as impossible
@@ -44,6 +45,8 @@ class SequenceRules(BaseEstimator):
         The length, or the shortest and the longest; None: as the data say.
     max_homopolymer : int, default=None
         Most equal letters in a row.
+    prefix : str, default=""
+        Letters that sequences begin with, such as "M".
 
     Examples
     --------
@@ -64,6 +67,7 @@ class SequenceRules(BaseEstimator):
         gc: tuple[float, float] | None = None,
         length: int | tuple[int, int] | None = None,
         max_homopolymer: int | None = None,
+        prefix: str = "",
     ) -> None:
         self.alphabet = alphabet
         self.wild_type = wild_type
@@ -74,6 +78,7 @@ class SequenceRules(BaseEstimator):
         self.gc = gc
         self.length = length
         self.max_homopolymer = max_homopolymer
+        self.prefix = prefix
 
     def __call__(self, x: str) -> bool:
         """Whether a sequence keeps all rules."""
@@ -99,7 +104,9 @@ class SequenceRules(BaseEstimator):
         standard = SequenceRules()
         given = {n: v for n, v in self.get_params().items() if n != "alphabet" and v != getattr(standard, n)}
         said = [f"{name.replace('_', ' ')} {value}" for name, value in given.items()]
-        return f"sequences of {self._read().alphabet.name}" + "".join(f", {words:.60}" for words in said)
+        return f"sequences of {self._read().alphabet.name}" + "".join(
+            f", {shortened(words)}" for words in said
+        )
 
     def broken(self, x: str) -> str | None:
         """Return which rule a sequence breaks, in words; None where it keeps all."""
@@ -124,16 +131,19 @@ class SequenceRules(BaseEstimator):
                 x = repair(x, rng)
         return x if self.broken(x) is None else None
 
-    def check(self, length: int | None = None) -> None:
+    def check(self, length: int | None = None, known: Sequence[str] = ()) -> None:
         """Raise ParameterError or ParameterTypeError for impossible rules, alone or together.
 
         Parameters
         ----------
         length : int, default=None
             Of a usual sequence, where neither the wild type nor the rules say it.
+        known : sequence of str, default=()
+            Sequences such as the data: where one of them keeps the rules, they are possible.
         """
         rules = self._read()
-        if rules.wild_type is not None and self.broken(rules.wild_type) is None:
+        wild = [] if rules.wild_type is None else [rules.wild_type]
+        if any(self.broken(x) is None for x in [*wild, *known]):
             return
         rng, trouble = np.random.default_rng(0), Counter[str]()
         low, high = rules.length or (length or 30, length or 30)
@@ -185,7 +195,8 @@ class _Rules:
                 raise ParameterError(
                     f"wild_type must be a sequence of {self.alphabet.name}: {error}"
                 ) from None
-        self.fixed = _positions(given.fixed, self.wild_type)
+        self.prefix = self._beginning(given.prefix)
+        self.fixed = positions(given.fixed, self.wild_type)
         if given.max_mutations is not None and self.wild_type is None:
             raise ParameterError(
                 f"max_mutations={given.max_mutations} needs wild_type, from which they count"
@@ -198,6 +209,14 @@ class _Rules:
         self.repairs = self._repairs()
 
     # ---------------------------------------------------------------- reading
+
+    def _beginning(self, given: Any) -> str:
+        if not isinstance(given, str):
+            raise ParameterTypeError(f"prefix must be letters, str, got {given!r:.80}")
+        try:
+            return self.alphabet.read(given) if given else ""
+        except DataError as error:
+            raise ParameterError(f"prefix must be letters of {self.alphabet.name}: {error}") from None
 
     def _motifs(self, given: Any, name: str) -> tuple[Motif, ...]:
         if isinstance(given, str) or not isinstance(given, Sequence):
@@ -244,6 +263,8 @@ class _Rules:
         found: list[Callable[[str], str | None]] = []
         if self.length is not None:
             found.append(self._length_broken)
+        if self.prefix:
+            found.append(self._prefix_broken)
         if self.fixed:
             found.append(self._fixed_broken)
         if self.max_mutations is not None:
@@ -259,6 +280,9 @@ class _Rules:
     def _length_broken(self, x: str) -> str | None:
         low, high = self.length or (1, len(x))
         return None if low <= len(x) <= high else f"length {len(x)} is not in {low} to {high}"
+
+    def _prefix_broken(self, x: str) -> str | None:
+        return None if x.startswith(self.prefix) else f"the beginning must be {self.prefix}"
 
     def _fixed_broken(self, x: str) -> str | None:
         places, wild = self._partners(x), self.wild_type or ""
@@ -297,6 +321,8 @@ class _Rules:
         found: list[Callable[[str, np.random.Generator], str]] = []
         if self.length is not None:
             found.append(self._fit_length)
+        if self.prefix:
+            found.append(self._write_prefix)
         if self.required:
             found.append(self._write_motifs)
         if self.forbidden:
@@ -321,6 +347,9 @@ class _Rules:
             place = int(rng.integers(len(x) + 1))
             x = x[:place] + self._letter(self.alphabet.letters, rng) + x[place:]
         return x
+
+    def _write_prefix(self, x: str, rng: np.random.Generator) -> str:
+        return self.prefix + x[len(self.prefix) :]
 
     def _restore_fixed(self, x: str, rng: np.random.Generator) -> str:
         places, wild, letters = self._partners(x), self.wild_type or "", list(x)
@@ -443,41 +472,8 @@ class _Rules:
         return aligned_places([self.alphabet.numbers(wild)], [self.alphabet.numbers(x)])[0]
 
     def _fixed_places(self, x: str) -> set[int]:
+        begun = set(range(len(self.prefix)))
         if not self.fixed:
-            return set()
+            return begun
         places = self._partners(x)
-        return {int(places[i]) for i in self.fixed if places[i] >= 0}
-
-
-def length_bounds(length: Any) -> tuple[int, int] | None:
-    """Return the shortest and the longest length that an argument means, None for None."""
-    if length is None:
-        return None
-    low, high = length if isinstance(length, tuple | list) and len(length) == 2 else (length, length)
-    check_count("length", low)
-    check_count("length", high, minimum=low)
-    return int(low), int(high)
-
-
-def _positions(fixed: Any, wild_type: str | None) -> tuple[int, ...]:
-    """Return places from 0 of positions from 1 and of ranges."""
-    if isinstance(fixed, str) or not isinstance(fixed, Sequence):
-        raise ParameterTypeError(
-            f"fixed must be a sequence of positions such as [1, '60-70'], got {fixed!r:.80}"
-        )
-    if not fixed:
-        return ()
-    if wild_type is None:
-        raise ParameterError(f"fixed={list(fixed)!r:.60} needs wild_type, whose letters stay")
-    found: set[int] = set()
-    for each in fixed:
-        match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", str(each))
-        if match is None or isinstance(each, bool):
-            raise ParameterError(f"fixed must hold positions from 1 and ranges such as '60-70', got {each!r}")
-        low, high = int(match[1]), int(match[2] or match[1])
-        if not 1 <= low <= high <= len(wild_type):
-            raise ParameterError(
-                f"fixed must hold positions of the wild type, from 1 to {len(wild_type)}, got {each!r}"
-            )
-        found |= set(range(low - 1, high))
-    return tuple(sorted(found))
+        return begun | {int(places[i]) for i in self.fixed if places[i] >= 0}

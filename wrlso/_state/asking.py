@@ -25,9 +25,9 @@ from wrlso._state.success import outcomes, success_of
 from wrlso._state.weights import weigh
 from wrlso._utils.random import stream
 from wrlso.acquisition.ask_record import AskRecord
-from wrlso.acquisition.prior_sampling import PriorSampling
+from wrlso.acquisition.beginning import beginning_of
 from wrlso.acquisition.protocol import Acquisition
-from wrlso.acquisition.state import Measured, Past, Proposal, SearchState, predict_proposals
+from wrlso.acquisition.state import FEW_VALUES, Measured, Past, Proposal, SearchState, predict_proposals
 from wrlso.history import History
 from wrlso.models.inference import key_of
 from wrlso.models.protocol import LatentModel
@@ -39,7 +39,6 @@ from wrlso.surrogate.observations import Observations
 
 __all__ = ["has_small_networks", "largest_product", "search"]
 
-_MIN_VALUES = 5  # with fewer values a search samples from the prior
 _SMALL_MODEL = 500_000  # parameters
 _MOST_PROPOSALS = 300  # that say how well the sources of candidates do
 _MAX_CANDIDATES = 10_000  # most x without a value that one ask considers
@@ -130,12 +129,13 @@ def _seen(history: History, aims: Aims) -> _Seen:
 
 
 def _acquisition(settings: Settings, learned: Learned, n_values: int) -> Acquisition:
-    """Return the acquisition of this ask: draws from the prior where values are too few for a surrogate."""
+    """Return the acquisition of this ask: what it begins with where values are too few for a surrogate."""
     wanted = acquisition_of(settings)
     if is_own(wanted) and not is_alike(learned.acquisition, wanted):  # the user has changed it since fit
         learned.acquisition = clone(wanted, safe=False)
     acquisition: Acquisition = learned.acquisition
-    return PriorSampling() if acquisition.uses_surrogate and n_values < _MIN_VALUES else acquisition
+    few = acquisition.uses_surrogate and n_values < FEW_VALUES
+    return beginning_of(acquisition) if few else acquisition
 
 
 def _state(
@@ -178,6 +178,7 @@ def _state(
         anchor=anchor_of(rules_of(settings.feasible), learned.model),
         listed=open_candidates(shelf, learned, history, surrogate),
         generate=settings.generate,
+        failed_X=[history.records[row].x for row in history.rows_with("failed")],
     )
     named = fit and aims.are_named
     return with_outcomes(state, learned, history, aims, rows) if named else state
@@ -217,7 +218,7 @@ def _values_of_others(history: History, aims: Aims) -> dict[str, Values]:
     if len(aims.goals) == 1:
         own.pop(aims.goals[0][0])
     values = {name: values_of(history, name, sign) for name, sign in own.items()}
-    return {name: found for name, found in values.items() if len(found.rows) >= _MIN_VALUES}
+    return {name: found for name, found in values.items() if len(found.rows) >= FEW_VALUES}
 
 
 def _past(history: History, rows: np.ndarray) -> Past:

@@ -13,7 +13,7 @@ from wrlso._state.merits import check_names
 from wrlso._state.reading import Told
 from wrlso._utils.copies import keep
 from wrlso.history import Event, EventKind, History
-from wrlso.models.inference import key_of, tensorized
+from wrlso.models.inference import key_of, spelled, tensorized
 from wrlso.models.protocol import LatentModel, Objects
 from wrlso.outcomes import Aims, Reading
 
@@ -45,6 +45,7 @@ class Changes:
 
         Raises DataError and adds nothing when the model cannot read one of them.
         """
+        X = spelled(model, X)
         keys = [key_of(model, x) for x in X]
         first = self._first_of_each(keys)
         if first:
@@ -62,6 +63,7 @@ class Changes:
         self, model: LatentModel, X: Objects, values: Sequence[Told], failed: Sequence[bool]
     ) -> None:
         """Add starting data; equal objects become one point with several values as replicates."""
+        X = spelled(model, X)
         inputs = tensorized(model, X).cpu()
         keys = [key_of(model, x) for x in X]
         warn_of_isomers(model, X, keys, self.history)

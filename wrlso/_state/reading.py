@@ -26,10 +26,12 @@ __all__ = [
 ]  # fmt: skip
 
 Told = float | dict[str, Reading | None] | None  # of one experiment
+FAILED = "a failed experiment"
+_NOT_MEASURED = "an x that was not measured"  # in starting data
 
 
-def read_value(y: Any, where: str = "y") -> float | None:
-    """Return y as a float, None for what marks a missing value.
+def read_value(y: Any, where: str = "y", missing: str = FAILED) -> float | None:
+    """Return y as a float, None for what marks a missing value; ``missing`` says what that means.
 
     Missing are None, NaN, masked entries, and pandas' NA and NaT. Numbers are all real numbers, Decimal and
     Fraction too, and arrays and tensors of no dimension that hold one.
@@ -46,8 +48,8 @@ def read_value(y: Any, where: str = "y") -> float | None:
         return None
     if isinstance(y, bool | np.bool_) or not isinstance(y, Real | Decimal):
         raise DataTypeError(
-            f"{where} must be a real number, or None or NaN for a failed experiment, "
-            f"got {_shown(y)} of type {type(y).__name__}"
+            f"{where} must be a real number, or None or NaN for {missing}, got {_shown(y)} of type "
+            f"{type(y).__name__}"
         )
     try:
         value = float(y)
@@ -56,9 +58,7 @@ def read_value(y: Any, where: str = "y") -> float | None:
     except ValueError:  # a signalling NaN of decimal
         return None
     if math.isinf(value):
-        raise DataError(
-            f"{where} must be finite in float64, or None or NaN for a failed experiment, got {_shown(y)}"
-        )
+        raise DataError(f"{where} must be finite in float64, or None or NaN for {missing}, got {_shown(y)}")
     return None if math.isnan(value) else value
 
 
@@ -153,18 +153,18 @@ def read_start(X: Any, y: Any, aims: Aims, sd: Any = None) -> tuple[Objects, lis
         )
     if len(y) != len(X):
         raise DataError(f"X and y must have the same length, got {len(X)} X and {len(y)} y")
-    values = _batch(y, sd, aims)
+    values = _batch(y, sd, aims, _NOT_MEASURED)
     return X, [None if isinstance(told, dict) and not any(told.values()) else told for told in values]
 
 
-def _batch(y: Any, sd: Any, aims: Aims) -> list[Told]:
+def _batch(y: Any, sd: Any, aims: Aims, missing: str = FAILED) -> list[Told]:
     """Read a sequence of results, one for each point."""
     if aims.are_named and hasattr(y, "columns"):
         rows, own_errors = _table_rows(y, aims)
         if own_errors and sd is not None:
             raise DataError("give standard errors as sd or in columns of the table, not both")
         errors = _errors_of_batch(sd, len(rows), aims)
-        read = [_one(row, next(errors), aims, f"row {i} of y") for i, row in enumerate(rows)]
+        read = [_one(row, next(errors), aims, f"row {i} of y", missing) for i, row in enumerate(rows)]
         # a cell without a value is blank: it says nothing
         return [_without_blanks(row) for row in read]
     if aims.are_named and getattr(y, "ndim", 1) == 2 and y.shape[1] != len(aims.names):
@@ -173,7 +173,7 @@ def _batch(y: Any, sd: Any, aims: Aims) -> list[Told]:
             f"an array of shape {tuple(y.shape)}"
         )
     errors = _errors_of_batch(sd, len(y), aims)
-    return [_one(value, next(errors), aims, f"y[{i}]") for i, value in enumerate(y)]
+    return [_one(value, next(errors), aims, f"y[{i}]", missing) for i, value in enumerate(y)]
 
 
 def _without_blanks(told: Told) -> Told:
@@ -182,30 +182,32 @@ def _without_blanks(told: Told) -> Told:
     return {name: reading for name, reading in told.items() if reading is not None}
 
 
-def _one(y: Any, errors: Mapping[str, Any], aims: Aims, where: str) -> Told:
+def _one(y: Any, errors: Mapping[str, Any], aims: Aims, where: str, missing: str = FAILED) -> Told:
     """Read the result of one experiment."""
     if not aims.are_named:
-        reading = _read_reading(y, errors.get(""), where)
+        reading = _read_reading(y, errors.get(""), where, missing)
         return reading if reading is None or isinstance(reading, float) else {"": reading}
-    values = _by_name(y, aims, where)
+    values = _by_name(y, aims, where, missing)
     if values is None:
         return None
     told: dict[str, Reading | None] = {}
     for name, value in values.items():
-        found = _read_reading(value, errors.get(name), f"{where}[{name!r}]")
+        found = _read_reading(
+            value, errors.get(name), f"{where}[{name!r}]", "an outcome that was not measured"
+        )
         told[name] = Reading(found) if isinstance(found, float) else found
     if isinstance(y, Mapping):
         return told
     return _without_blanks(told) or None
 
 
-def _by_name(y: Any, aims: Aims, where: str) -> Mapping[str, Any] | None:
-    """Return the values of named outcomes by name; None: the experiment failed."""
+def _by_name(y: Any, aims: Aims, where: str, missing: str) -> Mapping[str, Any] | None:
+    """Return the values of named outcomes by name; None where there is none."""
     y = _scalar(y)
     if isinstance(y, Mapping):
         _check_names(y, aims, where)
         if not y:
-            raise DataError(f"{where} must name at least one outcome, or be None for a failed experiment")
+            raise DataError(f"{where} must name at least one outcome, or be None for {missing}")
         return y
     if y is None or _is_nan(y):
         return None
@@ -221,7 +223,7 @@ def _by_name(y: Any, aims: Aims, where: str) -> Mapping[str, Any] | None:
         return dict(zip(names, y, strict=True))
     raise DataTypeError(
         f"{where} must be a mapping such as {{{names[0]!r}: 1.5}}, because values have names here "
-        f"({_listed(names)}), or None for a failed experiment, got {_shown(y)} of type {type(y).__name__}"
+        f"({_listed(names)}), or None for {missing}, got {_shown(y)} of type {type(y).__name__}"
     )
 
 
@@ -232,7 +234,7 @@ def _check_names(given: Any, aims: Aims, where: str) -> None:
         raise DataError(f"{where} must name outcomes of this optimizer ({expected}), got {_listed(unknown)}")
 
 
-def _read_reading(y: Any, sd: Any, where: str) -> float | Reading | None:
+def _read_reading(y: Any, sd: Any, where: str, missing: str = FAILED) -> float | Reading | None:
     """Return a number as a float; with more than the number as a Reading; None for a missing value."""
     if isinstance(y, Reading):
         if sd is not None and not isinstance(sd, _ForAll):
@@ -240,7 +242,7 @@ def _read_reading(y: Any, sd: Any, where: str) -> float | Reading | None:
         own = None if y.sd is None else float(y.sd)
         reading = Reading(float(y.value), own, y.bound, int(y.n))
         return reading.value if reading.is_plain else reading
-    value = read_value(y, where)
+    value = read_value(y, where, missing)
     error: float | None = sd.value if isinstance(sd, _ForAll) else sd
     if value is None or error is None:
         return value

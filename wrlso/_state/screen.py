@@ -22,8 +22,12 @@ def screen_of(model: LatentModel, history: History, feasible: Feasible) -> Calla
     rules = rules_of(feasible)
     novel = rules is not None and rules.novel is not None
     as_read = isinstance(model, MoleculeVAE)  # its keys are SMILES, without salts
-    told = [r for r in history if r.status in ("observed", "failed") and not r.asked] if novel else []
-    known = [r.key if as_read else r.x for r in told]
+    given = [r for r in history if r.status in ("observed", "failed", "unlabelled") and not r.asked]
+    known: dict[str | None, list[Any]] = {"told": [], "unlabelled": []}
+    for record in given if novel else ():
+        kind = "unlabelled" if record.status == "unlabelled" else "told"
+        known[kind].append(record.key if as_read else record.x)
+    beforehand = [*known["told"], *known["unlabelled"]]
 
     def screen(x: Any) -> str | None:
         if x is None:
@@ -37,7 +41,15 @@ def screen_of(model: LatentModel, history: History, feasible: Feasible) -> Calla
             return "known" if status == "observed" else status
         if rules is None:
             return None
-        if rules.are_of_molecules and (refusal := _refusal(rules, key if as_read else x, known)) is not None:
+        if (
+            rules.are_of_molecules
+            and (
+                refusal := _refusal(
+                    rules, key if as_read else x, known["told"] if status == "unlabelled" else beforehand
+                )
+            )
+            is not None
+        ):
             return refusal
         return None if all(_passes(test, x) for test in rules.tests) else "infeasible"
 

@@ -18,6 +18,7 @@ from wrlso.acquisition.belief import Belief, safe_scores
 from wrlso.acquisition.goals import GoalsBelief, belief_of, choosers
 from wrlso.acquisition.landscape import Landscape
 from wrlso.acquisition.plausible import Plausible
+from wrlso.acquisition.prior_sampling import PriorSampling
 from wrlso.acquisition.protocol import Criterion
 from wrlso.acquisition.recombination import Parents
 from wrlso.acquisition.screening import Screener
@@ -158,6 +159,10 @@ class CandidatePool(BaseEstimator):
         self.max_attempts = max_attempts
         self.apart = apart
         self.plausibility = plausibility
+
+    def beginning(self) -> PriorSampling:
+        """Return what proposes while there are too few values, as plausible and as far apart."""
+        return PriorSampling(plausibility=self.plausibility, apart=self.apart)
 
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator, criterion: Criterion

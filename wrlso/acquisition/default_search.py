@@ -1,12 +1,29 @@
 """The search strategy that an acquisition function uses."""
 
+from typing import Any
+
+from sklearn.base import clone
+
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.listed_search import ListedSearch
 from wrlso.acquisition.protocol import SearchStrategy
 from wrlso.acquisition.state import SearchState
 from wrlso.exceptions import ParameterError, ParameterTypeError
 
-__all__ = ["search_of"]
+__all__ = ["search_of", "with_search"]
+
+
+def with_search(acquisition: Any, search: SearchStrategy | None) -> Any:
+    """Return a copy of an acquisition that has no search of its own with this one; others as they are."""
+    if isinstance(acquisition, type) or not callable(getattr(acquisition, "get_params", None)):
+        return acquisition
+    named, parts = acquisition.get_params(deep=False), getattr(acquisition, "parts", None)
+    others = parts if isinstance(parts, list | tuple) else []
+    if "search" not in named or any(
+        getattr(each, "search", None) is not None for each in (acquisition, *others)
+    ):
+        return acquisition
+    return clone(acquisition).set_params(search=search)
 
 
 def search_of(search: SearchStrategy | None, state: SearchState) -> SearchStrategy:

@@ -56,15 +56,7 @@ def search_options(
     ParameterError, ParameterTypeError
         For a ``plausibility`` that is no quantile, or that this model cannot judge.
     """
-    judged = generate and (has_likelihood(model) or isinstance(model, CountsOddities))
-    if plausibility == "auto":
-        plausibility = _PLAUSIBILITY if judged else None
-    check_real("plausibility", plausibility, minimum=0.0, maximum=1.0, none="any molecule")
-    if plausibility is not None and not judged:
-        raise ParameterError(
-            "plausibility is for a model that makes molecules and can judge them, such as SelfiesVAE, got "
-            + (type(model).__name__ if generate else "generate=False")
-        )
+    plausibility = _share(model, generate, plausibility)
     if not isinstance(model, MoleculeVAE):
         return {}
     if not generate:
@@ -93,3 +85,23 @@ def search_options(
             grad_clip=1.0,
         ),
     }
+
+
+def _share(model: LatentModel, generate: bool, plausibility: Any) -> float | None:
+    """Return a plausibility that is checked; None for any molecule."""
+    judged = generate and (has_likelihood(model) or isinstance(model, CountsOddities))
+    if isinstance(plausibility, str):
+        if plausibility != "auto":
+            raise ParameterError(
+                f"plausibility must be 'auto', None or a share from 0 to 1, got {plausibility!r}"
+            )
+        return _PLAUSIBILITY if judged else None
+    check_real("plausibility", plausibility, minimum=0.0, maximum=1.0, none="any molecule, or 'auto'")
+    if plausibility is None:
+        return None
+    if not judged:
+        raise ParameterError(
+            "plausibility is for a model that makes molecules and can judge them, such as SelfiesVAE, got "
+            + (type(model).__name__ if generate else "generate=False")
+        )
+    return float(plausibility)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wrlso.acquisition.state import SearchState
+from wrlso.acquisition.state import FEW_VALUES, SearchState
 from wrlso.models.inference import Array, evaluating
 from wrlso.models.protocol import CountsOddities, HasLikelihood, LatentModel, has_likelihood
 
@@ -51,10 +51,15 @@ class Plausible:
     @classmethod
     def of(cls, state: SearchState, quantile: float | None, n: int = 1) -> "Plausible | None":
         """Return the bounds for n proposals; None where there is nothing to compare with, or no quantile."""
-        model, measured = state.model, state.all_measured
-        if quantile is None or measured.point is None or not len(measured.y):
+        if quantile is None:
             return None
-        data = _Data.of(measured.point, len(measured.y), state.past.n_start)
+        model, measured = state.model, state.all_measured
+        if measured.point is None or len(measured.y) < FEW_VALUES:
+            data = _Data.of_few(state)
+        else:
+            data = _Data.of(measured.point, len(measured.y), state.past.n_start)
+        if not data.points:
+            return None
         bounds = []
         if isinstance(model, CountsOddities):
             levels = (1.0 - quantile) * ((0.5 + _GOLDEN * (state.turn + np.arange(n))) % 1.0)
@@ -105,6 +110,15 @@ class _Data:
         seen = np.union1d(_spread(n, _SEEN), np.arange(max(n - _SEEN, 0), n))
         points, known = ([point(int(place)) for place in rows] for rows in (places, seen))
         return cls(points, places < first, known)
+
+    @classmethod
+    def of_few(cls, state: SearchState) -> "_Data":
+        """Take all that a user supplied, beside the few points with a value."""
+        points, n_start = state.examples, state.past.n_start
+        n = len(points) - len(state.candidates) - len(state.failed_X)
+        first = n if n_start is None else min(n_start, n)
+        order = [*points[:first], *points[n:], *points[first:n]]
+        return cls.of(order.__getitem__, len(order), len(order) - (n - first))
 
     def quantiles(self, oddity: Array, levels: NDArray[np.floating]) -> Array:
         """Return quantiles of the points' oddities at levels (n,)."""

@@ -12,8 +12,9 @@ from sklearn.base import BaseEstimator
 from wrlso._chemistry.smiles import shared
 from wrlso._utils.validation import check_real
 from wrlso.acquisition.ask_record import AskRecord
+from wrlso.acquisition.prior_sampling import PriorSampling
 from wrlso.acquisition.protocol import Criterion, SearchStrategy
-from wrlso.acquisition.state import Listed, Proposal, SearchState
+from wrlso.acquisition.state import FEW_VALUES, Listed, Proposal, SearchState
 from wrlso.exceptions import NoCandidateError, ParameterTypeError
 
 __all__ = ["SizeRange"]
@@ -27,8 +28,9 @@ class SizeRange(BaseEstimator):
 
     A process knows little about molecules far larger or smaller than its data, and what is unknown is what a
     search asks for. The range follows the data: once a larger molecule has a value, the next ask may go
-    further. Molecules without a value that the user supplied are asked for at any size. Where the search
-    finds no new molecule in the range, it searches once more without.
+    further. With fewer than five values the range is that of all molecules that the user supplied. Molecules
+    without a value among these are asked for at any size. Where the search finds no new molecule in the
+    range, it searches once more without.
 
     Parameters
     ----------
@@ -47,6 +49,11 @@ class SizeRange(BaseEstimator):
         self.search = search
         self.margin = margin
 
+    def beginning(self) -> "SizeRange":
+        """Return what proposes while there are too few values, within the same range."""
+        begin = getattr(self.search, "beginning", PriorSampling)
+        return SizeRange(begin(), margin=self.margin)
+
     def propose(
         self, state: SearchState, n: int, rng: np.random.Generator, criterion: Criterion
     ) -> tuple[list[Proposal], AskRecord]:
@@ -54,8 +61,10 @@ class SizeRange(BaseEstimator):
         check_real("margin", self.margin, minimum=1.0)
         if isinstance(self.search, type) or not callable(getattr(self.search, "propose", None)):
             raise ParameterTypeError(f"search must be a strategy such as CandidatePool, got {self.search!r}")
-        point = state.point
-        known = [] if point is None else [heavy_atoms(point(i)) for i in range(len(state.y))]
+        point, n_values = state.point, len(state.y)
+        few = point is None or n_values < FEW_VALUES
+        examples = state.examples if few else map(point, range(n_values))  # type: ignore[arg-type]
+        known = [heavy_atoms(x) for x in examples if isinstance(x, str)]
         if not known:
             return self.search.propose(state, n, rng, criterion)
         fewest, most = sizes_about(known, self.margin)

@@ -18,10 +18,11 @@ from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import HasWorkingScale, Surrogate
 
 __all__ = [
-    "Bounds", "Goals", "KnowsSuccess", "Listed", "Measured", "Past", "Process", "Proposal",
+    "FEW_VALUES", "Bounds", "Goals", "KnowsSuccess", "Listed", "Measured", "Past", "Process", "Proposal",
     "SearchState", "predict_proposals",
 ]  # fmt: skip
 
+FEW_VALUES = 5  # with fewer values a search samples from the prior
 Bounds: TypeAlias = Callable[[NDArray[np.int64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
@@ -236,6 +237,8 @@ class SearchState:
         Further candidates of the user's, any number of them.
     generate : bool
         Whether the model may make candidates; False: only those of the user's are proposed.
+    failed_X : sequence
+        x whose experiments failed.
 
     Examples
     --------
@@ -274,6 +277,18 @@ class SearchState:
     anchor: Anchor | None = None
     listed: Listed | None = None
     generate: bool = True
+    failed_X: Sequence[Any] = ()
+
+    @property
+    def examples(self) -> list[Any]:
+        """The x that say what candidates should be like.
+
+        Those with a value; where these are few, also those that the user supplied and those that failed.
+        """
+        measured = self.all_measured
+        n = 0 if measured.point is None else len(measured.y)
+        known = [measured.point(place) for place in range(n)] if measured.point is not None else []
+        return known if n >= FEW_VALUES else [*known, *self.candidates, *self.failed_X]
 
     @property
     def all_measured(self) -> Measured:

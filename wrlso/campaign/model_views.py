@@ -8,7 +8,7 @@ import numpy as np
 if TYPE_CHECKING:
     from wrlso.optimizer import WeightedRetrainingOptimizer
 
-__all__ = ["latent_map", "report_sections"]
+__all__ = ["latent_map", "predictions_lean_on", "report_sections"]
 
 
 def report_sections(opt: "WeightedRetrainingOptimizer", names: Collection[str]) -> list[tuple[str, str, str]]:
@@ -18,6 +18,19 @@ def report_sections(opt: "WeightedRetrainingOptimizer", names: Collection[str]) 
     from wrlso.report.snapshot import Campaign
 
     return [(name, title, str(part)) for name, title, part in sections(Campaign.of(opt), Figures(), names)]
+
+
+def predictions_lean_on(opt: "WeightedRetrainingOptimizer", most: int) -> list[tuple[int, str]]:
+    """Return ids of the first pending molecules, and pictures of what each atom adds to the prediction.
+
+    Pictures are data URIs. Empty for other x, and where the process does not predict by atoms.
+    """
+    from wrlso.report.chemistry import leaning_pictures
+    from wrlso.report.snapshot import Campaign
+
+    campaign = Campaign.of(opt)
+    rows = [int(row) for row in campaign.pending[:most]]
+    return list(zip(rows, leaning_pictures(campaign, rows), strict=False))
 
 
 def latent_map(opt: "WeightedRetrainingOptimizer") -> dict[str, Any]:

@@ -21,7 +21,8 @@ def new_optimizer(
 ) -> "WeightedRetrainingOptimizer":
     """Return an optimizer with the defaults for n objects of this model, and the options that are given.
 
-    ``options`` may hold ``plausibility``, of :func:`wrlso.molecules.search_options`.
+    ``options`` may hold ``plausibility``, of :func:`wrlso.molecules.search_options`, and of
+    :func:`wrlso.sequences.search_options` where it is a number.
     """
     from wrlso import sequences
     from wrlso._state.settings import trains
@@ -31,8 +32,10 @@ def new_optimizer(
 
     plausibility = options.pop("plausibility", "auto")
     generate = options.get("generate", True)
-    chosen = molecule_options.search_options(model, generate=generate, plausibility=plausibility)
-    options = chosen | sequences.search_options(model) | options
+    chosen = sequences.search_options(model, plausibility=None if plausibility == "auto" else plausibility)
+    if not chosen:
+        chosen = molecule_options.search_options(model, generate=generate, plausibility=plausibility)
+    options = chosen | options
     if training and not trains(WeightedRetrainingOptimizer(model=model, **options)):
         named = " and ".join(_OPTIONS[name] for name in training)
         raise ParameterError(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
+from wrlso._sequences.alphabets import are_sequences
 from wrlso._state.merits import standing
 from wrlso.campaign.results_table import current_reading, describe_value
 from wrlso.history import History, Record
@@ -143,8 +144,8 @@ def why_chosen(
 def nearest_known(history: History, x: Any, row: int, *, molecules: bool) -> tuple[int, str] | None:
     """Return the measured point that is most like x, which is at a row, and how alike they are.
 
-    Molecules are compared by Tanimoto similarity (ECFP4), sequences of one length letter by letter. None
-    where there is nothing to compare with.
+    Molecules are compared by Tanimoto similarity (ECFP4), sequences of letters of one length letter by
+    letter; other texts, such as formulas, are not compared. None where there is nothing to compare with.
     """
     rows = [int(other) for other in history.observed_rows[-_MOST:] if other != row]
     known = [history.records[other].x for other in rows]
@@ -154,7 +155,7 @@ def nearest_known(history: History, x: Any, row: int, *, molecules: bool) -> tup
         found = similarities(x, known)
         best = int(found.argmax())
         return (rows[best], f"Tanimoto similarity {found[best]:.2f}") if found[best] > 0 else None
-    return _nearest_text(x, known, rows)
+    return _nearest_text(x, known, rows) if are_sequences([x, *known]) else None
 
 
 def _nearest_text(x: str, known: Sequence[Any], rows: Sequence[int]) -> tuple[int, str] | None:

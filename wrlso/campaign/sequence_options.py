@@ -37,9 +37,9 @@ def read_sequence_rules(
     gc: str | None = None,
     length: str | None = None,
     max_homopolymer: int | None = None,
-    min_log_likelihood: float | None = None,
     translate: bool = False,
     codon_usage: str | None = None,
+    keep_ends: bool = True,
 ) -> dict[str, Any]:
     """Return the parameters of :func:`wrlso.sequences.sequence_search` that options of the shell name.
 
@@ -59,9 +59,9 @@ def read_sequence_rules(
         "gc": None if gc is None else _range("--gc", gc, float),
         "length": None if length is None else _range("--length", length, int),
         "max_homopolymer": max_homopolymer,
-        "min_log_likelihood": min_log_likelihood,
         "translate": translate or None,
         "codon_usage": None if codon_usage is None else _usage(codon_usage),
+        "keep_ends": None if keep_ends else False,
     }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -87,32 +87,22 @@ def add_sequence_rules(
 
     Another model has no such rules, and impossible ones are refused. ``texts`` are the starting data.
     """
+    from wrlso._sequences.start_rules import rules_of_search
     from wrlso.models.sequences.vae import SequenceVAE
 
-    is_coding = isinstance(model, SequenceVAE) and model.is_coding
-    if not given and not is_coding:
-        return list(rules)
-    from wrlso._sequences.coding_rules import CodingRules
-    from wrlso._sequences.codons import common_stop
-    from wrlso._sequences.rules import SequenceRules
-
     if not isinstance(model, SequenceVAE):
+        if not given:
+            return list(rules)
         named = ", ".join("--" + name.replace("_", "-") for name in given)
         raise ParameterError(
             f"{named}: for models of sequences (--model protein, dna, rna), got {type(model).__name__}"
         )
-    others = {n: value for n, value in given.items() if n not in ("min_log_likelihood", "translate")}
-    model.keep_plausible(given.get("min_log_likelihood"))
-    if not others and not is_coding:
+    others = {n: value for n, value in given.items() if n not in ("translate", "keep_ends")}
+    made = rules_of_search(
+        model.alphabet, texts, coding=model.is_coding, keep_ends=given.get("keep_ends", True), **others
+    )
+    if not others and not model.is_coding and not made.prefix:
         return list(rules)
-    longest = max(map(len, texts), default=None)
-    made: CodingRules | SequenceRules
-    if is_coding:
-        made = CodingRules(**others, stop=None if "wild_type" in others else common_stop(texts))
-        made.check(None if longest is None else max(longest // 3, 1))
-    else:
-        made = SequenceRules(model.alphabet.letters, **others)
-        made.check(longest)
     model.keep(made)
     return [*rules, made]
 
@@ -133,6 +123,9 @@ def sequence_remarks(model: Any, given: Mapping[str, Any], texts: Sequence[str])
     if not model.is_coding:
         check_kind(X, model.alphabet, "say --model dna, with --translate where they code for proteins")
     said = []
+    if model.rules is not None and model.rules.prefix:
+        begun = model.rules.prefix
+        said.append(f"all proteins begin with {begun}, and so do new ones (--any-ends lets them lose it)")
     lengths = sorted({len(x) for x in X})
     if len(lengths) > 1 and "length" not in given:
         said.append(

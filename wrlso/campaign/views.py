@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from wrlso._sequences.alphabets import are_sequences
 from wrlso._sequences.fasta import format_fasta
 from wrlso._state.merits import best_position, hypervolumes, standing
 from wrlso._state.training_due import training_due_in
@@ -161,6 +162,9 @@ def fasta_points(
     """Return points as FASTA, with their names or else their ids, and with their wells."""
     listed = list(rows)
     X = [history.records[row].x for row in listed]
+    if not are_sequences(X):
+        wrong = next(x for x in X if not are_sequences([x]))
+        raise DataError(f"FASTA must hold sequences of letters, got {wrong!r:.60}: write CSV")
     titles = [names.get(x) or str(row) for row, x in zip(listed, X, strict=True)]
     return format_fasta(
         X, [f"{title} {wells.get(row, '')}".strip() for row, title in zip(listed, titles, strict=True)]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -197,6 +197,16 @@ def init(
     keep: Keep = None,
     near: Near = None,
     novel: Novel = None,
+    plausibility: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Proposals are as plausible as the data without this share. "
+            "[default: 0.1 for molecules, no bound for sequences]",
+        ),
+    ] = None,
     any_molecule: Annotated[
         bool,
         typer.Option(
@@ -233,10 +243,12 @@ def init(
     max_homopolymer: Annotated[
         int | None, typer.Option(min=1, help="Sequences: most equal letters in a row.")
     ] = None,
-    min_log_likelihood: Annotated[
-        float | None,
-        typer.Option(max=0, help="Sequences: least log-likelihood of proposals for each letter: -2.5."),
-    ] = None,
+    any_ends: Annotated[
+        bool,
+        typer.Option(
+            "--any-ends", help="Proteins: lose M at the beginning, and DNA a stop codon, that the data have."
+        ),
+    ] = False,
     translate: Annotated[
         bool,
         typer.Option("--translate", help="DNA: codes for proteins, which are searched; proposals are DNA."),
@@ -317,9 +329,9 @@ def init(
             sequence_rules=read_sequence_rules(
                 wild_type=wild_type, max_mutations=max_mutations, fixed=fixed, required=required or (),
                 forbidden=forbidden or (), gc=gc, length=length, max_homopolymer=max_homopolymer,
-                min_log_likelihood=min_log_likelihood, translate=translate, codon_usage=codon_usage,
+                translate=translate, codon_usage=codon_usage, keep_ends=not any_ends,
             ),
-            plausibility=None if any_molecule else "auto",
+            plausibility=_plausibility(plausibility, any_molecule),
             salts=_salts(salts, neutralize),
             outcomes=_outcomes(y, direction, maximize, minimize, at_least, at_most, record),
             direction=direction.value,
@@ -329,6 +341,15 @@ def init(
             verbose=verbosity(),
         )
     )  # fmt: skip
+
+
+def _plausibility(share: float | None, any_molecule: bool) -> float | Literal["auto"] | None:
+    """Return what bounds how odd proposals are; --any-molecule is no bound."""
+    if any_molecule and share is not None:
+        raise typer.BadParameter(
+            "it says no bound, beside --plausibility, which is one", param_hint="--any-molecule"
+        )
+    return None if any_molecule else "auto" if share is None else share
 
 
 def _salts(salts: Salts | None, neutralize: bool) -> str | None:

@@ -10,9 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wrlso.exceptions import ModelError
-from wrlso.models.protocol import LatentModel, Objects
+from wrlso.models.protocol import LatentModel, Objects, Spells
 
-__all__ = ["Array", "decoded", "encoded", "evaluating", "key_of", "tensorized", "to_array", "to_model"]
+__all__ = [
+    "Array",
+    "decoded",
+    "encoded",
+    "evaluating",
+    "key_of",
+    "spelled",
+    "tensorized",
+    "to_array",
+    "to_model",
+]
 
 Array = NDArray[np.float64]
 
@@ -40,6 +50,11 @@ def key_of(model: LatentModel, x: Any) -> Hashable:
             f"{key!r:.200}: {error}"
         ) from error
     return key
+
+
+def spelled(model: LatentModel, X: Objects) -> Objects:
+    """Return n objects as records keep them: as the model spells them, where it has a spelling of its own."""
+    return model.spelled(X) if isinstance(model, Spells) else X
 
 
 def tensorized(model: LatentModel, X: Objects) -> Tensor:

@@ -26,6 +26,7 @@ __all__ = [
     "Mutates",
     "Objects",
     "SamplesPrior",
+    "Spells",
     "has_likelihood",
 ]
 
@@ -170,6 +171,14 @@ class CountsOddities(Protocol):
 
         A known object that one of them is asked about is compared with the others.
         """
+
+
+@runtime_checkable
+class Spells(Protocol):
+    """A model that reads several spellings of an object as the same; records keep the one of the model."""
+
+    def spelled(self, X: Objects) -> list[Any]:
+        """Return n objects as the model spells them; raises DataError for those that it cannot read."""
 
 
 @runtime_checkable

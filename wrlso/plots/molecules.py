@@ -20,6 +20,7 @@ def molecule_grid(
     X: Sequence[str],
     labels: Sequence[str],
     *,
+    contributions: Sequence[ArrayLike] | None = None,
     n_columns: int = 4,
     figure: "Figure | SubFigure | None" = None,
 ) -> "Figure | SubFigure":
@@ -31,16 +32,23 @@ def molecule_grid(
     ----------
     X : sequence of n SMILES
     labels : sequence of n str
+    contributions : sequence of n array_like (atoms,), default=None
+        What each atom adds to a prediction, of :func:`wrlso.molecules.atom_contributions`: blue atoms raise
+        it, orange ones lower it, on one scale for all molecules.
     n_columns : int, default=4
 
     Raises
     ------
     DataError
-        When there are no molecules, not as many labels, or a SMILES is invalid.
+        When there are no molecules, not as many labels or contributions, or a SMILES is invalid.
     """
     if len(X) == 0 or len(X) != len(labels):
         raise DataError(f"expected as many labels as molecules, at least one, got {len(labels)} and {len(X)}")
-    pictures = [molecule_pixels(x) for x in X]
+    if contributions is not None and len(contributions) != len(X):
+        raise DataError(f"expected as many contributions as molecules, got {len(contributions)} and {len(X)}")
+    added = [None] * len(X) if contributions is None else [np.asarray(c, dtype=float) for c in contributions]
+    largest = max((float(np.abs(each).max(initial=0.0)) for each in added if each is not None), default=None)
+    pictures = [molecule_pixels(x, each, largest) for x, each in zip(X, added, strict=True)]
     n_columns = min(n_columns, len(X))
     n_rows = -(-len(X) // n_columns)
     figure = figure if figure is not None else new_figure(2.4 * n_columns, 2.0 * n_rows)

@@ -1,15 +1,16 @@
 """Figures of sequences: logos, maps of mutations, alignments to a wild type."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wrlso._sequences.alignment import aligned_places
-from wrlso._sequences.alphabets import Alphabet, listed_sequences, make_alphabet
+from wrlso._sequences.alphabets import Alphabet, listed_sequences, listed_texts, make_alphabet
 from wrlso._utils.validation import check_count
-from wrlso.exceptions import DataError
+from wrlso.exceptions import DataError, DataTypeError
 from wrlso.plots.figures import new_figure
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ def sequence_logo(
     wild_type : str, default=None
         What the places are of; None: the first sequence.
     most_places : int, default=60
-        Of more places, those at which the sequences differ most are drawn.
+        Of more places, those at which the sequences differ most are drawn, and the axis says so.
 
     Raises
     ------
-    DataError
+    DataError, DataTypeError
         Without sequences, and for those that cannot be read.
     """
     from matplotlib.font_manager import FontProperties
@@ -61,6 +62,7 @@ def sequence_logo(
 
     check_count("most_places", most_places)
     letters, wild, table = _aligned(X, alphabet, wild_type)
+    left_out = ""
     v = len(letters.letters)
     shares = np.stack([(table == i).mean(axis=0) for i in range(v)], axis=1)
     logs = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
@@ -68,9 +70,11 @@ def sequence_logo(
     places = np.arange(len(wild))
     if len(places) > most_places:
         places = np.sort(np.argsort(shares.max(axis=1), kind="stable")[:most_places])
+        left_out = f"{most_places} of {len(wild)} places, those that differ most"
     figure = figure if figure is not None else new_figure(max(3.0, 0.25 * len(places) + 0.8), 2.4)
     axes = figure.subplots()
     font = FontProperties(family="DejaVu Sans Mono", weight="bold")
+    outline = cache(lambda letter: TextPath((0, 0), letter, size=1, prop=font))
     for column, place in enumerate(places):
         bottom = 0.0
         for i in np.argsort(shares[place], kind="stable"):
@@ -78,7 +82,7 @@ def sequence_logo(
             if height < 0.01:
                 continue
             letter = letters.letters[i]
-            path = TextPath((0, 0), letter, size=1, prop=font)
+            path = outline(letter)
             axes.add_patch(
                 PathPatch(
                     _stretched(path, column - 0.45, bottom, 0.9, height), lw=0, color=_colour(letters, letter)
@@ -89,6 +93,7 @@ def sequence_logo(
     axes.set_ylim(0, float(np.log2(v)))
     _name_places(axes, letters.text(wild), places)
     axes.set_ylabel("bits")
+    axes.set_xlabel(left_out)
     return figure
 
 
@@ -114,25 +119,24 @@ def mutation_map(
     wild_type : str
     alphabet : str or sequence of str, default="protein"
     most_places : int, default=60
-        Of more mutated places, those that are mutated most often are drawn.
+        Of more mutated places, those that are mutated most often are drawn, and the axis says so.
 
     Raises
     ------
-    DataError
+    DataError, DataTypeError
         When X and y disagree, for sequences that cannot be read, and where nothing with a value is mutated.
     """
     check_count("most_places", most_places)
-    values = np.asarray(y, dtype=np.float64)
-    if values.shape != (len(X),):
-        raise DataError(f"X and y must have the same length, got {len(X)} and shape {values.shape}")
+    values, wild_type = _values(X, y), _named(wild_type)
     letters, wild, table = _aligned(X, alphabet, wild_type)
     known = np.isfinite(values)
     mutated = (table != wild) & known[:, None]
     counts = mutated.sum(axis=0)
     if not counts.any():
         raise DataError("at least one sequence with a value must differ from the wild type, got none")
-    places = np.flatnonzero(counts)
+    places, left_out = np.flatnonzero(counts), ""
     if len(places) > most_places:
+        left_out = f"{most_places} of {len(places)} mutated places, those mutated most often"
         places = np.sort(np.argsort(-counts, kind="stable")[:most_places])
     rows = [*range(len(letters.letters)), -1]
     means = np.full((len(rows), len(places)), np.nan)
@@ -150,6 +154,7 @@ def mutation_map(
     image = axes.imshow(means, aspect="auto", cmap="viridis", interpolation="nearest")
     axes.set_yticks(range(len(rows)), [*letters.letters, "–"], fontsize="x-small")
     _name_places(axes, letters.text(wild), places)
+    axes.set_xlabel(left_out)
     figure.colorbar(image, ax=axes, label="mean value")
     return figure
 
@@ -179,12 +184,14 @@ def sequence_alignment(
 
     Raises
     ------
-    DataError
+    DataError, DataTypeError
         Without sequences, for those that cannot be read, and for another number of labels.
     """
     check_count("width", width)
-    letters, wild, table = _aligned(X, alphabet, wild_type)
-    if labels is None:
+    letters, wild, table = _aligned(X, alphabet, _named(wild_type))
+    if labels is not None:
+        labels = listed_texts(labels, "labels")
+    else:
         labels = [str(int(n)) for n in (table != wild).sum(axis=1)]
     if len(labels) != len(X):
         raise DataError(f"expected as many labels as sequences, got {len(labels)} and {len(X)}")
@@ -195,7 +202,7 @@ def sequence_alignment(
     figure = figure if figure is not None else new_figure(0.14 * columns + 1.6, 0.17 * n_lines + 0.3)
     axes = figure.subplots()
     axes.set_axis_off()
-    line = 0
+    line, dots = 0, [np.empty((0, 2))]
     style: dict[str, Any] = {"ha": "center", "va": "center", "family": "monospace", "fontsize": 8}
     for start in blocks:
         part = slice(start, start + width)
@@ -205,13 +212,17 @@ def sequence_alignment(
         for i, row in enumerate(table):
             line += 1
             axes.text(-1.5, line, labels[i], ha="right", va="center", fontsize=8)
-            for j, (letter, own) in enumerate(zip(row[part], wild[part], strict=True)):
-                text = "·" if letter == own else "–" if letter < 0 else letters.letters[letter]
-                colour = _PLAIN if letter == own else _colour(letters, text)
-                axes.text(j, line, text, color=colour, **style)
-                if start + j in inserted[i]:
-                    axes.plot([j - 0.5, j - 0.5], [line - 0.4, line + 0.4], color="#c8372d", lw=1.2)
+            for j in np.flatnonzero(row[part] != wild[part]).tolist():
+                text = "–" if row[start + j] < 0 else letters.letters[row[start + j]]
+                axes.text(j, line, text, color=_colour(letters, text), **style)
+            same = np.flatnonzero(row[part] == wild[part])
+            dots.append(np.stack([same, np.full(len(same), line)], axis=1))
+            for place in inserted[i] & set(range(start, start + width)):
+                j = place - start
+                axes.plot([j - 0.5, j - 0.5], [line - 0.4, line + 0.4], color="#c8372d", lw=1.2)
         line += 2
+    across, down = np.concatenate(dots).T
+    axes.scatter(across, down, s=3, color=_PLAIN, linewidths=0)  # a text for each would be slow
     axes.set_xlim(-6, columns)
     axes.set_ylim(line - 1, -1)
     return figure
@@ -225,27 +236,53 @@ def _aligned(
     texts = listed_sequences(X, letters)
     if not texts:
         raise DataError("at least one sequence expected, got none")
-    wild = letters.numbers(texts[0] if wild_type is None else letters.read(wild_type))
+    wild = letters.numbers(texts[0] if wild_type is None else _wild_type(wild_type, letters))
     table = np.full((len(texts), len(wild)), -1, dtype=np.int64)
-    for row, text in zip(table, texts, strict=True):
-        numbers = letters.numbers(text)
-        if len(numbers) == len(wild):
-            row[:] = numbers
-        else:
-            places = aligned_places([wild], [numbers])[0]
-            row[places >= 0] = numbers[places[places >= 0]]
+    rows = [letters.numbers(text) for text in texts]
+    for row, numbers, places in zip(table, rows, _partners(wild, rows), strict=True):
+        row[places >= 0] = numbers[places[places >= 0]]
     return letters, wild, table
+
+
+def _partners(wild: Places, rows: list[Places]) -> list[Places]:
+    """Return where the letters of the wild type are in each row, -1 for nowhere."""
+    other = [i for i, row in enumerate(rows) if len(row) != len(wild)]
+    found = [np.arange(len(wild), dtype=np.int64)] * len(rows)
+    for i, places in zip(other, aligned_places([wild] * len(other), [rows[i] for i in other]), strict=True):
+        found[i] = places
+    return found
+
+
+def _named(wild_type: Any) -> str:
+    if not isinstance(wild_type, str):
+        raise DataTypeError(f"wild_type must be a sequence, str, got {type(wild_type).__name__}")
+    return wild_type
+
+
+def _wild_type(given: Any, letters: Alphabet) -> str:
+    text = _named(given)
+    try:
+        return letters.read(text)
+    except DataError as error:
+        raise DataError(f"wild_type must be a sequence of {letters.name}: {error}") from None
+
+
+def _values(X: Any, y: Any) -> NDArray[np.float64]:
+    """Return the values (n,) of n sequences."""
+    listed_texts(X)
+    try:
+        values = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataTypeError(f"y must hold numbers, NaN where there is none, got {y!r:.60}: {error}") from None
+    if values.shape != (len(X),):
+        raise DataError(f"X and y must have the same length, got {len(X)} and shape {values.shape}")
+    return values
 
 
 def _inserted(X: Sequence[str], letters: Alphabet, wild: Places) -> list[set[int]]:
     """Return before which places of the wild type each sequence has more letters."""
     found: list[set[int]] = []
-    for text in X:
-        numbers = letters.numbers(letters.read(text))
-        if len(numbers) == len(wild):
-            found.append(set())
-            continue
-        places = aligned_places([wild], [numbers])[0]
+    for places in _partners(wild, [letters.numbers(letters.read(text)) for text in X]):
         there = np.flatnonzero(places >= 0)
         apart = np.diff(places[there], prepend=-1)
         found.append({int(place) for place in there[apart > 1]})

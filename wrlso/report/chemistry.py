@@ -1,6 +1,7 @@
 """Proposed molecules as a chemist looks at them: easy to make, alerts, the nearest known one, properties."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -11,15 +12,24 @@ from wrlso._chemistry.smiles import Mol, parse
 from wrlso.models.molecules.base import MoleculeVAE
 from wrlso.report.drawings import image_source
 from wrlso.report.page import heading, paragraph, table
-from wrlso.report.snapshot import Campaign
+from wrlso.report.snapshot import Campaign, contributions_now
 from wrlso.rules.book import explain, words_of
 from wrlso.rules.checks import PROPERTIES, likeness, unlike_atoms
 
-__all__ = ["as_molecules"]
+__all__ = ["as_molecules", "leaning_pictures"]
 
 _ALERTS = "no-alerts"
 _MOST = 50  # proposals that are looked at
 _MOST_KNOWN = 5000  # known molecules whose properties are compared, and that proposals are compared with
+_CAPTION = (
+    "SA: synthetic accessibility, from 1 (easy) to 10. QED: drug-likeness, from 0 to 1. Alerts: those of "
+    "Brenk and PAINS. Similarity: Tanimoto, ECFP4. Coloured atoms have other neighbours than any in the "
+    "other molecule."
+)
+_LEANS = (
+    " What the prediction leans on: blue atoms raise it, orange ones lower it, by the surroundings that hold "
+    "them; one scale for all."
+)
 _PROPERTIES: dict[str, Callable[[Mol], float]] = {
     "heavy atoms": PROPERTIES["heavy_atoms"].of,
     "molecular weight": PROPERTIES["weight"].of,
@@ -51,6 +61,8 @@ def as_molecules(campaign: Campaign) -> Markup:
 def _table(campaign: Campaign, proposed: Sequence[str], known: Sequence[str]) -> Markup:
     body = []
     first = len(campaign.pending) - len(proposed)
+    rows = [int(row) for row in campaign.pending[-_MOST:]]
+    leaning = [_picture(x, each) for x, each in zip(proposed, leaning_pictures(campaign, rows), strict=False)]
     for number, x in enumerate(proposed, start=first + 1):
         molecule = parse(x)
         similarity, place = likeness(x, known)
@@ -66,6 +78,7 @@ def _table(campaign: Campaign, proposed: Sequence[str], known: Sequence[str]) ->
             (
                 str(number),
                 _drawn(x, atoms),
+                *([leaning[number - first - 1]] if leaning else []),
                 f"{synthetic_accessibility(molecule):.1f}",
                 f"{qed(molecule):.2f}",
                 "; ".join(alerts) or "none",
@@ -74,13 +87,25 @@ def _table(campaign: Campaign, proposed: Sequence[str], known: Sequence[str]) ->
                 value,
             )
         )
-    columns = ("No.", "Molecule", "SA", "QED", "Alerts", "Nearest known", "Similarity", "Its value")
-    caption = (
-        "SA: synthetic accessibility, from 1 (easy) to 10. QED: drug-likeness, from 0 to 1. Alerts: those of "
-        "Brenk and PAINS. Similarity: Tanimoto, ECFP4. Coloured atoms have other neighbours than any in the "
-        "other molecule."
-    )
+    leans = ["What the prediction leans on"] if leaning else []
+    columns = ("No.", "Molecule", *leans, "SA", "QED", "Alerts", "Nearest known", "Similarity", "Its value")
+    caption = _CAPTION + (_LEANS if leaning else "")
     return table(caption, columns, body, numbers=("SA", "QED", "Similarity"))
+
+
+def leaning_pictures(campaign: Campaign, rows: Sequence[int]) -> list[str]:
+    """Return data URIs of molecules with what each atom adds to the prediction, on one scale.
+
+    Empty for other x, and where the process does not say it.
+    """
+    if not isinstance(campaign.model, MoleculeVAE):
+        return []
+    X = [str(campaign.record(row).key) for row in rows]
+    found = contributions_now(campaign, X)
+    if found is None:
+        return []
+    largest = max((float(np.abs(each).max(initial=0.0)) for each in found), default=0.0)
+    return [_source(x, contributions=each, largest=largest) for x, each in zip(X, found, strict=True)]
 
 
 def _compared(proposed: Sequence[str], known: Sequence[str]) -> Markup:
@@ -103,5 +128,12 @@ def _compared(proposed: Sequence[str], known: Sequence[str]) -> Markup:
 
 
 def _drawn(x: str, atoms: Sequence[int]) -> Markup:
-    source = image_source(molecule_svg(x, (220, 160), atoms=atoms).encode(), "svg+xml")
+    return _picture(x, _source(x, atoms=atoms))
+
+
+def _source(x: str, **options: Any) -> str:
+    return image_source(molecule_svg(x, (220, 160), **options).encode(), "svg+xml")
+
+
+def _picture(x: str, source: str) -> Markup:
     return Markup('<img class="drawing" src="{}" alt="{name}" title="{name}">').format(source, name=x)

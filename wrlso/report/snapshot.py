@@ -1,5 +1,6 @@
 """The numbers of a report, all computed before anything is drawn."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from wrlso.history import History, Record
 from wrlso.models.inference import evaluating, to_model
 from wrlso.models.protocol import LatentModel
 from wrlso.outcomes import aims_of
+from wrlso.surrogate.atom_contributions import atom_contributions, has_atom_contributions
 from wrlso.surrogate.points import points_for
 from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.protocol import Surrogate
@@ -27,6 +29,7 @@ __all__ = [
     "Campaign",
     "Predictions",
     "asked_predictions",
+    "contributions_now",
     "format_time",
     "held_out_predictions",
     "predict_now",
@@ -201,14 +204,33 @@ def held_out_predictions(campaign: Campaign) -> Predictions | None:
 
 def predict_now(campaign: Campaign, rows: Rows) -> tuple[Array, Array] | None:
     """Return mean and standard deviation (m,) of rows given all that is known; None for too few values."""
-    if len(campaign.y) < MIN_VALUES or len(rows) == 0:
+    surrogate = _fitted_now(campaign)
+    if surrogate is None or len(rows) == 0:
+        return None
+    mean, deviation = predict_measurements(surrogate, _points(campaign, rows))
+    return campaign.sign * mean, deviation
+
+
+def contributions_now(campaign: Campaign, X: Sequence[str]) -> list[Array] | None:
+    """Return what each atom of molecules adds to their predictions, in the user's sign and units.
+
+    None for too few values, for several goals, and for a process that does not predict by atoms.
+    """
+    several = len(aims_of(campaign.opt.outcomes, campaign.opt.direction).goals) > 1
+    if several or not has_atom_contributions(_template(campaign)):
+        return None
+    surrogate = _fitted_now(campaign)
+    return None if surrogate is None else [campaign.sign * atom_contributions(surrogate, x) for x in X]
+
+
+def _fitted_now(campaign: Campaign) -> Surrogate | None:
+    """Return the process given all that is known; None for too few values."""
+    if len(campaign.y) < MIN_VALUES:
         return None
     values = campaign.sign * campaign.y
     chosen = thin(values, N_FITTED)
     points = _points(campaign, campaign.rows[chosen])
-    surrogate = _fit(campaign, points, values[chosen], np.random.default_rng(0))
-    mean, deviation = predict_measurements(surrogate, _points(campaign, rows))
-    return campaign.sign * mean, deviation
+    return _fit(campaign, points, values[chosen], np.random.default_rng(0))
 
 
 def thin(y: Array, most: int) -> Rows:

@@ -13,7 +13,7 @@ from wrlso.exceptions import DataError, DataTypeError
 from wrlso.surrogate.checks import check_int
 from wrlso.surrogate.minmax_kernel import Integers
 
-__all__ = ["MorganCounts", "morgan"]
+__all__ = ["MorganCounts", "morgan", "morgan_generator"]
 
 _REMEMBERED = 50_000  # molecules whose features are kept, about 1 kB each
 
@@ -24,7 +24,7 @@ def morgan(smiles: str, radius: int, counts: bool, chirality: bool) -> tuple[Int
     molecule = shared(smiles)
     if molecule is None:
         return None
-    found = _generator(radius, chirality).GetSparseCountFingerprint(molecule).GetNonzeroElements()
+    found = morgan_generator(radius, chirality).GetSparseCountFingerprint(molecule).GetNonzeroElements()
     features = np.fromiter(found.keys(), dtype=np.int64, count=len(found))
     values = np.fromiter(found.values(), dtype=np.int64, count=len(found))
     values = values if counts else np.ones_like(values)
@@ -34,7 +34,8 @@ def morgan(smiles: str, radius: int, counts: bool, chirality: bool) -> tuple[Int
 
 
 @cache
-def _generator(radius: int, chirality: bool) -> Any:
+def morgan_generator(radius: int, chirality: bool) -> Any:
+    """Return what computes fingerprints."""
     module = optional_module("rdkit.Chem.rdFingerprintGenerator")
     return module.GetMorganGenerator(radius=radius, includeChirality=chirality)
 

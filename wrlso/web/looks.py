@@ -9,6 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from wrlso._sequences.alphabets import are_sequences
 from wrlso._state.merits import standing
 from wrlso._state.training_log import in_words
 from wrlso.campaign.downloads import all_text, pending_text
@@ -25,15 +26,15 @@ from wrlso.web.safety import MAX_BODY
 
 __all__ = [
     "PAGES", "batch", "download", "drawing", "explore", "front", "history", "latent", "latent_points",
-    "model", "overview", "plot", "point", "quality", "results", "results_page", "settings",
+    "leaning", "model", "overview", "plot", "point", "quality", "results", "results_page", "settings",
 ]  # fmt: skip
 
 PAGES = (
     ("/", "overview"), ("/batch", "batch"), ("/results", "results"), ("/explore", "explore"),
     ("/point/{row:int}", "point"), ("/model", "model"), ("/history", "history"), ("/settings", "settings"),
     ("/drawing/{row:int}.svg", "drawing"), ("/progress.svg", "plot"), ("/front/{number:int}.svg", "front"),
-    ("/model/quality", "quality"), ("/map", "latent"), ("/map/points", "latent_points"),
-    ("/download/{name}", "download"),
+    ("/batch/leaning", "leaning"), ("/model/quality", "quality"), ("/map", "latent"),
+    ("/map/points", "latent_points"), ("/download/{name}", "download"),
 )  # fmt: skip
 _PAGE = 100  # rows of a table
 _ENTRIES = 1000  # fields for values
@@ -70,7 +71,8 @@ def batch(desk: Desk, request: Request) -> Response:
     usual = usual_seconds(view.history, "ask", trains=desk.trains_next())
     return desk.page(
         request, "batch.html", view=view, training=desk.training(), drawings=drawings, usual=usual,
-        sequences=view.contents in ("sequences", "texts"),
+        sequences=view.contents in ("sequences", "texts")
+        and are_sequences([view.history.records[row].x for row in rows]),
         pending=desk.room.cards(view, rows[:_CARDS]), n_pending=len(rows),
     )  # fmt: skip
 
@@ -177,6 +179,12 @@ async def quality(desk: Desk, request: Request) -> Response:
     names = ["predictions", "weights", "trainings"]
     found = await _of_model(desk, request, what="sections", names=names)
     return desk.page(request, "quality.html", found=found)
+
+
+async def leaning(desk: Desk, request: Request) -> Response:
+    """Return what the predictions of the points to be made lean on, as parts of their cards."""
+    found = await _of_model(desk, request, what="leaning", most=_CARDS)
+    return desk.page(request, "leaning.html", found=found)
 
 
 def latent(desk: Desk, request: Request) -> Response:

@@ -12,7 +12,7 @@ from typing import Any
 
 from wrlso.campaign import commands
 from wrlso.campaign.advice import read_on_page
-from wrlso.campaign.model_views import latent_map, report_sections
+from wrlso.campaign.model_views import latent_map, predictions_lean_on, report_sections
 from wrlso.campaign.start_table import AS_BEFORE, Form
 from wrlso.exceptions import DataError, WrlsoError
 from wrlso.storage.lock import AUTHOR
@@ -33,8 +33,10 @@ def work(request: dict[str, Any]) -> Any:
         return commands.ask(opt, campaign, request["n"])[1][:1]
     if what == "retrain":
         return commands.retrain(commands.open_campaign(campaign, **parts, verbose=1))
-    if what in ("sections", "map"):
+    if what in ("sections", "map", "leaning"):
         opt = commands.open_campaign(campaign, **parts, autosave=False)
+        if what == "leaning":
+            return predictions_lean_on(opt, request["most"])
         return latent_map(opt) if what == "map" else report_sections(opt, request["names"])
     with commands.recording(campaign, **parts) as opt:
         if what == "tell":

@@ -10,10 +10,17 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from wrlso._sequences.alphabets import listed_sequences, make_alphabet, refuse, substitution_odds
+from wrlso._sequences.alphabets import (
+    listed_sequences,
+    make_alphabet,
+    read_rows,
+    refuse,
+    substitution_odds,
+)
 from wrlso._sequences.coding_rules import CodingRules
-from wrlso._sequences.codons import coded_proteins
-from wrlso._sequences.rules import SequenceRules, length_bounds
+from wrlso._sequences.codons import coded_proteins, split_coding
+from wrlso._sequences.places import length_bounds
+from wrlso._sequences.rules import SequenceRules
 from wrlso._sequences.variation import Changes, crossed
 from wrlso._utils.validation import check_count, check_real
 from wrlso.exceptions import DataError, ModelError, ParameterError, ParameterTypeError
@@ -71,9 +78,6 @@ class SequenceVAE(ChunkVAE):
     chunk_dropout : float in [0, 1), default=0.1
         Share of the chunks hidden from the decoder in training by a latent block of zeros. So the decoder
         writes a plausible chunk for a block of zeros.
-    min_log_likelihood : float of at most 0, default=None
-        Least plausibility of decoded, mutated and crossed sequences: :meth:`log_probability` for each letter;
-        below it None is returned in place of a sequence. It counts once the model is trained. None: no bound.
     chunk_dim : int, default=8
         Latent dimensions of each chunk.
     width, hidden : int, default=128
@@ -105,7 +109,6 @@ class SequenceVAE(ChunkVAE):
         beta: float = 0.1,
         token_dropout: float = 0.2,
         chunk_dropout: float = 0.1,
-        min_log_likelihood: float | None = None,
         chunk_dim: int = 8,
         width: int = 128,
         hidden: int = 128,
@@ -120,8 +123,6 @@ class SequenceVAE(ChunkVAE):
         self.vocabulary = list(self.alphabet.letters)
         self.beta, self.token_dropout, self.chunk_dropout = beta, token_dropout, chunk_dropout
         self.rules: SequenceRules | CodingRules | None = None
-        self.min_log_likelihood: float | None = None
-        self.keep_plausible(min_log_likelihood)
         v = len(self.vocabulary)
         self.sizes = ChunkSizes(_N_SPECIAL + v, n_chunks=0, chunk_dim=chunk_dim, width=width, hidden=hidden)
         self.encoder, self.decoder = ChunkEncoder(self.sizes), ChunkDecoder(self.sizes)
@@ -158,20 +159,6 @@ class SequenceVAE(ChunkVAE):
         self._reference = self._reference or rules.start or ""
         if not self.max_tokens and rules.bounds is not None:
             self._set_length(*rules.bounds)
-        return self
-
-    def keep_plausible(self, min_log_likelihood: float | None) -> Self:
-        """Make no sequences from now on that are less plausible for each letter; None: no bound; return self.
-
-        Raises
-        ------
-        ParameterError, ParameterTypeError
-            Unless it is None or a number of at most 0.
-        """
-        if min_log_likelihood is not None:
-            check_real("min_log_likelihood", min_log_likelihood, maximum=0)
-            min_log_likelihood = float(min_log_likelihood)
-        self.min_log_likelihood = min_log_likelihood
         return self
 
     # ---------------------------------------------------------------- sequences and tokens
@@ -223,6 +210,10 @@ class SequenceVAE(ChunkVAE):
         """
         return self._read([x])[0]
 
+    def spelled(self, X: Objects) -> list[str]:
+        """Return n sequences in letters of the alphabet, coding DNA in bases; raises as :meth:`tensorize`."""
+        return read_rows(X, lambda x: split_coding(x)[0]) if self.is_coding else self._read(X)
+
     def extend(self, X: Iterable[str]) -> Self:
         """Return self: alphabets do not grow."""
         return self
@@ -239,14 +230,8 @@ class SequenceVAE(ChunkVAE):
         return [self.alphabet.numbers(x) for x in self._read(X, name)]
 
     def _finished(self, found: Iterable[str]) -> list[str | None]:
-        """Return sequences that keep the rules; None where repairs fail, and for implausible ones."""
-        kept = [x if self.rules is None else self.rules.repaired(x) for x in found]
-        made = [x for x in kept if x]
-        if self.min_log_likelihood is None or not made or not self.seen.any():
-            return kept
-        each = self.log_probability(made) / np.array([len(x) for x in self._read(made)])
-        likely = dict(zip(made, (each >= self.min_log_likelihood).tolist(), strict=True))
-        return [x if x and likely[x] else None for x in kept]
+        """Return sequences that keep the rules; None where repairs fail."""
+        return [x if self.rules is None else self.rules.repaired(x) for x in found]
 
     # ---------------------------------------------------------------- the latent space
 
@@ -421,7 +406,6 @@ class SequenceVAE(ChunkVAE):
             "reference": self._reference,
             "rules": None if self.rules is None else self.rules.get_params(),
             "coding": self.is_coding,
-            "min_log_likelihood": self.min_log_likelihood,
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -436,7 +420,6 @@ class SequenceVAE(ChunkVAE):
         self._reference = str(state["reference"])
         kind = CodingRules if state.get("coding") else SequenceRules
         self.rules = None if state["rules"] is None else kind(**state["rules"])
-        self.keep_plausible(state.get("min_log_likelihood"))
 
     def _parameters_to_keep(self) -> dict[str, Any]:
         self._check_length()

@@ -112,6 +112,7 @@ class InverseFolding(_Folding):
     def __init__(self, target: str = "loops", *, n_start: int = 10) -> None:
         self.target = target
         self.n_start = n_start
+        self.structure  # noqa: B018  # which refuses what is none
 
     @property
     def structure(self) -> str:
