@@ -6,8 +6,8 @@ from .forms import post
 
 ADDRESSES = [
     "/", "/batch", "/results", "/explore", "/model", "/history", "/settings", "/point/0", "/map",
-    "/map/points", "/model/quality", "/drawing/0.svg", "/progress.svg", "/front/0.svg", "/download/all.csv",
-    "/download/batch.fasta", "/explore?smarts=C",
+    "/map/points", "/model/quality", "/batch/leaning", "/drawing/0.svg", "/progress.svg",
+    "/front/0.svg", "/download/all.csv", "/download/batch.fasta", "/explore?smarts=C",
 ]  # fmt: skip
 CHANGES = {
     "/batch/ask": {"n": "1"}, "/batch/accept": {"id": "30"}, "/batch/reject": {"id": "30", "again": "1"},

@@ -70,7 +70,8 @@ def batch(desk: Desk, request: Request) -> Response:
     usual = usual_seconds(view.history, "ask", trains=desk.trains_next())
     return desk.page(
         request, "batch.html", view=view, training=desk.training(), drawings=drawings, usual=usual,
-        sequences=view.contents in ("sequences", "texts"),
+        sequences=view.contents in ("sequences", "texts")
+        and are_sequences([view.history.records[row].x for row in rows]),
         pending=desk.room.cards(view, rows[:_CARDS]), n_pending=len(rows),
     )  # fmt: skip
 
