@@ -123,12 +123,12 @@ def test_every_page_of_help_is_free_of_heavy_imports(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("status nowhere", "there is no campaign in nowhere"),
-        ("export nowhere", "there is no campaign in nowhere"),
-        ("ask nowhere", "there is no campaign in nowhere"),
-        ("tell nowhere batch.csv", "there is no campaign in nowhere"),
-        ("retrain nowhere", "there is no campaign in nowhere"),
-        ("report nowhere", "there is no campaign in nowhere"),
+        ("status nowhere", "there is no folder nowhere"),
+        ("export nowhere", "there is no folder nowhere"),
+        ("ask nowhere", "there is no folder nowhere"),
+        ("tell nowhere batch.csv", "there is no folder nowhere"),
+        ("retrain nowhere", "there is no folder nowhere"),
+        ("report nowhere", "there is no folder nowhere"),
         ("tell camp nowhere.csv --model string_models:make", "nowhere.csv: No such file"),
         ("tell camp empty.csv --model string_models:make", "empty.csv is empty"),
         ("ask camp", "name it with --model"),

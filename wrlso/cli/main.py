@@ -139,6 +139,8 @@ def demo(
     Shapes: from squares of at most 400 pixels it grows 64 × 64 images towards all 4,096 pixels, and draws the
     best images over time, the progress curve and the latent manifold.
     """
+    if search is not None and task is not DemoTask.shapes:
+        raise typer.BadParameter("--search is for --task shapes", param_hint="--search")
     from wrlso.campaign.tables import check_place
 
     check_place(out, force=True)
@@ -148,8 +150,6 @@ def demo(
         chosen = Search.oracle if search is None else search
         typer.echo(run_demo(out, seed=seed, budget=500 if budget is None else budget, search=chosen.value))
         return
-    if search is not None:
-        raise typer.BadParameter("--search is for --task shapes", param_hint="--search")
     from wrlso.benchmarks.molecules.demo import run_molecules_demo
 
     typer.echo(run_molecules_demo(out, seed=seed, budget=100 if budget is None else budget))
