@@ -39,29 +39,32 @@ def work(request: dict[str, Any]) -> Any:
             return predictions_lean_on(opt, request["most"])
         return latent_map(opt) if what == "map" else report_sections(opt, request["names"])
     with commands.recording(campaign, **parts) as opt:
-        if what == "tell":
-            form = Form(decimal=request.get("decimal") or None)
-            return commands.tell(
-                opt,
-                campaign,
-                Path(request["file"]),
-                form=form,
-                ids=request["ids"],
-                replicates=request["replicates"],
-                choices={(row, column): choice for row, column, choice in request["choices"]},
-                reason=request["reason"],
-                check=request["check"],
-            )
-        if what == "update":
-            reason = request["reason"] or None
-            return commands.update(opt, request["point"], request["value"], form=AS_BEFORE, reason=reason)
-        if what == "release":
-            reason = request["reason"] or None
-            return commands.release(opt, [request["point"]], reason=reason, again=request["again"])
-        if what == "accept":
-            return commands.accept(opt, request["point"])
-        if what == "note":
-            return commands.note(opt, request["point"], request["text"])
+        return _change(opt, campaign, request)
+
+
+def _change(opt: Any, campaign: Path, request: dict[str, Any]) -> Any:
+    """Make a change that takes no time, and return what to say of it."""
+    what, reason = request["what"], request.get("reason") or None
+    if what == "tell":
+        return commands.tell(
+            opt,
+            campaign,
+            Path(request["file"]),
+            form=Form(decimal=request.get("decimal") or None),
+            ids=request["ids"],
+            replicates=request["replicates"],
+            choices={(row, column): choice for row, column, choice in request["choices"]},
+            reason=request["reason"],
+            check=request["check"],
+        )
+    if what == "update":
+        return commands.update(opt, request["point"], request["value"], form=AS_BEFORE, reason=reason)
+    if what == "release":
+        return commands.release(opt, [request["point"]], reason=reason, again=request["again"])
+    if what == "accept":
+        return commands.accept(opt, request["point"])
+    if what == "note":
+        return commands.note(opt, request["point"], request["text"])
     raise ValueError(f"unknown operation {what!r}")
 
 
