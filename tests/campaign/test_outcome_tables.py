@@ -20,8 +20,8 @@ from wrlso import (
     Record,
     above,
     below,
+    campaign,
 )
-from wrlso.campaign import commands as campaign
 from wrlso.campaign.cells import read_result
 from wrlso.campaign.outcome_columns import OutcomeColumns, plainly, read_outcomes
 from wrlso.campaign.tables import read_table
