@@ -91,6 +91,11 @@ class Journal:
             self._db.close()
             self._pid = -1
 
+    def __del__(self) -> None:
+        """Close the file; from Python 3.13 on a connection that is left open is a warning."""
+        if getattr(self, "_pid", -1) == os.getpid():
+            self._db.close()
+
     @contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[None]:
         """Commit all changes made inside, so that they survive a power cut, or none of them.
