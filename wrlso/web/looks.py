@@ -9,6 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from wrlso._sequences.alphabets import are_sequences
 from wrlso._state.merits import standing
 from wrlso._state.training_log import in_words
 from wrlso.campaign.downloads import all_text, pending_text
