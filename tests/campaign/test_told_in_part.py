@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_campaign import FAST, OWN, START, score, write
 from test_outcome_tables import OUTCOMES, tell
@@ -124,6 +124,9 @@ def test_one_number_is_not_measured_or_failed():
     assert read_correction("pIC50=failed", form, form, aims_of(OUTCOMES[:1])) is None
     with pytest.raises(ParameterError, match="values have no names here"):
         read_correction(["1", "2"], form, form, aims_of(None))
+    for aims in (aims_of(None), aims_of(OUTCOMES)):
+        with pytest.raises(ParameterError, match="at least one value, got none"):
+            read_correction([], form, form, aims)
 
 
 def test_a_cell_that_fails_beside_one_with_a_value_is_refused(camp):
@@ -146,6 +149,7 @@ STEP = st.tuples(st.sampled_from(["tell", "update"]), st.sampled_from([12, 13, 3
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, min_size=1, max_size=6))
+@example(steps=[("update", 3, ("", "", ""))])
 def test_nothing_that_was_told_is_ever_lost(camp, steps):
     """Each reading of a point before a change is among its readings or its revisions after it."""
     for kind, row, told in steps:

@@ -217,5 +217,5 @@ def test_the_benchmark_measures_every_command(tmp_path, capsys):
 
 def test_the_benchmark_sees_a_command_that_fails(tmp_path):
     pytest.importorskip("resource")
-    with pytest.raises(RuntimeError, match=r"wrlso status nowhere ended with 1, expected 0: .*no campaign"):
+    with pytest.raises(RuntimeError, match=r"status nowhere ended with 1, expected 0: .*no folder nowhere"):
         start._wrlso("wrlso status nowhere", tmp_path)

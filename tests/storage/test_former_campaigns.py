@@ -29,6 +29,7 @@ def in_one_line(text):
     """A parameter's text without what is gone and without its layout."""
     text = " ".join(text.split())
     # defaults of then, which are stored, and others now
+    text = text.replace("TanimotoGP(transform='floor')", "TanimotoGP()")
     text = re.sub(r", (initial_epochs=20|retrain_epochs=1)(?=[,)])", "", text)
     for gone in GONE:
         text = text.replace(gone, "")

@@ -45,7 +45,7 @@ _WORDS = {
     "only": ("choose the rows with --only", "leave the other rows out"),
     "only one": ('choose one, for example --only "{column}={value}"', "leave the rows of all others out"),
     "leave out": ('leave out with --only "{column}={value}"', "leave these rows out"),
-    "salts": ("; --salts refuse says otherwise", ""),
+    "salts": (" (--salts refuse says otherwise)", ""),
     "feasible": (
         "if you trust that code, pass it again with --feasible package.module:function",
         "who starts the page must name that code, and trust it",

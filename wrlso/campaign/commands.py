@@ -203,7 +203,7 @@ def tell(
     replicates : bool, default=False
         Whether a different value of a measured point is a repeated measurement.
     choices : mapping
-        What counts where a cell contradicts a recorded value: see :func:`plan_tell`.
+        What counts where a cell contradicts a recorded value, by row and column: "keep", "correct" or "both".
     reason : str, default=""
         Stands with the corrections among them.
     check : bool, default=False

@@ -24,6 +24,8 @@ def read_correction(values: str | Sequence[str], form: Form, kept: Form, aims: A
     listed = [values] if isinstance(values, str) else list(values)
     if len(listed) == 1 and listed[0].strip().lower() in ("failed", "fail"):
         return None
+    if not listed:
+        raise ParameterError("a correction must say at least one value, got none")
     if not aims.are_named and len(listed) != 1:
         raise ParameterError(f"the new value must be one, because values have no names here, got {listed}")
     found: dict[str, Reading | None] = {}

@@ -143,6 +143,7 @@ def demo(
         raise typer.BadParameter("--search is for --task shapes", param_hint="--search")
     from wrlso.campaign.tables import check_place
 
+    out.parent.mkdir(parents=True, exist_ok=True)
     check_place(out, force=True)
     if task is DemoTask.shapes:
         from wrlso.benchmarks.shapes.demo import run_demo

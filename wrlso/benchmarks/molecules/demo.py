@@ -77,7 +77,6 @@ def run_molecules_demo(
         Show a bar with the best value so far.
     """
     figure = new_figure(13.0, 9.5)  # first, because matplotlib may be missing
-    out.parent.mkdir(parents=True, exist_ok=True)  # before minutes of work
     shipped = load_molecules()
     small = shipped.heavy_atoms <= _SHAPE.max_heavy_atoms
     molecules = [x for x, allowed in zip(shipped.smiles, small, strict=True) if allowed]
