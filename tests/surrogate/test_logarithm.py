@@ -99,13 +99,23 @@ def test_sums_are_left_as_they_are(seed):
     assert not isinstance(fitted(X, y).transform_, Logarithm)
 
 
-def test_bad_values_do_not_decide():
-    """Of 160 values the worse half differs by factors; a process for the better half needs no logarithm."""
-    X = words(160)
-    low = sums(X) < np.median(sums(X))
-    y = sums(X) + 0.05 * np.random.default_rng(0).normal(size=160)
-    y[low] = np.median(y) - 5.0 + 5.0 * np.exp(3.0 * (y[low] - np.median(y)))
-    assert not isinstance(fitted(X, y).transform_, Logarithm)
+def test_the_better_half_of_what_was_measured_decides(monkeypatch):
+    seen = []
+
+    def watched(plain, known, rows, evidence):
+        seen.append((known, rows))
+        return likeliest_transform(plain, known, rows, evidence)
+
+    monkeypatch.setattr("wrlso.surrogate.tanimoto_gp.likeliest_transform", watched)
+    X, rng = words(90), np.random.default_rng(0)
+    y, bound = products(X), np.zeros(90, dtype=np.int8)
+    bound[rng.permutation(90)[:21]] = 1
+    plain = Observations.exact(y)
+    TanimotoGP(letters).fit(X, Observations(y, plain.n, plain.sd, bound, plain.squares), rng)
+    ((known, rows),) = seen
+    measured = np.sort(y[bound == 0])
+    np.testing.assert_array_equal(np.sort(known.y[rows]), measured[-35:])  # of 69
+    assert not known.censored[rows].any()
 
 
 def test_few_values_are_left_as_they_are():
