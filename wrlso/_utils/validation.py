@@ -11,6 +11,7 @@ from wrlso.exceptions import DataError, DataTypeError, ParameterError, Parameter
 
 __all__ = [
     "check_choice",
+    "check_choices",
     "check_count",
     "check_flag",
     "check_instance",
@@ -33,6 +34,13 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     if not isinstance(value, str) or value not in choices:
         expected = "one of " + ", ".join(repr(choice) for choice in choices)
         _fail(name, expected, value, wrong_type=not isinstance(value, str))
+
+
+def check_choices(choices: Collection[str], **named: Collection[Any]) -> None:
+    """Raise unless all values of each argument are among ``choices``."""
+    for name, values in named.items():
+        for value in values:
+            check_choice(name, value, choices)
 
 
 def check_count(name: str, value: Any, *, minimum: int = 1, none: str | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from wrlso._utils.progress_bar import ProgressBar
-from wrlso._utils.validation import check_choice, check_count
+from wrlso._utils.validation import check_choices, check_count
 from wrlso.benchmarks.records import machine, versions, write_record
 from wrlso.benchmarks.study import OneRun, run_missing
 
@@ -119,12 +119,8 @@ class MethodStudy:
         ParameterError
             For an unknown name, or when the folder holds a run with other options. No run has started then.
         """
-        for name, given, known in (
-            ("problems", problems, self.problems),
-            ("methods", methods, self.methods),
-        ):
-            for each in given:
-                check_choice(name, each, known)
+        check_choices(self.problems, problems=problems)
+        check_choices(self.methods, methods=methods)
         calls = self.calls if calls is None else calls
         check_count("calls", calls)
         runs = [MethodRun(p, m, seed, calls) for seed in seeds for p in problems for m in methods]

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wrlso.surrogate.protocol import Array, KnowsNoise, Surrogate
-from wrlso.surrogate.tanimoto_gp import TanimotoGP
+from wrlso.surrogate.protocol import Array, KnowsNoise, PredictsMeasurements, Surrogate
 
 __all__ = ["predict_measurements"]
 
@@ -24,7 +23,7 @@ def predict_measurements(surrogate: Surrogate, points: Any) -> tuple[Array, Arra
         As ``surrogate.space`` asks for.
     """
     with torch.no_grad():
-        if isinstance(surrogate, TanimotoGP):  # its noise may grow with the value
+        if isinstance(surrogate, PredictsMeasurements):
             mean, variance = surrogate.predict_measurements(points)
             return _array(mean), np.sqrt(_array(variance))
         mean, variance = surrogate.predict(points)

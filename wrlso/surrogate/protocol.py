@@ -12,6 +12,7 @@ __all__ = [
     "HasWorkingScale",
     "KnowsNoise",
     "LearnsFromErrors",
+    "PredictsMeasurements",
     "Surrogate",
     "TakesCorrections",
     "TakesObservations",
@@ -60,6 +61,14 @@ class KnowsNoise(Protocol):
 
     def noise_variance(self) -> float:
         """Variance of a measurement's noise in the units of y."""
+
+
+@runtime_checkable
+class PredictsMeasurements(Protocol):
+    """A surrogate whose noise depends on the value."""
+
+    def predict_measurements(self, Z: Any) -> tuple[Tensor, Tensor]:
+        """Mean and variance (q,) of one measurement at q points, noise included, in the units of y."""
 
 
 @runtime_checkable

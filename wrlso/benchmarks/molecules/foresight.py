@@ -23,6 +23,7 @@ from wrlso._utils.progress_bar import ProgressBar
 from wrlso.benchmarks.molecules.study import molecules_study
 from wrlso.benchmarks.records import data_hash, machine, read_records, versions, write_record
 from wrlso.exceptions import DataError
+from wrlso.surrogate.predictions import predict_measurements
 from wrlso.surrogate.subset import select_subset
 from wrlso.surrogate.tanimoto_gp import TanimotoGP
 
@@ -73,9 +74,8 @@ def judge(
     n = len(known[0])
     X = [known[0][i] if i < n else asked[0][told[i - n]] for i in rows]
     gp.fit(X, torch.from_numpy(values[rows]), np.random.default_rng(0))
-    mean, variance = (np.asarray(part) for part in gp.predict([asked[0][i] for i in coming]))
+    mean, deviation = predict_measurements(gp, [asked[0][i] for i in coming])
     y = asked[1][coming]
-    deviation = np.sqrt(variance + gp.noise_variance())
     return {
         "rank_correlation": float(spearmanr(mean, y)[0]),
         "rmse": float(np.sqrt(np.mean((mean - y) ** 2))),

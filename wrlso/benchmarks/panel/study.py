@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from wrlso._utils.progress_bar import ProgressBar
-from wrlso._utils.validation import check_choice, check_count
+from wrlso._utils.validation import check_choice, check_choices, check_count
 from wrlso.benchmarks.panel.calls import Calls, NothingNew, Spent
 from wrlso.benchmarks.panel.peers import PEERS, applies
 from wrlso.benchmarks.panel.problems import HALVES, STARTS, problem
@@ -106,9 +106,8 @@ def run_panel(
     ParameterError
         For an unknown name, or when the folder holds a run with other options. No run has started then.
     """
-    for name, given, known in (("starts", starts, STARTS), ("peers", peers, PEERS)):
-        for each in given:
-            check_choice(name, each, known)
+    check_choices(STARTS, starts=starts)
+    check_choices(PEERS, peers=peers)
     panel_names(None, problems)
     check_count("calls", calls)
     runs = [

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wrlso._sequences.variation import Changes, crossed
-from wrlso._utils.validation import check_choice, check_count
+from wrlso._utils.validation import check_choices, check_count
 from wrlso.benchmarks.method_study import Done, MethodRun, record_run
 from wrlso.benchmarks.records import data_hash, read_records
 from wrlso.benchmarks.study import SETTINGS, run_missing, setting_options
@@ -104,9 +104,8 @@ def run_sequences(
     ParameterError
         For an unknown name, or when the folder holds a run with other options. No run has started then.
     """
-    for name, given, known in (("problems", problems, PROBLEMS), ("methods", methods, METHODS)):
-        for each in given:
-            check_choice(name, each, known)
+    check_choices(PROBLEMS, problems=problems)
+    check_choices(METHODS, methods=methods)
     check_count("calls", calls)
     check_count("batch", batch)
     runs = [SequencesRun(p, m, s, calls, batch) for s in seeds for p in problems for m in methods]

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 from tqdm.auto import tqdm
 
-from wrlso._utils.validation import check_choice, check_count
+from wrlso._utils.validation import check_choice, check_choices, check_count
 from wrlso.acquisition.candidate_pool import CandidatePool
 from wrlso.acquisition.functions import LogExpectedImprovement, Mixture, ThompsonSampling
 from wrlso.acquisition.protocol import Acquisition
@@ -295,8 +295,7 @@ def run(
     """
     check_count("budget", budget)
     check_count("batch", batch)
-    for method in methods:
-        check_choice("methods", method, ("turbo", *METHODS))
+    check_choices(("turbo", *METHODS), methods=methods)
     torch.set_num_threads(1)
     paths = []
     runs = list(itertools.product(seeds, functions, dimensions, methods))
